@@ -1,0 +1,1 @@
+//! Session-affinity load balancing that you can embed.
