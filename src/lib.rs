@@ -1,1 +1,10 @@
 //! Session-affinity load balancing that you can embed.
+#![forbid(unsafe_code)]
+
+pub mod cluster;
+mod hash;
+pub mod rng;
+mod sync;
+pub mod time;
+
+pub use time::Timestamp;

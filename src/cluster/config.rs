@@ -1,0 +1,92 @@
+//! What an operator says about an upstream, and why it may be refused.
+
+/// The most upstreams a cluster can have.
+pub const MAX_UPSTREAMS: usize = 10_000;
+
+/// The longest name of an upstream, in bytes.
+const MAX_NAME: usize = 255;
+
+/// An upstream as configured. Checked when the cluster is built, so that every mistake is reported in one place.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UpstreamConfig {
+    pub(crate) name: String,
+    pub(crate) address: String,
+    pub(crate) weight: u16,
+    pub(crate) max_in_flight: u32,
+}
+
+impl UpstreamConfig {
+    /// An upstream of weight 1 without a limit.
+    ///
+    /// The `name` is its identity: tokens follow it, so it should stay when the address changes. It is 1 to 255
+    /// bytes of visible ASCII. The `address` is for the host to interpret (the hyper adapter takes `host:port`).
+    #[must_use]
+    pub fn new(name: impl Into<String>, address: impl Into<String>) -> Self {
+        Self { name: name.into(), address: address.into(), weight: 1, max_in_flight: 0 }
+    }
+
+    /// Its share of new sessions relative to the others', 1 to 65535.
+    #[must_use]
+    pub fn weight(mut self, weight: u16) -> Self {
+        self.weight = weight;
+        self
+    }
+
+    /// The most requests and tunnels in flight at once; 0, the default, is no limit.
+    #[must_use]
+    pub fn max_in_flight(mut self, limit: u32) -> Self {
+        self.max_in_flight = limit;
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<(), ClusterError> {
+        let visible = self.name.bytes().all(|b| b.is_ascii_graphic());
+        if self.name.is_empty() || self.name.len() > MAX_NAME || !visible {
+            return Err(ClusterError::Name { name: self.name.clone() });
+        }
+        if self.weight == 0 {
+            return Err(ClusterError::ZeroWeight { name: self.name.clone() });
+        }
+        Ok(())
+    }
+}
+
+/// Why a set of upstreams is no cluster.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// No upstream at all.
+    #[error("the cluster is empty: add at least one upstream")]
+    Empty,
+    /// More than [`MAX_UPSTREAMS`].
+    #[error("{count} upstreams are more than the {MAX_UPSTREAMS} a cluster can have: split it into several")]
+    TooMany {
+        /// How many there were.
+        count: usize,
+    },
+    /// A name that is empty, too long or not visible ASCII.
+    #[error("the upstream name {name:?} is refused: use 1 to 255 visible ASCII characters without spaces")]
+    Name {
+        /// The name.
+        name: String,
+    },
+    /// Two upstreams of one name.
+    #[error("the upstream name {name:?} is used twice: names are identities, give each upstream its own")]
+    Duplicate {
+        /// The name.
+        name: String,
+    },
+    /// A weight of zero.
+    #[error("upstream {name:?} has weight 0: use 1 to 65535, and drain the upstream to send it nothing new")]
+    ZeroWeight {
+        /// The upstream's name.
+        name: String,
+    },
+    /// Two names with one id, which happens by chance once in 10^11 clusters of the largest size.
+    #[error("the upstreams {first:?} and {second:?} have the same id under this identity key: rename one of them")]
+    Collision {
+        /// One name.
+        first: String,
+        /// The other.
+        second: String,
+    },
+}

@@ -1,0 +1,116 @@
+//! The reason of every decision, as a value that can be counted.
+
+use std::fmt;
+
+/// Why a request went where it went.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Decision {
+    /// A valid token named an upstream that serves: the session came home.
+    Pinned,
+    /// No token: a first visit, or a client that keeps no cookies, placed by the policy.
+    New,
+    /// A token came but could not be followed; the session was placed elsewhere, or anew.
+    Lost(Lost),
+}
+
+/// Why a token could not be followed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Lost {
+    /// The cluster has no upstream of that id any more.
+    NoSuchUpstream,
+    /// The upstream does not serve now, or has just failed this request.
+    NotServing,
+    /// The upstream is at its limit of requests in flight.
+    Full,
+    /// The upstream is another process than the one that held the session.
+    OtherIncarnation,
+    /// The session is older than the absolute age allows, or its token is from the future.
+    Expired,
+    /// The session was away for longer than the idle age allows.
+    Idle,
+    /// The tag does not fit: altered, made up, or of another pool.
+    BadTag,
+    /// Signed with a key that the ring does not have.
+    UnknownKey,
+    /// Not a token by its length or alphabet.
+    Malformed,
+    /// A token of another version of the format.
+    OtherVersion,
+}
+
+/// Names in the order of their numbers.
+const ALL: [(Decision, &str); Decision::COUNT] = [
+    (Decision::Pinned, "pinned"),
+    (Decision::New, "new"),
+    (Decision::Lost(Lost::NoSuchUpstream), "no_such_upstream"),
+    (Decision::Lost(Lost::NotServing), "not_serving"),
+    (Decision::Lost(Lost::Full), "full"),
+    (Decision::Lost(Lost::OtherIncarnation), "other_incarnation"),
+    (Decision::Lost(Lost::Expired), "expired"),
+    (Decision::Lost(Lost::Idle), "idle"),
+    (Decision::Lost(Lost::BadTag), "bad_tag"),
+    (Decision::Lost(Lost::UnknownKey), "unknown_key"),
+    (Decision::Lost(Lost::Malformed), "malformed"),
+    (Decision::Lost(Lost::OtherVersion), "other_version"),
+];
+
+impl Decision {
+    /// How many different decisions there are.
+    pub const COUNT: usize = 12;
+
+    /// A number below [`COUNT`](Self::COUNT), for tables of counters.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Pinned => 0,
+            Self::New => 1,
+            Self::Lost(lost) => 2 + lost as usize,
+        }
+    }
+
+    /// Its name in logs and metrics, such as `pinned` or `not_serving`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        ALL[self.index()].1
+    }
+
+    /// All of them, by their numbers.
+    pub fn all() -> impl Iterator<Item = Self> {
+        ALL.iter().map(|(decision, _)| *decision)
+    }
+}
+
+impl Lost {
+    /// Whether the session itself is sound and only its upstream could not take it: then it is placed along its
+    /// own rendezvous order, on which every proxy agrees.
+    #[must_use]
+    pub const fn is_displaced(self) -> bool {
+        matches!(self, Self::NoSuchUpstream | Self::NotServing | Self::Full)
+    }
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Decision::Lost(*self).as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_names_are_one_to_one() {
+        for (number, decision) in Decision::all().enumerate() {
+            assert_eq!(decision.index(), number, "{decision}");
+        }
+        let names: std::collections::HashSet<&str> = Decision::all().map(Decision::as_str).collect();
+        assert_eq!(names.len(), Decision::COUNT);
+    }
+}

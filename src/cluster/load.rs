@@ -1,0 +1,191 @@
+//! The two counters of an upstream that every pick touches, alone on their cache line.
+
+use crate::sync::{AtomicU64, Ordering};
+use crate::time::Timestamp;
+
+const IN_FLIGHT_BITS: u32 = 24;
+const IN_FLIGHT: u64 = (1 << IN_FLIGHT_BITS) - 1;
+/// One request more in flight, and one more since the start: both in a single addition.
+const ONE: u64 = (1 << IN_FLIGHT_BITS) | 1;
+/// The most that can be in flight on one upstream. Far below 2^24, so that the additions of racing threads that
+/// are about to be taken back can never carry into the total.
+pub(crate) const MAX_IN_FLIGHT: u32 = 1 << 23;
+
+const TOTAL_BITS: u32 = 64 - IN_FLIGHT_BITS;
+const TOTAL: u64 = (1 << TOTAL_BITS) - 1;
+
+/// In flight (24 bits) and leased since the start (40 bits, wrapping) in one word; the word as it was at the
+/// start of the current second in another.
+///
+/// The alignment is two cache lines, since adjacent lines are prefetched in pairs on x86-64.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct Load {
+    word: AtomicU64,
+    /// Seconds (24 bits, wrapping) and the total when that second began (40 bits).
+    mark: AtomicU64,
+}
+
+impl Load {
+    pub(crate) fn new() -> Self {
+        Self { word: AtomicU64::new(0), mark: AtomicU64::new(0) }
+    }
+
+    /// Counts one more in flight, unless `limit` are already (0: no limit but [`MAX_IN_FLIGHT`]).
+    ///
+    /// Relaxed is enough throughout: the counters publish no other memory, and the read-modify-write operations
+    /// of one word have one total order, which alone makes the limit exact.
+    pub(crate) fn acquire(&self, limit: u32) -> bool {
+        if limit == 0 {
+            let before = self.word.fetch_add(ONE, Ordering::Relaxed);
+            if before & IN_FLIGHT < u64::from(MAX_IN_FLIGHT) {
+                return true;
+            }
+            self.word.fetch_sub(ONE, Ordering::Relaxed);
+            return false;
+        }
+        // With a limit, an addition that is taken back again would let a racing thread see "full" while there is
+        // room; compare-exchange grants exactly `limit`.
+        let limit = u64::from(limit.min(MAX_IN_FLIGHT));
+        let mut seen = self.word.load(Ordering::Relaxed);
+        while seen & IN_FLIGHT < limit {
+            match self.word.compare_exchange_weak(seen, seen.wrapping_add(ONE), Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(now) => seen = now,
+            }
+        }
+        false
+    }
+
+    /// Counts one less in flight. Each call answers one `acquire` that returned true.
+    pub(crate) fn release(&self) {
+        self.word.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn in_flight(&self) -> u32 {
+        (self.word.load(Ordering::Relaxed) & IN_FLIGHT) as u32
+    }
+
+    pub(crate) fn total(&self) -> u64 {
+        self.word.load(Ordering::Relaxed) >> IN_FLIGHT_BITS
+    }
+
+    /// How many were leased in the second of `now` so far.
+    ///
+    /// The first reader of a new second sets the mark with a plain store: two that race may lose each other's
+    /// mark by a few requests, which is no matter for what breaks ties.
+    pub(crate) fn recent(&self, now: Timestamp) -> u64 {
+        let total = self.total();
+        let second = now.as_secs() << TOTAL_BITS;
+        let mark = self.mark.load(Ordering::Relaxed);
+        if mark & !TOTAL == second {
+            total.wrapping_sub(mark) & TOTAL
+        } else {
+            self.mark.store(second | total, Ordering::Relaxed);
+            0
+        }
+    }
+}
+
+#[cfg(all(test, not(homing_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_in_flight_and_total_apart() {
+        let load = Load::new();
+        assert!(load.acquire(0) && load.acquire(0) && load.acquire(3));
+        load.release();
+        assert_eq!((load.in_flight(), load.total()), (2, 3));
+        assert!(load.acquire(3));
+        assert!(!load.acquire(3));
+        assert_eq!((load.in_flight(), load.total()), (3, 4));
+    }
+
+    #[test]
+    fn the_hard_limit_holds_and_leaves_the_total_alone() {
+        let load = Load::new();
+        load.word.store(u64::from(MAX_IN_FLIGHT) - 1, Ordering::Relaxed);
+        assert!(load.acquire(0));
+        assert!(!load.acquire(0) && !load.acquire(u32::MAX));
+        assert_eq!((load.in_flight(), load.total()), (MAX_IN_FLIGHT, 1));
+    }
+
+    #[test]
+    fn the_recent_rate_starts_anew_each_second() {
+        let load = Load::new();
+        let at = Timestamp::from_secs(1_700_000_000);
+        assert!(load.acquire(0));
+        assert_eq!(load.recent(at), 0);
+        assert!(load.acquire(0) && load.acquire(0));
+        assert_eq!(load.recent(at), 2);
+        assert_eq!(load.recent(Timestamp::from_secs(1_700_000_001)), 0);
+    }
+}
+
+#[cfg(all(test, homing_loom))]
+mod loom_tests {
+    use super::*;
+    use loom::sync::Arc;
+    use loom::thread;
+
+    /// Every interleaving of two threads that each lease and return: what is granted never exceeds the limit,
+    /// somebody is always granted, and in the end nothing is in flight.
+    #[test]
+    fn loom_the_limit_is_exact() {
+        loom::model(|| {
+            let load = Arc::new(Load::new());
+            let granted = Arc::new(AtomicU64::new(0));
+            let threads: Vec<_> = (0..2)
+                .map(|_| {
+                    let (load, granted) = (load.clone(), granted.clone());
+                    thread::spawn(move || {
+                        if load.acquire(1) {
+                            assert_eq!(granted.fetch_add(1, Ordering::Relaxed), 0, "two hold a limit of one");
+                            granted.fetch_sub(1, Ordering::Relaxed);
+                            load.release();
+                            true
+                        } else {
+                            false
+                        }
+                    })
+                })
+                .collect();
+            let granted: Vec<bool> = threads.into_iter().map(|t| t.join().unwrap()).collect();
+            assert!(granted.contains(&true), "a limit of one refused everybody");
+            assert_eq!(load.in_flight(), 0);
+            assert_eq!(load.total(), granted.iter().filter(|g| **g).count() as u64);
+        });
+    }
+
+    /// Leases without a limit never refuse, and no count is lost against a limited one beside them.
+    #[test]
+    fn loom_no_count_is_lost() {
+        loom::model(|| {
+            let load = Arc::new(Load::new());
+            let other = load.clone();
+            let unlimited = thread::spawn(move || {
+                assert!(other.acquire(0));
+                other.release();
+                assert!(other.acquire(0));
+            });
+            let limited = load.acquire(2);
+            unlimited.join().unwrap();
+            assert_eq!(load.in_flight(), 1 + u32::from(limited));
+        });
+    }
+
+    /// The mark of the second is racy by design; it must still never show more than was ever leased.
+    #[test]
+    fn loom_recent_is_bounded_by_the_total() {
+        loom::model(|| {
+            let load = Arc::new(Load::new());
+            let other = load.clone();
+            let reader = thread::spawn(move || other.recent(Timestamp::from_secs(7)));
+            assert!(load.acquire(0));
+            let ours = load.recent(Timestamp::from_secs(7));
+            let theirs = reader.join().unwrap();
+            assert!(ours <= 1 && theirs <= 1, "{ours} {theirs}");
+        });
+    }
+}

@@ -1,0 +1,23 @@
+//! *Who* can be picked: upstreams, what is in flight on each, and how the set changes.
+//!
+//! A [`Cluster`] is immutable. What changes while it lives (counts, health, incarnation) sits in the shared
+//! [`Upstream`] cells, which survive membership changes; what changes with the configuration (weights, limits)
+//! makes the next cluster.
+
+mod config;
+mod decision;
+mod lease;
+mod load;
+mod plan;
+mod session;
+mod set;
+mod upstream;
+
+pub use config::{ClusterError, MAX_UPSTREAMS, UpstreamConfig};
+pub use decision::{Decision, Lost};
+pub use lease::Lease;
+pub use plan::{ApplyError, Change, Effect, Generation, Plan, PlanError};
+pub(crate) use plan::{effects, next_configs};
+pub use session::Session;
+pub use set::{Cluster, Member};
+pub use upstream::{Health, Upstream, UpstreamId};

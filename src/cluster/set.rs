@@ -1,0 +1,162 @@
+//! The immutable set of upstreams at one moment.
+
+use super::{ClusterError, Health, Lease, MAX_UPSTREAMS, Session, Upstream, UpstreamConfig, UpstreamId};
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+
+/// One upstream in a cluster, with what this cluster says of it.
+#[derive(Clone, Debug)]
+pub struct Member {
+    upstream: Arc<Upstream>,
+    weight: u16,
+    max_in_flight: u32,
+}
+
+impl Member {
+    /// The upstream's shared cell.
+    #[must_use]
+    pub fn upstream(&self) -> &Arc<Upstream> {
+        &self.upstream
+    }
+
+    /// Its weight, 1 to 65535.
+    #[must_use]
+    pub fn weight(&self) -> u16 {
+        self.weight
+    }
+
+    /// The most it may have in flight; 0 is no limit.
+    #[must_use]
+    pub fn max_in_flight(&self) -> u32 {
+        self.max_in_flight
+    }
+
+    /// Whether another request would stay within its limit.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.max_in_flight == 0 || self.upstream.in_flight() < self.max_in_flight
+    }
+
+    pub(crate) fn lease(&self) -> Option<Lease> {
+        Lease::acquire(&self.upstream, self.max_in_flight)
+    }
+
+    pub(crate) fn config(&self) -> UpstreamConfig {
+        UpstreamConfig::new(self.upstream.name(), self.upstream.address())
+            .weight(self.weight)
+            .max_in_flight(self.max_in_flight)
+    }
+}
+
+/// The immutable set of upstreams at one moment, in the order they were configured.
+///
+/// At least one and at most [`MAX_UPSTREAMS`]. Policies address its members by index.
+#[derive(Debug)]
+pub struct Cluster {
+    members: Box<[Member]>,
+    by_id: HashMap<UpstreamId, u16, BuildHasherDefault<IdHasher>>,
+    total_weight: u64,
+}
+
+impl Cluster {
+    /// Builds the cluster of `configs`, reusing the cells that `old` has for the same name and address.
+    pub(crate) fn build(
+        configs: &[UpstreamConfig],
+        id_of: impl Fn(&str) -> UpstreamId,
+        old: Option<&Cluster>,
+    ) -> Result<Self, ClusterError> {
+        if configs.is_empty() {
+            return Err(ClusterError::Empty);
+        }
+        if configs.len() > MAX_UPSTREAMS {
+            return Err(ClusterError::TooMany { count: configs.len() });
+        }
+        let mut members = Vec::with_capacity(configs.len());
+        let mut by_id = HashMap::with_capacity_and_hasher(configs.len(), BuildHasherDefault::default());
+        for (index, config) in (0_u16..).zip(configs) {
+            config.check()?;
+            let id = id_of(&config.name);
+            if let Some(other) = by_id.insert(id, index) {
+                let (first, second) = (configs[usize::from(other)].name.clone(), config.name.clone());
+                return Err(match first == second {
+                    true => ClusterError::Duplicate { name: first },
+                    false => ClusterError::Collision { first, second },
+                });
+            }
+            let known = old.and_then(|old| old.find(id)).filter(|m| m.upstream.address() == config.address);
+            let upstream = known.map_or_else(
+                || Arc::new(Upstream::new(&config.name, &config.address, id)),
+                |member| Arc::clone(&member.upstream),
+            );
+            members.push(Member { upstream, weight: config.weight, max_in_flight: config.max_in_flight });
+        }
+        let total_weight = members.iter().map(|m| u64::from(m.weight)).sum();
+        Ok(Self { members: members.into(), by_id, total_weight })
+    }
+
+    /// Its members, in order.
+    #[must_use]
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// How many upstreams there are; at least one.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a cluster is never empty")]
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// The sum of all weights, of those that are down too.
+    #[must_use]
+    pub fn total_weight(&self) -> u64 {
+        self.total_weight
+    }
+
+    /// The member that tokens call `id`. One probe of a hash table.
+    #[must_use]
+    pub fn find(&self, id: UpstreamId) -> Option<&Member> {
+        self.by_id.get(&id).map(|index| &self.members[usize::from(*index)])
+    }
+
+    /// The member of this name.
+    #[must_use]
+    pub fn find_name(&self, name: &str) -> Option<&Member> {
+        self.members.iter().find(|m| m.upstream.name() == name)
+    }
+
+    /// Whether `session` may be placed on the member at `index`: it accepts, has room, and was not tried before.
+    /// Every policy asks this of what it is about to return. False beyond the end.
+    #[must_use]
+    pub fn accepts(&self, index: usize, session: &Session<'_>) -> bool {
+        self.members.get(index).is_some_and(|member| {
+            member.upstream.health().accepting && member.has_room() && !session.tried.contains(&member.upstream.id())
+        })
+    }
+
+    /// Whether some upstream accepts but is at its limit.
+    pub(crate) fn is_full(&self) -> bool {
+        self.members.iter().any(|m| m.upstream.health() == Health::ACTIVE && !m.has_room())
+    }
+}
+
+/// Ids are already uniform (a keyed hash that clients cannot choose), so the table takes them as they are.
+#[derive(Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, id: u64) {
+        self.0 = id;
+    }
+}

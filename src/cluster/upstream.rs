@@ -1,0 +1,179 @@
+//! One upstream's shared cell: who it is, and what changes while it lives.
+
+use super::load::Load;
+use super::{Decision, Lost};
+use crate::time::Timestamp;
+use sha2::{Digest, Sha256};
+use std::fmt;
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, Ordering};
+
+/// How tokens name an upstream: a keyed hash of its name under the pool's identity key.
+///
+/// Opaque to clients, equal on every proxy of the pool, and constant while the name stays.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UpstreamId(pub(crate) u64);
+
+impl UpstreamId {
+    /// The id as a number, uniformly distributed.
+    #[must_use]
+    pub const fn as_u64(self) -> u64 {
+        self.0
+    }
+
+    /// The id under no key, for balancers without affinity: no token ever carries it.
+    pub(crate) fn unkeyed(name: &str) -> Self {
+        let digest = Sha256::digest(name);
+        Self(digest.first_chunk().copied().map_or(0, u64::from_be_bytes))
+    }
+}
+
+impl fmt::Debug for UpstreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// The two verdicts on an upstream. An upstream can be full without being down: it goes on serving those it has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Health {
+    /// It serves the sessions it holds: pinned requests go to it.
+    pub serving: bool,
+    /// It takes new sessions: policies may place on it.
+    pub accepting: bool,
+}
+
+impl Health {
+    /// Serves and accepts: how every upstream starts.
+    pub const ACTIVE: Self = Self { serving: true, accepting: true };
+    /// Serves those it has and accepts no new ones: full, or being drained.
+    pub const DRAINING: Self = Self { serving: true, accepting: false };
+    /// Does neither.
+    pub const DOWN: Self = Self { serving: false, accepting: false };
+}
+
+const SERVING: u8 = 1;
+const ACCEPTING: u8 = 2;
+
+/// One instance that serves requests.
+///
+/// Shared by every [`Cluster`](super::Cluster) it belongs to, so counts and health survive changes to the
+/// others. All methods take `&self`, are safe from any thread and cost one relaxed atomic operation.
+#[derive(Debug)]
+pub struct Upstream {
+    load: Load,
+    name: Box<str>,
+    address: Box<str>,
+    id: UpstreamId,
+    health: AtomicU8,
+    incarnation: AtomicU16,
+    /// By [`Decision::index`]; pinned ones are what remains of the total.
+    decisions: [AtomicU64; Decision::COUNT],
+}
+
+impl Upstream {
+    pub(crate) fn new(name: &str, address: &str, id: UpstreamId) -> Self {
+        Self {
+            load: Load::new(),
+            name: name.into(),
+            address: address.into(),
+            id,
+            health: AtomicU8::new(SERVING | ACCEPTING),
+            incarnation: AtomicU16::new(0),
+            decisions: [const { AtomicU64::new(0) }; Decision::COUNT],
+        }
+    }
+
+    /// Its name, unique in the cluster.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it is reached, as configured; the core does not interpret it.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// What tokens call it.
+    #[must_use]
+    pub fn id(&self) -> UpstreamId {
+        self.id
+    }
+
+    /// Requests and tunnels in flight now.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        self.load.in_flight()
+    }
+
+    /// Requests leased since the start, modulo 2^40.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.load.total()
+    }
+
+    /// Requests leased in the second of `now`, approximately: what breaks ties between equal loads.
+    #[must_use]
+    pub fn recent(&self, now: Timestamp) -> u64 {
+        self.load.recent(now)
+    }
+
+    /// The verdicts in force.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let bits = self.health.load(Ordering::Relaxed);
+        Health { serving: bits & SERVING != 0, accepting: bits & ACCEPTING != 0 }
+    }
+
+    /// Changes the verdicts; picks that begin afterwards follow them.
+    pub fn set_health(&self, health: Health) {
+        let bits = (u8::from(health.serving) * SERVING) | (u8::from(health.accepting) * ACCEPTING);
+        self.health.store(bits, Ordering::Relaxed);
+    }
+
+    /// The number of the process now behind this upstream; 0 while it is unknown.
+    #[must_use]
+    pub fn incarnation(&self) -> u16 {
+        self.incarnation.load(Ordering::Relaxed)
+    }
+
+    /// Says which process is behind this upstream now. A session whose token carries another number has lost its
+    /// in-memory state, and its next decision says [`Lost::OtherIncarnation`].
+    pub fn set_incarnation(&self, incarnation: u16) {
+        self.incarnation.store(incarnation, Ordering::Relaxed);
+    }
+
+    /// How many picks of this upstream were decided this way.
+    ///
+    /// Pinned picks are not counted one by one, since they are the many: they are the total less all others, so
+    /// a reader that races with picks may be off by those under way.
+    #[must_use]
+    pub fn decided(&self, decision: Decision) -> u64 {
+        let count = |d: Decision| self.decisions[d.index()].load(Ordering::Relaxed);
+        match decision {
+            Decision::Pinned => {
+                let others = Decision::all().filter(|d| *d != Decision::Pinned).map(count).sum();
+                self.total().saturating_sub(others)
+            }
+            other => count(other),
+        }
+    }
+
+    pub(crate) fn note(&self, decision: Decision) {
+        if decision != Decision::Pinned {
+            self.decisions[decision.index()].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn load(&self) -> &Load {
+        &self.load
+    }
+
+    /// Whether a token that was issued under `incarnation` still finds its process. Unknown (0) on either side
+    /// proves nothing, and a pin is only broken on proof.
+    pub(crate) fn is_incarnation(&self, incarnation: u16) -> Result<(), Lost> {
+        let current = self.incarnation();
+        if current == incarnation || current == 0 || incarnation == 0 { Ok(()) } else { Err(Lost::OtherIncarnation) }
+    }
+}

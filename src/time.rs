@@ -1,0 +1,109 @@
+//! Time as the core sees it: a number that the host passes in.
+//!
+//! Hosts read a [`Clock`] once a request and hand the [`Timestamp`] on. [`SystemClock`] is the real one;
+//! [`FakeClock`] is for tests, ours and yours.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A moment of wall-clock time, in milliseconds since the Unix epoch.
+///
+/// Tokens travel between machines, so their times are wall-clock times: they can jump, and everything that
+/// compares two timestamps saturates instead of assuming that time only grows.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// The moment `secs` seconds after the Unix epoch.
+    #[must_use]
+    pub const fn from_secs(secs: u64) -> Self {
+        Self(secs.saturating_mul(1000))
+    }
+
+    /// The moment `millis` milliseconds after the Unix epoch.
+    #[must_use]
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// Whole seconds since the Unix epoch.
+    #[must_use]
+    pub const fn as_secs(self) -> u64 {
+        self.0 / 1000
+    }
+
+    /// Milliseconds since the Unix epoch.
+    #[must_use]
+    pub const fn as_millis(self) -> u64 {
+        self.0
+    }
+
+    /// This moment plus `duration`, to the millisecond, saturating.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:03}", self.0 / 1000, self.0 % 1000)
+    }
+}
+
+/// Where a host gets the time from. Implementations are read from many threads at once.
+pub trait Clock: Send + Sync + fmt::Debug {
+    /// The time now. Called once a request, so it should cost tens of nanoseconds at most.
+    fn now(&self) -> Timestamp;
+}
+
+/// The operating system's wall clock. A time before 1970 reads as the epoch.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+    fn now(&self) -> Timestamp {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// A clock that stands still until it is told to move.
+///
+/// ```
+/// use homing::time::{Clock, FakeClock};
+/// use homing::Timestamp;
+/// use std::time::Duration;
+///
+/// let clock = FakeClock::new(Timestamp::from_secs(1000));
+/// clock.advance(Duration::from_secs(30));
+/// assert_eq!(clock.now(), Timestamp::from_secs(1030));
+/// ```
+#[derive(Debug, Default)]
+pub struct FakeClock(AtomicU64);
+
+impl FakeClock {
+    /// A clock that shows `now`.
+    #[must_use]
+    pub fn new(now: Timestamp) -> Self {
+        Self(AtomicU64::new(now.0))
+    }
+
+    /// Moves the clock forward.
+    pub fn advance(&self, by: Duration) {
+        self.set(self.now().after(by));
+    }
+
+    /// Moves the clock to `now`, which may lie in the past.
+    pub fn set(&self, now: Timestamp) {
+        self.0.store(now.0, Ordering::Relaxed);
+    }
+}
+
+impl Clock for FakeClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::Relaxed))
+    }
+}
