@@ -3,6 +3,7 @@
 
 pub mod cluster;
 mod hash;
+pub mod policy;
 pub mod rng;
 mod sync;
 pub mod time;

@@ -1,0 +1,158 @@
+//! What every policy owes, whatever its algorithm. A policy inherits all of it with `conforms!(Type);`.
+
+use super::Policy;
+use crate::cluster::{Cluster, Health, Session, UpstreamConfig, UpstreamId};
+use crate::hash::mix64;
+use crate::time::Timestamp;
+use std::net::{IpAddr, Ipv4Addr};
+
+/// A cluster of these weights.
+pub(crate) fn cluster(weights: &[u16]) -> Cluster {
+    limited_cluster(weights, 0)
+}
+
+fn limited_cluster(weights: &[u16], limit: u32) -> Cluster {
+    let configs: Vec<UpstreamConfig> = (0_u16..)
+        .zip(weights)
+        .map(|(i, w)| UpstreamConfig::new(format!("app-{i}"), format!("127.0.0.1:{}", 9000 + u32::from(i))).weight(*w))
+        .map(|config| config.max_in_flight(limit))
+        .collect();
+    let id = |name: &str| UpstreamId(name.bytes().fold(1, |hash, byte| mix64(hash ^ u64::from(byte))));
+    Cluster::build(&configs, id, None).unwrap()
+}
+
+/// A session with this nonce, and an address made from it.
+pub(crate) fn session(nonce: u64) -> Session<'static> {
+    let address = (mix64(nonce) as u32).to_be_bytes();
+    Session {
+        nonce: mix64(nonce),
+        now: Timestamp::from_secs(1_700_000_000),
+        client: Some(IpAddr::V4(Ipv4Addr::from(address))),
+        key: None,
+        tried: &[],
+    }
+}
+
+pub(crate) type Build = fn(&Cluster) -> Box<dyn Policy>;
+
+/// Every placement is an index of an upstream that accepts, with any mixture of verdicts and weights.
+pub(crate) fn places_only_on_accepting(build: Build) {
+    for seed in 0..200 {
+        let size = 1 + (mix64(seed) % 40) as usize;
+        let weights: Vec<u16> = (0..size).map(|i| 1 + (mix64(seed ^ (i as u64) << 32) % 300) as u16).collect();
+        let cluster = cluster(&weights);
+        let policy = build(&cluster);
+        for (i, member) in cluster.members().iter().enumerate() {
+            let health = match mix64(seed * 1000 + i as u64) % 3 {
+                0 => Health::ACTIVE,
+                1 => Health::DRAINING,
+                _ => Health::DOWN,
+            };
+            member.upstream().set_health(health);
+        }
+        let any = cluster.members().iter().any(|m| m.upstream().health().accepting);
+        for nonce in 0..50 {
+            match policy.place(&cluster, &session(nonce)) {
+                Some(index) => assert!(cluster.members()[index].upstream().health().accepting, "seed {seed}"),
+                None => assert!(!any, "seed {seed}: an upstream accepts, yet nothing was placed"),
+            }
+        }
+    }
+}
+
+/// The only upstream that accepts is found, wherever it stands.
+pub(crate) fn finds_the_only_one(build: Build) {
+    for size in [1, 2, 3, 10, 300] {
+        for place in [0, size / 2, size - 1] {
+            let cluster = cluster(&vec![7; size]);
+            for (i, member) in cluster.members().iter().enumerate() {
+                member.upstream().set_health(if i == place { Health::ACTIVE } else { Health::DOWN });
+            }
+            assert_eq!(build(&cluster).place(&cluster, &session(place as u64)), Some(place), "of {size}");
+        }
+    }
+}
+
+/// An upstream at its limit, or already tried, is passed over; where that leaves none, there is no placement.
+pub(crate) fn passes_over_full_and_tried(build: Build) {
+    let cluster = limited_cluster(&[1, 1, 1], 2);
+    let policy = build(&cluster);
+    let full = [cluster.members()[0].lease().unwrap(), cluster.members()[0].lease().unwrap()];
+    let tried = [cluster.members()[1].upstream().id()];
+    for nonce in 0..100 {
+        let session = Session { tried: &tried, ..session(nonce) };
+        assert_eq!(policy.place(&cluster, &session), Some(2));
+    }
+    let more = [cluster.members()[2].lease().unwrap(), cluster.members()[2].lease().unwrap()];
+    assert_eq!(policy.place(&cluster, &Session { tried: &tried, ..session(1) }), None);
+    drop((full, more));
+    assert!(policy.place(&cluster, &session(1)).is_some());
+}
+
+/// Extreme weights and the largest cluster build and place.
+pub(crate) fn stands_extremes(build: Build) {
+    for weights in [vec![65535, 1, 65535], vec![1; crate::cluster::MAX_UPSTREAMS], vec![65535; 3], vec![65521, 65519]] {
+        let cluster = cluster(&weights);
+        let policy = build(&cluster);
+        for nonce in 0..100 {
+            assert!(policy.place(&cluster, &session(nonce)).is_some());
+        }
+    }
+}
+
+/// Over many clients the shares follow the weights, roughly for those that hash.
+pub(crate) fn shares_follow_weights(build: Build) {
+    let weights = [1, 2, 5];
+    let cluster = cluster(&weights);
+    let policy = build(&cluster);
+    let mut counts = [0_u32; 3];
+    for nonce in 0..8000 {
+        counts[policy.place(&cluster, &session(nonce)).unwrap()] += 1;
+    }
+    for (count, weight) in counts.iter().zip(weights) {
+        let expected = u32::from(weight) * 1000;
+        assert!(count.abs_diff(expected) < expected / 4, "{counts:?} for weights {weights:?}");
+    }
+}
+
+/// The suite's own control: a policy that breaks a rule must be caught.
+#[derive(Debug)]
+struct First;
+
+impl Policy for First {
+    fn place(&self, _: &Cluster, _: &Session<'_>) -> Option<usize> {
+        Some(0)
+    }
+}
+
+#[test]
+fn a_policy_that_ignores_verdicts_is_caught() {
+    let caught = |check: fn(Build)| std::panic::catch_unwind(|| check(|_| Box::new(First))).is_err();
+    assert!(caught(places_only_on_accepting));
+    assert!(caught(finds_the_only_one));
+    assert!(caught(passes_over_full_and_tried));
+    assert!(caught(shares_follow_weights));
+}
+
+macro_rules! conforms {
+    ($policy:ty) => {
+        $crate::policy::conformance::conforms!(
+            $policy:
+            places_only_on_accepting,
+            finds_the_only_one,
+            passes_over_full_and_tried,
+            stands_extremes,
+            shares_follow_weights
+        );
+    };
+    ($policy:ty: $($check:ident),*) => {
+        mod conformance {
+            use super::*;
+            $(#[test]
+            fn $check() {
+                $crate::policy::conformance::$check(|cluster| Box::new(<$policy>::new(cluster)));
+            })*
+        }
+    };
+}
+pub(crate) use conforms;

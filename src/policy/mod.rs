@@ -1,0 +1,93 @@
+//! *How* a session is placed: one algorithm a file, and a registry to choose one by name.
+//!
+//! A policy sees only sessions that no token pins (affinity wraps a policy and is never one). Adding one is a
+//! file here, a line in [`registry`], and a line that gives it the conformance suite.
+
+mod ip_hash;
+mod least_conn;
+mod p2c;
+mod random;
+mod round_robin;
+
+#[cfg(test)]
+pub(crate) mod conformance;
+
+pub use ip_hash::IpHash;
+pub use least_conn::LeastConn;
+pub use p2c::P2c;
+pub use random::Random;
+pub use round_robin::RoundRobin;
+
+use crate::cluster::{Cluster, Session};
+use std::fmt;
+use std::sync::Arc;
+
+/// Places a session that no token pins.
+///
+/// A policy is built for one [`Cluster`] and asked about that cluster alone; the next membership change builds
+/// the next policy. `place` runs on every thread at once, so it takes no lock and allocates nothing; what it
+/// remembers (a cursor, say) it keeps in atomics.
+pub trait Policy: Send + Sync + fmt::Debug {
+    /// Index of an upstream of `cluster` that [accepts](Cluster::accepts) the session, or `None` where none does.
+    fn place(&self, cluster: &Cluster, session: &Session<'_>) -> Option<usize>;
+}
+
+/// Builds a policy for a cluster; called at each membership change, off the path of picks.
+pub type Factory = Arc<dyn Fn(&Cluster) -> Box<dyn Policy> + Send + Sync>;
+
+/// A policy that can be chosen by name.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// The name, as in configuration.
+    pub name: &'static str,
+    /// What it does, in half a line.
+    pub summary: &'static str,
+    build: fn(&Cluster) -> Box<dyn Policy>,
+}
+
+impl Entry {
+    /// The policy for `cluster`.
+    #[must_use]
+    pub fn build(&self, cluster: &Cluster) -> Box<dyn Policy> {
+        (self.build)(cluster)
+    }
+}
+
+macro_rules! entry {
+    ($name:literal, $policy:ty, $summary:literal) => {
+        Entry { name: $name, summary: $summary, build: |cluster| Box::new(<$policy>::new(cluster)) }
+    };
+}
+
+/// Every policy that has a name.
+#[must_use]
+pub fn registry() -> &'static [Entry] {
+    const REGISTRY: &[Entry] = &[
+        entry!("round_robin", RoundRobin, "smooth weighted turns, nginx's sequence"),
+        entry!("random", Random, "by weight, at random"),
+        entry!("p2c", P2c, "the less loaded of two drawn by weight"),
+        entry!("least_conn", LeastConn, "the fewest requests in flight by weight"),
+        entry!("ip_hash", IpHash, "by the client's network, as nginx's ip_hash"),
+    ];
+    REGISTRY
+}
+
+/// The policy of this name, or an error that lists those there are.
+///
+/// # Errors
+/// [`UnknownPolicy`] where the registry has no such name.
+pub fn find(name: &str) -> Result<&'static Entry, UnknownPolicy> {
+    registry().iter().find(|entry| entry.name == name).ok_or_else(|| UnknownPolicy { name: name.to_owned() })
+}
+
+/// A name that no policy has.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("there is no policy {name:?}: use one of {}", names())]
+pub struct UnknownPolicy {
+    /// The name.
+    pub name: String,
+}
+
+fn names() -> String {
+    registry().iter().map(|entry| entry.name).collect::<Vec<_>>().join(", ")
+}

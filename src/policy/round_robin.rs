@@ -1,0 +1,160 @@
+//! Smooth weighted round robin, in nginx's order.
+//!
+//! nginx (`ngx_http_upstream_round_robin.c`) adds each weight to a running score, takes the highest and subtracts
+//! the sum of weights from it: weights 5, 1, 1 give `aabacaa`, where plain turns would give `aaaaabc`. The order
+//! repeats after (sum of weights / their common divisor) turns, so here it is computed once and a turn is one
+//! atomic addition: no lock, and no scan of the upstreams.
+
+use super::Policy;
+use crate::cluster::{Cluster, Session};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The longest order that is kept, two bytes a turn. Weights whose order would be longer are scaled down to it,
+/// which changes a share by less than 1/65536 of all, and gives the smallest at least one turn.
+const MAX_TURNS: u64 = 1 << 16;
+
+/// Smooth weighted round robin. One atomic addition a pick; skips an upstream that accepts nothing by giving its
+/// turn to the next in the order.
+#[derive(Debug)]
+pub struct RoundRobin {
+    order: Box<[u16]>,
+    turn: Turn,
+}
+
+/// On its own cache line: every thread that places adds to it.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Turn(AtomicUsize);
+
+impl RoundRobin {
+    /// The order for `cluster`. Costs turns times distinct weights, at most some 20 ms for the worst weights.
+    #[must_use]
+    pub fn new(cluster: &Cluster) -> Self {
+        let weights: Vec<u64> = cluster.members().iter().map(|m| u64::from(m.weight())).collect();
+        Self { order: smooth_order(&scaled(&weights)), turn: Turn::default() }
+    }
+
+    /// Whose turn is next, whether it accepts or not.
+    pub(super) fn next(&self) -> usize {
+        let turn = self.turn.0.fetch_add(1, Ordering::Relaxed);
+        usize::from(self.order[turn % self.order.len()])
+    }
+}
+
+impl Policy for RoundRobin {
+    fn place(&self, cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
+        // A skipped turn is used up: its neighbour in the order gets this session, not all that follow too.
+        let turns = (0..self.order.len()).map(|_| self.next());
+        turns.into_iter().find(|index| cluster.accepts(*index, session))
+    }
+}
+
+/// The weights in their lowest terms, scaled down where their order would be too long.
+fn scaled(weights: &[u64]) -> Vec<u64> {
+    let divisor = weights.iter().copied().fold(0, gcd).max(1);
+    let sum: u64 = weights.iter().sum::<u64>() / divisor;
+    let scale = |w: &u64| match sum <= MAX_TURNS {
+        true => w / divisor,
+        false => (w / divisor * MAX_TURNS / sum).max(1),
+    };
+    weights.iter().map(scale).collect()
+}
+
+fn gcd(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// nginx's order for one whole period.
+///
+/// At turn t an upstream of weight w that was taken c times scores t·w - c·sum, and the highest is taken, the
+/// first of equals. Among upstreams of one weight that is the one taken least, then the first: a queue. So a turn
+/// compares the heads of one queue per distinct weight instead of all upstreams.
+fn smooth_order(weights: &[u64]) -> Box<[u16]> {
+    let sum: u64 = weights.iter().sum();
+    let mut queues: BTreeMap<u64, VecDeque<(u64, u16)>> = BTreeMap::new();
+    for (index, weight) in (0_u16..).zip(weights) {
+        queues.entry(*weight).or_default().push_back((0, index));
+    }
+    let mut queues: Vec<_> = queues.into_iter().collect();
+    (1..=sum)
+        .filter_map(|turn| {
+            let score = |weight: u64, taken: u64| (turn * weight) as i64 - (taken * sum) as i64;
+            let best = queues.iter_mut().max_by_key(|(weight, queue)| {
+                queue.front().map(|(taken, index)| (score(*weight, *taken), std::cmp::Reverse(*index)))
+            })?;
+            let (taken, index) = best.1.pop_front()?;
+            best.1.push_back((taken + 1, index));
+            Some(index)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::conformance::{cluster, conforms, session};
+    use proptest::prelude::*;
+
+    conforms!(RoundRobin);
+
+    /// nginx's loop as its documentation tells it, scanning all peers a turn.
+    fn naive_order(weights: &[u64]) -> Vec<u16> {
+        let sum = weights.iter().sum::<u64>() as i64;
+        let mut current = vec![0_i64; weights.len()];
+        (0..sum)
+            .map(|_| {
+                let mut best = 0;
+                for i in 0..weights.len() {
+                    current[i] += weights[i] as i64;
+                    if current[i] > current[best] {
+                        best = i;
+                    }
+                }
+                current[best] -= sum;
+                best as u16
+            })
+            .collect()
+    }
+
+    #[test]
+    fn five_one_one_is_nginx_documented_sequence() {
+        let policy = RoundRobin::new(&cluster(&[5, 1, 1]));
+        let letters: String = policy.order.iter().map(|i| char::from(b'a' + *i as u8)).collect();
+        assert_eq!(letters, "aabacaa");
+    }
+
+    #[test]
+    fn weights_in_common_are_divided_out() {
+        assert_eq!(*RoundRobin::new(&cluster(&[600, 200])).order, [0, 0, 1, 0]);
+    }
+
+    #[test]
+    fn a_down_upstream_gives_its_turns_to_all() {
+        let cluster = cluster(&[1, 1, 1, 1]);
+        cluster.members()[1].upstream().set_health(crate::Health::DOWN);
+        let policy = RoundRobin::new(&cluster);
+        let mut counts = [0; 4];
+        for _ in 0..3000 {
+            counts[policy.place(&cluster, &session(0)).unwrap()] += 1;
+        }
+        assert_eq!(counts, [1000, 0, 1000, 1000]);
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_is_nginx_s(weights in prop::collection::vec(1_u64..40, 1..12)) {
+            prop_assert_eq!(smooth_order(&weights).to_vec(), naive_order(&weights));
+        }
+
+        #[test]
+        fn scaled_shares_stay_close(weights in prop::collection::vec(1_u64..=65535, 2..200)) {
+            let scaled = scaled(&weights);
+            let (sum, scaled_sum) = (weights.iter().sum::<u64>() as f64, scaled.iter().sum::<u64>() as f64);
+            prop_assert!(scaled_sum <= (MAX_TURNS + 200) as f64);
+            for (w, s) in weights.iter().zip(&scaled) {
+                prop_assert!((*w as f64 / sum - *s as f64 / scaled_sum).abs() < 2.0 / 65536.0 * 2.0);
+            }
+        }
+    }
+}
