@@ -1,6 +1,7 @@
 //! Session-affinity load balancing that you can embed.
 #![forbid(unsafe_code)]
 
+pub mod affinity;
 pub mod cluster;
 mod hash;
 pub mod policy;

@@ -1,0 +1,154 @@
+//! Affinity as configured: the keys, the lifetimes, and what to do when an upstream cannot take its session.
+
+use super::{Claims, KeyError, KeyRing, LifetimeError, Lifetimes, Token};
+use crate::cluster::{Lost, Upstream};
+use crate::time::Timestamp;
+use std::time::Duration;
+
+/// How many tokens of one request are looked at: more cost nothing but work for whoever sends them.
+const MAX_TOKENS: usize = 4;
+
+/// What happens to a session whose upstream is there but cannot take it now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum OnUnavailable {
+    /// It moves to a substitute, once, and stays there.
+    #[default]
+    Repin,
+    /// The request is refused, and the session waits for its upstream.
+    Reject,
+}
+
+/// Brings known sessions back to their upstreams. Give one to [`BalancerBuilder::affinity`](crate::balancer::BalancerBuilder::affinity).
+#[derive(Clone, Debug)]
+pub struct Affinity {
+    keys: KeyRing,
+    lifetimes: Lifetimes,
+    on_unavailable: OnUnavailable,
+}
+
+/// Configures an [`Affinity`].
+#[derive(Clone, Debug)]
+pub struct AffinityBuilder {
+    keys: KeyRing,
+    max_age: Duration,
+    idle: Option<Duration>,
+    on_unavailable: OnUnavailable,
+}
+
+impl AffinityBuilder {
+    /// The absolute age of a session; 12 hours unless said otherwise.
+    #[must_use]
+    pub fn max_age(mut self, max_age: Duration) -> Self {
+        self.max_age = max_age;
+        self
+    }
+
+    /// How long a session may stay away; 30 minutes unless said otherwise, `None` for no such limit.
+    #[must_use]
+    pub fn idle(mut self, idle: Option<Duration>) -> Self {
+        self.idle = idle;
+        self
+    }
+
+    /// What to do when a session's upstream cannot take it; [`OnUnavailable::Repin`] unless said otherwise.
+    #[must_use]
+    pub fn on_unavailable(mut self, choice: OnUnavailable) -> Self {
+        self.on_unavailable = choice;
+        self
+    }
+
+    /// Checks the lifetimes.
+    ///
+    /// # Errors
+    /// [`LifetimeError`] where an age is out of range or the two do not go together.
+    pub fn build(self) -> Result<Affinity, LifetimeError> {
+        let lifetimes = Lifetimes::new(self.max_age, self.idle)?;
+        Ok(Affinity { keys: self.keys, lifetimes, on_unavailable: self.on_unavailable })
+    }
+}
+
+/// Whether the client must be sent a token with this answer.
+pub(crate) enum Issue {
+    /// It carries what we would sign.
+    Unchanged,
+    /// It needs this one.
+    Set(Token),
+}
+
+impl Affinity {
+    /// Affinity by tokens signed with `keys`.
+    #[must_use]
+    pub fn builder(keys: KeyRing) -> AffinityBuilder {
+        AffinityBuilder {
+            keys,
+            max_age: Duration::from_secs(12 * 3600),
+            idle: Some(Duration::from_secs(30 * 60)),
+            on_unavailable: OnUnavailable::default(),
+        }
+    }
+
+    /// The keys.
+    #[must_use]
+    pub fn keys(&self) -> &KeyRing {
+        &self.keys
+    }
+
+    /// What happens to a session whose upstream cannot take it.
+    #[must_use]
+    pub fn on_unavailable(&self) -> OnUnavailable {
+        self.on_unavailable
+    }
+
+    /// The same affinity with other keys of the same pool.
+    pub(crate) fn with_keys(&self, keys: KeyRing) -> Result<Self, KeyError> {
+        match self.keys.same_identity(&keys) {
+            true => Ok(Self { keys, ..self.clone() }),
+            false => Err(KeyError::OtherIdentity),
+        }
+    }
+
+    /// The claims of the first good token, or why the first of them is not good (`None`: there is no token).
+    pub(crate) fn open(&self, tokens: &[&[u8]], now: Timestamp) -> Result<Claims, Option<Lost>> {
+        let mut reason = None;
+        for token in tokens.iter().take(MAX_TOKENS) {
+            let checked = Claims::verify(token, &self.keys)
+                .and_then(|claims| self.lifetimes.check(&claims, now).map(|()| claims));
+            match checked {
+                Ok(claims) => return Ok(claims),
+                Err(lost) => reason = reason.or(Some(lost)),
+            }
+        }
+        Err(reason)
+    }
+
+    /// What to tell the client of a session that is now on `upstream`. `known` is what its token says, if it has a
+    /// good one; a session without gets `nonce` and starts now.
+    pub(crate) fn issue(&self, known: Option<&Claims>, nonce: u64, upstream: &Upstream, now: Timestamp) -> Issue {
+        let issued = known.map_or_else(|| u32::try_from(now.as_secs()).unwrap_or(u32::MAX), |c| c.issued);
+        let (window, scale) = self.lifetimes.window(issued, now);
+        let mut claims = Claims {
+            key: self.keys.signer(),
+            upstream: upstream.id(),
+            nonce: known.map_or(nonce, |c| c.nonce),
+            issued,
+            window,
+            incarnation: upstream.incarnation(),
+            scale,
+        };
+        if let Some(known) = known {
+            // A clock that went back must not shorten a session's idle time.
+            if known.scale == scale {
+                claims.window = claims.window.max(known.window);
+            }
+            // Before a proxy knows the incarnation, it leaves what another one knew.
+            if known.upstream == claims.upstream && claims.incarnation == 0 {
+                claims.incarnation = known.incarnation;
+            }
+            if *known == claims {
+                return Issue::Unchanged;
+            }
+        }
+        // The ring has the key it signs with, by construction.
+        claims.sign(&self.keys).map_or(Issue::Unchanged, Issue::Set)
+    }
+}

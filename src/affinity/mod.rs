@@ -1,0 +1,20 @@
+//! *Where* a session belongs: signed tokens, the keys that sign them, and who takes over for whom.
+//!
+//! A token is signed, not secret, and it is no login: it says which upstream holds a session, and that a proxy of
+//! this pool said so. It never says who the user is.
+
+#[expect(clippy::module_inception, reason = "the type that the folder is named after")]
+mod affinity;
+mod keys;
+mod lifetimes;
+mod substitute;
+mod token;
+
+pub use affinity::{Affinity, AffinityBuilder, OnUnavailable};
+pub use keys::{KeyError, KeyRing, KeyRingBuilder, MAX_KEYS, MIN_SECRET};
+pub use lifetimes::{LifetimeError, Lifetimes};
+pub use token::{TOKEN_LEN, Token};
+
+pub(crate) use affinity::Issue;
+pub(crate) use substitute::substitute;
+pub(crate) use token::Claims;

@@ -1,0 +1,61 @@
+//! Who takes over a session whose upstream cannot: its own rendezvous order.
+//!
+//! Highest random weight (Thaler and Ravishankar, IEEE/ACM ToN 6(1), 1998) with weights as exponential variates:
+//! each upstream's score is -ln(u)/weight with u drawn from the session's nonce and the upstream's id, and the
+//! lowest score wins. It depends on the session and the set of those that accept alone, so every proxy of a pool
+//! finds the same substitute without talking, and the sessions of a dead upstream spread over all others.
+
+use crate::cluster::{Cluster, Session};
+use crate::hash::{exponential, mix64};
+
+/// The index of the accepting upstream that comes first in the session's order. One hash and one logarithm per
+/// upstream; it runs once when a session moves.
+pub(crate) fn substitute(cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
+    let mut best: Option<(usize, f64)> = None;
+    for (index, member) in cluster.members().iter().enumerate() {
+        let hash = mix64(session.nonce ^ mix64(member.upstream().id().as_u64()));
+        let score = exponential(hash) / f64::from(member.weight());
+        if best.is_none_or(|(_, least)| score < least) && cluster.accepts(index, session) {
+            best = Some((index, score));
+        }
+    }
+    best.map(|(index, _)| index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Health;
+    use crate::policy::conformance::{cluster, session};
+
+    #[test]
+    fn the_order_of_upstreams_in_the_configuration_does_not_matter() {
+        let whole = cluster(&[1, 2, 3, 4]);
+        let part = cluster(&[1, 2, 3, 4, 9]);
+        part.members()[4].upstream().set_health(Health::DOWN);
+        for nonce in 0..1000 {
+            assert_eq!(substitute(&whole, &session(nonce)), substitute(&part, &session(nonce)));
+        }
+    }
+
+    #[test]
+    fn only_the_sessions_of_the_dead_move_and_they_spread_by_weight() {
+        let cluster = cluster(&[1, 1, 2, 4]);
+        let before: Vec<_> = (0..40_000).map(|n| substitute(&cluster, &session(n)).unwrap()).collect();
+        cluster.members()[1].upstream().set_health(Health::DOWN);
+        let mut taken = [0_f64; 4];
+        for (nonce, before) in (0..).zip(before) {
+            let after = substitute(&cluster, &session(nonce)).unwrap();
+            if before == 1 {
+                taken[after] += 1.0;
+            } else {
+                assert_eq!(after, before, "a session moved though its upstream lives");
+            }
+        }
+        let moved: f64 = taken.iter().sum();
+        assert!((moved - 5000.0).abs() < 350.0, "an eighth of all were on it: {moved}");
+        for (share, weight) in taken.iter().zip([1.0, 0.0, 2.0, 4.0]) {
+            assert!((share / moved - weight / 7.0).abs() < 0.03, "{taken:?}");
+        }
+    }
+}
