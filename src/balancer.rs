@@ -1,0 +1,448 @@
+//! The balancer: one snapshot of cluster, policy and affinity, and the picks made from it.
+
+use crate::affinity::{Affinity, Claims, Issue, KeyError, KeyRing, OnUnavailable, Token, substitute};
+use crate::cluster::{
+    self, ApplyError, Change, Cluster, ClusterError, Decision, Generation, Lease, Lost, Plan, PlanError, Session,
+    Upstream, UpstreamConfig, UpstreamId,
+};
+use crate::policy::{self, Factory, Policy, UnknownPolicy};
+use crate::rng::{Entropy, EntropyError, OsEntropy, SeededEntropy};
+use crate::time::Timestamp;
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// The policy of a balancer that was given none.
+const DEFAULT_POLICY: &str = "least_conn";
+
+/// How often a pick asks the policy again after losing a race for an upstream's last place.
+const RACES: usize = 4;
+
+/// What a host knows of a request when it asks where it goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The time, read once by the host.
+    pub now: Timestamp,
+    /// The client's address.
+    pub client: Option<IpAddr>,
+    /// What hash policies hash.
+    pub key: Option<&'a [u8]>,
+    /// The tokens that the client sent, in order. The first good one of the first four counts.
+    pub tokens: &'a [&'a [u8]],
+    /// Upstreams that already failed this request. A session pinned to one of them moves.
+    pub tried: &'a [UpstreamId],
+}
+
+impl<'a> Request<'a> {
+    /// A request at `now` of which nothing else is known.
+    #[must_use]
+    pub const fn new(now: Timestamp) -> Self {
+        Self { now, client: None, key: None, tokens: &[], tried: &[] }
+    }
+
+    /// With the client's address.
+    #[must_use]
+    pub const fn client(mut self, client: IpAddr) -> Self {
+        self.client = Some(client);
+        self
+    }
+
+    /// With the tokens that the client sent.
+    #[must_use]
+    pub const fn tokens(mut self, tokens: &'a [&'a [u8]]) -> Self {
+        self.tokens = tokens;
+        self
+    }
+
+    /// With the upstreams that already failed it.
+    #[must_use]
+    pub const fn tried(mut self, tried: &'a [UpstreamId]) -> Self {
+        self.tried = tried;
+        self
+    }
+
+    fn session(&self, nonce: u64) -> Session<'a> {
+        Session { nonce, now: self.now, client: self.client, key: self.key, tried: self.tried }
+    }
+}
+
+/// Where a request goes.
+#[derive(Debug)]
+pub struct Pick {
+    /// Its count on the upstream. Keep it as long as the response body or the tunnel lives.
+    pub lease: Lease,
+    /// Why it goes there.
+    pub decision: Decision,
+    /// The token to send to the client, where what it carries must change.
+    pub token: Option<Token>,
+}
+
+impl Pick {
+    /// The upstream that was picked.
+    #[must_use]
+    pub fn upstream(&self) -> &Arc<Upstream> {
+        self.lease.upstream()
+    }
+}
+
+/// Why a request goes nowhere.
+#[derive(Debug, thiserror::Error)]
+pub enum PickError {
+    /// No upstream accepts sessions.
+    #[error("no upstream is available")]
+    Unavailable,
+    /// Upstreams accept, but all are at their limit of requests in flight.
+    #[error("all upstreams are at their limit")]
+    Full,
+    /// The session's own upstream cannot take it, and sessions are not to be moved.
+    #[error("the session's upstream is unavailable ({0})")]
+    Rejected(Lost),
+    /// No randomness for a new session.
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
+}
+
+/// Why a balancer could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The upstreams are no cluster.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// The policy's name is unknown.
+    #[error(transparent)]
+    Policy(#[from] UnknownPolicy),
+    /// No randomness to start from.
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
+}
+
+/// Everything a pick reads, behind one pointer, so that its parts can never disagree.
+struct Snapshot {
+    generation: Generation,
+    cluster: Cluster,
+    policy: Box<dyn Policy>,
+    affinity: Option<Arc<Affinity>>,
+}
+
+/// Picks an upstream for each request. Shared by all threads; see the [crate's example](crate#example).
+pub struct Balancer {
+    snapshot: ArcSwap<Snapshot>,
+    writer: Mutex<()>,
+    factory: Factory,
+    entropy: Box<dyn Entropy>,
+    /// For requests without affinity, which need chance but no nonce that is unique in the world.
+    dice: SeededEntropy,
+}
+
+impl std::fmt::Debug for Balancer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let snapshot = self.snapshot.load();
+        f.debug_struct("Balancer")
+            .field("generation", &snapshot.generation)
+            .field("upstreams", &snapshot.cluster.len())
+            .field("policy", &snapshot.policy)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Balancer {
+    /// Starts a configuration.
+    #[must_use]
+    pub fn builder() -> BalancerBuilder {
+        BalancerBuilder {
+            upstreams: Vec::new(),
+            policy: PolicyChoice::Named(DEFAULT_POLICY.into()),
+            affinity: None,
+            entropy: None,
+        }
+    }
+
+    /// Decides where a request goes, and takes a place there.
+    ///
+    /// Takes no lock and allocates nothing. Costs one snapshot load; with a token one HMAC-SHA256; without one what
+    /// the policy costs, and for a new session one call of [`Entropy::next`] and one HMAC.
+    ///
+    /// # Errors
+    /// [`PickError`] where no upstream can take the request. No count was changed then.
+    pub fn pick(&self, request: &Request<'_>) -> Result<Pick, PickError> {
+        let snapshot = self.snapshot.load();
+        match &snapshot.affinity {
+            Some(affinity) => self.pick_bound(&snapshot, affinity, request),
+            None => {
+                let session = request.session(self.dice.draw());
+                let lease = place(&snapshot, &session, None)?;
+                Ok(noted(Pick { lease, decision: Decision::New, token: None }))
+            }
+        }
+    }
+
+    fn pick_bound(&self, snapshot: &Snapshot, affinity: &Affinity, request: &Request<'_>) -> Result<Pick, PickError> {
+        let (known, lost) = match affinity.open(request.tokens, request.now) {
+            Ok(claims) => match pin(&snapshot.cluster, &claims, request.tried) {
+                Ok(lease) => return Ok(answer(affinity, lease, Decision::Pinned, Some(&claims), 0, request.now)),
+                Err(lost) => (Some(claims), Some(lost)),
+            },
+            Err(lost) => (None, lost),
+        };
+        if let Some(lost @ (Lost::NotServing | Lost::Full)) = lost
+            && affinity.on_unavailable() == OnUnavailable::Reject
+        {
+            return Err(PickError::Rejected(lost));
+        }
+        let nonce = match &known {
+            Some(claims) => claims.nonce,
+            None => self.entropy.next()?,
+        };
+        let lease = place(snapshot, &request.session(nonce), lost)?;
+        let decision = lost.map_or(Decision::New, Decision::Lost);
+        Ok(answer(affinity, lease, decision, known.as_ref(), nonce, request.now))
+    }
+
+    /// The cluster in force, with the counters of its upstreams. The guard is for a short look: drop it before
+    /// waiting for anything.
+    #[must_use]
+    pub fn cluster(&self) -> ClusterRef {
+        ClusterRef(self.snapshot.load_full())
+    }
+
+    /// The affinity in force, if there is one.
+    #[must_use]
+    pub fn affinity(&self) -> Option<Arc<Affinity>> {
+        self.snapshot.load().affinity.clone()
+    }
+
+    /// The generation in force.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        self.snapshot.load().generation
+    }
+
+    /// Works out a membership change without making it. Takes no lock.
+    ///
+    /// # Errors
+    /// [`PlanError`] where a removal names no upstream or the result would be no cluster.
+    pub fn plan(&self, changes: &[Change]) -> Result<Plan, PlanError> {
+        let snapshot = self.snapshot.load();
+        let configs = cluster::next_configs(&snapshot.cluster, changes)?;
+        let id_of = |name: &str| upstream_id(snapshot.affinity.as_deref(), name);
+        let cluster = Cluster::build(&configs, id_of, Some(&snapshot.cluster))?;
+        let effects = cluster::effects(&snapshot.cluster, &cluster);
+        Ok(Plan { base: snapshot.generation, cluster, effects })
+    }
+
+    /// Makes a planned change: all of it, or nothing where another change came first. The policy is built anew on
+    /// the calling thread; picks go on with the old snapshot until the new one stands.
+    ///
+    /// # Errors
+    /// [`ApplyError::Stale`] where the generation moved on since the plan was made.
+    pub fn apply(&self, plan: Plan) -> Result<Generation, ApplyError> {
+        let policy = (self.factory)(&plan.cluster);
+        let _writer = self.writer.lock();
+        let current = self.snapshot.load();
+        if current.generation != plan.base {
+            return Err(ApplyError::Stale { planned: plan.base, current: current.generation });
+        }
+        let affinity = current.affinity.clone();
+        Ok(self.publish(Snapshot { generation: plan.base, cluster: plan.cluster, policy, affinity }))
+    }
+
+    /// Changes the keys, for rotation: see [`KeyRing`]. Tokens change over at each client's next request.
+    ///
+    /// # Errors
+    /// [`KeyError::OtherIdentity`] where the ring is of another pool or identity secret. Without affinity the ring
+    /// has no use, and nothing happens.
+    pub fn set_keys(&self, keys: KeyRing) -> Result<Generation, KeyError> {
+        let _writer = self.writer.lock();
+        let current = self.snapshot.load();
+        let affinity = match &current.affinity {
+            Some(affinity) => Some(Arc::new(affinity.with_keys(keys)?)),
+            None => return Ok(current.generation),
+        };
+        let configs: Vec<_> = current.cluster.members().iter().map(cluster::Member::config).collect();
+        let id_of = |name: &str| upstream_id(affinity.as_deref(), name);
+        // The same upstreams under the same ids: it was a cluster, so it is one.
+        let Ok(cluster) = Cluster::build(&configs, id_of, Some(&current.cluster)) else {
+            return Ok(current.generation);
+        };
+        let policy = (self.factory)(&cluster);
+        Ok(self.publish(Snapshot { generation: current.generation, cluster, policy, affinity }))
+    }
+
+    /// Call with the writer's lock held.
+    fn publish(&self, mut next: Snapshot) -> Generation {
+        next.generation = Generation(next.generation.0 + 1);
+        let generation = next.generation;
+        self.snapshot.store(Arc::new(next));
+        generation
+    }
+}
+
+/// The upstream a token names, where it can take the session.
+fn pin(cluster: &Cluster, claims: &Claims, tried: &[UpstreamId]) -> Result<Lease, Lost> {
+    let member = cluster.find(claims.upstream).ok_or(Lost::NoSuchUpstream)?;
+    let upstream = member.upstream();
+    upstream.is_incarnation(claims.incarnation)?;
+    if !upstream.health().serving || tried.contains(&claims.upstream) {
+        return Err(Lost::NotServing);
+    }
+    member.lease().ok_or(Lost::Full)
+}
+
+/// A place for a session that is not pinned: along its own rendezvous order where its upstream could not take it,
+/// by the policy otherwise.
+fn place(snapshot: &Snapshot, session: &Session<'_>, lost: Option<Lost>) -> Result<Lease, PickError> {
+    let cluster = &snapshot.cluster;
+    for _ in 0..RACES {
+        let index = match lost {
+            Some(lost) if lost.is_displaced() => substitute(cluster, session),
+            _ => snapshot.policy.place(cluster, session),
+        };
+        match index.and_then(|index| cluster.members().get(index)) {
+            // Between the policy's look and the lease another thread may take the last place.
+            Some(member) => match member.lease() {
+                Some(lease) => return Ok(lease),
+                None => continue,
+            },
+            None => break,
+        }
+    }
+    match cluster.is_full() {
+        true => Err(PickError::Full),
+        false => Err(PickError::Unavailable),
+    }
+}
+
+fn answer(
+    affinity: &Affinity,
+    lease: Lease,
+    decision: Decision,
+    known: Option<&Claims>,
+    nonce: u64,
+    now: Timestamp,
+) -> Pick {
+    let token = match affinity.issue(known, nonce, lease.upstream(), now) {
+        Issue::Unchanged => None,
+        Issue::Set(token) => Some(token),
+    };
+    noted(Pick { lease, decision, token })
+}
+
+fn noted(pick: Pick) -> Pick {
+    pick.upstream().note(pick.decision);
+    pick
+}
+
+fn upstream_id(affinity: Option<&Affinity>, name: &str) -> UpstreamId {
+    match affinity {
+        Some(affinity) => affinity.keys().upstream_id(name),
+        None => UpstreamId::unkeyed(name),
+    }
+}
+
+/// The cluster of one moment. Dereferences to [`Cluster`].
+pub struct ClusterRef(Arc<Snapshot>);
+
+impl std::ops::Deref for ClusterRef {
+    type Target = Cluster;
+
+    fn deref(&self) -> &Cluster {
+        &self.0.cluster
+    }
+}
+
+impl std::fmt::Debug for ClusterRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.cluster.fmt(f)
+    }
+}
+
+enum PolicyChoice {
+    Named(String),
+    Custom(Factory),
+}
+
+/// Configures a [`Balancer`].
+pub struct BalancerBuilder {
+    upstreams: Vec<UpstreamConfig>,
+    policy: PolicyChoice,
+    affinity: Option<Affinity>,
+    entropy: Option<Box<dyn Entropy>>,
+}
+
+impl std::fmt::Debug for BalancerBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BalancerBuilder").field("upstreams", &self.upstreams).finish_non_exhaustive()
+    }
+}
+
+impl BalancerBuilder {
+    /// Adds an upstream.
+    #[must_use]
+    pub fn upstream(mut self, upstream: UpstreamConfig) -> Self {
+        self.upstreams.push(upstream);
+        self
+    }
+
+    /// Adds upstreams.
+    #[must_use]
+    pub fn upstreams(mut self, upstreams: impl IntoIterator<Item = UpstreamConfig>) -> Self {
+        self.upstreams.extend(upstreams);
+        self
+    }
+
+    /// Places new sessions by the policy of this name; `least_conn` unless said otherwise. See
+    /// [`policy::registry`] for the names.
+    #[must_use]
+    pub fn policy(mut self, name: impl Into<String>) -> Self {
+        self.policy = PolicyChoice::Named(name.into());
+        self
+    }
+
+    /// Places new sessions by a policy of your own, built for each cluster.
+    #[must_use]
+    pub fn policy_with(mut self, build: impl Fn(&Cluster) -> Box<dyn Policy> + Send + Sync + 'static) -> Self {
+        self.policy = PolicyChoice::Custom(Arc::new(build));
+        self
+    }
+
+    /// Brings known sessions back by tokens. Without it every request is placed by the policy.
+    #[must_use]
+    pub fn affinity(mut self, affinity: Affinity) -> Self {
+        self.affinity = Some(affinity);
+        self
+    }
+
+    /// Draws from this source instead of the operating system: for tests and simulations that must repeat.
+    #[must_use]
+    pub fn entropy(mut self, entropy: impl Entropy + 'static) -> Self {
+        self.entropy = Some(Box::new(entropy));
+        self
+    }
+
+    /// Checks the configuration and builds the first snapshot.
+    ///
+    /// # Errors
+    /// [`BuildError`] where the upstreams are no cluster, the policy is unknown or there is no randomness.
+    pub fn build(self) -> Result<Balancer, BuildError> {
+        let factory = match self.policy {
+            PolicyChoice::Named(name) => {
+                let entry = policy::find(&name)?;
+                Arc::new(|cluster: &Cluster| entry.build(cluster)) as Factory
+            }
+            PolicyChoice::Custom(factory) => factory,
+        };
+        let entropy = self.entropy.unwrap_or_else(|| Box::new(OsEntropy));
+        let affinity = self.affinity.map(Arc::new);
+        let cluster = Cluster::build(&self.upstreams, |name| upstream_id(affinity.as_deref(), name), None)?;
+        let policy = factory(&cluster);
+        let snapshot = Snapshot { generation: Generation(1), cluster, policy, affinity };
+        Ok(Balancer {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            writer: Mutex::new(()),
+            factory,
+            dice: SeededEntropy::new(entropy.next()?),
+            entropy,
+        })
+    }
+}
