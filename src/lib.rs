@@ -47,6 +47,8 @@ pub mod affinity;
 pub mod balancer;
 pub mod cluster;
 mod hash;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod policy;
 pub mod rng;
 mod sync;
