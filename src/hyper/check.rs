@@ -1,0 +1,197 @@
+//! What a request must be before anything is done for it.
+//!
+//! hyper's parser is strict about bytes and lenient about meaning. Where two servers could read one request
+//! differently, a proxy must refuse it, or the difference becomes a hole (RFC 9112, section 11.2).
+
+use super::{Limits, Refusal};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
+use http::request::Parts;
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Method, Version};
+
+/// Refuses what cannot be forwarded, and leaves the request with an origin-form target and exactly one `Host`.
+pub(super) fn check(parts: &mut Parts, limits: &Limits) -> Result<(), Refusal> {
+    sizes(parts, limits)?;
+    body_framing(parts)?;
+    if let Some(expect) = parts.headers.get(EXPECT)
+        && !expect.as_bytes().eq_ignore_ascii_case(b"100-continue")
+    {
+        return Err(Refusal::Expectation);
+    }
+    target(parts)?;
+    host(parts)
+}
+
+fn sizes(parts: &Parts, limits: &Limits) -> Result<(), Refusal> {
+    let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    if target > limits.uri_bytes {
+        return Err(Refusal::UriTooLong);
+    }
+    // A line is its name, its value, the colon, a space and the line end.
+    let fields: usize = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if fields > limits.header_bytes {
+        return Err(Refusal::HeadersTooLarge);
+    }
+    Ok(())
+}
+
+fn body_framing(parts: &Parts) -> Result<(), Refusal> {
+    let mut codings = parts.headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(()),
+        (Some(_), _) if parts.headers.contains_key(CONTENT_LENGTH) => Err(Refusal::AmbiguousLength),
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        _ => Err(Refusal::BadTransferEncoding),
+    }
+}
+
+fn target(parts: &Parts) -> Result<(), Refusal> {
+    if parts.method == Method::CONNECT {
+        return Err(Refusal::Connect);
+    }
+    match parts.uri.path() {
+        "*" if parts.method == Method::OPTIONS => Ok(()),
+        path if path.starts_with('/') => Ok(()),
+        _ => Err(Refusal::BadTarget),
+    }
+}
+
+/// An absolute-form target (and HTTP/2's `:authority`) says which host is meant, whatever `Host` says.
+fn host(parts: &mut Parts) -> Result<(), Refusal> {
+    let mut hosts = parts.headers.get_all(HOST).iter();
+    let (host, another) = (hosts.next(), hosts.next());
+    if another.is_some() {
+        return Err(Refusal::BadHost);
+    }
+    match (parts.uri.authority(), host) {
+        (Some(authority), _) => {
+            let host = HeaderValue::from_str(without_userinfo(authority)).map_err(|_| Refusal::BadHost)?;
+            is_host(host.as_bytes())?;
+            parts.headers.insert(HOST, host);
+            let target = parts.uri.path_and_query().cloned();
+            parts.uri = target.map_or_else(http::Uri::default, http::Uri::from);
+            Ok(())
+        }
+        (None, Some(host)) => is_host(host.as_bytes()),
+        (None, None) if parts.version <= Version::HTTP_10 => Ok(()),
+        (None, None) => Err(Refusal::NoHost),
+    }
+}
+
+fn without_userinfo(authority: &Authority) -> &str {
+    authority.as_str().rsplit('@').next().unwrap_or_default()
+}
+
+/// `uri-host [":" port]` by RFC 3986, without userinfo, which `Host` never has.
+fn is_host(host: &[u8]) -> Result<(), Refusal> {
+    let legal = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(byte);
+    let (name, port) = match host {
+        [b'[', rest @ ..] => match rest.iter().position(|byte| *byte == b']') {
+            Some(end) => {
+                let (literal, port) = (&rest[..end], &rest[end + 1..]);
+                let ok = !literal.is_empty() && literal.iter().all(|byte| legal(byte) || *byte == b':');
+                (ok, port)
+            }
+            None => (false, host),
+        },
+        _ => {
+            let end = host.iter().position(|byte| *byte == b':').unwrap_or(host.len());
+            (end > 0 && host[..end].iter().all(legal), &host[end..])
+        }
+    };
+    let port = match port {
+        [] => true,
+        [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    if name && port { Ok(()) } else { Err(Refusal::BadHost) }
+}
+
+/// Whether the fields of `Connection` hold this option.
+pub(super) fn connection_has(headers: &HeaderMap, option: &str) -> bool {
+    connection_options(headers).any(|found| found.eq_ignore_ascii_case(option.as_bytes()))
+}
+
+/// The options that `Connection` lists.
+pub(super) fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    headers.get_all(http::header::CONNECTION).into_iter().flat_map(|value| {
+        value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|option| !option.is_empty())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(request: http::request::Builder) -> Result<Parts, Refusal> {
+        let mut parts = request.body(()).unwrap().into_parts().0;
+        check(&mut parts, &Limits::default()).map(|()| parts)
+    }
+
+    fn get(uri: &str) -> http::request::Builder {
+        http::Request::get(uri)
+    }
+
+    #[test]
+    fn hosts_are_what_rfc_3986_says() {
+        for host in
+            ["a", "a.b-c.example:80", "127.0.0.1:8080", "[::1]", "[2001:db8::1]:443", "xn--bcher-kva.example", "a:"]
+        {
+            assert_eq!(is_host(host.as_bytes()), Ok(()), "{host}");
+        }
+        for host in [
+            "",
+            ":80",
+            "a b",
+            "a/b",
+            "a@b",
+            "a:b",
+            "a:123456",
+            "[::1",
+            "[]",
+            "[::1]x",
+            "a\\b",
+            "<a>",
+            "a,b\u{e9}",
+            "a:80:80",
+        ] {
+            assert_eq!(is_host(host.as_bytes()), Err(Refusal::BadHost), "{host}");
+        }
+    }
+
+    #[test]
+    fn an_absolute_target_replaces_the_host() {
+        let parts = checked(get("http://right.example:81/x?y").header(HOST, "wrong.example")).unwrap();
+        assert_eq!(
+            (parts.headers[HOST].to_str().unwrap(), parts.uri.to_string().as_str()),
+            ("right.example:81", "/x?y")
+        );
+        let parts = checked(get("http://user@right.example").header(HOST, "right.example")).unwrap();
+        assert_eq!((parts.headers[HOST].to_str().unwrap(), parts.uri.to_string().as_str()), ("right.example", "/"));
+    }
+
+    #[test]
+    fn each_rule_has_its_refusal() {
+        let ok = || get("/").header(HOST, "a");
+        let refused = |request| checked(request).unwrap_err();
+        assert!(checked(ok()).is_ok());
+        assert_eq!(refused(get("/")), Refusal::NoHost);
+        assert!(checked(get("/").version(Version::HTTP_10)).is_ok());
+        assert_eq!(refused(ok().header(HOST, "a")), Refusal::BadHost);
+        assert_eq!(refused(ok().method("CONNECT")), Refusal::Connect);
+        assert_eq!(refused(get("*").header(HOST, "a")), Refusal::BadTarget);
+        assert!(checked(get("*").header(HOST, "a").method("OPTIONS")).is_ok());
+        assert!(checked(ok().header(TRANSFER_ENCODING, "Chunked")).is_ok());
+        for coding in ["identity, chunked", "chunked, chunked", "gzip, chunked", "xchunked", ""] {
+            assert_eq!(refused(ok().header(TRANSFER_ENCODING, coding)), Refusal::BadTransferEncoding, "{coding}");
+        }
+        let twice = ok().header(TRANSFER_ENCODING, "chunked").header(TRANSFER_ENCODING, "chunked");
+        assert_eq!(refused(twice), Refusal::BadTransferEncoding);
+        let both = ok().header(TRANSFER_ENCODING, "chunked").header(CONTENT_LENGTH, "3");
+        assert_eq!(refused(both), Refusal::AmbiguousLength);
+        assert_eq!(refused(ok().header(EXPECT, "the-unexpected")), Refusal::Expectation);
+        assert!(checked(ok().header(EXPECT, "100-Continue")).is_ok());
+        assert_eq!(refused(ok().header("x", "y".repeat(16 * 1024))), Refusal::HeadersTooLarge);
+        assert_eq!(refused(get(&format!("/{}", "x".repeat(8192))).header(HOST, "a")), Refusal::UriTooLong);
+    }
+}
