@@ -49,6 +49,8 @@ pub mod cluster;
 mod hash;
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "hyper")]
+pub mod hyper;
 pub mod policy;
 pub mod rng;
 mod sync;

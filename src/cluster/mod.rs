@@ -19,5 +19,7 @@ pub use lease::Lease;
 pub use plan::{ApplyError, Change, Effect, Generation, Plan, PlanError};
 pub(crate) use plan::{effects, next_configs};
 pub use session::Session;
+#[cfg(feature = "hyper")]
+pub(crate) use set::IdMap;
 pub use set::{Cluster, Member};
 pub use upstream::{Health, Upstream, UpstreamId};

@@ -55,7 +55,7 @@ impl Member {
 #[derive(Debug)]
 pub struct Cluster {
     members: Box<[Member]>,
-    by_id: HashMap<UpstreamId, u16, BuildHasherDefault<IdHasher>>,
+    by_id: IdMap<u16>,
     total_weight: u64,
 }
 
@@ -73,7 +73,7 @@ impl Cluster {
             return Err(ClusterError::TooMany { count: configs.len() });
         }
         let mut members = Vec::with_capacity(configs.len());
-        let mut by_id = HashMap::with_capacity_and_hasher(configs.len(), BuildHasherDefault::default());
+        let mut by_id = IdMap::with_capacity_and_hasher(configs.len(), BuildHasherDefault::default());
         for (index, config) in (0_u16..).zip(configs) {
             config.check()?;
             let id = id_of(&config.name);
@@ -141,9 +141,12 @@ impl Cluster {
     }
 }
 
-/// Ids are already uniform (a keyed hash that clients cannot choose), so the table takes them as they are.
+/// A table by upstream id.
+pub(crate) type IdMap<V> = HashMap<UpstreamId, V, BuildHasherDefault<IdHasher>>;
+
+/// Ids are already uniform (a keyed hash that clients cannot choose), so tables take them as they are.
 #[derive(Default)]
-struct IdHasher(u64);
+pub(crate) struct IdHasher(u64);
 
 impl Hasher for IdHasher {
     fn finish(&self) -> u64 {

@@ -1,0 +1,55 @@
+//! The adapter: a [hyper](https://hyper.rs) service that forwards each request to the upstream that a
+//! [`Balancer`](crate::Balancer) picks, and brings sessions back by a signed cookie.
+//!
+//! HTTP/1.1 and HTTP/2 come in, HTTP/1.1 goes out over kept-alive connections. Bodies stream both ways with
+//! back-pressure; upgrades (WebSocket) become tunnels once the upstream has said 101.
+//!
+//! ```no_run
+//! use homing::hyper::{Protocol, Proxy};
+//! use homing::{Affinity, Balancer, KeyRing, UpstreamConfig};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let balancer = Balancer::builder()
+//!     .upstream(UpstreamConfig::new("app-1", "127.0.0.1:9001"))
+//!     .upstream(UpstreamConfig::new("app-2", "127.0.0.1:9002"))
+//!     .affinity(Affinity::builder(KeyRing::generate("app")?).build()?)
+//!     .build()?;
+//! let proxy = Proxy::new(balancer)?;
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+//! loop {
+//!     let (stream, peer) = listener.accept().await?;
+//!     let proxy = proxy.clone();
+//!     tokio::spawn(async move { proxy.serve(stream, peer, Protocol::Clear, std::future::pending()).await });
+//! }
+//! # }
+//! ```
+//!
+//! # What it does not do
+//!
+//! It caches nothing, rewrites no path, compresses nothing and speaks no HTTP/2 to upstreams. Informational
+//! responses other than `100 Continue` end here: hyper's server cannot send them.
+
+mod access_log;
+mod body;
+mod check;
+mod client;
+mod client_io;
+mod conn;
+mod forward;
+mod headers;
+mod pool;
+mod proxy;
+mod refusal;
+mod serve;
+mod service;
+mod settings;
+mod timer;
+mod tunnel;
+
+pub use access_log::ACCESS_TARGET;
+pub use body::{BodyError, ResponseBody};
+pub use proxy::{Proxy, ProxyBuilder, ProxyError};
+pub use refusal::{Refusal, RefusalCounts};
+pub use serve::Protocol;
+pub use service::ProxyService;
+pub use settings::{Limits, Timeouts};

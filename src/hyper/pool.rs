@@ -1,0 +1,103 @@
+//! Kept-alive connections, by upstream.
+//!
+//! Each worker has a pool of its own, so its lock is never contended; it is there so that a service may also be
+//! shared by the threads of one runtime. The last connection returned is the first handed out: the others grow
+//! old and are closed when the load falls.
+
+use super::conn::Conn;
+use crate::cluster::{IdMap, Upstream};
+use parking_lot::Mutex;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The most connections that lie idle for one upstream. More than that at once are closed when they come back.
+const IDLE_PER_UPSTREAM: usize = 1024;
+
+#[derive(Debug)]
+pub(super) struct Pool {
+    shelves: Mutex<Shelves>,
+    idle: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Shelves {
+    by_upstream: IdMap<Shelf>,
+    is_swept: bool,
+}
+
+#[derive(Debug)]
+struct Shelf {
+    /// A changed address makes another cell of the same id; what was connected to the old one is of no use then.
+    upstream: Arc<Upstream>,
+    idle: Vec<(Box<Conn>, Instant)>,
+}
+
+impl Pool {
+    /// A pool that closes what has lain idle for `idle`.
+    pub(super) fn new(idle: Duration) -> Arc<Self> {
+        Arc::new(Self { shelves: Mutex::default(), idle })
+    }
+
+    /// An open connection to this upstream, if one lies here.
+    pub(super) fn take(&self, upstream: &Arc<Upstream>) -> Option<Box<Conn>> {
+        loop {
+            let mut conn = {
+                let mut shelves = self.shelves.lock();
+                let shelf = shelves.by_upstream.get_mut(&upstream.id())?;
+                if !Arc::ptr_eq(&shelf.upstream, upstream) {
+                    return None;
+                }
+                shelf.idle.pop()?.0
+            };
+            if conn.is_still_free() {
+                return Some(conn);
+            }
+        }
+    }
+
+    /// Keeps a connection for the next exchange, if it is fit for one.
+    pub(super) fn put(self: &Arc<Self>, mut conn: Box<Conn>) {
+        if !conn.is_free() {
+            return;
+        }
+        let mut shelves = self.shelves.lock();
+        let upstream = conn.upstream();
+        let shelf = shelves
+            .by_upstream
+            .entry(upstream.id())
+            .or_insert_with(|| Shelf { upstream: Arc::clone(upstream), idle: Vec::new() });
+        if !Arc::ptr_eq(&shelf.upstream, upstream) {
+            *shelf = Shelf { upstream: Arc::clone(upstream), idle: Vec::new() };
+        }
+        if shelf.idle.len() < IDLE_PER_UPSTREAM {
+            shelf.idle.push((conn, Instant::now()));
+        }
+        if !std::mem::replace(&mut shelves.is_swept, true) {
+            tokio::spawn(sweep(Arc::downgrade(self), self.idle));
+        }
+    }
+
+    /// Closes what is too old or was closed at the other end. True while something is left.
+    fn clear(&self) -> bool {
+        let mut shelves = self.shelves.lock();
+        let now = Instant::now();
+        shelves.by_upstream.retain(|_, shelf| {
+            shelf.idle.retain_mut(|(conn, since)| now.duration_since(*since) < self.idle && conn.is_still_free());
+            !shelf.idle.is_empty()
+        });
+        shelves.is_swept = !shelves.by_upstream.is_empty();
+        shelves.is_swept
+    }
+}
+
+/// Runs while there is something to sweep; the next connection put into an empty pool starts the next one.
+async fn sweep(pool: Weak<Pool>, idle: Duration) {
+    loop {
+        tokio::time::sleep((idle / 2).clamp(Duration::from_millis(10), Duration::from_secs(5))).await;
+        match pool.upgrade() {
+            Some(pool) if pool.clear() => {}
+            _ => return,
+        }
+    }
+}

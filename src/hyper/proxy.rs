@@ -1,0 +1,184 @@
+//! The proxy as an embedder configures it.
+
+use super::client::Client;
+use super::pool::Pool;
+use super::service::ProxyService;
+use super::{Limits, RefusalCounts, Timeouts};
+use crate::balancer::Balancer;
+use crate::http::{CookieError, CookieName, CookieNameError, CookieSpec, TrustedProxies};
+use crate::time::{Clock, SystemClock};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// The name of the cookie that carries the token, where none was configured.
+const DEFAULT_COOKIE: &str = "homing";
+
+/// Forwards requests to the upstreams that a [`Balancer`] picks.
+///
+/// Cheap to clone; clones share connections, counters and configuration. See the [module](super) for an example.
+#[derive(Clone, Debug)]
+pub struct Proxy {
+    shared: Arc<Shared>,
+}
+
+/// What all connections of a worker share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) balancer: Arc<Balancer>,
+    /// `None` where the balancer has no affinity.
+    pub(super) cookie: Option<CookieSpec>,
+    pub(super) trusted_proxies: TrustedProxies,
+    pub(super) timeouts: Timeouts,
+    pub(super) limits: Limits,
+    pub(super) refusals: Arc<RefusalCounts>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) pool: Arc<Pool>,
+}
+
+impl Proxy {
+    /// A proxy with default settings.
+    ///
+    /// # Errors
+    /// [`ProxyError`], as [`ProxyBuilder::build`].
+    pub fn new(balancer: impl Into<Arc<Balancer>>) -> Result<Self, ProxyError> {
+        Self::builder(balancer).build()
+    }
+
+    /// Starts a configuration.
+    pub fn builder(balancer: impl Into<Arc<Balancer>>) -> ProxyBuilder {
+        ProxyBuilder {
+            balancer: balancer.into(),
+            cookie: None,
+            trusted_proxies: TrustedProxies::default(),
+            timeouts: Timeouts::default(),
+            limits: Limits::default(),
+            clock: Arc::new(SystemClock),
+        }
+    }
+
+    /// The same proxy with a connection pool of its own: one for each single-threaded runtime, so that no request
+    /// crosses threads.
+    #[must_use]
+    pub fn worker(&self) -> Self {
+        let Shared { balancer, cookie, trusted_proxies, timeouts, limits, refusals, clock, pool: _ } = &*self.shared;
+        let shared = Shared {
+            balancer: Arc::clone(balancer),
+            cookie: cookie.clone(),
+            trusted_proxies: trusted_proxies.clone(),
+            timeouts: *timeouts,
+            limits: *limits,
+            refusals: Arc::clone(refusals),
+            clock: Arc::clone(clock),
+            pool: Pool::new(timeouts.idle),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The hyper service for one connection, for those who run hyper's server themselves: HTTP/1.1 (with upgrades)
+    /// or HTTP/2. `https` says that the client came over TLS. Most want [`serve`](Self::serve) instead, which adds
+    /// the timeouts, limits and refusals that need the connection.
+    #[must_use]
+    pub fn service(&self, peer: SocketAddr, https: bool) -> ProxyService {
+        ProxyService::new(self.client(peer, https))
+    }
+
+    /// How often the proxy answered in its own name, over all workers.
+    #[must_use]
+    pub fn refusals(&self) -> &RefusalCounts {
+        &self.shared.refusals
+    }
+
+    /// The balancer that picks.
+    #[must_use]
+    pub fn balancer(&self) -> &Arc<Balancer> {
+        &self.shared.balancer
+    }
+
+    pub(super) fn client(&self, peer: SocketAddr, https: bool) -> Arc<Client> {
+        Arc::new(Client::new(Arc::clone(&self.shared), peer, https))
+    }
+}
+
+/// Why a proxy could not be configured.
+#[derive(Debug, thiserror::Error)]
+pub enum ProxyError {
+    /// The cookie's name or attributes do not go together.
+    #[error(transparent)]
+    Cookie(#[from] CookieError),
+    /// The cookie's name is none.
+    #[error(transparent)]
+    CookieName(#[from] CookieNameError),
+}
+
+/// Configures a [`Proxy`].
+#[derive(Debug)]
+pub struct ProxyBuilder {
+    balancer: Arc<Balancer>,
+    cookie: Option<CookieSpec>,
+    trusted_proxies: TrustedProxies,
+    timeouts: Timeouts,
+    limits: Limits,
+    clock: Arc<dyn Clock>,
+}
+
+impl ProxyBuilder {
+    /// The cookie that carries the token; `homing` with the attributes of [`CookieSpec::builder`] unless said
+    /// otherwise. Without affinity in the balancer there is none.
+    #[must_use]
+    pub fn cookie(mut self, cookie: CookieSpec) -> Self {
+        self.cookie = Some(cookie);
+        self
+    }
+
+    /// The proxies in front whose `X-Forwarded-*` and `Forwarded` are believed; none unless said otherwise.
+    #[must_use]
+    pub fn trusted_proxies(mut self, trusted: TrustedProxies) -> Self {
+        self.trusted_proxies = trusted;
+        self
+    }
+
+    /// How long to wait for what.
+    #[must_use]
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// How much a request may bring.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The clock that dates tokens; the system's unless said otherwise.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Builds the proxy.
+    ///
+    /// # Errors
+    /// [`ProxyError`] where the default cookie cannot be built, which does not happen.
+    pub fn build(self) -> Result<Proxy, ProxyError> {
+        let cookie = match (self.balancer.affinity(), self.cookie) {
+            (None, _) => None,
+            (Some(_), Some(cookie)) => Some(cookie),
+            (Some(_), None) => Some(CookieSpec::builder(CookieName::new(DEFAULT_COOKIE)?).build()?),
+        };
+        let pool = Pool::new(self.timeouts.idle);
+        let shared = Shared {
+            balancer: self.balancer,
+            cookie,
+            trusted_proxies: self.trusted_proxies,
+            timeouts: self.timeouts,
+            limits: self.limits,
+            refusals: Arc::default(),
+            clock: self.clock,
+            pool,
+        };
+        Ok(Proxy { shared: Arc::new(shared) })
+    }
+}
