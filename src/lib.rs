@@ -46,6 +46,8 @@
 pub mod affinity;
 pub mod balancer;
 pub mod cluster;
+#[cfg(feature = "gateway")]
+pub mod gateway;
 mod hash;
 #[cfg(feature = "http")]
 pub mod http;

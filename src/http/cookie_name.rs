@@ -45,6 +45,13 @@ impl CookieName {
     }
 }
 
+impl Default for CookieName {
+    /// `homing`.
+    fn default() -> Self {
+        Self("homing".into())
+    }
+}
+
 impl FromStr for CookieName {
     type Err = CookieNameError;
 

@@ -1,0 +1,70 @@
+//! What the values may be together.
+
+use std::collections::HashMap;
+
+use super::{Affinity, Config, MAX_UPSTREAMS, Upstream};
+use crate::gateway::document::{Diagnostic, Document};
+use crate::http::CookieError;
+
+/// The first contradiction in `config`, which was read from `document`.
+pub(super) fn check(config: &Config, document: &Document<'_>, known_policies: &[&str]) -> Result<(), Diagnostic> {
+    lifetimes(&config.affinity, document)?;
+    cookie(&config.affinity, document)?;
+    policy(&config.policy.name, document, known_policies)?;
+    upstreams(&config.upstreams, document)
+}
+
+fn lifetimes(affinity: &Affinity, document: &Document<'_>) -> Result<(), Diagnostic> {
+    let Affinity { idle, max_age, .. } = affinity;
+    if idle <= max_age {
+        return Ok(());
+    }
+    let keys = ["affinity.idle", "affinity.max_age"];
+    let key = keys.into_iter().find(|key| document.has(key)).unwrap_or(keys[0]);
+    let [idle, max_age] = [idle, max_age].map(|duration| humantime::format_duration(*duration));
+    let message = format!("idle is {idle}, which is longer than max_age, {max_age}; shorten idle or lengthen max_age");
+    Err(document.at(key, message))
+}
+
+fn cookie(affinity: &Affinity, document: &Document<'_>) -> Result<(), Diagnostic> {
+    let Err(error) = affinity.cookie_spec() else {
+        return Ok(());
+    };
+    let key = match error {
+        CookieError::Path => "affinity.path",
+        CookieError::Domain => "affinity.domain",
+        CookieError::SameSiteNone => "affinity.same_site",
+        CookieError::Partitioned => "affinity.partitioned",
+        CookieError::MaxAge => "affinity.max_age",
+        CookieError::HostPrefix | CookieError::SecurePrefix | CookieError::Name(_) => "affinity.cookie",
+    };
+    Err(document.at(key, error))
+}
+
+fn policy(name: &str, document: &Document<'_>, known: &[&str]) -> Result<(), Diagnostic> {
+    if known.contains(&name) {
+        return Ok(());
+    }
+    let message = format!("there is no policy {name:?}; choose one of {}", known.join(", "));
+    Err(document.at("policy.name", message))
+}
+
+fn upstreams(upstreams: &[Upstream], document: &Document<'_>) -> Result<(), Diagnostic> {
+    if upstreams.is_empty() {
+        let message = "there is none; add an [[upstream]] with a name and an address";
+        return Err(document.at("upstream", message));
+    }
+    if upstreams.len() > MAX_UPSTREAMS {
+        let message = format!("there are {}; leave at most {MAX_UPSTREAMS}", upstreams.len());
+        return Err(document.at(&format!("upstream[{MAX_UPSTREAMS}]"), message));
+    }
+    let mut seen = HashMap::with_capacity(upstreams.len());
+    for (index, Upstream { name, .. }) in upstreams.iter().enumerate() {
+        if let Some(first) = seen.insert(name, index) {
+            let line = document.line_of(&format!("upstream[{first}].name"));
+            let message = format!("{name:?} is already the name of the upstream on line {line}; give each its own");
+            return Err(document.at(&format!("upstream[{index}].name"), message));
+        }
+    }
+    Ok(())
+}

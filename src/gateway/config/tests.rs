@@ -1,0 +1,374 @@
+//! Every refusal with its exact place, key and the gist of its message.
+
+use super::*;
+use crate::gateway::document::tests::check_refusals;
+
+const POLICIES: &[&str] = &["least_conn", "round_robin"];
+const UPSTREAM: &str = "[[upstream]]\nname = \"app-1\"\naddress = \"127.0.0.1:9001\"\n";
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(text, Path::new("etc/homing.toml"), POLICIES)
+}
+
+fn refusal(text: &str) -> Diagnostic {
+    match parse(text) {
+        Err(ConfigError::Invalid(diagnostic)) => diagnostic,
+        other => panic!("{text:?} should be refused, but: {other:?}"),
+    }
+}
+
+#[test]
+fn what_is_left_out_has_its_default() {
+    let config = parse(UPSTREAM).unwrap();
+    let upstream = Upstream { name: "app-1".into(), address: "127.0.0.1:9001".into(), weight: 1, max_in_flight: 0 };
+    let affinity = Affinity { keys: "etc/homing.keys".into(), ..Affinity::default() };
+    assert_eq!(config, Config { upstreams: vec![upstream], affinity, ..Config::default() });
+
+    assert_eq!(config.listen, ["127.0.0.1:8080".parse().unwrap()]);
+    assert!(config.affinity.enabled);
+    let cookie = config.affinity.cookie_spec().unwrap().set_cookie("TOKEN", false);
+    assert_eq!(cookie, "homing=TOKEN; HttpOnly; SameSite=Lax; Path=/");
+    assert_eq!(parse(&format!("[affinity]\n{UPSTREAM}")).unwrap(), config);
+}
+
+#[test]
+fn the_example_is_the_defaults_with_five_upstreams() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/gateway/homing.toml");
+    let mut config = Config::load(&path, POLICIES).unwrap();
+    let upstreams = std::mem::take(&mut config.upstreams);
+    let names: Vec<_> = upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
+    assert_eq!(names, ["app-1", "app-2", "app-3", "app-4", "app-5"]);
+    assert_eq!(config.trusted_proxies, TrustedProxies::parse(["127.0.0.1/32"]).unwrap());
+    assert_eq!(config.affinity.keys, path.with_file_name("homing.keys"));
+
+    config.trusted_proxies = TrustedProxies::default();
+    config.affinity.keys = "homing.keys".into();
+    assert_eq!(config, Config::default());
+}
+
+#[test]
+fn every_key_is_read() {
+    let text = r#"
+listen = ["0.0.0.0:80", "[::]:80"]
+workers = 4
+trusted_proxies = ["10.0.0.0/8", "::1"]
+[affinity]
+enabled = false
+cookie = "__Secure-pin"
+max_age = "1day 2h"
+idle = "90s"
+secure = "always"
+same_site = "none"
+domain = "example.com"
+path = "/app"
+partitioned = true
+on_unavailable = "reject"
+keys = "/var/lib/homing/keys"
+[policy]
+name = "round_robin"
+[timeouts]
+header = "1s"
+connect = "500ms"
+response = "3m"
+idle = "1h"
+shutdown = "5s"
+[limits]
+header_bytes = 1024
+uri_bytes = 65536
+[tls]
+certificate = "tls/chain.pem"
+key = "/etc/ssl/key.pem"
+[[upstream]]
+name = "a"
+address = "app.internal:9001"
+weight = 65535
+max_in_flight = 4294967295
+"#;
+    let expected = Config {
+        listen: vec!["0.0.0.0:80".parse().unwrap(), "[::]:80".parse().unwrap()],
+        workers: 4,
+        trusted_proxies: TrustedProxies::parse(["10.0.0.0/8", "::1"]).unwrap(),
+        affinity: Affinity {
+            enabled: false,
+            cookie: CookieName::new("__Secure-pin").unwrap(),
+            max_age: Duration::from_hours(26),
+            idle: Duration::from_secs(90),
+            secure: Secure::Always,
+            same_site: SameSite::None,
+            domain: Some("example.com".into()),
+            path: "/app".into(),
+            partitioned: true,
+            on_unavailable: OnUnavailable::Reject,
+            keys: "/var/lib/homing/keys".into(),
+        },
+        policy: Policy { name: "round_robin".into() },
+        timeouts: Timeouts {
+            header: Duration::from_secs(1),
+            connect: Duration::from_millis(500),
+            response: Duration::from_mins(3),
+            idle: Duration::from_hours(1),
+            shutdown: Duration::from_secs(5),
+        },
+        limits: Limits { header_bytes: 1024, uri_bytes: 65_536 },
+        tls: Some(Tls { certificate: "etc/tls/chain.pem".into(), key: "/etc/ssl/key.pem".into() }),
+        upstreams: vec![Upstream {
+            name: "a".into(),
+            address: "app.internal:9001".into(),
+            weight: 65_535,
+            max_in_flight: u32::MAX,
+        }],
+    };
+    assert_eq!(parse(text).unwrap(), expected);
+    let cookie = expected.affinity.cookie_spec().unwrap().set_cookie("T", false);
+    assert_eq!(cookie, "__Secure-pin=T; HttpOnly; SameSite=None; Partitioned; Secure; Path=/app; Domain=example.com");
+}
+
+#[test]
+fn what_is_not_toml_is_refused() {
+    check_refusals(
+        r##"
+listen = ["127.0.0.1:8080"
+=> 2:1: listen[1]: expected `,`
+workers = 
+=> 1:11: workers: expected literal string
+workers = 1
+workers = 2
+=> 2:1: workers: duplicate key
+workers
+=> 1:8: top level: key with no value
+"##,
+        |text| refusal(&format!("{text}{UPSTREAM}")),
+    );
+}
+
+#[test]
+fn unknown_keys_are_refused() {
+    check_refusals(
+        r##"
+worker = 1
+=> 1:1: worker: expected one of `listen`, `workers`
+
+[afinity]
+=> 2:2: afinity: unknown field
+[affinity]
+  cooky = "x"
+=> 2:3: affinity.cooky: unknown field `cooky`
+[policy]
+nom = "x"
+=> 2:1: policy.nom: expected `name`
+[timeouts]
+read = "1s"
+=> 2:1: timeouts.read: expected one of `header`
+[limits]
+body = 1
+=> 2:1: limits.body: unknown field
+tls = { cert = "x" }
+=> 1:9: tls.cert: expected `certificate` or `key`
+"##,
+        |text| refusal(&format!("{text}{UPSTREAM}")),
+    );
+}
+
+#[test]
+fn wrong_values_are_refused() {
+    check_refusals(
+        r##"
+listen = "127.0.0.1:80"
+=> 1:10: listen: expected a sequence
+listen = []
+=> 1:10: listen: at least one address
+listen = [
+ "127.0.0.1:80",
+ "localhost:80"]
+=> 3:2: listen[1]: such as "127.0.0.1:8080"
+listen = [80]
+=> 1:11: listen[0]: expected an IP address with a port
+workers = -1
+=> 1:11: workers: an integer from 0 to 1024
+workers = 1025
+=> 1:11: workers: an integer from 0 to 1024
+workers = "four"
+=> 1:11: workers: an integer from 0 to 1024
+trusted_proxies = ["::1", "10.0.0.0/33"]
+=> 1:27: trusted_proxies[1]: no address range
+trusted_proxies = ["10.0.0.1/8"]
+=> 1:20: trusted_proxies[0]: "10.0.0.0/8" for the network
+[affinity]
+enabled = "no"
+=> 2:11: affinity.enabled: expected a boolean
+[affinity]
+cookie = "a b"
+=> 2:10: affinity.cookie: can't contain ' '
+[affinity]
+cookie = ""
+=> 2:10: affinity.cookie: is empty
+[affinity]
+max_age = 12
+=> 2:11: affinity.max_age: such as "30m" or "12h"
+[affinity]
+max_age = "999ms"
+=> 2:11: affinity.max_age: from 1 second to 400 days
+[affinity]
+max_age = "401days"
+=> 2:11: affinity.max_age: from 1 second to 400 days
+[affinity]
+idle = "half an hour"
+=> 2:8: affinity.idle: such as "30m"
+[affinity]
+secure = "yes"
+=> 2:10: affinity.secure: `auto`, `always`, `never`
+[affinity]
+same_site = "no"
+=> 2:13: affinity.same_site: `strict`, `lax`, `none`
+[affinity]
+domain = ".x"
+=> 2:10: affinity.domain: without a leading dot
+[affinity]
+path = "app"
+=> 2:8: affinity.path: starts with `/`
+[affinity]
+on_unavailable = ""
+=> 2:18: affinity.on_unavailable: `repin` or `reject`
+[affinity]
+keys = ""
+=> 2:8: affinity.keys: the name of a file
+[timeouts]
+header = "0s"
+=> 2:10: timeouts.header: longer than zero
+[timeouts]
+connect = "2"
+=> 2:11: timeouts.connect: such as "500ms"
+[timeouts]
+response = true
+=> 2:12: timeouts.response: such as "500ms"
+[timeouts]
+idle = "1000000years"
+=> 2:8: timeouts.idle: at most 400 days
+[timeouts]
+shutdown = "-1s"
+=> 2:12: timeouts.shutdown: longer than zero
+[limits]
+header_bytes = 1023
+=> 2:16: limits.header_bytes: from 1024 to 65536
+[limits]
+uri_bytes = 65537
+=> 2:13: limits.uri_bytes: from 1024 to 65536
+[tls]
+key = "key.pem"
+=> 1:1: tls: missing field `certificate`
+[tls]
+certificate = ""
+key = "k"
+=> 2:15: tls.certificate: the name of a file
+"##,
+        |text| refusal(&format!("{text}{UPSTREAM}")),
+    );
+}
+
+#[test]
+fn contradictions_are_refused() {
+    check_refusals(
+        r##"
+[affinity]
+max_age = "1h"
+idle = "2h"
+=> 3:8: affinity.idle: which is longer than max_age
+[affinity]
+max_age = "1m"
+=> 2:11: affinity.max_age: idle is 30m, which is longer
+[affinity]
+cookie = "__Host-a"
+=> 2:10: affinity.cookie: secure = always
+[affinity]
+cookie = "__Secure-a"
+=> 2:10: affinity.cookie: secure = always
+[affinity]
+secure = "never"
+same_site = "none"
+=> 3:13: affinity.same_site: set secure
+[affinity]
+secure = "never"
+partitioned = true
+=> 3:15: affinity.partitioned: set secure
+[policy]
+name = "fastest"
+=> 2:8: policy.name: choose one of least_conn, round_robin
+"##,
+        |text| refusal(&format!("{text}{UPSTREAM}")),
+    );
+}
+
+/// The first of the upstreams ends on line 3.
+#[test]
+fn wrong_upstreams_are_refused() {
+    check_refusals(
+        r##"
+weight = 0
+=> 4:10: upstream[0].weight: an integer from 1 to 65535
+weight = 65536
+=> 4:10: upstream[0].weight: an integer from 1 to 65535
+weight = 1.5
+=> 4:10: upstream[0].weight: an integer from 1 to 65535
+max_in_flight = -1
+=> 4:17: upstream[0].max_in_flight: from 0 to 4294967295
+wieght = 2
+=> 4:1: upstream[0].wieght: `weight`
+
+[[upstream]]
+name = "b"
+=> 5:1: upstream[1]: missing field `address`
+[[upstream]]
+address = "b:1"
+=> 4:1: upstream[1]: missing field `name`
+[[upstream]]
+name = "b"
+address = "b"
+=> 6:11: upstream[1].address: "app.internal:9001"
+[[upstream]]
+name = "a b"
+address = "b:1"
+=> 5:8: upstream[1].name: without spaces
+[[upstream]]
+name = ""
+address = "b:1"
+=> 5:8: upstream[1].name: 1 to 255
+[[upstream]]
+name = "b"
+address = "b:1"
+  [[upstream]]
+  name = "app-1"
+  address = "b:1"
+=> 8:10: upstream[2].name: already the name of the upstream on line 2
+"##,
+        |text| refusal(&format!("{UPSTREAM}{text}")),
+    );
+}
+
+#[test]
+fn one_to_ten_thousand_upstreams() {
+    let none = refusal("workers = 1\n");
+    assert_eq!((none.line, none.column, none.key.as_str()), (1, 1, "upstream"));
+    let empty = refusal("workers = 1\nupstream = []\n");
+    assert_eq!((empty.line, empty.column, empty.key.as_str()), (2, 12, "upstream"));
+
+    let many = |count: usize| -> String {
+        (0..count).map(|i| format!("[[upstream]]\nname = \"app-{i}\"\naddress = \"app-{i}:80\"\n")).collect()
+    };
+    assert_eq!(parse(&many(MAX_UPSTREAMS)).unwrap().upstreams.len(), MAX_UPSTREAMS);
+    let surplus = refusal(&many(MAX_UPSTREAMS + 1));
+    assert_eq!((surplus.line, surplus.column), (3 * MAX_UPSTREAMS + 1, 1));
+    assert_eq!(surplus.key, "upstream[10000]");
+}
+
+#[test]
+fn errors_are_shown_in_one_line() {
+    let refused = parse(&format!("{UPSTREAM}weight = 0\n")).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "etc/homing.toml:4:10: upstream[0].weight: invalid value: integer `0`, expected an integer from 1 to 65535"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let absent = folder.path().join("absent.toml");
+    let unread = Config::load(&absent, POLICIES).unwrap_err().to_string();
+    assert!(unread.starts_with(&format!("{}: can't be read: ", absent.display())), "{unread}");
+}

@@ -1,0 +1,92 @@
+//! A new key file, which appears whole or not at all.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use base64::display::Base64Display;
+use base64::engine::general_purpose::STANDARD;
+use rand::TryRng;
+use rand::rngs::SysRng;
+
+use super::SECRET_LEN;
+
+pub(super) const HEAD: &str = r#"# The secret that the gateways of one pool share. Whoever reads it can make tokens that they
+# believe: keep it from everybody else, and copy it to each gateway by a safe way.
+#
+# To replace the key that signs, without losing a session:
+#   1. Add a [[key]] with an id of 0 to 15 that no other has, the output of `openssl rand -base64 32`
+#      as its secret, and use = "verify". Give every gateway the new file and restart it.
+#   2. When all have it, change the new key to use = "sign" and the old one to use = "verify".
+#      Give every gateway the new file and restart it.
+#   3. When affinity.max_age has passed since then, remove the old key.
+#
+# The identity stays: it says which upstream a token means, whatever key signed it.
+
+"#;
+
+/// Creates `path` with new secrets, unless somebody else does so first.
+pub(super) fn create(path: &Path) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let draft = Draft::write(folder, &new_text()?)?;
+    // Unlike a rename, a hard link never replaces the file that another gateway has just made.
+    match fs::hard_link(&draft.path, path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        linked => linked.and_then(|()| sync_folder(folder)),
+    }
+}
+
+fn new_text() -> io::Result<String> {
+    let identity = random::<SECRET_LEN>()?;
+    let secret = random::<SECRET_LEN>()?;
+    let [identity, secret] = [&identity, &secret].map(|bytes| Base64Display::new(bytes, &STANDARD));
+    Ok(format!("{HEAD}identity = \"{identity}\"\n\n[[key]]\nid = 0\nsecret = \"{secret}\"\nuse = \"sign\"\n"))
+}
+
+fn random<const N: usize>() -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    SysRng.try_fill_bytes(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
+    Ok(bytes)
+}
+
+/// A whole file under a name of its own, which goes when this does.
+struct Draft {
+    path: PathBuf,
+}
+
+impl Draft {
+    fn write(folder: &Path, text: &str) -> io::Result<Self> {
+        let path = folder.join(format!(".homing.keys.{:016x}", u64::from_le_bytes(random()?)));
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(&path)?;
+        let draft = Self { path };
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        Ok(draft)
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // A draft that can't be removed does no harm: nobody reads it.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Makes the new name last through a crash.
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    fs::File::open(folder)?.sync_all()
+}
+
+/// Folders can't be opened as files here.
+#[cfg(not(unix))]
+fn sync_folder(_folder: &Path) -> io::Result<()> {
+    Ok(())
+}

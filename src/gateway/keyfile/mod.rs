@@ -1,0 +1,211 @@
+//! The secret that the gateways of one pool share: what signs their tokens.
+//!
+//! The file is TOML that an operator edits to rotate keys; its head says how. No secret is ever
+//! printed: not by `Debug`, and not by an error, which names the key and keeps its value to itself.
+
+mod create;
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use toml::{Table, Value};
+
+use super::document::{ConfigError, Diagnostic, Document, TOP_LEVEL, join, read_text, unreadable};
+
+/// The length of [`KeyFile::identity`] and the least length of [`Key::secret`], in bytes.
+pub const SECRET_LEN: usize = 32;
+
+/// What a key file holds.
+#[non_exhaustive]
+pub struct KeyFile {
+    /// The secret that upstream names are hashed under: [`SECRET_LEN`] bytes that never change.
+    pub identity: Vec<u8>,
+    /// 1 to 16 keys, each with its own id, exactly one of which signs.
+    pub keys: Vec<Key>,
+    warning: Option<String>,
+}
+
+/// One key of a key file.
+#[non_exhaustive]
+pub struct Key {
+    /// What tokens call it by, 0 to 15.
+    pub id: u8,
+    /// At least [`SECRET_LEN`] bytes.
+    pub secret: Vec<u8>,
+    /// Whether it signs new tokens. Every key verifies.
+    pub sign: bool,
+}
+
+/// Why there is no key file to use.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyFileError {
+    /// It is there but can't be read, or is wrong.
+    #[error(transparent)]
+    Load(#[from] ConfigError),
+    /// It is not there and could not be created.
+    #[error("{}: can't be created: {source}; name a file in a folder where the gateway may write and make hard links", file.display())]
+    Create {
+        /// The file, as it was named.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl KeyFile {
+    /// Reads the key file `path`, and creates it first where it is absent.
+    ///
+    /// A new file has an identity and one key from the operating system's randomness, and belongs
+    /// to its owner alone (mode 0600, on Unix). It appears whole or not at all: of several gateways
+    /// that start at once one creates it, and all of them read that one.
+    ///
+    /// # Errors
+    /// [`KeyFileError`]; no secret is part of it.
+    pub fn load_or_create(path: &Path) -> Result<Self, KeyFileError> {
+        match Self::load(path) {
+            Err(ConfigError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                create::create(path).map_err(|source| KeyFileError::Create { file: path.to_owned(), source })?;
+                Ok(Self::load(path)?)
+            }
+            loaded => Ok(loaded?),
+        }
+    }
+
+    /// Reads the key file `path`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] where it can't be read or is wrong; no secret is part of it.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let file = File::open(path).map_err(|source| unreadable(path, source))?;
+        let warning = warning(path, &file).map_err(|source| unreadable(path, source))?;
+        let text = read_text(path, file)?;
+        Ok(Self { warning, ..Self::parse(&text, path)? })
+    }
+
+    /// Reads the key file whose text is `text`; `path` only names it in errors.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`] with the first thing that is wrong; no secret is part of it.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        Ok(parse(&Document::new(path, text)).map_err(redact)?)
+    }
+
+    /// What the operator should know: that others may read or change the file.
+    pub fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
+    }
+}
+
+impl fmt::Debug for KeyFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyFile").field("keys", &self.keys).field("warning", &self.warning).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Key").field("id", &self.id).field("sign", &self.sign).finish_non_exhaustive()
+    }
+}
+
+/// Reads values by hand: what serde says about a wrong value may quote it.
+fn parse(document: &Document<'_>) -> Result<KeyFile, Diagnostic> {
+    let file: Table = document.parse()?;
+    refuse_unknown(document, &file, "", &["identity", "key"])?;
+    let identity = decode(file.get("identity"))
+        .filter(|identity| identity.len() == SECRET_LEN)
+        .ok_or_else(|| document.at("identity", "must be the base64 of 32 bytes, the same on every gateway"))?;
+    let tables = match file.get("key") {
+        Some(Value::Array(tables)) if !tables.is_empty() => tables,
+        _ => {
+            return Err(document.at("key", "must be one or more [[key]] tables with id, secret and use"));
+        }
+    };
+    let mut keys = Vec::with_capacity(tables.len());
+    for (index, table) in tables.iter().enumerate() {
+        keys.push(parse_key(document, &format!("key[{index}]"), table, &keys)?);
+    }
+    if !keys.iter().any(|key| key.sign) {
+        return Err(document.at("key", "no key signs; set use = \"sign\" on the newest key that every gateway has"));
+    }
+    Ok(KeyFile { identity, keys, warning: None })
+}
+
+/// Leaves unknown names out of the key: a secret that stands in the wrong place may be read as one.
+fn redact(mut error: Diagnostic) -> Diagnostic {
+    let is_known = |part: &&str| {
+        let name = part.split('[').next().unwrap_or(part);
+        ["identity", "key", "id", "secret", "use"].contains(&name)
+    };
+    let known: Vec<_> = error.key.split('.').take_while(is_known).collect();
+    error.key = if known.is_empty() { TOP_LEVEL.to_owned() } else { known.join(".") };
+    error
+}
+
+fn parse_key(document: &Document<'_>, path: &str, value: &Value, earlier: &[Key]) -> Result<Key, Diagnostic> {
+    let at = |key: &str, message: &str| document.at(&format!("{path}.{key}"), message);
+    let Value::Table(table) = value else {
+        return Err(document.at(path, "must be a table with id, secret and use"));
+    };
+    refuse_unknown(document, table, path, &["id", "secret", "use"])?;
+
+    let id = table.get("id").and_then(Value::as_integer).and_then(|id| u8::try_from(id).ok()).filter(|&id| id < 16);
+    let id = id.ok_or_else(|| at("id", "must be an integer from 0 to 15"))?;
+    if earlier.iter().any(|key| key.id == id) {
+        return Err(at("id", "is the id of an earlier key too; give each key its own"));
+    }
+    let secret = decode(table.get("secret")).filter(|secret| secret.len() >= SECRET_LEN).ok_or_else(|| {
+        at("secret", "must be the base64 of 32 bytes or more; make one with `openssl rand -base64 32`")
+    })?;
+    let sign = match table.get("use").and_then(Value::as_str) {
+        Some("sign") => true,
+        Some("verify") => false,
+        _ => return Err(at("use", "must be \"sign\" or \"verify\"")),
+    };
+    if sign && earlier.iter().any(|key| key.sign) {
+        return Err(at("use", "an earlier key signs already; leave use = \"sign\" on one key alone"));
+    }
+    Ok(Key { id, secret, sign })
+}
+
+fn refuse_unknown(document: &Document<'_>, table: &Table, path: &str, known: &[&str]) -> Result<(), Diagnostic> {
+    match table.keys().find(|key| !known.contains(&key.as_str())) {
+        None => Ok(()),
+        Some(key) => {
+            let message = format!("there is no such key; known are {}", known.join(", "));
+            Err(document.at_key(&join(path, key), message))
+        }
+    }
+}
+
+fn decode(value: Option<&Value>) -> Option<Vec<u8>> {
+    let text = value?.as_str()?;
+    let mut bytes = vec![0; base64::decoded_len_estimate(text.len())];
+    let len = STANDARD.decode_slice(text, &mut bytes).ok()?;
+    bytes.truncate(len);
+    Some(bytes)
+}
+
+#[cfg(unix)]
+fn warning(path: &Path, file: &File) -> io::Result<Option<String>> {
+    use std::os::unix::fs::PermissionsExt;
+
+    let mode = file.metadata()?.permissions().mode() & 0o777;
+    let is_private = mode & 0o077 == 0;
+    let path = path.display();
+    Ok((!is_private).then(|| format!("{path}: is open to other users (mode {mode:03o}); run `chmod 600 {path}`")))
+}
+
+/// Access lists are the administrator's to judge.
+#[cfg(not(unix))]
+fn warning(_path: &Path, _file: &File) -> io::Result<Option<String>> {
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests;
