@@ -1,0 +1,54 @@
+//! Session state as applications keep it: a map in memory, lost with the process.
+
+use std::collections::HashMap;
+
+use rand::TryRng;
+use rand::rngs::{SysError, SysRng};
+
+/// Sessions in the younger half of the store: at most twice as many are kept.
+const HALF: usize = 50_000;
+
+/// Visits by session id. Where more visitors come than it holds, those unseen for longest are forgotten.
+#[derive(Default)]
+pub(super) struct Sessions {
+    young: HashMap<String, u64>,
+    old: HashMap<String, u64>,
+}
+
+impl Sessions {
+    /// Counts a visit. An id that is not of this store is never adopted: its bearer gets a new one, so nobody can
+    /// plant a session on somebody else.
+    pub(super) fn visit(&mut self, id: Option<&str>) -> Result<(String, u64), SysError> {
+        let known = id.and_then(|id| {
+            self.young
+                .remove_entry(id)
+                .or_else(|| self.old.remove_entry(id))
+        });
+        let (id, visits) = match known {
+            Some((id, visits)) => (id, visits + 1),
+            None => (random_id()?, 1),
+        };
+        if self.young.len() >= HALF {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(id.clone(), visits);
+        Ok((id, visits))
+    }
+
+    /// Visits of a session so far; 0 for one that is not here.
+    pub(super) fn visits(&self, id: Option<&str>) -> u64 {
+        id.and_then(|id| self.young.get(id).or_else(|| self.old.get(id)))
+            .copied()
+            .unwrap_or(0)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.young.len() + self.old.len()
+    }
+}
+
+fn random_id() -> Result<String, SysError> {
+    let mut bytes = [0; 16];
+    SysRng.try_fill_bytes(&mut bytes)?;
+    Ok(format!("{:032x}", u128::from_ne_bytes(bytes)))
+}
