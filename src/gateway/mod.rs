@@ -1,11 +1,16 @@
-//! What a finished gateway adds to the adapter.
+//! What a finished gateway adds to the adapter; `examples/gateway` is little more than a command line around it.
 //!
 //! - [`config`]: the TOML configuration, refused with file, line, column and key;
-//! - [`keyfile`]: the secret that the gateways of one pool share.
-//!
-//! What this module does not do: it knows no policy by name, so the names that exist come in as an
-//! argument; and it logs nothing, so warnings go out as values.
+//! - [`keyfile`]: the secret that the gateways of one pool share;
+//! - [`setup`](setup()): from a configuration to a [`Proxy`](crate::hyper::Proxy);
+//! - [`tls`]: TLS in front;
+//! - [`server`]: listeners and workers.
 
 pub mod config;
 mod document;
 pub mod keyfile;
+pub mod server;
+mod setup;
+pub mod tls;
+
+pub use setup::{SetupError, setup};

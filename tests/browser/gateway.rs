@@ -19,13 +19,8 @@ pub struct Gateway {
 impl Gateway {
     pub async fn start() -> Result<Gateway> {
         let test = std::env::current_exe()?;
-        let profile = test
-            .parent()
-            .and_then(Path::parent)
-            .ok_or("the test stands in no target folder")?;
-        let program = profile
-            .join("examples")
-            .join(format!("gateway{EXE_SUFFIX}"));
+        let profile = test.parent().and_then(Path::parent).ok_or("the test stands in no target folder")?;
+        let program = profile.join("examples").join(format!("gateway{EXE_SUFFIX}"));
         if !program.is_file() {
             let advice = "cargo build --features gateway --example gateway";
             return Err(format!("{} is missing: run `{advice}`", program.display()).into());
@@ -44,16 +39,9 @@ impl Gateway {
                 let url = format!("http://{}", url.trim());
                 // Read on, so that the gateway never waits for somebody to.
                 tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-                return Ok(Gateway {
-                    url,
-                    _process: process,
-                });
+                return Ok(Gateway { url, _process: process });
             }
         }
-        Err(format!(
-            "the gateway ended without saying what to open: see {}",
-            log.display()
-        )
-        .into())
+        Err(format!("the gateway ended without saying what to open: see {}", log.display()).into())
     }
 }

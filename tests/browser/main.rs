@@ -1,11 +1,6 @@
 //! The gateway's demo as a real browser sees it.
 #![cfg(feature = "gateway")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "this is a test"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this is a test")]
 
 mod gateway;
 mod webdriver;
@@ -34,9 +29,7 @@ async fn a_browser_stays_with_its_instance_and_survives_its_death() {
 
     // A task of its own, so that the browser is closed whatever comes of it.
     let local = LocalSet::new();
-    let visit = local
-        .run_until(local.spawn_local(visit(page.clone(), gateway.url.clone())))
-        .await;
+    let visit = local.run_until(local.spawn_local(visit(page.clone(), gateway.url.clone()))).await;
     if !matches!(visit, Ok(Ok(()))) {
         picture(&page).await.unwrap();
     }
@@ -47,21 +40,14 @@ async fn a_browser_stays_with_its_instance_and_survives_its_death() {
 async fn visit(page: Page, url: String) -> Result<()> {
     page.go(&url).await?;
     let first = page.text("#instance").await?;
-    assert!(
-        first.starts_with("app-"),
-        "no instance is shown, but {first:?}"
-    );
+    assert!(first.starts_with("app-"), "no instance is shown, but {first:?}");
     assert_eq!(page.text("#visits").await?, "1");
     socket_at(&page, &first).await;
 
     // Three times: chance alone would stay with one of five as often as once in 125.
     for visits in ["2", "3", "4"] {
         page.reload().await?;
-        assert_eq!(
-            page.text("#instance").await?,
-            first,
-            "the reload went elsewhere"
-        );
+        assert_eq!(page.text("#instance").await?, first, "the reload went elsewhere");
         assert_eq!(page.text("#visits").await?, visits);
         socket_at(&page, &first).await;
     }
@@ -69,16 +55,9 @@ async fn visit(page: Page, url: String) -> Result<()> {
     log_has(&page, &format!("{first}: Are you there? visit 4")).await;
 
     page.click("#kill").await?;
-    until(&page, "another instance serves", async |page| {
-        Ok(page.text("#instance").await? != first)
-    })
-    .await;
+    until(&page, "another instance serves", async |page| Ok(page.text("#instance").await? != first)).await;
     let second = page.text("#instance").await?;
-    assert_eq!(
-        page.text("#visits").await?,
-        "1",
-        "the dead instance's memory can't have been kept"
-    );
+    assert_eq!(page.text("#visits").await?, "1", "the dead instance's memory can't have been kept");
     socket_at(&page, &second).await;
     page.press("#message", "And you?\u{e007}").await?;
     log_has(&page, &format!("{second}: And you? visit 1")).await;
@@ -88,18 +67,11 @@ async fn visit(page: Page, url: String) -> Result<()> {
     picture(&page).await?;
     page.click(&format!("{card} .revive")).await?;
     alive(&page, &card, "true").await;
-    assert_eq!(
-        page.attribute(&card, "data-incarnation").await?.as_deref(),
-        Some("2")
-    );
+    assert_eq!(page.attribute(&card, "data-incarnation").await?.as_deref(), Some("2"));
 
     for visits in ["2", "3"] {
         page.reload().await?;
-        assert_eq!(
-            page.text("#instance").await?,
-            second,
-            "the session went back, where nobody knows it"
-        );
+        assert_eq!(page.text("#instance").await?, second, "the session went back, where nobody knows it");
         assert_eq!(page.text("#visits").await?, visits);
         socket_at(&page, &second).await;
     }
@@ -109,44 +81,29 @@ async fn visit(page: Page, url: String) -> Result<()> {
 
 /// Keeps what the browser shows as `target/demo.png`: the switch to another instance, or where the test failed.
 async fn picture(page: &Page) -> Result<()> {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .parent()
-        .ok_or("no target folder")?;
-    Ok(std::fs::write(
-        target.join("demo.png"),
-        page.screenshot().await?,
-    )?)
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().ok_or("no target folder")?;
+    Ok(std::fs::write(target.join("demo.png"), page.screenshot().await?)?)
 }
 
 async fn socket_at(page: &Page, instance: &str) {
-    until(
-        page,
-        &format!("the socket is open to {instance}"),
-        async |page| {
-            let state = page.text("#socket-state").await?;
-            Ok(state == "open" && page.text("#socket-instance").await? == instance)
-        },
-    )
+    until(page, &format!("the socket is open to {instance}"), async |page| {
+        let state = page.text("#socket-state").await?;
+        Ok(state == "open" && page.text("#socket-instance").await? == instance)
+    })
     .await;
 }
 
 async fn log_has(page: &Page, line: &str) {
     until(page, &format!("the log has {line:?}"), async |page| {
-        Ok(page
-            .text("#log")
-            .await?
-            .lines()
-            .any(|logged| logged == line))
+        Ok(page.text("#log").await?.lines().any(|logged| logged == line))
     })
     .await;
 }
 
 async fn alive(page: &Page, card: &str, state: &str) {
-    until(
-        page,
-        &format!("{card} has data-alive={state}"),
-        async |page| Ok(page.attribute(card, "data-alive").await?.as_deref() == Some(state)),
-    )
+    until(page, &format!("{card} has data-alive={state}"), async |page| {
+        Ok(page.attribute(card, "data-alive").await?.as_deref() == Some(state))
+    })
     .await;
 }
 
@@ -168,15 +125,10 @@ async fn until(page: &Page, what: &str, condition: impl AsyncFn(&Page) -> Result
 }
 
 /// A program on the path; where it is absent the test is skipped, unless the environment requires it.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the environment says what this machine has"
-)]
+#[expect(clippy::disallowed_methods, reason = "the environment says what this machine has")]
 fn program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path)
-        .map(|folder| folder.join(name))
-        .find(|file| file.is_file());
+    let found = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file());
     if found.is_none() {
         let required = std::env::var_os("HOMING_REQUIRE_PROGRAMS").is_some();
         assert!(!required, "{name} is required and not on the path");

@@ -36,13 +36,8 @@ impl Driver {
         let mut output = BufReader::new(stdout).lines();
         while let Some(line) = output.next_line().await? {
             if let Some((_, port)) = line.split_once("started successfully on port ") {
-                let address =
-                    SocketAddr::from((Ipv4Addr::LOCALHOST, port.trim_end_matches('.').parse()?));
-                return Ok(Driver {
-                    address,
-                    _process: process,
-                    _output: output,
-                });
+                let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.trim_end_matches('.').parse()?));
+                return Ok(Driver { address, _process: process, _output: output });
             }
         }
         Err("chromedriver ended without naming its port".into())
@@ -63,14 +58,10 @@ impl Driver {
                 format!("--user-data-dir={}", profile.display()),
             ],
         });
-        let wanted =
-            json!({ "capabilities": { "alwaysMatch": { "goog:chromeOptions": options } } });
+        let wanted = json!({ "capabilities": { "alwaysMatch": { "goog:chromeOptions": options } } });
         let opened = call(self.address, "POST", "/session", Some(wanted)).await?;
         let id = opened["sessionId"].as_str().ok_or("no session id")?;
-        Ok(Page {
-            driver: self.address,
-            session: format!("/session/{id}"),
-        })
+        Ok(Page { driver: self.address, session: format!("/session/{id}") })
     }
 }
 
@@ -106,17 +97,13 @@ impl Page {
     /// A press of the mouse where the element is: fails where something else covers it.
     pub async fn click(&self, selector: &str) -> Result<()> {
         let element = self.find(selector).await?;
-        self.post(&format!("{element}/click"), json!({}))
-            .await
-            .map(drop)
+        self.post(&format!("{element}/click"), json!({})).await.map(drop)
     }
 
     /// Key presses; `\u{e007}` is Enter.
     pub async fn press(&self, selector: &str, keys: &str) -> Result<()> {
         let element = self.find(selector).await?;
-        self.post(&format!("{element}/value"), json!({ "text": keys }))
-            .await
-            .map(drop)
+        self.post(&format!("{element}/value"), json!({ "text": keys })).await.map(drop)
     }
 
     /// What the window shows, as PNG.
@@ -131,18 +118,11 @@ impl Page {
 
     /// Ends the browser.
     pub async fn close(&self) -> Result<()> {
-        call(self.driver, "DELETE", &self.session, None)
-            .await
-            .map(drop)
+        call(self.driver, "DELETE", &self.session, None).await.map(drop)
     }
 
     async fn find(&self, selector: &str) -> Result<String> {
-        let found = self
-            .post(
-                "/element",
-                json!({ "using": "css selector", "value": selector }),
-            )
-            .await?;
+        let found = self.post("/element", json!({ "using": "css selector", "value": selector })).await?;
         let id = found[ELEMENT].as_str().ok_or("not an element")?;
         Ok(format!("/element/{id}"))
     }
@@ -152,13 +132,7 @@ impl Page {
     }
 
     async fn post(&self, path: &str, body: Value) -> Result<Value> {
-        call(
-            self.driver,
-            "POST",
-            &format!("{}{path}", self.session),
-            Some(body),
-        )
-        .await
+        call(self.driver, "POST", &format!("{}{path}", self.session), Some(body)).await
     }
 }
 

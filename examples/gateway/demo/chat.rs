@@ -18,13 +18,8 @@ use super::instance::Instance;
 const PING_EVERY: Duration = Duration::from_secs(25);
 
 /// Greets, then sends each text back with the instance's name and the session's visits, until either side closes.
-pub(super) async fn serve(
-    upgraded: Upgraded,
-    instance: &Instance,
-    session: Option<&str>,
-) -> Result<(), Error> {
-    let mut socket =
-        WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
+pub(super) async fn serve(upgraded: Upgraded, instance: &Instance, session: Option<&str>) -> Result<(), Error> {
+    let mut socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
     let mut pings = interval(PING_EVERY);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     pings.reset();
@@ -38,14 +33,9 @@ pub(super) async fn serve(
             }
         };
         match received.transpose()? {
-            Some(Message::Text(text)) => {
-                socket.send(message(instance, session, Some(&text))).await?
-            }
+            Some(Message::Text(text)) => socket.send(message(instance, session, Some(&text))).await?,
             Some(Message::Binary(_)) => {
-                let frame = CloseFrame {
-                    code: CloseCode::Unsupported,
-                    reason: "this chat is text".into(),
-                };
+                let frame = CloseFrame { code: CloseCode::Unsupported, reason: "this chat is text".into() };
                 socket.close(Some(frame)).await?;
             }
             // The protocol's own frames are answered by tungstenite while it reads.

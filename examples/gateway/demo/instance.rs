@@ -48,13 +48,7 @@ pub(super) struct Instance {
 
 impl Instance {
     pub(super) fn new(name: &str, address: SocketAddr, incarnation: u16) -> Instance {
-        Instance {
-            name: name.to_owned(),
-            address,
-            incarnation,
-            started: Instant::now(),
-            sessions: Mutex::default(),
-        }
+        Instance { name: name.to_owned(), address, incarnation, started: Instant::now(), sessions: Mutex::default() }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -108,17 +102,10 @@ async fn connection(stream: TcpStream, instance: Arc<Instance>, demo: Demo) {
     // Small writes follow one another on a live socket; a failure costs latency only.
     let _ = stream.set_nodelay(true);
     let then = Mutex::new(None);
-    let routes = Routes {
-        instance: &instance,
-        demo: &demo,
-        then: &then,
-    };
+    let routes = Routes { instance: &instance, demo: &demo, then: &then };
     let service = service_fn(async |request| Ok::<_, Infallible>(routes.answer(request).await));
     // An error here is a client that went away.
-    let _ = http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades()
-        .await;
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades().await;
     match then.into_inner() {
         Some(Then::Chat(upgrade, session)) => {
             if let Ok(upgraded) = upgrade.await {
@@ -140,15 +127,8 @@ impl Routes<'_> {
     async fn answer(&self, request: Request) -> Response {
         match (request.uri().path(), request.method()) {
             ("/", &Method::GET | &Method::HEAD) => self.visit(&request, |facts| {
-                let mut page = response(
-                    StatusCode::OK,
-                    "text/html; charset=utf-8",
-                    PAGE.replace(FACTS, &facts),
-                );
-                page.headers_mut().insert(
-                    header::CONTENT_SECURITY_POLICY,
-                    HeaderValue::from_static(PAGE_POLICY),
-                );
+                let mut page = response(StatusCode::OK, "text/html; charset=utf-8", PAGE.replace(FACTS, &facts));
+                page.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(PAGE_POLICY));
                 page
             }),
             ("/api/whoami", &Method::GET) if parameter(&request, "visit") == Some("1") => {
@@ -181,10 +161,7 @@ impl Routes<'_> {
         let (id, visits) = match visited {
             Ok(visited) => visited,
             Err(error) => {
-                return text(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    format!("no session id: {error}\n"),
-                );
+                return text(StatusCode::INTERNAL_SERVER_ERROR, format!("no session id: {error}\n"));
             }
         };
         let mut response = render(self.instance.facts(visits).to_string());
@@ -214,20 +191,13 @@ impl Routes<'_> {
         let mut seconds = interval(Duration::from_secs(1));
         seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let name = self.instance.name.clone();
-        let ticks = stream::unfold(
-            (seconds, name, 1_u64),
-            async |(mut seconds, name, number)| {
-                seconds.tick().await;
-                let facts = json!({ "instance": name, "number": number });
-                let frame = Frame::data(Bytes::from(format!("data: {facts}\n\n")));
-                Some((Ok(frame), (seconds, name, number + 1)))
-            },
-        );
-        respond(
-            StatusCode::OK,
-            "text/event-stream",
-            StreamBody::new(ticks).boxed_unsync(),
-        )
+        let ticks = stream::unfold((seconds, name, 1_u64), async |(mut seconds, name, number)| {
+            seconds.tick().await;
+            let facts = json!({ "instance": name, "number": number });
+            let frame = Frame::data(Bytes::from(format!("data: {facts}\n\n")));
+            Some((Ok(frame), (seconds, name, number + 1)))
+        });
+        respond(StatusCode::OK, "text/event-stream", StreamBody::new(ticks).boxed_unsync())
     }
 
     fn chat(&self, mut request: Request) -> Response {
@@ -237,10 +207,7 @@ impl Routes<'_> {
                 *self.then.lock() = Some(Then::Chat(hyper::upgrade::on(&mut request), session));
                 switching
             }
-            Err(error) => text(
-                StatusCode::BAD_REQUEST,
-                format!("a WebSocket is spoken here: {error}\n"),
-            ),
+            Err(error) => text(StatusCode::BAD_REQUEST, format!("a WebSocket is spoken here: {error}\n")),
         }
     }
 
@@ -251,9 +218,7 @@ impl Routes<'_> {
             Ok(process) => {
                 *self.then.lock() = Some(Then::Kill(process));
                 let mut answer = json_text(json!({ "killed": name }).to_string());
-                answer
-                    .headers_mut()
-                    .insert(header::CONNECTION, HeaderValue::from_static("close"));
+                answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 answer
             }
             Err(refusal) => refused(&refusal),
@@ -262,15 +227,10 @@ impl Routes<'_> {
 
     async fn revive(&self, request: &Request) -> Response {
         let Some(name) = parameter(request, "instance") else {
-            return text(
-                StatusCode::BAD_REQUEST,
-                "say which: /api/revive?instance=app-1\n",
-            );
+            return text(StatusCode::BAD_REQUEST, "say which: /api/revive?instance=app-1\n");
         };
         match self.demo.revive(name).await {
-            Ok(incarnation) => {
-                json_text(json!({ "revived": name, "incarnation": incarnation }).to_string())
-            }
+            Ok(incarnation) => json_text(json!({ "revived": name, "incarnation": incarnation }).to_string()),
             Err(refusal) => refused(&refusal),
         }
     }
@@ -279,9 +239,7 @@ impl Routes<'_> {
 /// The value of the client's session cookie.
 fn session(request: &Request) -> Option<&str> {
     let cookies = request.headers().get_all(header::COOKIE).into_iter();
-    let mut pairs = cookies
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(';'));
+    let mut pairs = cookies.filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(';'));
     pairs.find_map(|pair| pair.trim().strip_prefix(SESSION)?.strip_prefix('='))
 }
 
@@ -293,9 +251,7 @@ fn parameter<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
 
 /// Whether a browser says that another site's page sent this. Clients that are no browsers don't say.
 fn cross_site(request: &Request) -> bool {
-    let site = request
-        .headers()
-        .get(HeaderName::from_static("sec-fetch-site"));
+    let site = request.headers().get(HeaderName::from_static("sec-fetch-site"));
     site.is_some_and(|site| site != "same-origin" && site != "none")
 }
 
@@ -309,13 +265,8 @@ fn refused(refusal: &Refusal) -> Response {
 }
 
 fn not_allowed(methods: &'static str) -> Response {
-    let mut refusal = text(
-        StatusCode::METHOD_NOT_ALLOWED,
-        format!("this takes {methods}\n"),
-    );
-    refusal
-        .headers_mut()
-        .insert(header::ALLOW, HeaderValue::from_static(methods));
+    let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, format!("this takes {methods}\n"));
+    refusal.headers_mut().insert(header::ALLOW, HeaderValue::from_static(methods));
     refusal
 }
 
@@ -331,20 +282,13 @@ fn response(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> R
     respond(status, kind, Full::new(body.into()).boxed_unsync())
 }
 
-fn respond(
-    status: StatusCode,
-    kind: &'static str,
-    body: UnsyncBoxBody<Bytes, Infallible>,
-) -> Response {
+fn respond(status: StatusCode, kind: &'static str, body: UnsyncBoxBody<Bytes, Infallible>) -> Response {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     // Every answer is about one visit at one moment.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }

@@ -59,12 +59,7 @@ struct Process {
 }
 
 impl Process {
-    fn start(
-        instance: Arc<Instance>,
-        listener: TcpListener,
-        port: OwnedMutexGuard<Port>,
-        demo: Demo,
-    ) -> Process {
+    fn start(instance: Arc<Instance>, listener: TcpListener, port: OwnedMutexGuard<Port>, demo: Demo) -> Process {
         let serving = tokio::spawn({
             let instance = instance.clone();
             async move {
@@ -73,10 +68,7 @@ impl Process {
                 instance::serve(listener, instance, demo).await;
             }
         });
-        Process {
-            instance,
-            serving: serving.abort_handle(),
-        }
+        Process { instance, serving: serving.abort_handle() }
     }
 }
 
@@ -140,9 +132,7 @@ impl Demo {
     /// Names and addresses of all instances, dead ones included: both are constant.
     pub fn instances(&self) -> Vec<(String, SocketAddr)> {
         let slots = self.0.slots.iter();
-        slots
-            .map(|slot| (slot.name.clone(), slot.address))
-            .collect()
+        slots.map(|slot| (slot.name.clone(), slot.address)).collect()
     }
 
     /// Has `f` called with an instance's name and incarnation: now for each that runs, and from now on for each
@@ -164,10 +154,7 @@ impl Demo {
             address: slot.address,
             alive: life.process.is_some(),
             incarnation: life.incarnation,
-            sessions: life
-                .process
-                .as_ref()
-                .map_or(0, |process| process.instance.sessions().len()),
+            sessions: life.process.as_ref().map_or(0, |process| process.instance.sessions().len()),
         })
         .collect()
     }
@@ -207,17 +194,12 @@ impl Demo {
         }
         let instance = Arc::new(Instance::new(&slot.name, slot.address, incarnation));
         let process = Process::start(instance, listener, port, self.clone());
-        self.0.lives.lock()[index] = Life {
-            incarnation,
-            process: Some(process),
-        };
+        self.0.lives.lock()[index] = Life { incarnation, process: Some(process) };
         Ok(incarnation)
     }
 
     fn find(&self, name: &str) -> Result<usize, Refusal> {
         let mut slots = self.0.slots.iter();
-        slots
-            .position(|slot| slot.name == name)
-            .ok_or(Refusal::Unknown)
+        slots.position(|slot| slot.name == name).ok_or(Refusal::Unknown)
     }
 }

@@ -19,11 +19,7 @@ impl Sessions {
     /// Counts a visit. An id that is not of this store is never adopted: its bearer gets a new one, so nobody can
     /// plant a session on somebody else.
     pub(super) fn visit(&mut self, id: Option<&str>) -> Result<(String, u64), SysError> {
-        let known = id.and_then(|id| {
-            self.young
-                .remove_entry(id)
-                .or_else(|| self.old.remove_entry(id))
-        });
+        let known = id.and_then(|id| self.young.remove_entry(id).or_else(|| self.old.remove_entry(id)));
         let (id, visits) = match known {
             Some((id, visits)) => (id, visits + 1),
             None => (random_id()?, 1),
@@ -37,9 +33,7 @@ impl Sessions {
 
     /// Visits of a session so far; 0 for one that is not here.
     pub(super) fn visits(&self, id: Option<&str>) -> u64 {
-        id.and_then(|id| self.young.get(id).or_else(|| self.old.get(id)))
-            .copied()
-            .unwrap_or(0)
+        id.and_then(|id| self.young.get(id).or_else(|| self.old.get(id))).copied().unwrap_or(0)
     }
 
     pub(super) fn len(&self) -> usize {

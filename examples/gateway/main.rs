@@ -1,0 +1,143 @@
+//! The gateway: `cargo run --release --features gateway --example gateway` shows itself with five demo instances;
+//! with `--config FILE` it serves real ones.
+
+mod demo;
+
+use clap::Parser;
+use demo::Demo;
+use homing::gateway::config::Config;
+use homing::gateway::server::{Running, ServeError, Server};
+use homing::gateway::setup;
+use homing::hyper::Proxy;
+use homing::{Affinity, Balancer, KeyRing, UpstreamConfig, policy};
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Many small allocations of short life are what a proxy does; this does them at half the cost of the system's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Session-affinity load balancer. Without arguments it shows itself with five demo instances.
+#[derive(Parser)]
+#[command(name = "gateway", version)]
+struct Arguments {
+    /// The configuration, TOML.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Checks the configuration and ends.
+    #[arg(long, requires = "config")]
+    check: bool,
+    /// What is logged to stderr, such as `warn` or `info,homing::access=off`.
+    #[arg(long, env = "HOMING_LOG", value_name = "FILTER", default_value = "info")]
+    log: tracing_subscriber::EnvFilter,
+}
+
+type Error = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    tracing_subscriber::fmt().with_env_filter(arguments.log).with_writer(std::io::stderr).init();
+    let result = match arguments.config {
+        Some(path) if arguments.check => check(&path),
+        Some(path) => serve(&path),
+        None => show(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("gateway: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn load(path: &Path) -> Result<Config, Error> {
+    let policies: Vec<&str> = policy::registry().iter().map(|entry| entry.name).collect();
+    Ok(Config::load(path, &policies)?)
+}
+
+fn check(path: &Path) -> Result<(), Error> {
+    setup(&load(path)?)?;
+    say(&format!("{}: valid", path.display()))
+}
+
+fn serve(path: &Path) -> Result<(), Error> {
+    let config = load(path)?;
+    let (proxy, tls) = setup(&config)?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let server = Server::bind(&config.listen, config.workers, tls)?;
+    let addresses = server.addresses().to_vec();
+    let running = server.start(&proxy)?;
+    for address in addresses {
+        say(&format!("listening on {scheme}://{address}"))?;
+    }
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(told_to_stop())?;
+    stop(running, config.timeouts.shutdown);
+    Ok(())
+}
+
+/// Five instances of a small stateful application, and a gateway in front of them.
+fn show() -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let demo = runtime.block_on(Demo::start(5))?;
+    let instances = demo.instances();
+    let balancer = Balancer::builder()
+        .upstreams(instances.iter().map(|(name, address)| UpstreamConfig::new(name, address.to_string())))
+        .affinity(Affinity::builder(KeyRing::generate("demo")?).build()?)
+        .build()?;
+    let proxy = Proxy::new(balancer)?;
+    let balancer = std::sync::Arc::clone(proxy.balancer());
+    demo.on_start(move |name, incarnation| {
+        if let Some(member) = balancer.cluster().find_name(name) {
+            member.upstream().set_incarnation(incarnation);
+        }
+    });
+    let server = first_free(8080)?;
+    let address = server.addresses()[0];
+    let running = server.start(&proxy)?;
+    for (name, address) in instances {
+        say(&format!("{name} on http://{address}/"))?;
+    }
+    say(&format!("open http://{address}/ in two browsers, watch each stay with its instance, and kill one"))?;
+    runtime.block_on(told_to_stop())?;
+    stop(running, Duration::from_secs(1));
+    Ok(())
+}
+
+/// The port or the next one that nobody listens on, also no other gateway, which would share it.
+fn first_free(port: u16) -> Result<Server, ServeError> {
+    let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let free = (port..port.saturating_add(100)).find(|port| std::net::TcpListener::bind(local(*port)).is_ok());
+    Server::bind(&[local(free.unwrap_or(0))], 0, None)
+}
+
+/// Prints a line at once, also into a pipe.
+fn say(line: &str) -> Result<(), Error> {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{line}")?;
+    Ok(stdout.flush()?)
+}
+
+fn stop(running: Running, grace: Duration) {
+    tracing::info!(grace = ?grace, "stopping: what runs may finish");
+    running.stop(grace);
+}
+
+#[cfg(unix)]
+async fn told_to_stop() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+async fn told_to_stop() -> std::io::Result<()> {
+    tokio::signal::ctrl_c().await
+}

@@ -1,0 +1,86 @@
+//! From a configuration to a proxy that serves it.
+
+use super::config::{self, Config};
+use super::keyfile::{KeyFile, KeyFileError};
+use super::tls::{Acceptor, TlsError};
+use crate::affinity::{KeyError, LifetimeError};
+use crate::hyper::{Limits, Proxy, ProxyError, Timeouts};
+use crate::{Affinity, Balancer, BuildError, KeyRing, OnUnavailable, UpstreamConfig};
+
+/// The pool that a gateway's keys are derived for. Gateways that share a key file are one pool.
+const POOL: &str = "gateway";
+
+/// Why a configuration could not be put to work.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The key file.
+    #[error(transparent)]
+    KeyFile(#[from] KeyFileError),
+    /// The keys in it.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// The lifetimes of sessions.
+    #[error("[affinity]: {0}")]
+    Lifetimes(#[from] LifetimeError),
+    /// The upstreams or the policy.
+    #[error(transparent)]
+    Balancer(#[from] BuildError),
+    /// The cookie.
+    #[error("[affinity]: {0}")]
+    Proxy(#[from] ProxyError),
+    /// The certificate or its key.
+    #[error("[tls]: {0}")]
+    Tls(#[from] TlsError),
+}
+
+/// The proxy that `config` describes, and what accepts TLS for it. Reads the key file, and creates it where absent.
+///
+/// # Errors
+/// [`SetupError`], saying what to change.
+pub fn setup(config: &Config) -> Result<(Proxy, Option<Acceptor>), SetupError> {
+    let mut balancer =
+        Balancer::builder().policy(&config.policy.name).upstreams(config.upstreams.iter().map(|upstream| {
+            UpstreamConfig::new(&upstream.name, &upstream.address)
+                .weight(upstream.weight)
+                .max_in_flight(upstream.max_in_flight)
+        }));
+    let settings = &config.affinity;
+    if settings.enabled {
+        balancer = balancer.affinity(affinity(settings)?);
+    }
+    let mut proxy = Proxy::builder(balancer.build()?)
+        .trusted_proxies(config.trusted_proxies.clone())
+        .timeouts(Timeouts {
+            header: config.timeouts.header,
+            connect: config.timeouts.connect,
+            response: config.timeouts.response,
+            idle: config.timeouts.idle,
+        })
+        .limits(Limits { header_bytes: config.limits.header_bytes, uri_bytes: config.limits.uri_bytes });
+    if settings.enabled {
+        proxy = proxy.cookie(settings.cookie_spec().map_err(ProxyError::from)?);
+    }
+    let tls = config.tls.as_ref().map(|tls| Acceptor::load(tls, config.timeouts.header)).transpose()?;
+    Ok((proxy.build()?, tls))
+}
+
+fn affinity(settings: &config::Affinity) -> Result<Affinity, SetupError> {
+    let file = KeyFile::load_or_create(&settings.keys)?;
+    if let Some(warning) = file.warning() {
+        tracing::warn!("{warning}");
+    }
+    let mut keys = KeyRing::builder(POOL, file.identity.as_slice());
+    for key in &file.keys {
+        keys = match key.sign {
+            true => keys.sign_with(key.id, key.secret.as_slice()),
+            false => keys.verify_with(key.id, key.secret.as_slice()),
+        };
+    }
+    let affinity = Affinity::builder(keys.build()?).max_age(settings.max_age).idle(Some(settings.idle)).on_unavailable(
+        match settings.on_unavailable {
+            config::OnUnavailable::Repin => OnUnavailable::Repin,
+            config::OnUnavailable::Reject => OnUnavailable::Reject,
+        },
+    );
+    Ok(affinity.build()?)
+}
