@@ -10,11 +10,15 @@ use homing::gateway::server::{Running, ServeError, Server};
 use homing::gateway::setup;
 use homing::hyper::Proxy;
 use homing::{Affinity, Balancer, KeyRing, UpstreamConfig, policy};
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Many small allocations of short life are what a proxy does; this does them at half the cost of the system's.
 #[global_allocator]
@@ -32,14 +36,16 @@ struct Arguments {
     check: bool,
     /// What is logged to stderr, such as `warn` or `info,homing::access=off`.
     #[arg(long, env = "HOMING_LOG", value_name = "FILTER", default_value = "info")]
-    log: tracing_subscriber::EnvFilter,
+    log: Targets,
 }
 
 type Error = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    tracing_subscriber::fmt().with_env_filter(arguments.log).with_writer(std::io::stderr).init();
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    tracing_subscriber::registry().with(lines.with_filter(arguments.log)).init();
     let result = match arguments.config {
         Some(path) if arguments.check => check(&path),
         Some(path) => serve(&path),

@@ -4,7 +4,6 @@ use super::access_log::AccessLog;
 use super::client::ExchangeMark;
 use super::conn::Conn;
 use super::headers::filter_trailers;
-use super::pool::Pool;
 use crate::cluster::Lease;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -13,7 +12,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 /// Why a body broke off.
 #[derive(Debug, thiserror::Error)]
@@ -116,20 +114,18 @@ impl ResponseBody {
 #[derive(Debug)]
 pub(super) struct Tail {
     pub(super) conn: Option<Box<Conn>>,
-    pub(super) pool: Arc<Pool>,
-    pub(super) idle: Duration,
     pub(super) log: AccessLog,
     /// The timer runs for the frame that is waited for.
     pub(super) timed: bool,
     pub(super) _lease: Lease,
-    pub(super) _mark: ExchangeMark,
+    pub(super) mark: ExchangeMark,
 }
 
 impl Tail {
     /// The response has come whole: the connection is free for the next exchange, if the request has gone whole.
     fn complete(&mut self) {
         if let Some(conn) = self.conn.take() {
-            self.pool.put(conn);
+            self.mark.client().shared.pool.put(conn);
         }
     }
 }
@@ -162,7 +158,7 @@ impl Body for ResponseBody {
             polled = Pin::new(&mut *incoming).poll_frame(cx);
             if polled.is_pending() {
                 if !std::mem::replace(&mut tail.timed, true) {
-                    conn.timer().restart(tail.idle);
+                    conn.timer().restart(tail.mark.client().shared.timeouts.idle);
                 }
                 return match conn.timer().poll(cx) {
                     Poll::Ready(()) => Poll::Ready(Some(Err(BodyError::Idle))),

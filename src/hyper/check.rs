@@ -3,43 +3,43 @@
 //! hyper's parser is strict about bytes and lenient about meaning. Where two servers could read one request
 //! differently, a proxy must refuse it, or the difference becomes a hole (RFC 9112, section 11.2).
 
+use super::fields::{self, Fields};
 use super::{Limits, Refusal};
-use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
+use http::header::{EXPECT, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Version};
 
 /// Refuses what cannot be forwarded, and leaves the request with an origin-form target and exactly one `Host`.
-pub(super) fn check(parts: &mut Parts, limits: &Limits) -> Result<(), Refusal> {
-    sizes(parts, limits)?;
-    body_framing(parts)?;
-    if let Some(expect) = parts.headers.get(EXPECT)
-        && !expect.as_bytes().eq_ignore_ascii_case(b"100-continue")
-    {
-        return Err(Refusal::Expectation);
-    }
-    target(parts)?;
-    host(parts)
-}
-
-fn sizes(parts: &Parts, limits: &Limits) -> Result<(), Refusal> {
-    let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
-    if target > limits.uri_bytes {
+pub(super) fn check(parts: &mut Parts, limits: &Limits) -> Result<Fields, Refusal> {
+    let target_bytes = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    if target_bytes > limits.uri_bytes {
         return Err(Refusal::UriTooLong);
     }
-    // A line is its name, its value, the colon, a space and the line end.
-    let fields: usize = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    if fields > limits.header_bytes {
+    let fields = Fields::of(&parts.headers);
+    if fields.bytes > limits.header_bytes {
         return Err(Refusal::HeadersTooLarge);
     }
-    Ok(())
+    if fields.has(fields::TRANSFER_ENCODING) {
+        body_framing(&parts.headers, fields)?;
+    }
+    if fields.has(fields::EXPECT) {
+        let expected = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+        if !parts.headers.get_all(EXPECT).iter().all(expected) {
+            return Err(Refusal::Expectation);
+        }
+    }
+    target(parts)?;
+    host(parts)?;
+    Ok(fields)
 }
 
-fn body_framing(parts: &Parts) -> Result<(), Refusal> {
-    let mut codings = parts.headers.get_all(TRANSFER_ENCODING).iter();
+fn body_framing(headers: &HeaderMap, fields: Fields) -> Result<(), Refusal> {
+    if fields.has(fields::CONTENT_LENGTH) {
+        return Err(Refusal::AmbiguousLength);
+    }
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
-        (None, _) => Ok(()),
-        (Some(_), _) if parts.headers.contains_key(CONTENT_LENGTH) => Err(Refusal::AmbiguousLength),
         (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
         _ => Err(Refusal::BadTransferEncoding),
     }
@@ -122,10 +122,11 @@ pub(super) fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::header::CONTENT_LENGTH;
 
     fn checked(request: http::request::Builder) -> Result<Parts, Refusal> {
         let mut parts = request.body(()).unwrap().into_parts().0;
-        check(&mut parts, &Limits::default()).map(|()| parts)
+        check(&mut parts, &Limits::default()).map(|_| parts)
     }
 
     fn get(uri: &str) -> http::request::Builder {

@@ -1,7 +1,10 @@
 //! One client connection: who is at its other end, and what it is busy with.
 
+use super::headers::{value, x_forwarded_for};
 use super::proxy::Shared;
-use crate::http::CookieName;
+use crate::http::{CookieName, Hop};
+use http::{HeaderMap, HeaderValue};
+use parking_lot::Mutex;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -13,6 +16,10 @@ pub(super) struct Client {
     peer: SocketAddr,
     peer_is_trusted: bool,
     https: bool,
+    /// `X-Forwarded-For` of this connection.
+    x_forwarded_for: HeaderValue,
+    /// The last `Host` and the `Forwarded` made for it: nearly always the next request's too.
+    forwarded: Mutex<Option<(Option<HeaderValue>, HeaderValue)>>,
     pub(super) activity: Activity,
 }
 
@@ -21,11 +28,12 @@ impl Client {
         // A dual-stack listener shows IPv4 peers as ::ffff:a.b.c.d; to operators and to ip_hash they are IPv4.
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let peer_is_trusted = shared.trusted_proxies.contains(peer.ip());
-        Self { shared, peer, peer_is_trusted, https, activity: Activity::default() }
-    }
-
-    pub(super) fn peer(&self) -> SocketAddr {
-        self.peer
+        let hop = Hop { peer: peer.ip(), peer_trusted: false, https, host: None };
+        let mut written = Vec::with_capacity(40);
+        hop.write_x_forwarded_for([], &mut written);
+        let x_forwarded_for = value(&written);
+        let forwarded = Mutex::new(None);
+        Self { shared, peer, peer_is_trusted, https, x_forwarded_for, forwarded, activity: Activity::default() }
     }
 
     pub(super) fn peer_is_trusted(&self) -> bool {
@@ -41,14 +49,37 @@ impl Client {
     }
 
     /// The address of who sent the request: the peer, or whom trusted proxies say they had it from.
-    pub(super) fn address(&self, headers: &http::HeaderMap) -> IpAddr {
+    pub(super) fn address(&self, headers: &HeaderMap) -> IpAddr {
         match self.peer_is_trusted {
-            true => {
-                let hops = super::headers::x_forwarded_for(headers);
-                self.shared.trusted_proxies.client_addr(self.peer.ip(), hops)
-            }
+            true => self.shared.trusted_proxies.client_addr(self.peer.ip(), x_forwarded_for(headers)),
             false => self.peer.ip(),
         }
+    }
+
+    /// This hop of a request's way, for `X-Forwarded-For` and `Forwarded`.
+    pub(super) fn hop<'h>(&self, host: Option<&'h HeaderValue>) -> Hop<'h> {
+        Hop {
+            peer: self.peer.ip(),
+            peer_trusted: self.peer_is_trusted,
+            https: self.https,
+            host: host.map(HeaderValue::as_bytes),
+        }
+    }
+
+    /// `X-Forwarded-For` and `Forwarded` of a request that brought none, or none that is believed.
+    pub(super) fn introduction(&self, host: Option<&HeaderValue>) -> (HeaderValue, HeaderValue) {
+        let mut last = self.forwarded.lock();
+        let forwarded = match &*last {
+            Some((of, forwarded)) if of.as_ref() == host => forwarded.clone(),
+            _ => {
+                let mut written = Vec::with_capacity(128);
+                self.hop(host).write_forwarded([], &mut written);
+                let forwarded = value(&written);
+                *last = Some((host.cloned(), forwarded.clone()));
+                forwarded
+            }
+        };
+        (self.x_forwarded_for.clone(), forwarded)
     }
 }
 

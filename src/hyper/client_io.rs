@@ -5,6 +5,7 @@
 
 use super::Refusal;
 use super::client::{Client, Phase};
+use super::coalesce::poll_write_vectored;
 use bytes::{Buf, Bytes};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use std::io;
@@ -113,7 +114,7 @@ impl<T: AsyncWrite + Unpin> Write for ClientIo<T> {
             [] => self.poll_write(cx, &[]),
             [buf] => self.poll_write(cx, buf),
             _ => {
-                let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+                let written = poll_write_vectored(&mut self.stream, cx, bufs);
                 self.poll_plain(written)
             }
         }

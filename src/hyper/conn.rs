@@ -6,6 +6,7 @@
 //! know, when it hands a connection out, whether it is still open.
 
 use super::body::RequestBody;
+use super::coalesce::poll_write_vectored;
 use super::timer::Timer;
 use crate::cluster::Upstream;
 use bytes::Bytes;
@@ -210,7 +211,7 @@ impl AsyncWrite for Upstreamed {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        poll_write_vectored(&mut self.stream, cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {

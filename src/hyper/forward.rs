@@ -6,6 +6,7 @@ use super::access_log::AccessLog;
 use super::body::{RequestBody, ResponseBody, Tail};
 use super::client::{Client, ExchangeMark};
 use super::conn::{Conn, ConnectError, ExchangeError};
+use super::fields::Fields;
 use super::headers::{prepare_request, prepare_response, says_https, wants_upgrade};
 use super::tunnel::tunnel;
 use crate::balancer::{Pick, PickError};
@@ -24,8 +25,8 @@ use std::sync::Arc;
 const MAX_TRIES: usize = 8;
 
 /// What the balancer wants to know of whoever sent the request.
-struct Sender {
-    client: Arc<Client>,
+struct Sender<'c> {
+    client: &'c Client,
     address: IpAddr,
     now: Timestamp,
     https: bool,
@@ -51,10 +52,10 @@ impl Cookies {
     }
 }
 
-impl Sender {
-    fn of(client: &Arc<Client>, address: IpAddr, headers: &HeaderMap) -> Self {
+impl<'c> Sender<'c> {
+    fn of(client: &'c Client, address: IpAddr, headers: &HeaderMap) -> Self {
         Self {
-            client: Arc::clone(client),
+            client,
             address,
             now: client.shared.clock.now(),
             https: client.is_https() || (client.peer_is_trusted() && says_https(headers)),
@@ -99,14 +100,15 @@ impl Sender {
 pub(super) async fn forward(
     mark: ExchangeMark,
     mut parts: request::Parts,
+    fields: Fields,
     body: Incoming,
     address: IpAddr,
     log: &mut AccessLog,
 ) -> Result<Response<ResponseBody>, Refusal> {
     let mut sender = Sender::of(mark.client(), address, &parts.headers);
     let mut pick = sender.pick()?;
-    let upgrade = if wants_upgrade(&parts) { parts.extensions.remove::<OnUpgrade>() } else { None };
-    prepare_request(&mut parts, mark.client(), upgrade.is_some());
+    let upgrade = if wants_upgrade(&parts, fields) { parts.extensions.remove::<OnUpgrade>() } else { None };
+    prepare_request(&mut parts, fields, mark.client(), upgrade.is_some());
     parts.extensions.clear();
     let mut request = Request::from_parts(parts, RequestBody::new(body));
     let mut replay = Replay::of(&request);
@@ -118,7 +120,8 @@ pub(super) async fn forward(
         let pooled = if fresh { None } else { shared.pool.take(pick.upstream()) };
         let connected = match pooled {
             Some(conn) => Ok(conn),
-            None => Conn::connect(Arc::clone(pick.upstream()), shared.timeouts.connect).await.map(Box::new),
+            // Boxed because it is rare and large, and would be a part of every request's future.
+            None => Box::pin(Conn::connect(Arc::clone(pick.upstream()), shared.timeouts.connect)).await.map(Box::new),
         };
         let mut conn = match connected {
             Ok(conn) => conn,
@@ -175,15 +178,7 @@ pub(super) async fn forward(
     } else {
         ResponseBody::upstream(
             incoming,
-            Tail {
-                conn: Some(conn),
-                pool: Arc::clone(&shared.pool),
-                idle: shared.timeouts.idle,
-                log,
-                timed: false,
-                _lease: pick.lease,
-                _mark: mark.streaming(),
-            },
+            Tail { conn: Some(conn), log, timed: false, _lease: pick.lease, mark: mark.streaming() },
         )
     };
     Ok(Response::from_parts(head, body))

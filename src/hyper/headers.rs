@@ -2,8 +2,9 @@
 
 use super::check::{connection_has, connection_options};
 use super::client::Client;
+use super::fields::{self, Fields};
 use crate::http::cookie::strip;
-use crate::http::{CookieName, Hop, Stripped};
+use crate::http::{CookieName, Stripped};
 use bytes::Bytes;
 use http::header::{
     CONNECTION, COOKIE, EXPECT, Entry, FORWARDED, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
@@ -19,21 +20,26 @@ const PROXY: HeaderName = HeaderName::from_static("proxy");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// The fields that the proxy speaks for. Nobody else may name them, also not with `_` for `-`, which CGI and WSGI
 /// programs could not tell apart.
-const OURS: [HeaderName; 6] =
-    [FORWARDED, X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST, VIA, HeaderName::from_static("x-real-ip")];
+const OURS: [HeaderName; 6] = [FORWARDED, X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST, VIA, X_REAL_IP];
 
 /// The name by which this proxy is known in `Via`.
 const VIA_US: HeaderValue = HeaderValue::from_static("1.1 homing");
 
+/// How many fields a request gains at most.
+const ADDED: usize = 7;
+
 /// Whether the client asks to leave HTTP on this connection, for a protocol that a tunnel can carry. `h2c` is not
 /// one: its frames would reach the upstream past every rule here.
-pub(super) fn wants_upgrade(parts: &request::Parts) -> bool {
+pub(super) fn wants_upgrade(parts: &request::Parts, fields: Fields) -> bool {
+    if !fields.has(fields::UPGRADE) || parts.version != Version::HTTP_11 {
+        return false;
+    }
     let mut protocols = parts.headers.get_all(UPGRADE).iter();
-    parts.version == Version::HTTP_11
-        && connection_has(&parts.headers, "upgrade")
+    connection_has(&parts.headers, "upgrade")
         && match (protocols.next(), protocols.next()) {
             (Some(protocol), None) => {
                 let protocol = protocol.as_bytes();
@@ -44,24 +50,32 @@ pub(super) fn wants_upgrade(parts: &request::Parts) -> bool {
 }
 
 /// Makes the client's fields the upstream's.
-pub(super) fn prepare_request(parts: &mut request::Parts, client: &Client, upgrade: bool) {
+pub(super) fn prepare_request(parts: &mut request::Parts, fields: Fields, client: &Client, upgrade: bool) {
     let headers = &mut parts.headers;
     let protocol = if upgrade { headers.get(UPGRADE).cloned() } else { None };
-    let trailers = headers.get_all(TE).iter().any(|te| accepts_trailers(te.as_bytes()));
-    remove_hop_by_hop(headers);
-    for name in [TE, EXPECT, HTTP2_SETTINGS, PROXY_AUTHORIZATION, PROXY] {
-        headers.remove(name);
+    let trailers = fields.has(fields::TE) && headers.get_all(TE).iter().any(|te| accepts_trailers(te.as_bytes()));
+    remove_hop_by_hop(headers, fields);
+    if fields.has(fields::REQUEST_ONLY | fields::TE) {
+        for name in [TE, EXPECT, HTTP2_SETTINGS, PROXY_AUTHORIZATION, PROXY] {
+            headers.remove(name);
+        }
     }
-    remove_aliases(headers);
+    if fields.has(fields::UNDERSCORE) {
+        remove_aliases(headers);
+    }
 
+    // One growth of the map instead of one for every other field that is added.
+    headers.reserve(ADDED);
     if let Some(protocol) = protocol {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, protocol);
     } else if trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
-    forwarded(headers, client);
-    if let Some(name) = client.cookie_name() {
+    forwarded(headers, fields, client);
+    if fields.has(fields::COOKIE)
+        && let Some(name) = client.cookie_name()
+    {
         strip_cookie(headers, name);
     }
     parts.version = Version::HTTP_11;
@@ -69,9 +83,12 @@ pub(super) fn prepare_request(parts: &mut request::Parts, client: &Client, upgra
 
 /// Makes the upstream's fields the client's.
 pub(super) fn prepare_response(headers: &mut HeaderMap, upgraded: bool) {
+    let fields = Fields::of(headers);
     let protocol = if upgraded { headers.get(UPGRADE).cloned() } else { None };
-    remove_hop_by_hop(headers);
-    headers.remove(PROXY_AUTHENTICATE);
+    remove_hop_by_hop(headers, fields);
+    if fields.has(fields::PROXY_AUTHENTICATE) {
+        headers.remove(PROXY_AUTHENTICATE);
+    }
     if let Some(protocol) = protocol {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, protocol);
@@ -79,8 +96,8 @@ pub(super) fn prepare_response(headers: &mut HeaderMap, upgraded: bool) {
     headers.append(VIA, VIA_US);
 }
 
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
+fn remove_hop_by_hop(headers: &mut HeaderMap, fields: Fields) {
+    if fields.has(fields::CONNECTION) {
         let named: Vec<HeaderName> = connection_options(headers)
             .filter_map(|option| HeaderName::from_bytes(option).ok())
             .filter(|name| headers.contains_key(name) && !is_end_to_end(name))
@@ -90,8 +107,10 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
         }
         headers.remove(CONNECTION);
     }
-    for name in [KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE] {
-        headers.remove(name);
+    if fields.has(fields::HOP_BY_HOP) {
+        for name in [KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE] {
+            headers.remove(name);
+        }
     }
 }
 
@@ -102,18 +121,11 @@ fn is_end_to_end(name: &HeaderName) -> bool {
 }
 
 fn remove_aliases(headers: &mut HeaderMap) {
-    if !headers.keys().any(|name| name.as_str().contains('_')) {
-        return;
-    }
-    let aliases: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| name.as_str().contains('_'))
-        .filter(|name| {
-            let dashed = name.as_str().replace('_', "-");
-            OURS.iter().any(|ours| ours.as_str() == dashed)
-        })
-        .cloned()
-        .collect();
+    let is_alias = |name: &&HeaderName| {
+        let dashed = name.as_str().replace('_', "-");
+        dashed != name.as_str() && OURS.iter().any(|ours| ours.as_str() == dashed)
+    };
+    let aliases: Vec<HeaderName> = headers.keys().filter(is_alias).cloned().collect();
     for name in aliases {
         headers.remove(name);
     }
@@ -127,36 +139,41 @@ fn accepts_trailers(te: &[u8]) -> bool {
     })
 }
 
-fn forwarded(headers: &mut HeaderMap, client: &Client) {
-    let trusted = client.peer_is_trusted();
-    let mut buffer = Vec::with_capacity(128);
+fn forwarded(headers: &mut HeaderMap, fields: Fields, client: &Client) {
     let host = headers.get(HOST).cloned();
-    let hop = Hop {
-        peer: client.peer().ip(),
-        peer_trusted: trusted,
-        https: client.is_https(),
-        host: host.as_ref().map(HeaderValue::as_bytes),
-    };
-    hop.write_x_forwarded_for(lines(headers, &X_FORWARDED_FOR), &mut buffer);
-    set(headers, X_FORWARDED_FOR, &mut buffer);
-    hop.write_forwarded(lines(headers, &FORWARDED), &mut buffer);
-    set(headers, FORWARDED, &mut buffer);
-    if !trusted {
-        headers.remove(&OURS[5]);
-    }
-    if !(trusted && headers.contains_key(X_FORWARDED_PROTO)) {
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(if client.is_https() { "https" } else { "http" }));
-    }
-    match host {
-        Some(host) if !(trusted && headers.contains_key(X_FORWARDED_HOST)) => {
-            headers.insert(X_FORWARDED_HOST, host);
-        }
-        Some(_) => {}
-        None => {
-            headers.remove(X_FORWARDED_HOST);
-        }
-    }
+    let proto = HeaderValue::from_static(if client.is_https() { "https" } else { "http" });
     headers.append(VIA, VIA_US);
+    if client.peer_is_trusted() && fields.has(fields::OURS) {
+        let hop = client.hop(host.as_ref());
+        let mut buffer = Vec::with_capacity(128);
+        hop.write_x_forwarded_for(lines(headers, &X_FORWARDED_FOR), &mut buffer);
+        headers.insert(X_FORWARDED_FOR, value(&buffer));
+        buffer.clear();
+        hop.write_forwarded(lines(headers, &FORWARDED), &mut buffer);
+        headers.insert(FORWARDED, value(&buffer));
+        headers.entry(X_FORWARDED_PROTO).or_insert(proto);
+        if let Some(host) = host {
+            headers.entry(X_FORWARDED_HOST).or_insert(host);
+        }
+        return;
+    }
+    if fields.has(fields::OURS) {
+        headers.remove(X_REAL_IP);
+        headers.remove(X_FORWARDED_HOST);
+    }
+    let (x_forwarded_for, forwarded) = client.introduction(host.as_ref());
+    headers.insert(X_FORWARDED_FOR, x_forwarded_for);
+    headers.insert(FORWARDED, forwarded);
+    headers.insert(X_FORWARDED_PROTO, proto);
+    if let Some(host) = host {
+        headers.insert(X_FORWARDED_HOST, host);
+    }
+}
+
+/// What [`Hop`] has written, as a field value. It writes nothing that could not be one; were it otherwise, the
+/// value would be empty, and not the client's.
+pub(super) fn value(written: &[u8]) -> HeaderValue {
+    HeaderValue::from_bytes(written).unwrap_or(HeaderValue::from_static(""))
 }
 
 pub(super) fn lines<'h>(
@@ -173,15 +190,6 @@ pub(super) fn x_forwarded_for(headers: &HeaderMap) -> impl DoubleEndedIterator<I
 /// What a trusted peer says about the connection it took the request from.
 pub(super) fn says_https(headers: &HeaderMap) -> bool {
     headers.get(X_FORWARDED_PROTO).is_some_and(|proto| proto.as_bytes().eq_ignore_ascii_case(b"https"))
-}
-
-/// Sets what was written into `buffer`, and empties it. What cannot be a field value is left out.
-fn set(headers: &mut HeaderMap, name: HeaderName, buffer: &mut Vec<u8>) {
-    match HeaderValue::from_maybe_shared(Bytes::copy_from_slice(buffer)) {
-        Ok(value) => drop(headers.insert(name, value)),
-        Err(_) => drop(headers.remove(name)),
-    }
-    buffer.clear();
 }
 
 /// Takes our cookie out, and joins what HTTP/2 may have split: HTTP/1.1 has one `Cookie` line (RFC 9113, 8.2.3).
@@ -210,7 +218,7 @@ fn strip_cookie(headers: &mut HeaderMap, name: &CookieName) {
 /// Takes out of a trailer section what could change how the message before it was read (RFC 9110, 6.5.1), and
 /// what only the proxy may say.
 pub(super) fn filter_trailers(trailers: &mut HeaderMap) {
-    remove_hop_by_hop(trailers);
+    remove_hop_by_hop(trailers, Fields::of(trailers));
     let forbidden = |name: &HeaderName| {
         is_end_to_end(name)
             || matches!(name.as_str(), "set-cookie" | "authorization" | "te" | "trailer" | "expect" | "max-forwards")

@@ -30,11 +30,14 @@
 //! responses other than `100 Continue` end here: hyper's server cannot send them.
 
 mod access_log;
+mod bell;
 mod body;
 mod check;
 mod client;
 mod client_io;
+mod coalesce;
 mod conn;
+mod fields;
 mod forward;
 mod headers;
 mod pool;

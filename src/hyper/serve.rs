@@ -1,5 +1,6 @@
 //! One accepted connection, from its first byte to its close.
 
+use super::bell::Bell;
 use super::client::{Activity, Phase};
 use super::client_io::ClientIo;
 use super::proxy::Proxy;
@@ -12,7 +13,7 @@ use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep};
@@ -153,7 +154,7 @@ where
     }
 }
 
-/// Drives a connection, and ends it when it is idle or slow for too long.
+/// Drives a connection, and ends it when it is idle or slow for too long, or told to stop.
 ///
 /// One timer serves all of a connection's life and is moved only when it fires, so that requests cost no timer
 /// operations. An idle connection is therefore closed after between one and two idle timeouts.
@@ -176,8 +177,12 @@ impl<'a, F: Future<Output = ()>> Watch<'a, F> {
             for_head: false,
             progress: self.activity.progress(),
         };
+        let bell = Bell::new();
+        let ringer = Waker::from(Arc::clone(&bell));
         poll_fn(|cx| {
-            if !self.is_shut_down && self.shutdown.as_mut().poll(cx).is_ready() {
+            let mut side = Context::from_waker(&ringer);
+            let rung = bell.answer(cx);
+            if rung && !self.is_shut_down && self.shutdown.as_mut().poll(&mut side).is_ready() {
                 self.is_shut_down = true;
                 connection.as_mut().graceful_shutdown();
             }
@@ -185,7 +190,7 @@ impl<'a, F: Future<Output = ()>> Watch<'a, F> {
                 if let Poll::Ready(result) = connection.as_mut().poll(cx) {
                     return Poll::Ready(result.map_err(End::Hyper));
                 }
-                match alarm.poll(cx, self.activity, self.timeouts) {
+                match alarm.poll(rung, &mut side, self.activity, self.timeouts) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Err(end)) => return Poll::Ready(Err(end)),
                     Poll::Ready(Ok(())) => connection.as_mut().graceful_shutdown(),
@@ -205,13 +210,23 @@ struct Alarm<'a> {
 }
 
 impl Alarm<'_> {
-    /// Ready when the connection has been idle for too long, or with an error when its client is too slow.
-    fn poll(&mut self, cx: &mut Context<'_>, activity: &Activity, timeouts: Timeouts) -> Poll<Result<(), End>> {
+    /// Ready when the connection has been idle for too long, or with an error when its client is too slow. `rung`
+    /// says that the sleep may have fired.
+    fn poll(
+        &mut self,
+        rung: bool,
+        cx: &mut Context<'_>,
+        activity: &Activity,
+        timeouts: Timeouts,
+    ) -> Poll<Result<(), End>> {
         let phase = activity.phase();
-        if phase == Phase::Head && !self.for_head {
-            self.set(timeouts.header, activity);
-        }
+        let begun = phase == Phase::Head && !self.for_head;
         self.for_head = phase == Phase::Head;
+        if begun {
+            self.set(timeouts.header, activity);
+        } else if !rung {
+            return Poll::Pending;
+        }
         while self.sleep.as_mut().poll(cx).is_ready() {
             let stands_still = activity.progress() == self.progress;
             self.set(timeouts.idle, activity);

@@ -34,19 +34,18 @@ impl hyper::service::Service<Request<Incoming>> for ProxyService {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let client = Arc::clone(&self.client);
-        Box::pin(async move { Ok(respond(client, request).await) })
+        Box::pin(async move { Ok(respond(&client, request).await) })
     }
 }
 
-async fn respond(client: Arc<Client>, request: Request<Incoming>) -> Response<ResponseBody> {
-    let mark = ExchangeMark::waiting(client);
-    let client = Arc::clone(mark.client());
+async fn respond(client: &Arc<Client>, request: Request<Incoming>) -> Response<ResponseBody> {
+    let mark = ExchangeMark::waiting(Arc::clone(client));
     let (mut parts, body) = request.into_parts();
     let version = parts.version;
     let address = client.address(&parts.headers);
     let mut log = AccessLog::start(&parts, address);
     let outcome = match check(&mut parts, &client.shared.limits) {
-        Ok(()) => forward(mark, parts, body, address, &mut log).await,
+        Ok(fields) => forward(mark, parts, fields, body, address, &mut log).await,
         Err(refusal) => Err(refusal),
     };
     outcome.unwrap_or_else(|refusal| {
