@@ -107,7 +107,8 @@ fn show() -> Result<(), Error> {
     for (name, address) in instances {
         say(&format!("{name} on http://{address}/"))?;
     }
-    say(&format!("open http://{address}/ in two browsers, watch each stay with its instance, and kill one"))?;
+    say(&format!("open http://{address}/"))?;
+    say("Two browsers stay with an instance each. Kill one on the page: its visitors move once, the others never.")?;
     runtime.block_on(told_to_stop())?;
     stop(running, Duration::from_secs(1));
     Ok(())
