@@ -10,7 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 
 /// Why a body broke off.
@@ -33,11 +33,20 @@ pub(super) struct RequestBody {
 
 /// How far an upload has come, for whoever waits for the answer to it.
 #[derive(Debug, Default)]
-pub(super) struct UploadProgress(AtomicU32);
+pub(super) struct UploadProgress {
+    frames: AtomicU32,
+    waits: AtomicBool,
+}
 
 impl UploadProgress {
+    /// How many frames have gone to the upstream.
     pub(super) fn frames(&self) -> u32 {
-        self.0.load(Ordering::Relaxed)
+        self.frames.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is the client who has to go on.
+    pub(super) fn waits_for_client(&self) -> bool {
+        self.waits.load(Ordering::Relaxed)
     }
 }
 
@@ -64,10 +73,12 @@ impl Body for RequestBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
-        let frame = ready!(Pin::new(incoming).poll_frame(cx));
+        let polled = Pin::new(incoming).poll_frame(cx);
         if let Some(progress) = &self.progress {
-            progress.0.fetch_add(1, Ordering::Relaxed);
+            progress.frames.fetch_add(u32::from(polled.is_ready()), Ordering::Relaxed);
+            progress.waits.store(polled.is_pending(), Ordering::Relaxed);
         }
+        let frame = ready!(polled);
         Poll::Ready(frame.map(|frame| frame.map(checked)))
     }
 

@@ -95,6 +95,8 @@ pub(super) struct Activity {
     streaming: AtomicU32,
     /// Counts successful reads and writes.
     progress: AtomicU32,
+    /// A request was refused, and more of it may be on its way.
+    refused: AtomicBool,
 }
 
 /// What a connection is busy with.
@@ -125,6 +127,14 @@ impl Activity {
 
     pub(super) fn progress(&self) -> u32 {
         self.progress.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_refusal(&self) {
+        self.refused.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_refused(&self) -> bool {
+        self.refused.load(Ordering::Relaxed)
     }
 
     pub(super) fn note_read(&self) {

@@ -8,11 +8,14 @@ use super::client::{Client, Phase};
 use super::coalesce::poll_write_vectored;
 use bytes::{Buf, Bytes};
 use hyper::rt::{Read, ReadBufCursor, Write};
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
 
 pub(super) struct ClientIo<T> {
     stream: T,
@@ -21,11 +24,16 @@ pub(super) struct ClientIo<T> {
     ahead: Bytes,
     /// What goes out in place of hyper's bare refusal, and how long that was.
     refusal: Option<(Bytes, usize)>,
+    /// Runs while a refused client is heard out.
+    linger: Option<Pin<Box<Sleep>>>,
 }
+
+/// How long a refused client is heard out.
+const LINGER: Duration = Duration::from_secs(2);
 
 impl<T> ClientIo<T> {
     pub(super) fn new(stream: T, client: Arc<Client>) -> Self {
-        Self { stream, client, ahead: Bytes::new(), refusal: None }
+        Self { stream, client, ahead: Bytes::new(), refusal: None, linger: None }
     }
 
     /// The same socket, with bytes that are to be read again first.
@@ -89,7 +97,26 @@ impl<T: AsyncWrite + Unpin> ClientIo<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> Write for ClientIo<T> {
+impl<T: AsyncRead + Unpin> ClientIo<T> {
+    /// Reads what a refused client still sends, for a moment: closing a socket with unread bytes resets it, and the
+    /// client might never see why it was refused.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let sleep = self.linger.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
+        if sleep.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        let mut scratch = [0; 4096];
+        loop {
+            let mut buf = ReadBuf::new(&mut scratch);
+            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf)) {
+                Ok(()) if !buf.filled().is_empty() => {}
+                Ok(()) | Err(_) => return Poll::Ready(()),
+            }
+        }
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Write for ClientIo<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         if let Some((text, bare)) = self.refusal.take() {
             return self.poll_refusal(cx, text, bare);
@@ -99,6 +126,7 @@ impl<T: AsyncWrite + Unpin> Write for ClientIo<T> {
             && let Some(refusal) = bare_refusal(buf)
         {
             self.client.shared.refusals.count(refusal);
+            self.client.activity.note_refusal();
             return self.poll_refusal(cx, with_text(buf, refusal), buf.len());
         }
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
@@ -129,7 +157,8 @@ impl<T: AsyncWrite + Unpin> Write for ClientIo<T> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+        if self.client.activity.has_refused() { self.poll_linger(cx).map(Ok) } else { Poll::Ready(Ok(())) }
     }
 }
 

@@ -43,7 +43,10 @@ pub(super) enum ExchangeError {
         answered: bool,
     },
     /// Nothing came in time.
-    TimedOut,
+    TimedOut {
+        /// It was the client's turn: its request is not complete.
+        client: bool,
+    },
 }
 
 /// An open connection to an upstream.
@@ -121,7 +124,8 @@ impl Conn {
                     timer.restart(within);
                 }
             }
-            timer.poll(cx).map(|()| Err(ExchangeError::TimedOut))
+            let client = upload.as_ref().is_some_and(|upload| upload.waits_for_client());
+            timer.poll(cx).map(|()| Err(ExchangeError::TimedOut { client }))
         })
         .await
     }

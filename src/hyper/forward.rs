@@ -156,7 +156,8 @@ pub(super) async fn forward(
                     pick = sender.pick_another(pick.upstream().id(), Refusal::UpstreamClosed)?;
                 }
             }
-            Err(ExchangeError::TimedOut) => return Err(Refusal::ResponseTimeout),
+            Err(ExchangeError::TimedOut { client: true }) => return Err(Refusal::RequestTimeout),
+            Err(ExchangeError::TimedOut { client: false }) => return Err(Refusal::ResponseTimeout),
         }
     };
 

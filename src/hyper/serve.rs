@@ -136,10 +136,15 @@ enum End {
 
 /// What both kinds of hyper's connections can do.
 trait Connection: Future<Output = hyper::Result<()>> {
+    /// Whether bytes that come between exchanges are the head of a request. HTTP/2 has frames of its own to send.
+    const HEADS: bool;
+
     fn graceful_shutdown(self: Pin<&mut Self>);
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection for Http1<T> {
+    const HEADS: bool = true;
+
     fn graceful_shutdown(self: Pin<&mut Self>) {
         Http1::graceful_shutdown(self);
     }
@@ -149,6 +154,8 @@ impl<T> Connection for http2::Connection<ClientIo<T>, ProxyService, TokioExecuto
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    const HEADS: bool = false;
+
     fn graceful_shutdown(self: Pin<&mut Self>) {
         http2::Connection::graceful_shutdown(self);
     }
@@ -170,7 +177,7 @@ impl<'a, F: Future<Output = ()>> Watch<'a, F> {
         Self { activity, timeouts, shutdown, is_shut_down: false }
     }
 
-    async fn run(&mut self, mut connection: Pin<&mut impl Connection>) -> Result<(), End> {
+    async fn run<C: Connection>(&mut self, mut connection: Pin<&mut C>) -> Result<(), End> {
         let mut alarm = Alarm {
             // The first head has to come like any other.
             sleep: pin!(tokio::time::sleep(self.timeouts.header)),
@@ -190,7 +197,11 @@ impl<'a, F: Future<Output = ()>> Watch<'a, F> {
                 if let Poll::Ready(result) = connection.as_mut().poll(cx) {
                     return Poll::Ready(result.map_err(End::Hyper));
                 }
-                match alarm.poll(rung, &mut side, self.activity, self.timeouts) {
+                let phase = match self.activity.phase() {
+                    Phase::Head if !C::HEADS => Phase::Idle,
+                    phase => phase,
+                };
+                match alarm.poll(rung, &mut side, phase, self.activity, self.timeouts) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Err(end)) => return Poll::Ready(Err(end)),
                     Poll::Ready(Ok(())) => connection.as_mut().graceful_shutdown(),
@@ -216,10 +227,10 @@ impl Alarm<'_> {
         &mut self,
         rung: bool,
         cx: &mut Context<'_>,
+        phase: Phase,
         activity: &Activity,
         timeouts: Timeouts,
     ) -> Poll<Result<(), End>> {
-        let phase = activity.phase();
         let begun = phase == Phase::Head && !self.for_head;
         self.for_head = phase == Phase::Head;
         if begun {

@@ -51,6 +51,9 @@ async fn respond(client: &Arc<Client>, request: Request<Incoming>) -> Response<R
     outcome.unwrap_or_else(|refusal| {
         client.shared.refusals.count(refusal);
         log.refused(refusal);
+        if refusal.status().is_client_error() {
+            client.activity.note_refusal();
+        }
         refuse(refusal, version)
     })
 }
