@@ -21,7 +21,7 @@ pub(super) fn check(parts: &mut Parts, limits: &Limits) -> Result<Fields, Refusa
         return Err(Refusal::HeadersTooLarge);
     }
     if fields.has(fields::TRANSFER_ENCODING) {
-        body_framing(&parts.headers, fields)?;
+        transfer_encoding(&parts.headers)?;
     }
     if fields.has(fields::EXPECT) {
         let expected = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
@@ -34,10 +34,8 @@ pub(super) fn check(parts: &mut Parts, limits: &Limits) -> Result<Fields, Refusa
     Ok(fields)
 }
 
-fn body_framing(headers: &HeaderMap, fields: Fields) -> Result<(), Refusal> {
-    if fields.has(fields::CONTENT_LENGTH) {
-        return Err(Refusal::AmbiguousLength);
-    }
+/// hyper looks at the last coding alone, and takes `Content-Length` out where there is one beside it.
+fn transfer_encoding(headers: &HeaderMap) -> Result<(), Refusal> {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
         (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
@@ -122,7 +120,6 @@ pub(super) fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::header::CONTENT_LENGTH;
 
     fn checked(request: http::request::Builder) -> Result<Parts, Refusal> {
         let mut parts = request.body(()).unwrap().into_parts().0;
@@ -188,8 +185,6 @@ mod tests {
         }
         let twice = ok().header(TRANSFER_ENCODING, "chunked").header(TRANSFER_ENCODING, "chunked");
         assert_eq!(refused(twice), Refusal::BadTransferEncoding);
-        let both = ok().header(TRANSFER_ENCODING, "chunked").header(CONTENT_LENGTH, "3");
-        assert_eq!(refused(both), Refusal::AmbiguousLength);
         assert_eq!(refused(ok().header(EXPECT, "the-unexpected")), Refusal::Expectation);
         assert!(checked(ok().header(EXPECT, "100-Continue")).is_ok());
         assert_eq!(refused(ok().header("x", "y".repeat(16 * 1024))), Refusal::HeadersTooLarge);

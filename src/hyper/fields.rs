@@ -23,20 +23,18 @@ pub(super) const TE: u16 = 1 << 2;
 pub(super) const UPGRADE: u16 = 1 << 3;
 /// `Transfer-Encoding`; also in [`HOP_BY_HOP`].
 pub(super) const TRANSFER_ENCODING: u16 = 1 << 4;
-/// `Content-Length`.
-pub(super) const CONTENT_LENGTH: u16 = 1 << 5;
 /// `Expect`; also in [`REQUEST_ONLY`].
-pub(super) const EXPECT: u16 = 1 << 6;
+pub(super) const EXPECT: u16 = 1 << 5;
 /// Fields that a request leaves here.
-pub(super) const REQUEST_ONLY: u16 = 1 << 7;
+pub(super) const REQUEST_ONLY: u16 = 1 << 6;
 /// `Cookie`.
-pub(super) const COOKIE: u16 = 1 << 8;
+pub(super) const COOKIE: u16 = 1 << 7;
 /// Fields that the proxy speaks for.
-pub(super) const OURS: u16 = 1 << 9;
+pub(super) const OURS: u16 = 1 << 8;
 /// Fields with a `_` in their name.
-pub(super) const UNDERSCORE: u16 = 1 << 10;
+pub(super) const UNDERSCORE: u16 = 1 << 9;
 /// `Proxy-Authenticate`.
-pub(super) const PROXY_AUTHENTICATE: u16 = 1 << 11;
+pub(super) const PROXY_AUTHENTICATE: u16 = 1 << 10;
 
 impl Fields {
     pub(super) fn of(headers: &HeaderMap) -> Self {
@@ -51,7 +49,6 @@ impl Fields {
                 "transfer-encoding" => TRANSFER_ENCODING | HOP_BY_HOP,
                 "upgrade" => UPGRADE | HOP_BY_HOP,
                 "te" => TE,
-                "content-length" => CONTENT_LENGTH,
                 "expect" => EXPECT | REQUEST_ONLY,
                 "http2-settings" | "proxy-authorization" | "proxy" => REQUEST_ONLY,
                 "cookie" => COOKIE,

@@ -13,7 +13,7 @@ use crate::balancer::{Pick, PickError};
 use crate::cluster::UpstreamId;
 use crate::http::cookie::tokens;
 use crate::time::Timestamp;
-use http::header::{COOKIE, SET_COOKIE};
+use http::header::{COOKIE, Entry, HOST, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, request};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -109,6 +109,11 @@ pub(super) async fn forward(
     let mut pick = sender.pick()?;
     let upgrade = if wants_upgrade(&parts, fields) { parts.extensions.remove::<OnUpgrade>() } else { None };
     prepare_request(&mut parts, fields, mark.client(), upgrade.is_some());
+    // A client of HTTP/1.0 may name no host; HTTP/1.1 must.
+    if let Entry::Vacant(host) = parts.headers.entry(HOST) {
+        let address = HeaderValue::from_str(pick.upstream().address()).map_err(|_| Refusal::NoHost)?;
+        host.insert(address);
+    }
     parts.extensions.clear();
     let mut request = Request::from_parts(parts, RequestBody::new(body));
     let mut replay = Replay::of(&request);

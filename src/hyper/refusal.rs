@@ -46,8 +46,6 @@ refusals! {
     BadHost = BAD_REQUEST, "bad_host", "The request's host is not valid.";
     /// A `Transfer-Encoding` other than exactly one `chunked`.
     BadTransferEncoding = BAD_REQUEST, "bad_transfer_encoding", "The request's transfer encoding is not supported.";
-    /// Both `Transfer-Encoding` and `Content-Length`: the two ends could disagree where the request ends.
-    AmbiguousLength = BAD_REQUEST, "ambiguous_length", "The request states its length in two ways.";
     /// A target that goes with no method or this one not, such as `GET *`.
     BadTarget = BAD_REQUEST, "bad_target", "The request's target is not valid.";
     /// The request body broke off or was not valid.
