@@ -1,17 +1,18 @@
-//! A complete sticky proxy: `cargo run --features hyper --example embed` in front of two servers on 9001 and 9002.
+//! A complete sticky proxy: `cargo run --features hyper --example embed 127.0.0.1:8080 127.0.0.1:9001 127.0.0.1:9002`
 
 use homing::hyper::{Protocol, Proxy};
 use homing::{Affinity, Balancer, KeyRing, UpstreamConfig};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut addresses = std::env::args().skip(1);
+    let listen = addresses.next().ok_or("name the address to listen on, then the upstreams")?;
     let balancer = Balancer::builder()
-        .upstream(UpstreamConfig::new("app-1", "127.0.0.1:9001"))
-        .upstream(UpstreamConfig::new("app-2", "127.0.0.1:9002"))
-        .affinity(Affinity::builder(KeyRing::generate("app")?).build()?)
+        .upstreams(addresses.map(|address| UpstreamConfig::new(&address, &address)))
+        .affinity(Affinity::builder(KeyRing::generate("embed")?).build()?)
         .build()?;
     let proxy = Proxy::new(balancer)?;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+    let listener = tokio::net::TcpListener::bind(listen).await?;
     println!("listening on http://{}", listener.local_addr()?);
     loop {
         let (stream, peer) = listener.accept().await?;
