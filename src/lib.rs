@@ -63,3 +63,8 @@ pub use balancer::{Balancer, BuildError, Pick, PickError, Request};
 pub use cluster::{Change, Cluster, Decision, Generation, Health, Lease, Lost, Plan, Upstream, UpstreamConfig};
 pub use policy::Policy;
 pub use time::Timestamp;
+
+/// The README's Rust runs as written.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
