@@ -1,0 +1,145 @@
+//! A whole pick, from the request to the dropped lease: placement by each policy over clusters of four sizes, and what
+//! affinity adds. `cargo bench --bench pick`; a filter such as `-- p2c` narrows it.
+#![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark that cannot go on should say where")]
+
+use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
+use homing::rng::{Entropy, OsEntropy, SeededEntropy};
+use homing::{Affinity, Balancer, Decision, Health, KeyRing, Lost, Request, Timestamp, Token, UpstreamConfig, policy};
+use std::hint::black_box;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+const SIZES: [usize; 4] = [10, 100, 1000, 10_000];
+const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
+/// Enough that neither branch predictor nor cache knows the next, a power of two.
+const CLIENTS: usize = 4096;
+
+fn upstreams(count: usize) -> impl Iterator<Item = UpstreamConfig> {
+    (0..count).map(|i| UpstreamConfig::new(format!("app-{i}"), format!("10.0.{}.{}:8080", i / 256, i % 256)))
+}
+
+fn bound(count: usize, entropy: impl Entropy + 'static) -> Balancer {
+    let keys = KeyRing::builder("bench", [1; 32]).sign_with(0, [2; 32]).build().unwrap();
+    Balancer::builder()
+        .upstreams(upstreams(count))
+        .policy("p2c")
+        .affinity(Affinity::builder(keys).build().unwrap())
+        .entropy(entropy)
+        .build()
+        .unwrap()
+}
+
+fn sessions(balancer: &Balancer) -> Vec<Token> {
+    (0..CLIENTS).map(|_| balancer.pick(&Request::new(NOW)).unwrap().token.unwrap()).collect()
+}
+
+/// Counts through `0..CLIENTS` for ever.
+fn turns() -> impl FnMut() -> usize {
+    let mut turn = 0;
+    move || {
+        turn = (turn + 1) % CLIENTS;
+        turn
+    }
+}
+
+/// What the pieces cost on this machine that no pick can do without.
+fn floor(c: &mut Criterion) {
+    let mut group = c.benchmark_group("floor");
+    let counter = AtomicU64::new(0);
+    group.bench_function("locked add", |b| b.iter(|| counter.fetch_add(1, Ordering::Relaxed)));
+    let shared = Arc::new(0_u64);
+    group.bench_function("Arc clone and drop", |b| b.iter(|| Arc::clone(black_box(&shared))));
+    let snapshot = arc_swap::ArcSwap::from(shared);
+    group.bench_function("snapshot load and drop", |b| b.iter(|| **snapshot.load()));
+    group.bench_function("OsEntropy", |b| b.iter(|| OsEntropy.next().unwrap()));
+}
+
+fn placement(c: &mut Criterion) {
+    let clients: Vec<IpAddr> =
+        (0..CLIENTS as u32).map(|i| Ipv4Addr::from_bits(i.wrapping_mul(0x9e37_79b9)).into()).collect();
+    for entry in policy::registry() {
+        let mut group = c.benchmark_group(entry.name);
+        for size in SIZES {
+            let balancer = Balancer::builder().upstreams(upstreams(size)).policy(entry.name).build().unwrap();
+            let mut turn = turns();
+            group.bench_function(BenchmarkId::from_parameter(size), |b| {
+                b.iter(|| balancer.pick(&Request::new(NOW).client(clients[turn()])).unwrap());
+            });
+        }
+    }
+}
+
+fn affinity(c: &mut Criterion) {
+    let mut group = c.benchmark_group("affinity");
+    for size in SIZES {
+        let balancer = bound(size, SeededEntropy::new(1));
+        let tokens = sessions(&balancer);
+        let mut turn = turns();
+        group.bench_function(BenchmarkId::new("pinned", size), |b| {
+            b.iter(|| {
+                let pick = balancer.pick(&Request::new(NOW).tokens(&[tokens[turn()].as_bytes()])).unwrap();
+                assert_eq!(pick.decision, Decision::Pinned);
+                pick
+            });
+        });
+    }
+
+    let balancer = bound(10, SeededEntropy::new(1));
+    group.bench_function("new, seeded entropy", |b| b.iter(|| balancer.pick(&Request::new(NOW)).unwrap()));
+    let os = bound(10, OsEntropy);
+    group.bench_function("new, OS entropy", |b| b.iter(|| os.pick(&Request::new(NOW)).unwrap()));
+
+    for size in SIZES {
+        let balancer = bound(size, SeededEntropy::new(1));
+        let tokens = sessions(&balancer);
+        for member in balancer.cluster().members().iter().step_by(2) {
+            member.upstream().set_health(Health::DOWN);
+        }
+        let mut displaced = tokens.iter().filter(|token| {
+            balancer.pick(&Request::new(NOW).tokens(&[token.as_bytes()])).unwrap().decision != Decision::Pinned
+        });
+        let displaced: Vec<&Token> = displaced.by_ref().collect();
+        let mut turn = turns();
+        group.bench_function(BenchmarkId::new("substitute", size), |b| {
+            b.iter(|| {
+                let token = displaced[turn() % displaced.len()];
+                let pick = balancer.pick(&Request::new(NOW).tokens(&[token.as_bytes()])).unwrap();
+                assert_eq!(pick.decision, Decision::Lost(Lost::NotServing));
+                pick
+            });
+        });
+    }
+}
+
+/// Membership changes, off the path of picks: the plan and the apply of one more upstream.
+fn change(c: &mut Criterion) {
+    let mut group = c.benchmark_group("plan and apply");
+    for size in SIZES {
+        let balancer = bound(size - 1, SeededEntropy::new(1));
+        let more = [homing::Change::Put(UpstreamConfig::new("more", "10.1.0.0:8080"))];
+        let less = [homing::Change::Remove("more".into())];
+        group.bench_function(BenchmarkId::from_parameter(size), |b| {
+            b.iter_batched(
+                || {
+                    if balancer.cluster().len() == size {
+                        balancer.apply(balancer.plan(&less).unwrap()).unwrap();
+                    }
+                },
+                |()| balancer.apply(balancer.plan(&more).unwrap()).unwrap(),
+                BatchSize::PerIteration,
+            );
+        });
+    }
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1))
+        .sample_size(30);
+    targets = floor, placement, affinity, change
+}
+criterion_main!(benches);
