@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// The policy of a balancer that was given none.
 const DEFAULT_POLICY: &str = "least_conn";
 
-/// How often a pick asks the policy again after losing a race for an upstream's last place.
+/// How often a pick asks the policy before it takes any place: it may lose a race for an upstream's last one.
 const RACES: usize = 4;
 
 /// What a host knows of a request when it asks where it goes.
@@ -298,19 +298,28 @@ fn place(snapshot: &Snapshot, session: &Session<'_>, lost: Option<Lost>) -> Resu
             Some(lost) if lost.is_displaced() => substitute(cluster, session),
             _ => snapshot.policy.place(cluster, session),
         };
-        match index.and_then(|index| cluster.members().get(index)) {
-            // Between the policy's look and the lease another thread may take the last place.
-            Some(member) => match member.lease() {
-                Some(lease) => return Ok(lease),
-                None => continue,
-            },
-            None => break,
+        let Some(member) = index.and_then(|index| cluster.members().get(index)) else { break };
+        // Between the policy's look and the lease another thread may take the last place.
+        if let Some(lease) = member.lease() {
+            return Ok(lease);
         }
     }
-    match cluster.is_full() {
-        true => Err(PickError::Full),
-        false => Err(PickError::Unavailable),
+    any_place(cluster, session)
+}
+
+/// Whatever place there is, for a session that lost its races: while any is free nobody is refused. Sessions begin
+/// at different upstreams, or they would race again.
+fn any_place(cluster: &Cluster, session: &Session<'_>) -> Result<Lease, PickError> {
+    let members = cluster.members();
+    let start = (session.nonce % members.len() as u64) as usize;
+    let mut refusal = PickError::Unavailable;
+    for member in members[start..].iter().chain(&members[..start]).filter(|m| m.takes(session)) {
+        match member.lease() {
+            Some(lease) => return Ok(lease),
+            None => refusal = PickError::Full,
+        }
     }
+    Err(refusal)
 }
 
 fn answer(

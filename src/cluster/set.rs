@@ -1,6 +1,6 @@
 //! The immutable set of upstreams at one moment.
 
-use super::{ClusterError, Health, Lease, MAX_UPSTREAMS, Session, Upstream, UpstreamConfig, UpstreamId};
+use super::{ClusterError, Lease, MAX_UPSTREAMS, Session, Upstream, UpstreamConfig, UpstreamId};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
@@ -36,6 +36,11 @@ impl Member {
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.max_in_flight == 0 || self.upstream.in_flight() < self.max_in_flight
+    }
+
+    /// Whether nothing but its limit keeps `session` from it: it accepts, and was not tried before.
+    pub(crate) fn takes(&self, session: &Session<'_>) -> bool {
+        self.upstream.health().accepting && !session.tried.contains(&self.upstream.id())
     }
 
     pub(crate) fn lease(&self) -> Option<Lease> {
@@ -130,14 +135,7 @@ impl Cluster {
     /// Every policy asks this of what it is about to return. False beyond the end.
     #[must_use]
     pub fn accepts(&self, index: usize, session: &Session<'_>) -> bool {
-        self.members.get(index).is_some_and(|member| {
-            member.upstream.health().accepting && member.has_room() && !session.tried.contains(&member.upstream.id())
-        })
-    }
-
-    /// Whether some upstream accepts but is at its limit.
-    pub(crate) fn is_full(&self) -> bool {
-        self.members.iter().any(|m| m.upstream.health() == Health::ACTIVE && !m.has_room())
+        self.members.get(index).is_some_and(|member| member.takes(session) && member.has_room())
     }
 }
 

@@ -1,0 +1,188 @@
+//! Picks from many threads, beside changes and without waiting for them.
+
+use crate::{NOW, pick, ring, upstreams};
+use homing::cluster::Session;
+use homing::policy::{Policy, RoundRobin};
+use homing::{Affinity, Balancer, Change, Decision, PickError, Request, UpstreamConfig};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Barrier};
+use std::thread;
+
+fn affinity() -> Affinity {
+    Affinity::builder(ring(0, &[1])).build().unwrap()
+}
+
+#[test]
+fn picks_go_on_while_a_change_is_being_applied() {
+    let inside = Arc::new(Barrier::new(2));
+    let built = Arc::new(AtomicU64::new(0));
+    let factory = {
+        let inside = Arc::clone(&inside);
+        move |cluster: &homing::Cluster| -> Box<dyn Policy> {
+            // The first is the balancer's own; later ones stop here, in the middle of `apply` or `set_keys`.
+            if built.fetch_add(1, Ordering::Relaxed) > 0 {
+                inside.wait();
+                inside.wait();
+            }
+            Box::new(RoundRobin::new(cluster))
+        }
+    };
+    let balancer =
+        Balancer::builder().upstreams(upstreams(3)).policy_with(factory).affinity(affinity()).build().unwrap();
+    let token = pick(&balancer, &[]).token.unwrap();
+    let plan = balancer.plan(&[Change::Remove("app-3".into())]).unwrap();
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| balancer.apply(plan));
+        inside.wait();
+        // The writer stands still until this thread lets it go, so whatever waited for it would wait for ever.
+        for _ in 0..100 {
+            assert_eq!(pick(&balancer, &[token.as_bytes()]).decision, Decision::Pinned);
+            assert_eq!(pick(&balancer, &[]).decision, Decision::New);
+        }
+        assert_eq!((balancer.generation().as_u64(), balancer.cluster().len()), (1, 3));
+        assert!(balancer.plan(&[Change::Remove("app-1".into())]).is_ok());
+        inside.wait();
+        assert_eq!(writer.join().unwrap().unwrap().as_u64(), 2);
+    });
+    assert_eq!(balancer.cluster().len(), 2);
+}
+
+#[test]
+fn every_lease_comes_back_whatever_changes_beside_it() {
+    const THREADS: usize = 4;
+    const CHANGES: u64 = 200;
+    let configs = upstreams(4).into_iter().map(|u| u.max_in_flight(1000)).collect::<Vec<_>>();
+    let balancer = Balancer::builder().upstreams(configs).policy("p2c").affinity(affinity()).build().unwrap();
+    let cells: Vec<_> = balancer.cluster().members().iter().map(|m| Arc::clone(m.upstream())).collect();
+    let changing = AtomicBool::new(true);
+    let picked = AtomicU64::new(0);
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                let mut held = std::collections::VecDeque::new();
+                let mut token = None;
+                while changing.load(Ordering::Relaxed) {
+                    let tokens: Vec<&[u8]> = token.as_ref().map(homing::Token::as_bytes).into_iter().collect();
+                    let pick = balancer.pick(&Request::new(NOW).tokens(&tokens)).unwrap();
+                    token = if held.len() % 7 == 0 { None } else { pick.token.or(token) };
+                    held.push_back(pick);
+                    picked.fetch_add(1, Ordering::Relaxed);
+                    if held.len() > 20 {
+                        held.pop_front();
+                    }
+                }
+            });
+        }
+        // Limits come and go, so that both ways to count a lease meet on the same upstream.
+        for turn in 0..CHANGES {
+            let limit = if turn % 2 == 0 { 0 } else { 1000 };
+            let put = |name: &str| {
+                let address = format!("10.0.0.{}:8080", &name[4..]);
+                Change::Put(UpstreamConfig::new(name, address).max_in_flight(limit))
+            };
+            let changes = [put("app-1"), put("app-2"), put("app-3"), put("app-4")];
+            balancer.apply(balancer.plan(&changes).unwrap()).unwrap();
+            balancer.set_keys(if turn % 2 == 0 { ring(1, &[0]) } else { ring(0, &[1]) }).unwrap();
+        }
+        changing.store(false, Ordering::Relaxed);
+    });
+    assert!(cells.iter().all(|cell| cell.in_flight() == 0), "leases were left over: {cells:?}");
+    let total: u64 = cells.iter().map(|cell| cell.total()).sum();
+    assert_eq!(total, picked.load(Ordering::Relaxed), "a lease was lost or counted twice");
+    let decided: u64 = cells.iter().flat_map(|cell| Decision::all().map(|d| cell.decided(d))).sum();
+    assert_eq!(decided, total);
+    assert_eq!(balancer.generation().as_u64(), 1 + 2 * CHANGES);
+}
+
+#[test]
+fn of_writers_that_race_one_wins_each_generation() {
+    let balancer = Balancer::builder().upstreams(upstreams(2)).build().unwrap();
+    let applied = AtomicU64::new(0);
+    thread::scope(|scope| {
+        for thread in 0..4 {
+            let (balancer, applied) = (&balancer, &applied);
+            scope.spawn(move || {
+                for turn in 0..200 {
+                    let put = Change::Put(UpstreamConfig::new(format!("app-{thread}-{turn}"), "10.0.0.1:80"));
+                    if balancer.apply(balancer.plan(&[put]).unwrap()).is_ok() {
+                        applied.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    let applied = applied.into_inner();
+    assert_eq!(balancer.generation().as_u64(), 1 + applied, "every change that was applied is a generation");
+    assert_eq!(balancer.cluster().len() as u64, 2 + applied, "an applied change was overwritten");
+}
+
+/// As many threads as places, each holding one at most: there is always a place for whoever asks.
+#[test]
+fn there_is_room_for_as_many_as_the_limits_allow() {
+    const THREADS: usize = 8;
+    for policy in homing::policy::registry() {
+        let configs = upstreams(THREADS).into_iter().map(|u| u.max_in_flight(1));
+        let balancer = Balancer::builder().upstreams(configs).policy(policy.name).build().unwrap();
+        let start = Barrier::new(THREADS);
+        thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    start.wait();
+                    for _ in 0..2000 {
+                        let pick = balancer.pick(&Request::new(NOW)).unwrap();
+                        assert!(pick.upstream().in_flight() <= 1);
+                    }
+                });
+            }
+        });
+    }
+}
+
+/// Always says the first upstream, as if another thread took its last place after every look.
+#[derive(Debug)]
+struct Late;
+
+impl Policy for Late {
+    fn place(&self, _: &homing::Cluster, _: &Session<'_>) -> Option<usize> {
+        Some(0)
+    }
+}
+
+#[test]
+fn who_loses_every_race_still_gets_a_place_where_one_is_free() {
+    let configs = upstreams(3).into_iter().map(|u| u.max_in_flight(1));
+    let balancer = Balancer::builder().upstreams(configs).policy_with(|_| Box::new(Late)).build().unwrap();
+    let held: Vec<_> = (0..3).map(|_| pick(&balancer, &[])).collect();
+    assert_eq!(held[0].upstream().name(), "app-1");
+    assert_ne!(held[1].upstream().name(), held[2].upstream().name());
+    assert!(matches!(balancer.pick(&Request::new(NOW)), Err(PickError::Full)));
+}
+
+#[test]
+fn a_limit_holds_whoever_races_for_it() {
+    const LIMIT: u32 = 3;
+    let config = UpstreamConfig::new("app-1", "10.0.0.1:80").max_in_flight(LIMIT);
+    let balancer = Balancer::builder().upstream(config).build().unwrap();
+    let (held, most, refused) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                for _ in 0..2000 {
+                    match balancer.pick(&Request::new(NOW)) {
+                        Ok(_lease) => {
+                            most.fetch_max(held.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                            thread::yield_now();
+                            held.fetch_sub(1, Ordering::SeqCst);
+                        }
+                        Err(PickError::Full) => {
+                            refused.fetch_add(1, Ordering::SeqCst);
+                        }
+                        Err(other) => panic!("{other}"),
+                    }
+                }
+            });
+        }
+    });
+    assert!(most.into_inner() <= u64::from(LIMIT));
+    assert_eq!(balancer.cluster().members()[0].upstream().in_flight(), 0);
+}

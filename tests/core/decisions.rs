@@ -1,0 +1,291 @@
+//! Every reason of a decision, provoked and counted.
+
+use crate::{NOW, balancer, balancer_with, pick, ring, upstream, upstreams, visit};
+use homing::{
+    Affinity, Balancer, Change, Decision, Health, KeyRing, Lost, OnUnavailable, Pick, PickError, Request, Timestamp,
+    UpstreamConfig,
+};
+use std::time::Duration;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A pick that is decided as `decision` says, by the balancer that it is from.
+fn provoke(decision: Decision) -> (Balancer, Pick) {
+    let two = || balancer(upstreams(2));
+    let with_first_text = |text: &dyn Fn(&str) -> String| {
+        let balancer = two();
+        let token = visit(&balancer).1;
+        let pick = pick(&balancer, &[text(token.as_str()).as_bytes()]);
+        (balancer, pick)
+    };
+    let at = |now: Timestamp| {
+        let balancer = two();
+        let token = visit(&balancer).1;
+        let pick = balancer.pick(&Request::new(now).tokens(&[token.as_bytes()])).unwrap();
+        (balancer, pick)
+    };
+    match decision {
+        Decision::New => {
+            let balancer = two();
+            let pick = pick(&balancer, &[]);
+            (balancer, pick)
+        }
+        Decision::Pinned => at(NOW),
+        Decision::Lost(Lost::NoSuchUpstream) => {
+            let balancer = two();
+            let (first, token) = visit(&balancer);
+            balancer.apply(balancer.plan(&[Change::Remove(first.upstream().name().into())]).unwrap()).unwrap();
+            let pick = pick(&balancer, &[token.as_bytes()]);
+            (balancer, pick)
+        }
+        Decision::Lost(Lost::NotServing) => {
+            let balancer = two();
+            let (first, token) = visit(&balancer);
+            first.upstream().set_health(Health::DOWN);
+            let pick = pick(&balancer, &[token.as_bytes()]);
+            (balancer, pick)
+        }
+        Decision::Lost(Lost::Full) => {
+            let balancer = balancer(upstreams(2).into_iter().map(|u| u.max_in_flight(1)).collect());
+            let (first, token) = visit(&balancer);
+            let pick = pick(&balancer, &[token.as_bytes()]);
+            drop(first);
+            (balancer, pick)
+        }
+        Decision::Lost(Lost::OtherIncarnation) => {
+            let balancer = two();
+            for member in balancer.cluster().members() {
+                member.upstream().set_incarnation(1);
+            }
+            let (first, token) = visit(&balancer);
+            first.upstream().set_incarnation(2);
+            let pick = pick(&balancer, &[token.as_bytes()]);
+            (balancer, pick)
+        }
+        Decision::Lost(Lost::Expired) => at(NOW.after(12 * HOUR)),
+        Decision::Lost(Lost::Idle) => at(NOW.after(HOUR)),
+        Decision::Lost(Lost::BadTag) => with_first_text(&|token| {
+            let last = if token.ends_with('A') { "B" } else { "A" };
+            format!("{}{last}", &token[..token.len() - 1])
+        }),
+        Decision::Lost(Lost::UnknownKey) => {
+            let stranger = balancer_with(upstreams(2), Affinity::builder(ring(9, &[])).build().unwrap());
+            let token = visit(&stranger).1;
+            let balancer = two();
+            let pick = pick(&balancer, &[token.as_bytes()]);
+            (balancer, pick)
+        }
+        Decision::Lost(Lost::Malformed) => with_first_text(&|token| token[..55].into()),
+        // The version is the first four bits, so `I` begins a token of version 2.
+        Decision::Lost(Lost::OtherVersion) => with_first_text(&|token| format!("I{}", &token[1..])),
+    }
+}
+
+#[test]
+fn each_decision_is_reached_and_counted_once() {
+    for decision in Decision::all() {
+        let (balancer, pick) = provoke(decision);
+        assert_eq!(pick.decision, decision);
+        // Each began with a first visit, and only the last pick is of this kind.
+        let cluster = balancer.cluster();
+        let counted: u64 = cluster.members().iter().map(|m| m.upstream().decided(decision)).sum();
+        assert_eq!(counted, 1, "{decision}");
+        assert_eq!(pick.upstream().decided(decision), 1, "{decision} was counted on another upstream");
+        let other = [Decision::Pinned, Decision::Lost(Lost::Full)].into_iter().find(|d| *d != decision).unwrap();
+        assert_eq!(pick.upstream().decided(other), 0, "{decision} was counted as {other} too");
+    }
+}
+
+#[test]
+fn counts_by_decision_add_up_to_the_total() {
+    let balancer = balancer(upstreams(1));
+    let token = visit(&balancer).1;
+    for _ in 0..5 {
+        pick(&balancer, &[token.as_bytes()]);
+    }
+    pick(&balancer, &[b"nonsense"]);
+    let app = upstream(&balancer, "app-1");
+    assert_eq!(app.decided(Decision::New), 1);
+    assert_eq!(app.decided(Decision::Pinned), 5);
+    assert_eq!(app.decided(Decision::Lost(Lost::Malformed)), 1);
+    assert_eq!(app.total(), Decision::all().map(|d| app.decided(d)).sum());
+    assert_eq!((app.total(), app.in_flight()), (7, 0));
+}
+
+#[test]
+fn without_affinity_every_pick_is_new_and_tokens_are_not_looked_at() {
+    let bound = balancer(upstreams(1));
+    let token = visit(&bound).1;
+    let balancer = Balancer::builder().upstreams(upstreams(1)).build().unwrap();
+    for _ in 0..3 {
+        let pick = pick(&balancer, &[token.as_bytes()]);
+        assert_eq!((pick.decision, pick.token), (Decision::New, None));
+    }
+    let app = upstream(&balancer, "app-1");
+    assert_eq!((app.decided(Decision::New), app.decided(Decision::Pinned)), (3, 0));
+}
+
+#[test]
+fn a_pinned_session_stays_while_its_upstream_drains() {
+    let balancer = balancer(upstreams(2));
+    let (first, token) = visit(&balancer);
+    first.upstream().set_health(Health::DRAINING);
+    let again = pick(&balancer, &[token.as_bytes()]);
+    assert_eq!((again.decision, again.upstream().name()), (Decision::Pinned, first.upstream().name()));
+    for _ in 0..10 {
+        assert_ne!(visit(&balancer).0.upstream().name(), first.upstream().name(), "a draining upstream accepted");
+    }
+}
+
+#[test]
+fn an_upstream_that_failed_the_request_is_not_picked_again_for_it() {
+    let balancer = balancer(upstreams(3));
+    let (first, token) = visit(&balancer);
+    let tokens = [token.as_bytes()];
+    let mut tried = vec![first.upstream().id()];
+    let second = balancer.pick(&Request::new(NOW).tokens(&tokens).tried(&tried)).unwrap();
+    assert_eq!(second.decision, Decision::Lost(Lost::NotServing));
+    assert!(!tried.contains(&second.upstream().id()));
+    tried.push(second.upstream().id());
+    let third = balancer.pick(&Request::new(NOW).tokens(&tokens).tried(&tried)).unwrap();
+    assert!(!tried.contains(&third.upstream().id()));
+    tried.push(third.upstream().id());
+    let none = balancer.pick(&Request::new(NOW).tokens(&tokens).tried(&tried));
+    assert!(matches!(none, Err(PickError::Unavailable)), "{none:?}");
+    // The verdicts are as they were: the next request goes home.
+    assert_eq!(pick(&balancer, &tokens).decision, Decision::Pinned);
+}
+
+#[test]
+fn times_are_checked_to_the_second() {
+    let balancer = balancer(upstreams(2));
+    let token = visit(&balancer).1;
+    let decision = |now: u64| {
+        let request = Request::new(Timestamp::from_secs(now));
+        balancer.pick(&request.tokens(&[token.as_bytes()])).unwrap().decision
+    };
+    let issued = NOW.as_secs();
+    assert_eq!(decision(issued - 60), Decision::Pinned);
+    assert_eq!(decision(issued - 61), Decision::Lost(Lost::Expired), "from the future");
+    // Half an hour is counted from the end of the 128 s window of the last visit.
+    assert_eq!(decision(issued + 128 + 1799), Decision::Pinned);
+    assert_eq!(decision(issued + 128 + 1800), Decision::Lost(Lost::Idle));
+    assert_eq!(decision(issued + 12 * 3600 - 1), Decision::Lost(Lost::Idle));
+    assert_eq!(decision(issued + 12 * 3600), Decision::Lost(Lost::Expired));
+}
+
+#[test]
+fn a_process_that_is_not_known_breaks_no_pin() {
+    let balancer = balancer(upstreams(2));
+    let (first, token) = visit(&balancer);
+    // Issued before anybody knew the process; now it is known, and the token learns it.
+    first.upstream().set_incarnation(5);
+    let again = pick(&balancer, &[token.as_bytes()]);
+    assert_eq!(again.decision, Decision::Pinned);
+    let learned = again.token.unwrap();
+    assert_eq!(pick(&balancer, &[learned.as_bytes()]).decision, Decision::Pinned);
+    // A proxy that has just started does not know it yet, and leaves what the token says.
+    first.upstream().set_incarnation(0);
+    let unknown = pick(&balancer, &[learned.as_bytes()]);
+    assert_eq!((unknown.decision, unknown.token), (Decision::Pinned, None));
+    first.upstream().set_incarnation(6);
+    assert_eq!(pick(&balancer, &[learned.as_bytes()]).decision, Decision::Lost(Lost::OtherIncarnation));
+}
+
+#[test]
+fn rejecting_leaves_sessions_where_they_are() {
+    let affinity = || Affinity::builder(ring(0, &[])).on_unavailable(OnUnavailable::Reject).build().unwrap();
+    let balancer = balancer_with(upstreams(2).into_iter().map(|u| u.max_in_flight(2)).collect(), affinity());
+    let (first, token) = visit(&balancer);
+    let home = first.upstream().clone();
+    let tokens = [token.as_bytes()];
+    let rejected = |expected: Lost| {
+        let total: u64 = balancer.cluster().members().iter().map(|m| m.upstream().total()).sum();
+        let refused = balancer.pick(&Request::new(NOW).tokens(&tokens));
+        assert!(matches!(refused, Err(PickError::Rejected(lost)) if lost == expected), "{refused:?}");
+        let after: u64 = balancer.cluster().members().iter().map(|m| m.upstream().total()).sum();
+        assert_eq!(total, after, "a refusal was counted");
+    };
+
+    home.set_health(Health::DOWN);
+    rejected(Lost::NotServing);
+    home.set_health(Health::ACTIVE);
+    let second = pick(&balancer, &tokens);
+    assert_eq!(second.decision, Decision::Pinned, "it waits for its upstream");
+    rejected(Lost::Full);
+    drop((first, second));
+    let tried = [home.id()];
+    let refused = balancer.pick(&Request::new(NOW).tokens(&tokens).tried(&tried));
+    assert!(matches!(refused, Err(PickError::Rejected(Lost::NotServing))), "{refused:?}");
+
+    // What will never come back is not waited for.
+    balancer.apply(balancer.plan(&[Change::Remove(home.name().into())]).unwrap()).unwrap();
+    assert_eq!(pick(&balancer, &tokens).decision, Decision::Lost(Lost::NoSuchUpstream));
+}
+
+#[test]
+fn the_first_good_token_of_four_counts() {
+    let balancer = balancer(upstreams(5));
+    let tokens: Vec<_> = (0..5).map(|_| visit(&balancer).1).collect();
+    let home = |token| pick(&balancer, &[token]).upstream().name().to_owned();
+    let (good, other) = (tokens[0].as_bytes(), tokens[1].as_bytes());
+    assert_ne!(home(good), home(other));
+
+    let decided = |tokens: &[&[u8]]| {
+        let pick = pick(&balancer, tokens);
+        (pick.decision, pick.upstream().name().to_owned())
+    };
+    assert_eq!(decided(&[good, other]), (Decision::Pinned, home(good)));
+    assert_eq!(decided(&[other, good]), (Decision::Pinned, home(other)));
+    assert_eq!(decided(&[b"a", b"b", b"c", good]), (Decision::Pinned, home(good)));
+    assert_eq!(decided(&[b"a", b"b", b"c", b"d", good]).0, Decision::Lost(Lost::Malformed), "a fifth was looked at");
+}
+
+#[test]
+fn of_bad_tokens_the_first_gives_the_reason() {
+    let balancer = balancer(upstreams(2));
+    let token = visit(&balancer).1;
+    let mut altered = token.as_bytes().to_vec();
+    altered[30] = if altered[30] == b'A' { b'B' } else { b'A' };
+    assert_eq!(pick(&balancer, &[&altered, b"short"]).decision, Decision::Lost(Lost::BadTag));
+    assert_eq!(pick(&balancer, &[b"short", &altered]).decision, Decision::Lost(Lost::Malformed));
+}
+
+#[test]
+fn tokens_of_another_pool_are_nothing_here() {
+    let keys = |pool| KeyRing::builder(pool, [1; 32]).sign_with(0, [2; 32]).build().unwrap();
+    let shop = balancer_with(upstreams(2), Affinity::builder(keys("shop")).build().unwrap());
+    let blog = balancer_with(upstreams(2), Affinity::builder(keys("blog")).build().unwrap());
+    let token = visit(&shop).1;
+    assert_eq!(pick(&shop, &[token.as_bytes()]).decision, Decision::Pinned);
+    assert_eq!(pick(&blog, &[token.as_bytes()]).decision, Decision::Lost(Lost::BadTag));
+}
+
+#[test]
+fn unavailable_and_full_are_told_apart() {
+    let limited = |limit| UpstreamConfig::new("app-1", "10.0.0.1:80").max_in_flight(limit);
+    let balancer = balancer(vec![limited(1), UpstreamConfig::new("app-2", "10.0.0.2:80")]);
+    upstream(&balancer, "app-2").set_health(Health::DRAINING);
+    let held = pick(&balancer, &[]);
+    let refused = balancer.pick(&Request::new(NOW));
+    assert!(matches!(refused, Err(PickError::Full)), "{refused:?}");
+    upstream(&balancer, "app-1").set_health(Health::DRAINING);
+    let refused = balancer.pick(&Request::new(NOW));
+    assert!(matches!(refused, Err(PickError::Unavailable)), "{refused:?}");
+    assert_eq!(upstream(&balancer, "app-1").total(), 1, "a refusal was counted");
+
+    // Of two that accept one was tried and one is full: room will come. Of one that was tried: nothing will.
+    upstream(&balancer, "app-1").set_health(Health::ACTIVE);
+    upstream(&balancer, "app-2").set_health(Health::ACTIVE);
+    let tried = [upstream(&balancer, "app-2").id()];
+    let refused = balancer.pick(&Request::new(NOW).tried(&tried));
+    assert!(matches!(refused, Err(PickError::Full)), "{refused:?}");
+    upstream(&balancer, "app-1").set_health(Health::DOWN);
+    let refused = balancer.pick(&Request::new(NOW).tried(&tried));
+    assert!(matches!(refused, Err(PickError::Unavailable)), "{refused:?}");
+
+    upstream(&balancer, "app-1").set_health(Health::ACTIVE);
+    upstream(&balancer, "app-2").set_health(Health::DRAINING);
+    drop(held);
+    assert_eq!(pick(&balancer, &[]).upstream().name(), "app-1");
+}
