@@ -1,8 +1,12 @@
 //! The core from outside: every decision, membership changes, key rotation and agreement between proxies.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod agreement;
 mod concurrency;
 mod decisions;
+mod membership;
+mod rotation;
+mod tokens;
 
 use homing::rng::SeededEntropy;
 use homing::{Affinity, Balancer, KeyRing, Pick, Request, Timestamp, Token, UpstreamConfig};

@@ -1,0 +1,157 @@
+//! The documented rotation of signing keys, step by step over three proxies that share nothing but the keys.
+
+use crate::{NOW, balancer_with, ring, upstreams};
+use homing::affinity::KeyError;
+use homing::{Affinity, Balancer, Decision, KeyRing, Lost, Request, Timestamp, Token};
+use std::time::Duration;
+
+const PROXIES: usize = 3;
+const MAX_AGE: Duration = Duration::from_secs(3600);
+
+/// A client with what it carries, and where its session is.
+struct Client {
+    token: Token,
+    home: String,
+    since: Timestamp,
+}
+
+struct Pool {
+    proxies: Vec<Balancer>,
+    clients: Vec<Client>,
+    now: Timestamp,
+}
+
+impl Pool {
+    fn new() -> Self {
+        let affinity = || Affinity::builder(ring(0, &[])).max_age(MAX_AGE).idle(None).build().unwrap();
+        let proxies = (0..PROXIES).map(|_| balancer_with(upstreams(5), affinity())).collect();
+        Self { proxies, clients: Vec::new(), now: NOW }
+    }
+
+    /// New sessions on every proxy.
+    fn arrive(&mut self) {
+        for proxy in &self.proxies {
+            let first = proxy.pick(&Request::new(self.now)).unwrap();
+            let home = first.upstream().name().to_owned();
+            self.clients.push(Client { token: first.token.unwrap(), home, since: self.now });
+        }
+    }
+
+    fn live(&self) -> impl Iterator<Item = (usize, &Client)> {
+        let now = self.now;
+        self.clients.iter().enumerate().filter(move |(_, c)| now < c.since.after(MAX_AGE))
+    }
+
+    /// How many visits lost their upstream, if every client went to every proxy now with the token that it carries.
+    /// Of the clients, `returning` keep the token they were last sent; the others have not been back.
+    fn losses(&mut self, returning: fn(usize) -> bool) -> Vec<Lost> {
+        let mut lost = Vec::new();
+        for proxy in 0..PROXIES {
+            for (client, pick) in self.visits(proxy) {
+                match pick.decision {
+                    Decision::Lost(reason) => lost.push(reason),
+                    _ => assert_eq!(pick.upstream().name(), self.clients[client].home),
+                }
+                if returning(client) {
+                    self.clients[client].token = pick.token.unwrap_or(self.clients[client].token);
+                }
+            }
+        }
+        lost
+    }
+
+    fn visits(&self, proxy: usize) -> Vec<(usize, homing::Pick)> {
+        let now = self.now;
+        let tokens: Vec<(usize, Token)> = self.live().map(|(n, client)| (n, client.token)).collect();
+        let pick = |token: &Token| self.proxies[proxy].pick(&Request::new(now).tokens(&[token.as_bytes()])).unwrap();
+        tokens.iter().map(|(n, token)| (*n, pick(token))).collect()
+    }
+
+    /// Everybody is at home, whichever proxy is asked: those who come often, and those who are seldom there.
+    fn nobody_is_lost(&mut self, step: &str) {
+        self.arrive();
+        assert_eq!(self.losses(|client| client % 2 == 0), [], "{step}");
+    }
+
+    fn set_keys(&mut self, proxy: usize, keys: KeyRing) {
+        self.proxies[proxy].set_keys(keys).unwrap();
+    }
+}
+
+#[test]
+fn the_documented_procedure_loses_nobody() {
+    let mut pool = Pool::new();
+    pool.nobody_is_lost("before");
+    for proxy in 0..PROXIES {
+        pool.set_keys(proxy, ring(0, &[1]));
+        pool.nobody_is_lost("1. the new key verifies, here and there");
+    }
+    for proxy in 0..PROXIES {
+        pool.set_keys(proxy, ring(1, &[0]));
+        pool.nobody_is_lost("2. the new key signs, here and there");
+    }
+    // Those who were seldom there still carry the old key, and go on with it until their sessions end.
+    let old = |pool: &Pool| pool.live().filter(|(_, c)| c.since == NOW).count();
+    assert!(old(&pool) > 0);
+    for quarter in 1..=4 {
+        pool.now = NOW.after(MAX_AGE * quarter / 4);
+        pool.nobody_is_lost("while the old key is still there");
+    }
+    assert_eq!(old(&pool), 0, "the longest age has passed");
+    for proxy in 0..PROXIES {
+        pool.set_keys(proxy, ring(1, &[]));
+        pool.nobody_is_lost("3. the old key is retired, here and there");
+    }
+}
+
+#[test]
+fn signing_before_the_others_verify_loses_sessions() {
+    let mut pool = Pool::new();
+    pool.set_keys(0, ring(1, &[0]));
+    pool.arrive();
+    assert_eq!(
+        pool.losses(|_| false),
+        [Lost::UnknownKey; PROXIES - 1],
+        "each of the others loses the client of the first"
+    );
+}
+
+#[test]
+fn retiring_a_key_before_the_longest_age_loses_sessions() {
+    let mut pool = Pool::new();
+    pool.arrive();
+    for proxy in 0..PROXIES {
+        pool.set_keys(proxy, ring(0, &[1]));
+    }
+    for proxy in 0..PROXIES {
+        pool.set_keys(proxy, ring(1, &[0]));
+    }
+    pool.now = NOW.after(MAX_AGE / 2);
+    for proxy in 0..PROXIES {
+        pool.set_keys(proxy, ring(1, &[]));
+    }
+    assert_eq!(pool.losses(|_| false), [Lost::UnknownKey; PROXIES * PROXIES]);
+}
+
+#[test]
+fn a_key_of_the_same_id_and_another_secret_is_another_key() {
+    let mut pool = Pool::new();
+    pool.arrive();
+    let reused = KeyRing::builder("pool", crate::IDENTITY).sign_with(0, [0xee; 32]).build().unwrap();
+    pool.set_keys(0, reused);
+    assert!(pool.visits(0).iter().all(|(_, pick)| pick.decision == Decision::Lost(Lost::BadTag)));
+}
+
+#[test]
+fn a_rotation_never_changes_the_identity() {
+    let pool = Pool::new();
+    let before = pool.proxies[0].generation();
+    let others = [
+        KeyRing::builder("pool", [0xee; 32]).sign_with(0, crate::secret(0)).build().unwrap(),
+        KeyRing::builder("other", crate::IDENTITY).sign_with(0, crate::secret(0)).build().unwrap(),
+    ];
+    for keys in others {
+        assert!(matches!(pool.proxies[0].set_keys(keys), Err(KeyError::OtherIdentity)));
+    }
+    assert_eq!(pool.proxies[0].generation(), before);
+}

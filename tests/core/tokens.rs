@@ -1,0 +1,122 @@
+//! The token is sent again only when what it says must change.
+
+use crate::{NOW, balancer, nonce, pick, ring, upstream, upstreams, visit};
+use homing::{Affinity, Balancer, Decision, Health, Lost, Request, Timestamp, Token};
+use std::time::Duration;
+
+fn at(balancer: &Balancer, now: Timestamp, token: &Token) -> homing::Pick {
+    balancer.pick(&Request::new(now).tokens(&[token.as_bytes()])).unwrap()
+}
+
+#[test]
+fn once_a_window_and_not_more_often() {
+    let balancer = balancer(upstreams(3));
+    let (first, mut token) = visit(&balancer);
+    let mut sent = Vec::new();
+    // A request a second for half an hour; windows are 128 s long.
+    for second in 0..1800 {
+        let pick = at(&balancer, NOW.after(Duration::from_secs(second)), &token);
+        assert_eq!((pick.decision, pick.upstream().id()), (Decision::Pinned, first.upstream().id()));
+        if let Some(next) = pick.token {
+            assert_eq!(nonce(&next), nonce(&token), "the session changed its nonce");
+            token = next;
+            sent.push(second);
+        }
+    }
+    assert_eq!(sent, (1..).map(|window| window * 128).take_while(|s| *s < 1800).collect::<Vec<u64>>());
+}
+
+#[test]
+fn a_busy_session_outlives_the_idle_age_and_ends_at_its_absolute_age() {
+    let balancer = balancer(upstreams(3));
+    let mut token = visit(&balancer).1;
+    for minute in 1..12 * 60 {
+        let pick = at(&balancer, NOW.after(Duration::from_secs(minute * 60)), &token);
+        assert_eq!(pick.decision, Decision::Pinned, "minute {minute}");
+        token = pick.token.unwrap_or(token);
+    }
+    let end = at(&balancer, NOW.after(Duration::from_secs(12 * 3600)), &token);
+    assert_eq!(end.decision, Decision::Lost(Lost::Expired));
+    assert_ne!(nonce(&end.token.unwrap()), nonce(&token), "an expired session starts as a new one");
+}
+
+#[test]
+fn a_clock_that_goes_back_sends_nothing_and_shortens_nothing() {
+    let balancer = balancer(upstreams(3));
+    let token = visit(&balancer).1;
+    let later = NOW.after(Duration::from_secs(1000));
+    let token = at(&balancer, later, &token).token.unwrap();
+    for back in [0, 10, 500, 999] {
+        let pick = at(&balancer, NOW.after(Duration::from_secs(back)), &token);
+        assert_eq!((pick.decision, pick.token), (Decision::Pinned, None), "at +{back} s");
+    }
+    assert_eq!(at(&balancer, later.after(Duration::from_secs(1799)), &token).decision, Decision::Pinned);
+}
+
+#[test]
+fn a_move_sends_one_token_and_the_session_stays_where_it_went() {
+    let balancer = balancer(upstreams(5));
+    let mut token = visit(&balancer).1;
+    let first = nonce(&token);
+    let mut seen = Vec::new();
+    for _ in 0..4 {
+        let home = pick(&balancer, &[token.as_bytes()]).upstream().clone();
+        home.set_health(Health::DOWN);
+        let moved = pick(&balancer, &[token.as_bytes()]);
+        assert_eq!(moved.decision, Decision::Lost(Lost::NotServing));
+        token = moved.token.unwrap();
+        assert_eq!(nonce(&token), first, "the session changed its nonce on its way");
+        let settled = pick(&balancer, &[token.as_bytes()]);
+        assert_eq!((settled.decision, settled.token), (Decision::Pinned, None));
+        assert_eq!(settled.upstream().id(), moved.upstream().id());
+        seen.push(home.name().to_owned());
+    }
+    // It does not move back when they return.
+    for name in &seen {
+        upstream(&balancer, name).set_health(Health::ACTIVE);
+    }
+    let last = pick(&balancer, &[token.as_bytes()]);
+    assert_eq!((last.decision, last.token), (Decision::Pinned, None));
+    assert!(!seen.contains(&last.upstream().name().to_owned()));
+}
+
+#[test]
+fn a_lost_session_gets_a_token_of_the_place_it_came_to() {
+    let balancer = balancer(upstreams(3));
+    let pick_ = pick(&balancer, &[b"not a token"]);
+    let token = pick_.token.unwrap();
+    let again = pick(&balancer, &[token.as_bytes()]);
+    assert_eq!((again.decision, again.token), (Decision::Pinned, None));
+    assert_eq!(again.upstream().id(), pick_.upstream().id());
+}
+
+#[test]
+fn a_new_signing_key_replaces_each_token_once() {
+    let balancer = balancer(upstreams(3));
+    let old = visit(&balancer).1;
+    balancer.set_keys(ring(1, &[0])).unwrap();
+    let moved = pick(&balancer, &[old.as_bytes()]);
+    assert_eq!(moved.decision, Decision::Pinned);
+    let new = moved.token.unwrap();
+    assert_eq!(nonce(&new), nonce(&old));
+    let settled = pick(&balancer, &[new.as_bytes()]);
+    assert_eq!((settled.decision, settled.token), (Decision::Pinned, None));
+}
+
+#[test]
+fn without_an_idle_age_a_token_is_sent_once() {
+    let affinity = Affinity::builder(ring(0, &[])).idle(None).build().unwrap();
+    let balancer = crate::balancer_with(upstreams(2), affinity);
+    let token = visit(&balancer).1;
+    for second in (0..12 * 3600).step_by(600) {
+        let pick = at(&balancer, NOW.after(Duration::from_secs(second)), &token);
+        assert_eq!((pick.decision, pick.token), (Decision::Pinned, None), "at +{second} s");
+    }
+}
+
+#[test]
+fn nonces_of_sessions_differ() {
+    let balancer = balancer(upstreams(2));
+    let nonces: std::collections::HashSet<u64> = (0..10_000).map(|_| nonce(&visit(&balancer).1)).collect();
+    assert_eq!(nonces.len(), 10_000);
+}
