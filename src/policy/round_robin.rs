@@ -6,6 +6,7 @@
 //! atomic addition: no lock, and no scan of the upstreams.
 
 use super::Policy;
+use super::random::scan;
 use crate::cluster::{Cluster, Session};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,8 +15,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// which changes a share by less than 1/65536 of all, and gives the smallest at least one turn.
 const MAX_TURNS: u64 = 1 << 16;
 
-/// Smooth weighted round robin. One atomic addition a pick; skips an upstream that accepts nothing by giving its
-/// turn to the next in the order.
+/// How many turns in a row may fall to upstreams that accept nothing. A heavy one that is down has tens of thousands,
+/// and racing threads may see only such turns for ever.
+const MAX_SKIPPED: usize = 16;
+
+/// Smooth weighted round robin. One atomic addition a pick; an upstream that accepts nothing gives its turn to the
+/// next in the order, and where many are such, a draw by weight among the others decides.
 #[derive(Debug)]
 pub struct RoundRobin {
     order: Box<[u16]>,
@@ -45,8 +50,10 @@ impl RoundRobin {
 impl Policy for RoundRobin {
     fn place(&self, cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
         // A skipped turn is used up: its neighbour in the order gets this session, not all that follow too.
-        let turns = (0..self.order.len()).map(|_| self.next());
-        turns.into_iter().find(|index| cluster.accepts(*index, session))
+        (0..MAX_SKIPPED)
+            .map(|_| self.next())
+            .find(|index| cluster.accepts(*index, session))
+            .or_else(|| scan(cluster, session))
     }
 }
 
@@ -139,6 +146,19 @@ mod tests {
             counts[policy.place(&cluster, &session(0)).unwrap()] += 1;
         }
         assert_eq!(counts, [1000, 0, 1000, 1000]);
+    }
+
+    #[test]
+    fn the_turns_of_a_heavy_upstream_that_is_down_are_not_gone_through() {
+        let cluster = cluster(&[65533, 1, 2]);
+        cluster.members()[0].upstream().set_health(crate::Health::DOWN);
+        let policy = RoundRobin::new(&cluster);
+        let mut counts = [0_usize; 3];
+        for nonce in 0..3000 {
+            counts[policy.place(&cluster, &session(nonce)).unwrap()] += 1;
+        }
+        assert!(policy.turn.0.into_inner() <= 3000 * MAX_SKIPPED);
+        assert!(counts[0] == 0 && counts[1].abs_diff(1000) < 150, "{counts:?}");
     }
 
     proptest! {
