@@ -126,9 +126,11 @@ impl Upstream {
         Health { serving: bits & SERVING != 0, accepting: bits & ACCEPTING != 0 }
     }
 
-    /// Changes the verdicts; picks that begin afterwards follow them.
+    /// Changes the verdicts; picks that begin afterwards follow them. What does not serve accepts nothing either,
+    /// whatever `accepting` says: a session placed there would be lost at its next request.
     pub fn set_health(&self, health: Health) {
-        let bits = (u8::from(health.serving) * SERVING) | (u8::from(health.accepting) * ACCEPTING);
+        let accepting = health.serving && health.accepting;
+        let bits = (u8::from(health.serving) * SERVING) | (u8::from(accepting) * ACCEPTING);
         self.health.store(bits, Ordering::Relaxed);
     }
 

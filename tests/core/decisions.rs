@@ -138,6 +138,17 @@ fn a_pinned_session_stays_while_its_upstream_drains() {
 }
 
 #[test]
+fn what_does_not_serve_accepts_nothing() {
+    let balancer = balancer(upstreams(2));
+    let app = upstream(&balancer, "app-1");
+    app.set_health(Health { serving: false, accepting: true });
+    assert_eq!(app.health(), Health::DOWN);
+    for _ in 0..4 {
+        assert_eq!(visit(&balancer).0.upstream().name(), "app-2");
+    }
+}
+
+#[test]
 fn an_upstream_that_failed_the_request_is_not_picked_again_for_it() {
     let balancer = balancer(upstreams(3));
     let (first, token) = visit(&balancer);
