@@ -1,0 +1,179 @@
+//! A pick allocates nothing and frees nothing, whatever the policy and the decision.
+//!
+//! What the allocator is asked for is counted by thread, so tests beside this one do not disturb it. The first pick of
+//! a thread is let pass: arc-swap then makes the thread's slots, once in its life.
+#![allow(unsafe_code, reason = "a global allocator is an unsafe trait")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
+use homing::rng::{OsEntropy, SeededEntropy};
+use homing::{
+    Affinity, Balancer, Decision, Health, KeyRing, Lost, OnUnavailable, PickError, Request, Timestamp, UpstreamConfig,
+    policy,
+};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::hint::black_box;
+use std::net::{IpAddr, Ipv4Addr};
+
+/// The system's allocator, which counts the calls of each thread.
+struct Counting;
+
+thread_local! {
+    // Neither lazy nor dropped, so it can be used wherever the allocator is.
+    static CALLS: Cell<u64> = const { Cell::new(0) };
+}
+
+fn count() {
+    CALLS.set(CALLS.get() + 1);
+}
+
+// SAFETY: every call goes to `System` with the arguments it came with, and `System` upholds the contract; counting
+// neither allocates nor unwinds.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller upholds what `System::alloc` asks for.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        count();
+        // SAFETY: the block came from `System`, like all blocks of this allocator, and has this layout.
+        unsafe { System.dealloc(block, layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: as for `alloc`.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: as for `dealloc`, and the caller gives a size that is good.
+        unsafe { System.realloc(block, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// How often the allocator was called while `work` ran.
+fn calls<T>(work: impl FnOnce() -> T) -> u64 {
+    let before = CALLS.get();
+    drop(black_box(work()));
+    CALLS.get() - before
+}
+
+const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
+const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 77));
+
+fn upstreams() -> impl Iterator<Item = UpstreamConfig> {
+    (1..=20_u16).map(|i| UpstreamConfig::new(format!("app-{i}"), "10.0.0.1:80").weight(i).max_in_flight(2))
+}
+
+fn affinity(choice: OnUnavailable) -> Affinity {
+    let keys = KeyRing::builder("pool", [1; 32]).sign_with(0, [2; 32]).build().unwrap();
+    Affinity::builder(keys).on_unavailable(choice).build().unwrap()
+}
+
+/// A balancer with this policy, after the first pick of this thread.
+fn bound(policy: &str, choice: OnUnavailable) -> Balancer {
+    let balancer = Balancer::builder()
+        .upstreams(upstreams())
+        .policy(policy)
+        .affinity(affinity(choice))
+        .entropy(SeededEntropy::new(1))
+        .build()
+        .unwrap();
+    drop(balancer.pick(&Request::new(NOW)));
+    balancer
+}
+
+#[test]
+fn the_counter_counts() {
+    assert_eq!(calls(|| ()), 0);
+    assert_eq!(calls(|| Box::new(1)), 2, "one to allocate, one to free");
+    assert_eq!(calls(|| Vec::<u8>::new()), 0);
+    assert_eq!(calls(|| vec![0_u8; 10]), 2);
+    let mut vec = Vec::with_capacity(1);
+    assert!(calls(|| vec.extend([1, 2, 3])) > 0);
+    // Other threads' calls are their own.
+    assert_eq!(std::thread::scope(|s| s.spawn(|| calls(|| Box::new(1))).join().unwrap()), 2);
+    // A change of the cluster does allocate: the same counter around the same balancer.
+    let balancer = bound("p2c", OnUnavailable::Repin);
+    let put = homing::Change::Put(UpstreamConfig::new("more", "10.0.0.1:80"));
+    assert!(calls(|| balancer.apply(balancer.plan(&[put]).unwrap())) > 20);
+}
+
+#[test]
+fn no_pick_allocates() {
+    for entry in policy::registry() {
+        let balancer = bound(entry.name, OnUnavailable::Repin);
+        let check = |what: &str, request: &Request<'_>, decision: Decision| {
+            for _ in 0..100 {
+                let count = calls(|| assert_eq!(balancer.pick(request).unwrap().decision, decision));
+                assert_eq!(count, 0, "{}: {what}", entry.name);
+            }
+        };
+        let first = balancer.pick(&Request::new(NOW).client(CLIENT)).unwrap();
+        let token = first.token.unwrap();
+        let home = first.upstream().clone();
+        drop(first);
+        let tokens = [token.as_bytes()];
+        let later = NOW.after(std::time::Duration::from_secs(600));
+
+        check("new", &Request::new(NOW).client(CLIENT), Decision::New);
+        check("pinned", &Request::new(NOW).tokens(&tokens), Decision::Pinned);
+        check("pinned and sent again", &Request::new(later).tokens(&tokens), Decision::Pinned);
+        check("malformed", &Request::new(NOW).tokens(&[b"nonsense"]), Decision::Lost(Lost::Malformed));
+        let tried = [home.id()];
+        check("tried", &Request::new(NOW).tokens(&tokens).tried(&tried), Decision::Lost(Lost::NotServing));
+        home.set_health(Health::DOWN);
+        check("substitute", &Request::new(NOW).tokens(&tokens), Decision::Lost(Lost::NotServing));
+
+        for member in balancer.cluster().members() {
+            member.upstream().set_health(Health::DOWN);
+        }
+        let refused = || assert!(matches!(balancer.pick(&Request::new(NOW)), Err(PickError::Unavailable)));
+        assert_eq!(calls(refused), 0, "{}: unavailable", entry.name);
+    }
+}
+
+#[test]
+fn no_refusal_allocates() {
+    for entry in policy::registry() {
+        let balancer = bound(entry.name, OnUnavailable::Reject);
+        let first = balancer.pick(&Request::new(NOW)).unwrap();
+        let token = first.token.unwrap();
+        let mut held = vec![first];
+        while let Ok(pick) = balancer.pick(&Request::new(NOW)) {
+            held.push(pick);
+        }
+        assert_eq!(held.len(), 40);
+        let full = || assert!(matches!(balancer.pick(&Request::new(NOW)), Err(PickError::Full)));
+        assert_eq!(calls(full), 0, "{}: full", entry.name);
+        let request = Request::new(NOW);
+        let tokens = [token.as_bytes()];
+        let rejected = || assert!(matches!(balancer.pick(&request.tokens(&tokens)), Err(PickError::Rejected(_))));
+        assert_eq!(calls(rejected), 0, "{}: rejected", entry.name);
+    }
+}
+
+#[test]
+fn no_pick_without_affinity_allocates() {
+    for entry in policy::registry() {
+        let balancer = Balancer::builder().upstreams(upstreams()).policy(entry.name).build().unwrap();
+        drop(balancer.pick(&Request::new(NOW)));
+        let count = calls(|| balancer.pick(&Request::new(NOW).client(CLIENT)).map(drop).unwrap());
+        assert_eq!(count, 0, "{}", entry.name);
+    }
+}
+
+#[test]
+fn the_operating_systems_randomness_allocates_nothing() {
+    let affinity = affinity(OnUnavailable::Repin);
+    let balancer = Balancer::builder().upstreams(upstreams()).affinity(affinity).entropy(OsEntropy).build().unwrap();
+    drop(balancer.pick(&Request::new(NOW)));
+    assert_eq!(calls(|| balancer.pick(&Request::new(NOW)).map(drop).unwrap()), 0);
+}
