@@ -94,7 +94,7 @@ fn bound(policy: &str, choice: OnUnavailable) -> Balancer {
 fn the_counter_counts() {
     assert_eq!(calls(|| ()), 0);
     assert_eq!(calls(|| Box::new(1)), 2, "one to allocate, one to free");
-    assert_eq!(calls(|| Vec::<u8>::new()), 0);
+    assert_eq!(calls(Vec::<u8>::new), 0);
     assert_eq!(calls(|| vec![0_u8; 10]), 2);
     let mut vec = Vec::with_capacity(1);
     assert!(calls(|| vec.extend([1, 2, 3])) > 0);

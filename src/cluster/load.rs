@@ -75,13 +75,14 @@ impl Load {
     /// The first reader of a new second sets the mark with a plain store: two that race may lose each other's
     /// mark by a few requests, which is no matter for what breaks ties.
     pub(crate) fn recent(&self, now: Timestamp) -> u64 {
-        let total = self.total();
         let second = now.as_secs() << TOTAL_BITS;
-        let mark = self.mark.load(Ordering::Relaxed);
+        // The mark before the total, and acquired: then the total that its writer saw is not ahead of ours.
+        let mark = self.mark.load(Ordering::Acquire);
+        let total = self.total();
         if mark & !TOTAL == second {
             total.wrapping_sub(mark) & TOTAL
         } else {
-            self.mark.store(second | total, Ordering::Relaxed);
+            self.mark.store(second | total, Ordering::Release);
             0
         }
     }
@@ -123,7 +124,8 @@ mod tests {
     }
 }
 
-#[cfg(all(test, homing_loom))]
+#[cfg(test)]
+#[cfg(homing_loom)]
 mod loom_tests {
     use super::*;
     use loom::sync::Arc;
@@ -131,23 +133,21 @@ mod loom_tests {
 
     /// Every interleaving of two threads that each lease and return: what is granted never exceeds the limit,
     /// somebody is always granted, and in the end nothing is in flight.
-    #[test]
-    fn loom_the_limit_is_exact() {
-        loom::model(|| {
+    fn the_limit_is_exact(acquire: fn(&Load, u32) -> bool) {
+        loom::model(move || {
             let load = Arc::new(Load::new());
-            let granted = Arc::new(AtomicU64::new(0));
+            let holders = Arc::new(AtomicU64::new(0));
             let threads: Vec<_> = (0..2)
                 .map(|_| {
-                    let (load, granted) = (load.clone(), granted.clone());
+                    let (load, holders) = (load.clone(), holders.clone());
                     thread::spawn(move || {
-                        if load.acquire(1) {
-                            assert_eq!(granted.fetch_add(1, Ordering::Relaxed), 0, "two hold a limit of one");
-                            granted.fetch_sub(1, Ordering::Relaxed);
+                        let granted = acquire(&load, 1);
+                        if granted {
+                            assert_eq!(holders.fetch_add(1, Ordering::Relaxed), 0, "two hold a limit of one");
+                            holders.fetch_sub(1, Ordering::Relaxed);
                             load.release();
-                            true
-                        } else {
-                            false
                         }
+                        granted
                     })
                 })
                 .collect();
@@ -155,6 +155,55 @@ mod loom_tests {
             assert!(granted.contains(&true), "a limit of one refused everybody");
             assert_eq!(load.in_flight(), 0);
             assert_eq!(load.total(), granted.iter().filter(|g| **g).count() as u64);
+        });
+    }
+
+    #[test]
+    fn loom_the_limit_is_exact() {
+        the_limit_is_exact(Load::acquire);
+    }
+
+    /// The model's control: to look and then to add grants one place twice.
+    #[test]
+    #[should_panic(expected = "two hold a limit of one")]
+    fn loom_looking_before_adding_is_caught() {
+        the_limit_is_exact(|load, limit| {
+            let room = load.in_flight() < limit;
+            if room {
+                load.word.fetch_add(ONE, Ordering::Relaxed);
+            }
+            room
+        });
+    }
+
+    /// Who asks for a place after giving back his own gets one, unless it was granted to the other in between.
+    fn nobody_is_refused_a_free_place(acquire: fn(&Load, u32) -> bool) {
+        loom::model(move || {
+            let load = Arc::new(Load::new());
+            assert!(acquire(&load, 1));
+            let other = load.clone();
+            let other = thread::spawn(move || acquire(&other, 1));
+            load.release();
+            let again = acquire(&load, 1);
+            assert!(other.join().unwrap() != again, "a free place was refused");
+        });
+    }
+
+    #[test]
+    fn loom_nobody_is_refused_a_free_place() {
+        nobody_is_refused_a_free_place(Load::acquire);
+    }
+
+    /// The model's control: to add first and take back what is too much.
+    #[test]
+    #[should_panic(expected = "a free place was refused")]
+    fn loom_adding_before_looking_is_caught() {
+        nobody_is_refused_a_free_place(|load, limit| {
+            let room = load.word.fetch_add(ONE, Ordering::Relaxed) & IN_FLIGHT < u64::from(limit);
+            if !room {
+                load.word.fetch_sub(ONE, Ordering::Relaxed);
+            }
+            room
         });
     }
 
