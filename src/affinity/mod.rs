@@ -7,6 +7,7 @@
 mod affinity;
 mod keys;
 mod lifetimes;
+mod mac;
 mod substitute;
 mod token;
 
