@@ -1,5 +1,12 @@
 //! `examples/embed.rs` as a reader would run it: a complete sticky proxy in under 25 lines.
 #![cfg(feature = "hyper")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "this is a test"
+)]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
