@@ -66,7 +66,7 @@ fn load(path: &Path) -> Result<Config, Error> {
 }
 
 fn check(path: &Path) -> Result<(), Error> {
-    setup(&load(path)?)?;
+    homing::gateway::check(&load(path)?)?;
     say(&format!("{}: valid", path.display()))
 }
 

@@ -13,4 +13,4 @@ pub mod server;
 mod setup;
 pub mod tls;
 
-pub use setup::{SetupError, setup};
+pub use setup::{SetupError, check, setup};

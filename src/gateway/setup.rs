@@ -6,6 +6,7 @@ use super::tls::{Acceptor, TlsError};
 use crate::affinity::{KeyError, LifetimeError};
 use crate::hyper::{Limits, Proxy, ProxyError, Timeouts};
 use crate::{Affinity, Balancer, BuildError, KeyRing, OnUnavailable, UpstreamConfig};
+use std::path::Path;
 
 /// The pool that a gateway's keys are derived for. Gateways that share a key file are one pool.
 const POOL: &str = "gateway";
@@ -38,6 +39,25 @@ pub enum SetupError {
 /// # Errors
 /// [`SetupError`], saying what to change.
 pub fn setup(config: &Config) -> Result<(Proxy, Option<Acceptor>), SetupError> {
+    build(config, |path| key_ring(&KeyFile::load_or_create(path)?))
+}
+
+/// Whether [`setup()`] would succeed. Reads what that would read, and leaves nothing behind.
+///
+/// # Errors
+/// [`SetupError`], saying what to change.
+pub fn check(config: &Config) -> Result<(), SetupError> {
+    let existing = |path: &Path| match path.try_exists() {
+        Ok(false) => Ok(KeyRing::generate(POOL)?),
+        _ => key_ring(&KeyFile::load(path).map_err(KeyFileError::from)?),
+    };
+    build(config, existing).map(drop)
+}
+
+fn build(
+    config: &Config,
+    keys: impl Fn(&Path) -> Result<KeyRing, SetupError>,
+) -> Result<(Proxy, Option<Acceptor>), SetupError> {
     let mut balancer =
         Balancer::builder().policy(&config.policy.name).upstreams(config.upstreams.iter().map(|upstream| {
             UpstreamConfig::new(&upstream.name, &upstream.address)
@@ -46,7 +66,7 @@ pub fn setup(config: &Config) -> Result<(Proxy, Option<Acceptor>), SetupError> {
         }));
     let settings = &config.affinity;
     if settings.enabled {
-        balancer = balancer.affinity(affinity(settings)?);
+        balancer = balancer.affinity(affinity(settings, keys(&settings.keys)?)?);
     }
     let mut proxy = Proxy::builder(balancer.build()?)
         .trusted_proxies(config.trusted_proxies.clone())
@@ -64,19 +84,19 @@ pub fn setup(config: &Config) -> Result<(Proxy, Option<Acceptor>), SetupError> {
     Ok((proxy.build()?, tls))
 }
 
-fn affinity(settings: &config::Affinity) -> Result<Affinity, SetupError> {
-    let file = KeyFile::load_or_create(&settings.keys)?;
+fn key_ring(file: &KeyFile) -> Result<KeyRing, SetupError> {
     if let Some(warning) = file.warning() {
         tracing::warn!("{warning}");
     }
-    let mut keys = KeyRing::builder(POOL, file.identity.as_slice());
-    for key in &file.keys {
-        keys = match key.sign {
-            true => keys.sign_with(key.id, key.secret.as_slice()),
-            false => keys.verify_with(key.id, key.secret.as_slice()),
-        };
-    }
-    let affinity = Affinity::builder(keys.build()?).max_age(settings.max_age).idle(Some(settings.idle)).on_unavailable(
+    let keys = file.keys.iter().fold(KeyRing::builder(POOL, file.identity.as_slice()), |ring, key| match key.sign {
+        true => ring.sign_with(key.id, key.secret.as_slice()),
+        false => ring.verify_with(key.id, key.secret.as_slice()),
+    });
+    Ok(keys.build()?)
+}
+
+fn affinity(settings: &config::Affinity, keys: KeyRing) -> Result<Affinity, SetupError> {
+    let affinity = Affinity::builder(keys).max_age(settings.max_age).idle(Some(settings.idle)).on_unavailable(
         match settings.on_unavailable {
             config::OnUnavailable::Repin => OnUnavailable::Repin,
             config::OnUnavailable::Reject => OnUnavailable::Reject,

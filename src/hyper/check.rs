@@ -54,25 +54,34 @@ fn target(parts: &Parts) -> Result<(), Refusal> {
     }
 }
 
-/// An absolute-form target (and HTTP/2's `:authority`) says which host is meant, whatever `Host` says.
+/// An absolute-form target (and HTTP/2's `:authority`) says which host is meant, whatever `Host` says; HTTP/1.1 must
+/// send a good one all the same (RFC 9112, 3.2).
 fn host(parts: &mut Parts) -> Result<(), Refusal> {
     let mut hosts = parts.headers.get_all(HOST).iter();
-    let (host, another) = (hosts.next(), hosts.next());
-    if another.is_some() {
-        return Err(Refusal::BadHost);
-    }
-    match (parts.uri.authority(), host) {
-        (Some(authority), _) => {
-            let host = HeaderValue::from_str(without_userinfo(authority)).map_err(|_| Refusal::BadHost)?;
-            is_host(host.as_bytes())?;
-            parts.headers.insert(HOST, host);
-            let target = parts.uri.path_and_query().cloned();
-            parts.uri = target.map_or_else(http::Uri::default, http::Uri::from);
-            Ok(())
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) => is_host(host.as_bytes())?,
+        (Some(_), Some(_)) => return Err(Refusal::BadHost),
+        (None, _) if parts.version == Version::HTTP_11 => return Err(Refusal::NoHost),
+        (None, _) if parts.version > Version::HTTP_11 && parts.uri.authority().is_none() => {
+            return Err(Refusal::NoHost);
         }
-        (None, Some(host)) => is_host(host.as_bytes()),
-        (None, None) if parts.version <= Version::HTTP_10 => Ok(()),
-        (None, None) => Err(Refusal::NoHost),
+        (None, _) => {}
+    }
+    if let Some(authority) = parts.uri.authority() {
+        let host = HeaderValue::from_str(without_userinfo(authority)).map_err(|_| Refusal::BadHost)?;
+        is_host(host.as_bytes())?;
+        parts.headers.insert(HOST, host);
+        let target = parts.uri.path_and_query().cloned();
+        parts.uri = target.map_or_else(http::Uri::default, http::Uri::from);
+    }
+    Ok(())
+}
+
+/// Refuses a response whose body could not be passed on as what it is: only `chunked` is undone on the way.
+pub(super) fn check_response(headers: &HeaderMap, fields: Fields) -> Result<(), Refusal> {
+    match fields.has(fields::TRANSFER_ENCODING) {
+        true => transfer_encoding(headers).map_err(|_| Refusal::BadResponse),
+        false => Ok(()),
     }
 }
 
@@ -164,6 +173,7 @@ mod tests {
             (parts.headers[HOST].to_str().unwrap(), parts.uri.to_string().as_str()),
             ("right.example:81", "/x?y")
         );
+        assert_eq!(checked(get("http://right.example")).unwrap_err(), Refusal::NoHost);
         let parts = checked(get("http://user@right.example").header(HOST, "right.example")).unwrap();
         assert_eq!((parts.headers[HOST].to_str().unwrap(), parts.uri.to_string().as_str()), ("right.example", "/"));
     }

@@ -55,7 +55,7 @@ pub(super) struct Conn {
     connection: Option<Connection<TokioIo<Upstreamed>, RequestBody>>,
     /// `connection` has ended and must not be polled again; only its parts are of use, after an upgrade.
     ended: bool,
-    answered: Arc<AtomicBool>,
+    news: Arc<News>,
     timer: Timer,
     upstream: Arc<Upstream>,
     reused: bool,
@@ -71,12 +71,12 @@ impl Conn {
         };
         // A proxy writes whole messages; waiting for more of them only adds delay.
         stream.set_nodelay(true).map_err(ConnectError::Failed)?;
-        let answered = Arc::new(AtomicBool::new(false));
-        let io = TokioIo::new(Upstreamed { stream, answered: Arc::clone(&answered) });
+        let news = Arc::new(News::default());
+        let io = TokioIo::new(Upstreamed { stream, news: Arc::clone(&news) });
         let (sender, connection) =
             Builder::new().handshake(io).await.map_err(|error| ConnectError::Failed(io::Error::other(error)))?;
         let timer = Timer::new(within);
-        Ok(Self { sender, connection: Some(connection), ended: false, answered, timer, upstream, reused: false })
+        Ok(Self { sender, connection: Some(connection), ended: false, news, timer, upstream, reused: false })
     }
 
     pub(super) fn upstream(&self) -> &Arc<Upstream> {
@@ -95,7 +95,7 @@ impl Conn {
         request: Request<RequestBody>,
         within: Duration,
     ) -> Result<Response<Incoming>, ExchangeError> {
-        self.answered.store(false, Ordering::Relaxed);
+        self.news.answered.store(false, Ordering::Relaxed);
         self.timer.restart(within);
         let upload = request.body().progress();
         let mut seen = 0;
@@ -113,7 +113,7 @@ impl Conn {
                 return Poll::Ready(result.map_err(|mut error| match error.take_message() {
                     Some(request) => ExchangeError::Unsent(Box::new(request)),
                     None => {
-                        let answered = self.answered.load(Ordering::Relaxed);
+                        let answered = self.news.answered.load(Ordering::Relaxed);
                         ExchangeError::Broken { error: error.into_error(), answered }
                     }
                 }));
@@ -145,7 +145,7 @@ impl Conn {
         if !self.sender.is_ready() {
             self.drive(&mut Context::from_waker(Waker::noop()));
         }
-        !self.ended && self.sender.is_ready()
+        !self.ended && self.sender.is_ready() && !self.news.deaf.load(Ordering::Relaxed)
     }
 
     /// Like [`is_free`](Self::is_free), but for one that lay in the pool: looks at the socket's news first.
@@ -187,11 +187,34 @@ impl std::fmt::Debug for Conn {
     }
 }
 
-/// An upstream's socket that remembers whether it has said anything: until then, an idempotent request may be
-/// sent again elsewhere.
+/// What became of an upstream's socket.
+#[derive(Debug, Default)]
+struct News {
+    /// It has said something in this exchange. Until then, an idempotent request may be sent again elsewhere.
+    answered: AtomicBool,
+    /// It takes no more bytes.
+    deaf: AtomicBool,
+}
+
+/// An upstream's socket.
 struct Upstreamed {
     stream: TcpStream,
-    answered: Arc<AtomicBool>,
+    news: Arc<News>,
+}
+
+impl Upstreamed {
+    /// An upstream may answer and hang up before it has read the whole request: "413 Content Too Large", say. hyper
+    /// would take the failed write for the end of the exchange, with the answer unread in the socket. So what can
+    /// no longer be written counts as written, and the exchange ends by what can be read.
+    fn written(&self, written: Poll<io::Result<usize>>, len: usize) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Ready(Err(_)) => {
+                self.news.deaf.store(true, Ordering::Relaxed);
+                Poll::Ready(Ok(len))
+            }
+            written => written,
+        }
+    }
 }
 
 impl AsyncRead for Upstreamed {
@@ -199,7 +222,7 @@ impl AsyncRead for Upstreamed {
         let before = buf.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buf);
         if buf.filled().len() > before {
-            self.answered.store(true, Ordering::Relaxed);
+            self.news.answered.store(true, Ordering::Relaxed);
         }
         result
     }
@@ -207,7 +230,8 @@ impl AsyncRead for Upstreamed {
 
 impl AsyncWrite for Upstreamed {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.written(written, buf.len())
     }
 
     fn poll_write_vectored(
@@ -215,7 +239,8 @@ impl AsyncWrite for Upstreamed {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        poll_write_vectored(&mut self.stream, cx, bufs)
+        let written = poll_write_vectored(&mut self.stream, cx, bufs);
+        self.written(written, bufs.iter().map(|buf| buf.len()).sum())
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -4,6 +4,7 @@
 use super::Refusal;
 use super::access_log::AccessLog;
 use super::body::{RequestBody, ResponseBody, Tail};
+use super::check::check_response;
 use super::client::{Client, ExchangeMark};
 use super::conn::{Conn, ConnectError, ExchangeError};
 use super::fields::Fields;
@@ -169,7 +170,9 @@ pub(super) async fn forward(
     let set_cookie = sender.set_cookie(&pick);
     let (mut head, incoming) = response.into_parts();
     let upgraded = head.status == StatusCode::SWITCHING_PROTOCOLS;
-    prepare_response(&mut head.headers, upgraded);
+    let fields = Fields::of(&head.headers);
+    check_response(&head.headers, fields)?;
+    prepare_response(&mut head.headers, fields, upgraded);
     if let Some(set_cookie) = set_cookie {
         head.headers.append(SET_COOKIE, set_cookie);
     }

@@ -7,8 +7,8 @@ use crate::http::cookie::strip;
 use crate::http::{CookieName, Stripped};
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, COOKIE, EXPECT, Entry, FORWARDED, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
-    TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
+    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, Entry, FORWARDED, HOST, HeaderName, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::{HeaderMap, HeaderValue, Version, request};
 
@@ -26,8 +26,14 @@ const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 /// programs could not tell apart.
 const OURS: [HeaderName; 6] = [FORWARDED, X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST, VIA, X_REAL_IP];
 
-/// The name by which this proxy is known in `Via`.
-const VIA_US: HeaderValue = HeaderValue::from_static("1.1 homing");
+/// The protocol that a message came by, and the name by which this proxy is known.
+fn via(received: Version) -> HeaderValue {
+    HeaderValue::from_static(match received {
+        Version::HTTP_2 => "2 homing",
+        Version::HTTP_10 => "1.0 homing",
+        _ => "1.1 homing",
+    })
+}
 
 /// How many fields a request gains at most.
 const ADDED: usize = 7;
@@ -72,6 +78,7 @@ pub(super) fn prepare_request(parts: &mut request::Parts, fields: Fields, client
     } else if trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
+    headers.append(VIA, via(parts.version));
     forwarded(headers, fields, client);
     if fields.has(fields::COOKIE)
         && let Some(name) = client.cookie_name()
@@ -82,9 +89,12 @@ pub(super) fn prepare_request(parts: &mut request::Parts, fields: Fields, client
 }
 
 /// Makes the upstream's fields the client's.
-pub(super) fn prepare_response(headers: &mut HeaderMap, upgraded: bool) {
-    let fields = Fields::of(headers);
+pub(super) fn prepare_response(headers: &mut HeaderMap, fields: Fields, upgraded: bool) {
     let protocol = if upgraded { headers.get(UPGRADE).cloned() } else { None };
+    if fields.has(fields::TRANSFER_ENCODING) {
+        // It overrides a length beside it (RFC 9112, 6.3), which would be wrong from here on.
+        headers.remove(CONTENT_LENGTH);
+    }
     remove_hop_by_hop(headers, fields);
     if fields.has(fields::PROXY_AUTHENTICATE) {
         headers.remove(PROXY_AUTHENTICATE);
@@ -93,7 +103,7 @@ pub(super) fn prepare_response(headers: &mut HeaderMap, upgraded: bool) {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, protocol);
     }
-    headers.append(VIA, VIA_US);
+    headers.append(VIA, via(Version::HTTP_11));
 }
 
 fn remove_hop_by_hop(headers: &mut HeaderMap, fields: Fields) {
@@ -142,7 +152,6 @@ fn accepts_trailers(te: &[u8]) -> bool {
 fn forwarded(headers: &mut HeaderMap, fields: Fields, client: &Client) {
     let host = headers.get(HOST).cloned();
     let proto = HeaderValue::from_static(if client.is_https() { "https" } else { "http" });
-    headers.append(VIA, VIA_US);
     if client.peer_is_trusted() && fields.has(fields::OURS) {
         let hop = client.hop(host.as_ref());
         let mut buffer = Vec::with_capacity(128);
