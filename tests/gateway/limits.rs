@@ -1,0 +1,190 @@
+//! `max_in_flight`: a full upstream takes no more.
+
+use std::net::TcpStream;
+use std::sync::Mutex;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::time::Instant;
+
+use crate::failover::assert_reason;
+use crate::support::GUARD;
+use crate::support::client::{connect, get, request};
+use crate::support::gateway::{Gateway, config};
+use crate::support::h2;
+use crate::support::upstream::{Next, Upstream};
+use crate::support::visitor::{Visitor, token};
+use crate::support::websocket;
+use crate::support::wire::Wire;
+
+/// An upstream that answers `/held` once it is told to, and everything else at once.
+struct Held {
+    upstream: Upstream,
+    arrived: Receiver<()>,
+    release: Sender<()>,
+}
+
+impl Held {
+    fn start(name: &str) -> Self {
+        let (arrive, arrived) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let released = Mutex::new(released);
+        let body = name.to_owned();
+        let upstream = Upstream::start(name, move |exchange| {
+            if exchange.head.target() == "/held" {
+                exchange.body()?;
+                // A test that has ended listens no more.
+                let _ = arrive.send(());
+                let _ = released.lock().expect("lock").recv_timeout(GUARD);
+            }
+            exchange.ok(&body)
+        });
+        Self { upstream, arrived, release }
+    }
+
+    /// Asks for what is held; on return the upstream has the request.
+    fn occupy(&self, gateway: &Gateway, fields: &str) -> Wire<TcpStream> {
+        let mut wire = connect(gateway.address());
+        wire.send(request("GET", "/held", fields)).expect("send");
+        self.arrived.recv_timeout(GUARD).expect("the request arrives");
+        wire
+    }
+}
+
+fn limited(settings: &str, upstreams: &[(&Upstream, usize)]) -> Gateway {
+    let entry = |(upstream, limit): &(&Upstream, usize)| upstream.entry(&format!("max_in_flight = {limit}"));
+    Gateway::with(&format!("{}{}", config(settings, &[]), upstreams.iter().map(entry).collect::<String>()))
+}
+
+#[test]
+fn beyond_the_limit_there_is_a_reason() {
+    let held = Held::start("app-1");
+    let gateway = limited("", &[(&held.upstream, 2)]);
+    let mut first = held.occupy(&gateway, "");
+    let mut second = held.occupy(&gateway, "");
+
+    let third = get(gateway.address(), "/third");
+    assert_eq!(third.status(), 503);
+    assert_reason(&third.head.all("content-type"), &third.text());
+    assert_eq!(held.upstream.count("/third"), 0);
+
+    for _ in 0..2 {
+        held.release.send(()).expect("release one");
+    }
+    assert_eq!((first.response("GET").status(), second.response("GET").status()), (200, 200));
+    assert_eq!(first.exchange(request("GET", "/next", "")).status(), 200);
+}
+
+#[test]
+fn without_a_limit_there_is_room() {
+    let held = Held::start("app-1");
+    let gateway = limited("", &[(&held.upstream, 0)]);
+    let waiting: Vec<_> = (0..20).map(|_| held.occupy(&gateway, "")).collect();
+    assert_eq!(get(gateway.address(), "/").status(), 200);
+    for _ in &waiting {
+        held.release.send(()).expect("release one");
+    }
+    for mut wire in waiting {
+        assert_eq!(wire.response("GET").status(), 200);
+    }
+}
+
+#[test]
+fn newcomers_go_where_there_is_room() {
+    let held = Held::start("app-1");
+    let roomy = Upstream::named("app-2");
+    let gateway = limited("[policy]\nname = \"round_robin\"", &[(&held.upstream, 1), (&roomy, 0)]);
+    let mut waiting = held.occupy(&gateway, "");
+    for _ in 0..6 {
+        assert_eq!(get(gateway.address(), "/").text(), "app-2");
+    }
+    held.release.send(()).expect("release");
+    assert_eq!(waiting.response("GET").status(), 200);
+}
+
+/// One visitor pinned to a held upstream that another of its requests fills.
+fn pinned_to_a_full_one(on_unavailable: &str) -> (u16, bool) {
+    let held = Held::start("app-1");
+    let roomy = Upstream::named("app-2");
+    let settings = format!("[affinity]\non_unavailable = \"{on_unavailable}\"\n[policy]\nname = \"round_robin\"");
+    let gateway = limited(&settings, &[(&held.upstream, 1), (&roomy, 0)]);
+    let mut visitor = Visitor::new(gateway.address(), "pinned");
+    assert_eq!(visitor.visit().text(), "app-1");
+    let mut waiting = held.occupy(&gateway, &visitor.fields());
+    let fields = visitor.fields();
+    let response = connect(gateway.address()).exchange(request("GET", "/", &fields));
+    held.release.send(()).expect("release");
+    assert_eq!(waiting.response("GET").status(), 200);
+    (response.status(), token(&response.head).is_some())
+}
+
+#[test]
+fn a_full_upstreams_visitor_moves_or_is_told() {
+    assert_eq!(pinned_to_a_full_one("repin"), (200, true));
+    assert_eq!(pinned_to_a_full_one("reject"), (503, false));
+}
+
+#[test]
+fn a_tunnel_counts_while_it_is_open() {
+    let upstream = Upstream::start("app-1", |exchange| match exchange.head.target().as_str() {
+        "/socket" => websocket::echo(exchange),
+        _ => exchange.ok("app-1"),
+    });
+    let gateway = limited("", &[(&upstream, 1)]);
+    let (mut socket, _) = websocket::open(gateway.address(), "");
+    assert_eq!(get(gateway.address(), "/").status(), 503);
+    socket.close(None).expect("begin to close");
+    while socket.read().is_ok() {}
+    drop(socket);
+    // The gateway sees both ends close a moment after the client does.
+    until(|| get(gateway.address(), "/").status() == 200);
+}
+
+#[test]
+fn a_client_that_leaves_makes_room() {
+    let upstream = Upstream::start("app-1", |exchange| {
+        if exchange.head.target() == "/" {
+            return exchange.ok("app-1");
+        }
+        exchange.answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+        // Streams for as long as somebody takes it.
+        while exchange.send("5\r\nhello\r\n").is_ok() {}
+        Ok(Next::Close)
+    });
+    let gateway = limited("", &[(&upstream, 1)]);
+    let mut wire = connect(gateway.address());
+    wire.send(request("GET", "/endless", "")).expect("send");
+    assert_eq!(wire.response_head().1.status(), 200);
+    assert_eq!(get(gateway.address(), "/").status(), 503);
+    drop(wire);
+    until(|| get(gateway.address(), "/").status() == 200);
+}
+
+#[test]
+fn a_client_that_leaves_before_its_answer_makes_room() {
+    let held = Held::start("app-1");
+    let gateway = limited("", &[(&held.upstream, 1)]);
+    drop(held.occupy(&gateway, ""));
+    until(|| get(gateway.address(), "/").status() == 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_cancelled_makes_room() {
+    let held = Held::start("app-1");
+    let gateway = limited("", &[(&held.upstream, 1)]);
+    let mut sender = h2::prior_knowledge(gateway.address()).await;
+    let response = tokio::spawn(sender.send_request(h2::get("/held")));
+    tokio::task::block_in_place(|| held.arrived.recv_timeout(GUARD)).expect("the request arrives");
+    assert_eq!(h2::fetch(&sender, h2::get("/")).await.status, 503);
+    response.abort();
+    let start = Instant::now();
+    while h2::fetch(&sender, h2::get("/")).await.status != 200 {
+        assert!(start.elapsed() < GUARD, "there is no room");
+    }
+}
+
+/// Asks again until it is so; only the guard limits how often.
+fn until(condition: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < GUARD, "it never was so");
+    }
+}

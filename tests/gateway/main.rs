@@ -1,0 +1,42 @@
+//! Drives the gateway from outside, over real sockets: the program as a child process, scripted
+//! upstreams behind it, and clients before it that send what they like. What reached an upstream is
+//! told by that upstream's own log.
+//!
+//! `cargo test --features gateway` builds the program and runs them all; with `--test gateway`, cargo leaves
+//! the program as it is. Linux only: they read `/proc`, and need all of 127.0.0.0/8 to be loopback.
+
+#![cfg(all(feature = "gateway", target_os = "linux"))]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test starts threads, and fails by a panic"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bodies;
+mod chunks;
+mod config;
+mod cookies;
+mod exchanges;
+mod failover;
+mod forwarding;
+mod headers;
+mod http2;
+mod keys;
+mod limits;
+mod pooling;
+mod refusals;
+mod refusals_http2;
+mod retries;
+mod shutdown;
+mod stickiness;
+mod streaming;
+mod targets;
+mod timeouts;
+mod tls;
+mod tunnels;
+mod websocket;

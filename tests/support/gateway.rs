@@ -1,0 +1,192 @@
+//! The gateway as its operator runs it: the program, a configuration file, signals and its output.
+
+use std::env;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+use tempfile::TempDir;
+
+use super::GUARD;
+use super::upstream::Upstream;
+
+/// A running gateway; it ends with this value.
+pub struct Gateway {
+    child: Child,
+    output: Receiver<String>,
+    listeners: Vec<(String, SocketAddr)>,
+    /// Where its configuration and its keys are, for as long as it runs.
+    _directory: TempDir,
+    log: Arc<Mutex<String>>,
+    collector: Option<JoinHandle<()>>,
+}
+
+/// `target/<profile>/examples/gateway`, next to the `deps` that this test runs from.
+fn program() -> PathBuf {
+    let tests = env::current_exe().expect("the path of this test");
+    let profile = tests.ancestors().nth(2).expect("a target directory");
+    let program = profile.join("examples/gateway").with_extension(env::consts::EXE_EXTENSION);
+    let hint = "build it with `cargo build --features gateway --example gateway`";
+    assert!(program.exists(), "{} is missing: {hint}", program.display());
+    program
+}
+
+/// Runs the program to its end, in `directory`.
+pub fn run(directory: &Path, arguments: &[&str]) -> Output {
+    let child = command(directory, arguments).spawn().expect("run the gateway");
+    let process = child.id();
+    let (done, is_done) = mpsc::channel();
+    thread::spawn(move || done.send(child.wait_with_output()));
+    let Ok(output) = is_done.recv_timeout(GUARD) else {
+        signal(process, "KILL");
+        panic!("the gateway does not end");
+    };
+    output.expect("its output")
+}
+
+fn signal(process: u32, name: &str) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &process.to_string()]).status();
+    assert!(sent.expect("run kill").success(), "the gateway had ended already");
+}
+
+fn command(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program());
+    command.args(arguments).current_dir(directory).env("RUST_LOG", "debug").env("NO_COLOR", "1");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// A configuration of those upstreams, `settings` (top-level keys first, then tables) before them.
+pub fn config(settings: &str, upstreams: &[&Upstream]) -> String {
+    let entries: String = upstreams.iter().map(|upstream| upstream.entry("")).collect();
+    format!("listen = [\"127.0.0.1:0\"]\n{settings}\n{entries}")
+}
+
+impl Gateway {
+    /// In front of those upstreams, with `settings` as in [`config`].
+    pub fn start(settings: &str, upstreams: &[&Upstream]) -> Self {
+        Self::with(&config(settings, upstreams))
+    }
+
+    /// Before all of those upstreams, all else by default.
+    pub fn before(upstreams: &[Upstream]) -> Self {
+        Self::start("", &upstreams.iter().collect::<Vec<_>>())
+    }
+
+    /// With a whole configuration.
+    pub fn with(config: &str) -> Self {
+        Self::within(tempfile::tempdir().expect("a temporary directory"), config)
+    }
+
+    /// With a whole configuration, in a directory that has the files it names.
+    pub fn within(directory: TempDir, config: &str) -> Self {
+        let file = directory.path().join("gateway.toml");
+        fs::write(&file, config).expect("write the configuration");
+        let file = file.to_str().expect("a path in UTF-8");
+        let mut child = command(directory.path(), &["--config", file]).spawn().expect("start the gateway");
+        let (log, collector) = collect(child.stderr.take().expect("its standard error"));
+        let output = lines(child.stdout.take().expect("its standard output"));
+        let mut gateway =
+            Self { child, output, listeners: Vec::new(), _directory: directory, log, collector: Some(collector) };
+        while gateway.listeners.len() < count_listeners(config) {
+            gateway.await_listener();
+        }
+        gateway
+    }
+
+    fn await_listener(&mut self) {
+        // The drop of `self` prints the log.
+        let line = self.output.recv_timeout(GUARD).expect("the gateway gets ready");
+        if let Some((scheme, address)) = line.strip_prefix("listening on ").and_then(|url| url.split_once("://")) {
+            let address = address.trim_end_matches('/').parse().expect("the address it listens on");
+            self.listeners.push((scheme.to_owned(), address));
+        }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.listeners[0].1
+    }
+
+    /// Scheme and address of each listener, in order.
+    pub fn listeners(&self) -> &[(String, SocketAddr)] {
+        &self.listeners
+    }
+
+    /// What it has written to its standard error so far.
+    pub fn log(&self) -> String {
+        self.log.lock().expect("lock").clone()
+    }
+
+    /// The most memory that it has held at once, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("its status");
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("its peak");
+        let kilobytes: u64 = line.split_whitespace().nth(1).expect("a figure").parse().expect("a figure");
+        kilobytes * 1024
+    }
+
+    /// Asks it to end in order.
+    pub fn terminate(&self) {
+        signal(self.child.id(), "TERM");
+    }
+
+    /// Waits for it to end by itself, as its output does; from then on the log is whole.
+    pub fn wait(&mut self) -> ExitStatus {
+        loop {
+            match self.output.recv_timeout(2 * GUARD) {
+                Ok(_) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("the gateway does not end"),
+            }
+        }
+        let status = self.child.wait().expect("its exit status");
+        self.collector.take().map(JoinHandle::join).transpose().expect("the whole log");
+        status
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("--- the gateway's log\n{}", self.log());
+        }
+    }
+}
+
+fn count_listeners(config: &str) -> usize {
+    let listen = config.lines().find(|line| line.starts_with("listen ")).expect("a listen line");
+    listen.matches('"').count() / 2
+}
+
+/// Reads a stream on a thread of its own: a full pipe must not stop the gateway.
+fn collect(stream: impl Read + Send + 'static) -> (Arc<Mutex<String>>, JoinHandle<()>) {
+    let collected = Arc::new(Mutex::new(String::new()));
+    let log = collected.clone();
+    let collector = thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            let mut log = log.lock().expect("lock");
+            log.push_str(&line);
+            log.push('\n');
+        }
+    });
+    (collected, collector)
+}
+
+fn lines(stream: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            // A full pipe would stop the gateway: it is emptied even if nobody listens.
+            let _ = sender.send(line);
+        }
+    });
+    receiver
+}
