@@ -1,4 +1,4 @@
-//! The two counters of an upstream that every pick touches, alone on their cache line.
+//! The two counters of an upstream that every pick touches.
 
 use crate::sync::{AtomicU64, Ordering};
 use crate::time::Timestamp;
@@ -16,10 +16,7 @@ const TOTAL: u64 = (1 << TOTAL_BITS) - 1;
 
 /// In flight (24 bits) and leased since the start (40 bits, wrapping) in one word; the word as it was at the
 /// start of the current second in another.
-///
-/// The alignment is two cache lines, since adjacent lines are prefetched in pairs on x86-64.
 #[derive(Debug)]
-#[repr(align(128))]
 pub(crate) struct Load {
     word: AtomicU64,
     /// Seconds (24 bits, wrapping) and the total when that second began (40 bits).

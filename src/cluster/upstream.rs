@@ -58,14 +58,18 @@ const ACCEPTING: u8 = 2;
 ///
 /// Shared by every [`Cluster`](super::Cluster) it belongs to, so counts and health survive changes to the
 /// others. All methods take `&self`, are safe from any thread and cost one relaxed atomic operation.
+///
+/// What a pick reads comes first, in one cache line, and nobody else's data shares it: picks write there. The
+/// alignment is two lines, since x86-64 prefetches adjacent lines in pairs.
 #[derive(Debug)]
+#[repr(C, align(128))]
 pub struct Upstream {
     load: Load,
-    name: Box<str>,
-    address: Box<str>,
     id: UpstreamId,
     health: AtomicU8,
     incarnation: AtomicU16,
+    name: Box<str>,
+    address: Box<str>,
     /// By [`Decision::index`]; pinned ones are what remains of the total.
     decisions: [AtomicU64; Decision::COUNT],
 }
@@ -74,11 +78,11 @@ impl Upstream {
     pub(crate) fn new(name: &str, address: &str, id: UpstreamId) -> Self {
         Self {
             load: Load::new(),
-            name: name.into(),
-            address: address.into(),
             id,
             health: AtomicU8::new(SERVING | ACCEPTING),
             incarnation: AtomicU16::new(0),
+            name: name.into(),
+            address: address.into(),
             decisions: [const { AtomicU64::new(0) }; Decision::COUNT],
         }
     }
