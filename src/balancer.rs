@@ -225,8 +225,7 @@ impl Balancer {
     pub fn plan(&self, changes: &[Change]) -> Result<Plan, PlanError> {
         let snapshot = self.snapshot.load();
         let configs = cluster::next_configs(&snapshot.cluster, changes)?;
-        let id_of = |name: &str| upstream_id(snapshot.affinity.as_deref(), name);
-        let cluster = Cluster::build(&configs, id_of, Some(&snapshot.cluster))?;
+        let cluster = build_cluster(&configs, snapshot.affinity.as_deref(), Some(&snapshot.cluster))?;
         let effects = cluster::effects(&snapshot.cluster, &cluster);
         Ok(Plan { base: snapshot.generation, cluster, effects })
     }
@@ -259,12 +258,7 @@ impl Balancer {
             Some(affinity) => Some(Arc::new(affinity.with_keys(keys)?)),
             None => return Ok(current.generation),
         };
-        let configs: Vec<_> = current.cluster.members().iter().map(cluster::Member::config).collect();
-        let id_of = |name: &str| upstream_id(affinity.as_deref(), name);
-        // The same upstreams under the same ids: it was a cluster, so it is one.
-        let Ok(cluster) = Cluster::build(&configs, id_of, Some(&current.cluster)) else {
-            return Ok(current.generation);
-        };
+        let cluster = current.cluster.clone();
         let policy = (self.factory)(&cluster);
         Ok(self.publish(Snapshot { generation: current.generation, cluster, policy, affinity }))
     }
@@ -342,10 +336,15 @@ fn noted(pick: Pick) -> Pick {
     pick
 }
 
-fn upstream_id(affinity: Option<&Affinity>, name: &str) -> UpstreamId {
+/// With affinity most picks are pinned, without it all are new: those are not counted one by one.
+fn build_cluster(
+    configs: &[UpstreamConfig],
+    affinity: Option<&Affinity>,
+    old: Option<&Cluster>,
+) -> Result<Cluster, ClusterError> {
     match affinity {
-        Some(affinity) => affinity.keys().upstream_id(name),
-        None => UpstreamId::unkeyed(name),
+        Some(affinity) => Cluster::build(configs, |name| affinity.keys().upstream_id(name), Decision::Pinned, old),
+        None => Cluster::build(configs, UpstreamId::unkeyed, Decision::New, old),
     }
 }
 
@@ -443,7 +442,7 @@ impl BalancerBuilder {
         };
         let entropy = self.entropy.unwrap_or_else(|| Box::new(OsEntropy));
         let affinity = self.affinity.map(Arc::new);
-        let cluster = Cluster::build(&self.upstreams, |name| upstream_id(affinity.as_deref(), name), None)?;
+        let cluster = build_cluster(&self.upstreams, affinity.as_deref(), None)?;
         let policy = factory(&cluster);
         let snapshot = Snapshot { generation: Generation(1), cluster, policy, affinity };
         Ok(Balancer {

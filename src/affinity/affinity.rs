@@ -102,7 +102,7 @@ impl Affinity {
     /// The same affinity with other keys of the same pool.
     pub(crate) fn with_keys(&self, keys: KeyRing) -> Result<Self, KeyError> {
         match self.keys.same_identity(&keys) {
-            true => Ok(Self { keys, ..self.clone() }),
+            true => Ok(Self { keys, lifetimes: self.lifetimes, on_unavailable: self.on_unavailable }),
             false => Err(KeyError::OtherIdentity),
         }
     }

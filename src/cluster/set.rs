@@ -1,6 +1,6 @@
 //! The immutable set of upstreams at one moment.
 
-use super::{ClusterError, Lease, MAX_UPSTREAMS, Session, Upstream, UpstreamConfig, UpstreamId};
+use super::{ClusterError, Decision, Lease, MAX_UPSTREAMS, Session, Upstream, UpstreamConfig, UpstreamId};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
@@ -56,8 +56,8 @@ impl Member {
 
 /// The immutable set of upstreams at one moment, in the order they were configured.
 ///
-/// At least one and at most [`MAX_UPSTREAMS`]. Policies address its members by index.
-#[derive(Debug)]
+/// At least one and at most [`MAX_UPSTREAMS`]. Policies address its members by index. A clone shares the upstreams.
+#[derive(Clone, Debug)]
 pub struct Cluster {
     members: Box<[Member]>,
     by_id: IdMap<u16>,
@@ -65,10 +65,12 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Builds the cluster of `configs`, reusing the cells that `old` has for the same name and address.
+    /// Builds the cluster of `configs`, reusing the cells that `old` has for the same name and address. Most picks of
+    /// new ones will be decided as `usual` says.
     pub(crate) fn build(
         configs: &[UpstreamConfig],
         id_of: impl Fn(&str) -> UpstreamId,
+        usual: Decision,
         old: Option<&Cluster>,
     ) -> Result<Self, ClusterError> {
         if configs.is_empty() {
@@ -91,7 +93,7 @@ impl Cluster {
             }
             let known = old.and_then(|old| old.find(id)).filter(|m| m.upstream.address() == config.address);
             let upstream = known.map_or_else(
-                || Arc::new(Upstream::new(&config.name, &config.address, id)),
+                || Arc::new(Upstream::new(&config.name, &config.address, id, usual)),
                 |member| Arc::clone(&member.upstream),
             );
             members.push(Member { upstream, weight: config.weight, max_in_flight: config.max_in_flight });

@@ -68,19 +68,22 @@ pub struct Upstream {
     id: UpstreamId,
     health: AtomicU8,
     incarnation: AtomicU16,
+    /// The usual decision is not counted one by one: it is what the others leave of the total.
+    usual: Decision,
     name: Box<str>,
     address: Box<str>,
-    /// By [`Decision::index`]; pinned ones are what remains of the total.
+    /// By [`Decision::index`].
     decisions: [AtomicU64; Decision::COUNT],
 }
 
 impl Upstream {
-    pub(crate) fn new(name: &str, address: &str, id: UpstreamId) -> Self {
+    pub(crate) fn new(name: &str, address: &str, id: UpstreamId, usual: Decision) -> Self {
         Self {
             load: Load::new(),
             id,
             health: AtomicU8::new(SERVING | ACCEPTING),
             incarnation: AtomicU16::new(0),
+            usual,
             name: name.into(),
             address: address.into(),
             decisions: [const { AtomicU64::new(0) }; Decision::COUNT],
@@ -152,22 +155,22 @@ impl Upstream {
 
     /// How many picks of this upstream were decided this way.
     ///
-    /// Pinned picks are not counted one by one, since they are the many: they are the total less all others, so
-    /// a reader that races with picks may be off by those under way.
+    /// The usual decision (pinned with affinity, new without) is the total less all others, so a reader that races
+    /// with picks may be off by those under way.
     #[must_use]
     pub fn decided(&self, decision: Decision) -> u64 {
         let count = |d: Decision| self.decisions[d.index()].load(Ordering::Relaxed);
-        match decision {
-            Decision::Pinned => {
-                let others = Decision::all().filter(|d| *d != Decision::Pinned).map(count).sum();
-                self.total().saturating_sub(others)
-            }
-            other => count(other),
+        if decision == self.usual {
+            let others = Decision::all().filter(|d| *d != self.usual).map(count).sum();
+            self.total().saturating_sub(others)
+        } else {
+            count(decision)
         }
     }
 
+    /// Counts a pick that was decided this way.
     pub(crate) fn note(&self, decision: Decision) {
-        if decision != Decision::Pinned {
+        if decision != self.usual {
             self.decisions[decision.index()].fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -1,7 +1,7 @@
 //! What every policy owes, whatever its algorithm. A policy inherits all of it with `conforms!(Type);`.
 
 use super::Policy;
-use crate::cluster::{Cluster, Health, Session, UpstreamConfig, UpstreamId};
+use crate::cluster::{Cluster, Decision, Health, Session, UpstreamConfig, UpstreamId};
 use crate::hash::mix64;
 use crate::time::Timestamp;
 use std::net::{IpAddr, Ipv4Addr};
@@ -18,7 +18,7 @@ fn limited_cluster(weights: &[u16], limit: u32) -> Cluster {
         .map(|config| config.max_in_flight(limit))
         .collect();
     let id = |name: &str| UpstreamId(name.bytes().fold(1, |hash, byte| mix64(hash ^ u64::from(byte))));
-    Cluster::build(&configs, id, None).unwrap()
+    Cluster::build(&configs, id, Decision::New, None).unwrap()
 }
 
 /// A session with this nonce, and an address made from it.
