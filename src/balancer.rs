@@ -1,6 +1,6 @@
 //! The balancer: one snapshot of cluster, policy and affinity, and the picks made from it.
 
-use crate::affinity::{Affinity, Claims, Issue, KeyError, KeyRing, OnUnavailable, Token, substitute};
+use crate::affinity::{Affinity, Claims, KeyError, KeyRing, OnUnavailable, Token, substitute};
 use crate::cluster::{
     self, ApplyError, Change, Cluster, ClusterError, Decision, Generation, Lease, Lost, Plan, PlanError, Session,
     Upstream, UpstreamConfig, UpstreamId,
@@ -324,10 +324,7 @@ fn answer(
     nonce: u64,
     now: Timestamp,
 ) -> Pick {
-    let token = match affinity.issue(known, nonce, lease.upstream(), now) {
-        Issue::Unchanged => None,
-        Issue::Set(token) => Some(token),
-    };
+    let token = affinity.issue(known, nonce, lease.upstream(), now);
     noted(Pick { lease, decision, token })
 }
 

@@ -67,14 +67,6 @@ impl AffinityBuilder {
     }
 }
 
-/// Whether the client must be sent a token with this answer.
-pub(crate) enum Issue {
-    /// It carries what we would sign.
-    Unchanged,
-    /// It needs this one.
-    Set(Token),
-}
-
 impl Affinity {
     /// Affinity by tokens signed with `keys`.
     #[must_use]
@@ -121,9 +113,16 @@ impl Affinity {
         Err(reason)
     }
 
-    /// What to tell the client of a session that is now on `upstream`. `known` is what its token says, if it has a
-    /// good one; a session without gets `nonce` and starts now.
-    pub(crate) fn issue(&self, known: Option<&Claims>, nonce: u64, upstream: &Upstream, now: Timestamp) -> Issue {
+    /// The token to send to the client of a session that is now on `upstream`, or `None` where it carries what we
+    /// would sign. `known` is what its token says, if it has a good one; a session without gets `nonce` and starts
+    /// now.
+    pub(crate) fn issue(
+        &self,
+        known: Option<&Claims>,
+        nonce: u64,
+        upstream: &Upstream,
+        now: Timestamp,
+    ) -> Option<Token> {
         let issued = known.map_or_else(|| u32::try_from(now.as_secs()).unwrap_or(u32::MAX), |c| c.issued);
         let (window, scale) = self.lifetimes.window(issued, now);
         let mut claims = Claims {
@@ -145,10 +144,10 @@ impl Affinity {
                 claims.incarnation = known.incarnation;
             }
             if *known == claims {
-                return Issue::Unchanged;
+                return None;
             }
         }
-        // The ring has the key it signs with, by construction.
-        claims.sign(&self.keys).map_or(Issue::Unchanged, Issue::Set)
+        // Never fails: the ring has the key it signs with, by construction.
+        claims.sign(&self.keys)
     }
 }

@@ -16,6 +16,5 @@ pub use keys::{KeyError, KeyRing, KeyRingBuilder, MAX_KEYS, MIN_SECRET};
 pub use lifetimes::{LifetimeError, Lifetimes};
 pub use token::{TOKEN_LEN, Token};
 
-pub(crate) use affinity::Issue;
 pub(crate) use substitute::substitute;
 pub(crate) use token::Claims;
