@@ -1,6 +1,8 @@
 //! Membership changes: planned first, then applied whole or not at all.
 
 use super::{Cluster, ClusterError, Member, UpstreamConfig};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 
 /// The number of a snapshot. Each applied change makes the next.
@@ -110,20 +112,25 @@ pub enum ApplyError {
 
 /// The configurations after `changes`, in order: changed ones keep their place, new ones come last.
 pub(crate) fn next_configs(cluster: &Cluster, changes: &[Change]) -> Result<Vec<UpstreamConfig>, PlanError> {
-    let mut next: Vec<UpstreamConfig> = cluster.members().iter().map(Member::config).collect();
+    let mut next: Vec<Option<UpstreamConfig>> = cluster.members().iter().map(|m| Some(m.config())).collect();
+    let names = cluster.members().iter().map(|m| m.upstream().name());
+    let mut places: HashMap<&str, usize> = names.zip(0..).collect();
     for change in changes {
         match change {
-            Change::Put(config) => match next.iter_mut().find(|c| c.name == config.name) {
-                Some(place) => place.clone_from(config),
-                None => next.push(config.clone()),
+            Change::Put(config) => match places.entry(&config.name) {
+                Entry::Occupied(place) => next[*place.get()] = Some(config.clone()),
+                Entry::Vacant(place) => {
+                    place.insert(next.len());
+                    next.push(Some(config.clone()));
+                }
             },
             Change::Remove(name) => {
-                let place = next.iter().position(|c| c.name == *name);
-                next.remove(place.ok_or_else(|| PlanError::Unknown { name: name.clone() })?);
+                let place = places.remove(name.as_str()).ok_or_else(|| PlanError::Unknown { name: name.clone() })?;
+                next[place] = None;
             }
         }
     }
-    Ok(next)
+    Ok(next.into_iter().flatten().collect())
 }
 
 /// The differences between two clusters, removals first.
