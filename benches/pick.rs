@@ -1,5 +1,5 @@
 //! A whole pick, from the request to the dropped lease: placement by each policy over clusters of four sizes, and what
-//! affinity adds. `cargo bench --bench pick`; a filter such as `-- p2c` narrows it.
+//! affinity adds. `cargo bench --features http --bench pick`; a filter such as `-- p2c` narrows it.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark that cannot go on should say where")]
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
@@ -80,6 +80,28 @@ fn affinity(c: &mut Criterion) {
         group.bench_function(BenchmarkId::new("pinned", size), |b| {
             b.iter(|| {
                 let pick = balancer.pick(&Request::new(NOW).tokens(&[tokens[turn()].as_bytes()])).unwrap();
+                assert_eq!(pick.decision, Decision::Pinned);
+                pick
+            });
+        });
+    }
+
+    #[cfg(feature = "http")]
+    {
+        use homing::http::{CookieName, cookie};
+        let name = CookieName::new("homing").unwrap();
+        let balancer = bound(10, SeededEntropy::new(1));
+        let headers: Vec<String> = sessions(&balancer)
+            .iter()
+            .map(|token| {
+                format!("theme=dark; ASP.NET_SessionId=wq4h1zv0lm2yq0cn3x5tjb5e; homing={}; lang=en", token.as_str())
+            })
+            .collect();
+        let mut turn = turns();
+        group.bench_function("pinned, from the Cookie header", |b| {
+            b.iter(|| {
+                let tokens = cookie::tokens([headers[turn()].as_bytes()], &name);
+                let pick = balancer.pick(&Request::new(NOW).tokens(&tokens)).unwrap();
                 assert_eq!(pick.decision, Decision::Pinned);
                 pick
             });

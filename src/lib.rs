@@ -2,7 +2,7 @@
 //!
 //! A stateful application needs each user back at the instance that holds their session. [`Balancer::pick`]
 //! decides that for one request: it verifies the signed token the client carries and pins the request to the
-//! upstream named there, or lets a [`Policy`](policy::Policy) place the session and says which token to set.
+//! upstream named there, or lets a [`Policy`] place the session and says which token to set.
 //!
 //! # What the core does not do
 //!

@@ -171,6 +171,21 @@ fn no_pick_without_affinity_allocates() {
 }
 
 #[test]
+#[cfg(feature = "http")]
+fn the_way_from_the_cookie_header_allocates_nothing() {
+    use homing::http::{CookieName, cookie};
+    let name = CookieName::new("homing").unwrap();
+    let balancer = bound("least_conn", OnUnavailable::Repin);
+    let token = balancer.pick(&Request::new(NOW)).unwrap().token.unwrap();
+    let header = format!("theme=dark; homing=old; homing={}; lang=en", token.as_str());
+    let count = calls(|| {
+        let tokens = cookie::tokens([header.as_bytes()], &name);
+        assert_eq!(balancer.pick(&Request::new(NOW).tokens(&tokens)).unwrap().decision, Decision::Pinned);
+    });
+    assert_eq!(count, 0);
+}
+
+#[test]
 fn the_operating_systems_randomness_allocates_nothing() {
     let affinity = affinity(OnUnavailable::Repin);
     let balancer = Balancer::builder().upstreams(upstreams()).affinity(affinity).entropy(OsEntropy).build().unwrap();
