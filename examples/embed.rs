@@ -11,7 +11,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .upstreams(addresses.map(|address| UpstreamConfig::new(&address, &address)))
         .affinity(Affinity::builder(KeyRing::generate("embed")?).build()?)
         .build()?;
-    let proxy = Proxy::new(balancer)?;
+    let proxy = Proxy::new(balancer);
     let listener = tokio::net::TcpListener::bind(listen).await?;
     println!("listening on http://{}", listener.local_addr()?);
     loop {

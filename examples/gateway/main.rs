@@ -76,11 +76,14 @@ fn serve(path: &Path) -> Result<(), Error> {
     let scheme = if tls.is_some() { "https" } else { "http" };
     let server = Server::bind(&config.listen, config.workers, tls)?;
     let addresses = server.addresses().to_vec();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // Heard before anybody can know that there is something to stop.
+    let told_to_stop = runtime.block_on(async { told_to_stop() })?;
     let running = server.start(&proxy)?;
     for address in addresses {
         say(&format!("listening on {scheme}://{address}"))?;
     }
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(told_to_stop())?;
+    runtime.block_on(told_to_stop);
     stop(running, config.timeouts.shutdown);
     Ok(())
 }
@@ -94,13 +97,14 @@ fn show() -> Result<(), Error> {
         .upstreams(instances.iter().map(|(name, address)| UpstreamConfig::new(name, address.to_string())))
         .affinity(Affinity::builder(KeyRing::generate("demo")?).build()?)
         .build()?;
-    let proxy = Proxy::new(balancer)?;
+    let proxy = Proxy::new(balancer);
     let balancer = std::sync::Arc::clone(proxy.balancer());
     demo.on_start(move |name, incarnation| {
         if let Some(member) = balancer.cluster().find_name(name) {
             member.upstream().set_incarnation(incarnation);
         }
     });
+    let told_to_stop = runtime.block_on(async { told_to_stop() })?;
     let server = first_free(8080)?;
     let address = server.addresses()[0];
     let running = server.start(&proxy)?;
@@ -109,7 +113,7 @@ fn show() -> Result<(), Error> {
     }
     say(&format!("open http://{address}/"))?;
     say("Two browsers stay with an instance each. Kill one on the page: its visitors move once, the others never.")?;
-    runtime.block_on(told_to_stop())?;
+    runtime.block_on(told_to_stop);
     stop(running, Duration::from_secs(1));
     Ok(())
 }
@@ -133,18 +137,22 @@ fn stop(running: Running, grace: Duration) {
     running.stop(grace);
 }
 
+/// Listens for SIGTERM and SIGINT from here on.
 #[cfg(unix)]
-async fn told_to_stop() -> std::io::Result<()> {
+fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+    })
 }
 
-#[cfg(not(unix))]
-async fn told_to_stop() -> std::io::Result<()> {
-    tokio::signal::ctrl_c().await
+/// Listens for Ctrl-C from here on.
+#[cfg(windows)]
+fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
+    let mut ctrl_c = tokio::signal::windows::ctrl_c()?;
+    Ok(async move { drop(ctrl_c.recv().await) })
 }

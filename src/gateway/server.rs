@@ -1,10 +1,12 @@
 //! Workers: one thread and one single-threaded runtime a core, each with listeners and connections of its own.
 //!
 //! With SO_REUSEPORT the kernel spreads new connections over the workers' sockets, and no request ever crosses a
-//! thread. Where there is no such option, the workers accept from one shared socket.
+//! thread. Elsewhere the option is
+//! missing or spreads nothing, and the workers accept from one shared socket.
 
 use super::tls::Acceptor;
 use crate::hyper::{Protocol, Proxy};
+use socket2::{SockRef, TcpKeepalive};
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -14,11 +16,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, coop};
 use tokio::time::{Instant, sleep, timeout_at};
 
 /// Connections that the kernel completes before they are accepted.
 const BACKLOG: i32 = 4096;
+
+/// After how long a silent client is asked by the kernel whether it is there, and how often.
+const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// How long accepting pauses when the process is out of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -159,8 +164,8 @@ impl Worker {
             }
         }
         // With a socket of our own, nobody else will take what the kernel has completed for it already.
-        while let Some(accepted) = now_or_never(listener.accept()).await {
-            self.accepted(accepted, &mut connections).await;
+        while let Some(Ok(accepted)) = now_or_never(coop::unconstrained(listener.accept())).await {
+            self.accepted(Ok(accepted), &mut connections).await;
         }
         drop(listener);
         let deadline = (*self.stopped.borrow()).unwrap_or_else(Instant::now);
@@ -179,9 +184,10 @@ impl Worker {
     }
 
     async fn serve(self, stream: TcpStream, peer: SocketAddr) {
-        // A proxy writes whole messages; waiting for more of them only adds delay. A socket that cannot be told so is
-        // one whose peer has gone.
-        if stream.set_nodelay(true).is_err() {
+        // A proxy writes whole messages, so waiting for more of them only adds delay; and a tunnel may be silent for
+        // hours, so only the kernel can find out that its client is gone. A socket that cannot be told is gone already.
+        let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
+        if stream.set_nodelay(true).is_err() || SockRef::from(&stream).set_tcp_keepalive(&keepalive).is_err() {
             return;
         }
         let stopped = stopping(self.stopped);
@@ -215,7 +221,7 @@ fn is_of_the_peer(error: &io::Error) -> bool {
 }
 
 /// A socket for each worker, all on one port.
-#[cfg(all(unix, not(any(target_os = "solaris", target_os = "illumos", target_os = "cygwin"))))]
+#[cfg(any(target_os = "linux", target_os = "android"))]
 fn listen(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
     let first = listen_one(address, true)?;
     let address = first.local_addr()?;
@@ -224,7 +230,7 @@ fn listen(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
 }
 
 /// One socket that the workers share.
-#[cfg(not(all(unix, not(any(target_os = "solaris", target_os = "illumos", target_os = "cygwin")))))]
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn listen(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
     let first = listen_one(address, false)?;
     let others = (1..workers).map(|_| first.try_clone()).collect::<io::Result<Vec<_>>>()?;
@@ -240,7 +246,7 @@ fn listen_one(address: SocketAddr, share_port: bool) -> io::Result<TcpListener> 
     // On Windows this would let another program take the port over.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
-    #[cfg(all(unix, not(any(target_os = "solaris", target_os = "illumos", target_os = "cygwin"))))]
+    #[cfg(any(target_os = "linux", target_os = "android"))]
     socket.set_reuse_port(share_port)?;
     let _ = share_port;
     socket.set_nonblocking(true)?;

@@ -4,7 +4,8 @@ use super::config::{self, Config};
 use super::keyfile::{KeyFile, KeyFileError};
 use super::tls::{Acceptor, TlsError};
 use crate::affinity::{KeyError, LifetimeError};
-use crate::hyper::{Limits, Proxy, ProxyError, Timeouts};
+use crate::http::CookieError;
+use crate::hyper::{Limits, Proxy, Timeouts};
 use crate::{Affinity, Balancer, BuildError, KeyRing, OnUnavailable, UpstreamConfig};
 use std::path::Path;
 
@@ -28,7 +29,7 @@ pub enum SetupError {
     Balancer(#[from] BuildError),
     /// The cookie.
     #[error("[affinity]: {0}")]
-    Proxy(#[from] ProxyError),
+    Cookie(#[from] CookieError),
     /// The certificate or its key.
     #[error("[tls]: {0}")]
     Tls(#[from] TlsError),
@@ -78,10 +79,10 @@ fn build(
         })
         .limits(Limits { header_bytes: config.limits.header_bytes, uri_bytes: config.limits.uri_bytes });
     if settings.enabled {
-        proxy = proxy.cookie(settings.cookie_spec().map_err(ProxyError::from)?);
+        proxy = proxy.cookie(settings.cookie_spec()?);
     }
     let tls = config.tls.as_ref().map(|tls| Acceptor::load(tls, config.timeouts.header)).transpose()?;
-    Ok((proxy.build()?, tls))
+    Ok((proxy.build(), tls))
 }
 
 fn key_ring(file: &KeyFile) -> Result<KeyRing, SetupError> {

@@ -88,6 +88,13 @@ pub struct CookieSpec {
     max_age: Option<Duration>,
 }
 
+impl Default for CookieSpec {
+    /// The cookie `homing`, with the attributes that [`CookieSpec::builder`] starts from.
+    fn default() -> Self {
+        Self::builder(CookieName::default()).spec
+    }
+}
+
 impl CookieSpec {
     /// Starts from the defaults: path `/`, no domain, [`SameSite::Lax`], [`Secure::Auto`], not
     /// partitioned, a session cookie.

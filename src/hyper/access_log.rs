@@ -21,7 +21,8 @@ struct Line {
     /// Without the query, which may hold what logs should not.
     path: String,
     start: Instant,
-    status: StatusCode,
+    /// `None` where the client left before there was an answer.
+    status: Option<StatusCode>,
     refusal: Option<Refusal>,
     upstream: Option<Arc<Upstream>>,
     decision: Option<Decision>,
@@ -38,7 +39,7 @@ impl AccessLog {
             method: parts.method.clone(),
             path: parts.uri.path().to_owned(),
             start: Instant::now(),
-            status: StatusCode::OK,
+            status: None,
             refusal: None,
             upstream: None,
             decision: None,
@@ -56,13 +57,13 @@ impl AccessLog {
 
     pub(super) fn answered(&mut self, status: StatusCode) {
         if let Some(line) = &mut self.0 {
-            line.status = status;
+            line.status = Some(status);
         }
     }
 
     pub(super) fn refused(&mut self, refusal: Refusal) {
         if let Some(line) = &mut self.0 {
-            line.status = refusal.status();
+            line.status = Some(refusal.status());
             line.refusal = Some(refusal);
         }
     }
@@ -82,7 +83,7 @@ impl Drop for AccessLog {
             client = %line.client,
             method = %line.method,
             path = line.path,
-            status = line.status.as_u16(),
+            status = line.status.map(|status| status.as_u16()),
             refusal = line.refusal.map(Refusal::as_str),
             upstream = line.upstream.as_ref().map(|upstream| upstream.name()),
             decision = line.decision.map(Decision::as_str),

@@ -1,11 +1,12 @@
 //! Bodies on their way through, frame by frame: never collected, never copied.
 
 use super::access_log::AccessLog;
-use super::client::ExchangeMark;
+use super::client::{Client, ExchangeMark};
 use super::conn::Conn;
 use super::headers::filter_trailers;
 use crate::cluster::Lease;
 use bytes::Bytes;
+use http::Version;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::pin::Pin;
@@ -26,9 +27,24 @@ pub enum BodyError {
 
 /// A request body on its way to the upstream.
 #[derive(Debug)]
-pub(super) struct RequestBody {
-    incoming: Option<Incoming>,
-    progress: Option<Arc<UploadProgress>>,
+pub(super) struct RequestBody(Option<Upload>);
+
+#[derive(Debug)]
+struct Upload {
+    incoming: Incoming,
+    progress: Arc<UploadProgress>,
+    client: Arc<Client>,
+    /// An HTTP/2 client may reset a stream "without error", and hyper shows that as the end of the body.
+    may_be_reset: bool,
+}
+
+/// Why an upload broke off.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum UploadError {
+    #[error(transparent)]
+    Hyper(#[from] hyper::Error),
+    #[error("the client reset the stream before the end of the body")]
+    Reset,
 }
 
 /// How far an upload has come, for whoever waits for the answer to it.
@@ -51,43 +67,55 @@ impl UploadProgress {
 }
 
 impl RequestBody {
-    pub(super) fn new(incoming: Incoming) -> Self {
-        match incoming.is_end_stream() {
-            true => Self::empty(),
-            false => Self { incoming: Some(incoming), progress: Some(Arc::default()) },
-        }
+    pub(super) fn new(incoming: Incoming, received: Version, client: &Arc<Client>) -> Self {
+        let may_be_reset = received == Version::HTTP_2;
+        Self((!incoming.is_end_stream()).then(|| Upload {
+            incoming,
+            progress: Arc::default(),
+            client: Arc::clone(client),
+            may_be_reset,
+        }))
     }
 
     pub(super) const fn empty() -> Self {
-        Self { incoming: None, progress: None }
+        Self(None)
     }
 
     pub(super) fn progress(&self) -> Option<Arc<UploadProgress>> {
-        self.progress.clone()
+        self.0.as_ref().map(|upload| Arc::clone(&upload.progress))
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if !self.incoming.is_end_stream() {
+            self.client.activity.note_unread();
+        }
     }
 }
 
 impl Body for RequestBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = UploadError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
-        let polled = Pin::new(incoming).poll_frame(cx);
-        if let Some(progress) = &self.progress {
-            progress.frames.fetch_add(u32::from(polled.is_ready()), Ordering::Relaxed);
-            progress.waits.store(polled.is_pending(), Ordering::Relaxed);
-        }
-        let frame = ready!(polled);
-        Poll::Ready(frame.map(|frame| frame.map(checked)))
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+        let Some(upload) = &mut self.0 else { return Poll::Ready(None) };
+        let polled = Pin::new(&mut upload.incoming).poll_frame(cx);
+        upload.progress.frames.fetch_add(u32::from(polled.is_ready()), Ordering::Relaxed);
+        upload.progress.waits.store(polled.is_pending(), Ordering::Relaxed);
+        Poll::Ready(match ready!(polled) {
+            Some(frame) => Some(frame.map(checked).map_err(UploadError::from)),
+            None if upload.may_be_reset && !upload.incoming.is_end_stream() => Some(Err(UploadError::Reset)),
+            None => None,
+        })
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.as_ref().is_none_or(Body::is_end_stream)
+        self.0.as_ref().is_none_or(|upload| upload.incoming.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), |upload| upload.incoming.size_hint())
     }
 }
 
@@ -128,6 +156,9 @@ pub(super) struct Tail {
     pub(super) log: AccessLog,
     /// The timer runs for the frame that is waited for.
     pub(super) timed: bool,
+    /// The request, where it is still on its way, and how far it was.
+    pub(super) upload: Option<Arc<UploadProgress>>,
+    pub(super) uploaded: u32,
     pub(super) _lease: Lease,
     pub(super) mark: ExchangeMark,
 }
@@ -168,23 +199,25 @@ impl Body for ResponseBody {
             conn.drive(cx);
             polled = Pin::new(&mut *incoming).poll_frame(cx);
             if polled.is_pending() {
-                if !std::mem::replace(&mut tail.timed, true) {
+                // Time runs anew for each frame that is waited for, and while the request still moves.
+                let uploaded = tail.upload.as_ref().map_or(0, |upload| upload.frames());
+                let moved = std::mem::replace(&mut tail.uploaded, uploaded) != uploaded;
+                if !std::mem::replace(&mut tail.timed, true) || moved {
                     conn.timer().restart(tail.mark.client().shared.timeouts.idle);
                 }
-                return match conn.timer().poll(cx) {
-                    Poll::Ready(()) => Poll::Ready(Some(Err(BodyError::Idle))),
-                    Poll::Pending => Poll::Pending,
-                };
+                return conn.timer().poll(cx).map(|()| Some(Err(BodyError::Idle)));
             }
         }
         tail.timed = false;
         Poll::Ready(match ready!(polled) {
             Some(Ok(frame)) => {
                 let frame = checked(frame);
+                tail.mark.client().activity.note_frame();
                 if let Some(data) = frame.data_ref() {
                     tail.log.sent(data.len());
                 }
-                if incoming.is_end_stream() {
+                // Nothing follows trailers, and hyper does not ask.
+                if incoming.is_end_stream() || frame.is_trailers() {
                     tail.complete();
                 }
                 Some(Ok(frame))

@@ -12,8 +12,9 @@ use http::{HeaderMap, HeaderValue, Method, Version};
 
 /// Refuses what cannot be forwarded, and leaves the request with an origin-form target and exactly one `Host`.
 pub(super) fn check(parts: &mut Parts, limits: &Limits) -> Result<Fields, Refusal> {
-    let target_bytes = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
-    if target_bytes > limits.uri_bytes {
+    let authority = parts.uri.authority().map_or(0, |authority| authority.as_str().len());
+    let path = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    if authority + path > limits.uri_bytes {
         return Err(Refusal::UriTooLong);
     }
     let fields = Fields::of(&parts.headers);
@@ -112,18 +113,6 @@ fn is_host(host: &[u8]) -> Result<(), Refusal> {
         _ => false,
     };
     if name && port { Ok(()) } else { Err(Refusal::BadHost) }
-}
-
-/// Whether the fields of `Connection` hold this option.
-pub(super) fn connection_has(headers: &HeaderMap, option: &str) -> bool {
-    connection_options(headers).any(|found| found.eq_ignore_ascii_case(option.as_bytes()))
-}
-
-/// The options that `Connection` lists.
-pub(super) fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
-    headers.get_all(http::header::CONNECTION).into_iter().flat_map(|value| {
-        value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|option| !option.is_empty())
-    })
 }
 
 #[cfg(test)]

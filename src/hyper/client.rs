@@ -95,9 +95,16 @@ pub(super) struct Activity {
     streaming: AtomicU32,
     /// Counts successful reads and writes.
     progress: AtomicU32,
-    /// A request was refused, and more of it may be on its way.
-    refused: AtomicBool,
+    /// Counts what moves requests and responses on, which control frames of HTTP/2 do not.
+    payload: AtomicU32,
+    /// A request was not read to its end, and more of it may be on its way.
+    unread: AtomicBool,
+    /// The connection has become a tunnel.
+    upgraded: AtomicBool,
 }
+
+/// Writes up to this size may be HTTP/2's pings and acknowledgements.
+const CONTROL_FRAMES: usize = 32;
 
 /// What a connection is busy with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -129,23 +136,46 @@ impl Activity {
         self.progress.load(Ordering::Relaxed)
     }
 
-    pub(super) fn note_refusal(&self) {
-        self.refused.store(true, Ordering::Relaxed);
+    pub(super) fn payload(&self) -> u32 {
+        self.payload.load(Ordering::Relaxed)
     }
 
-    pub(super) fn has_refused(&self) -> bool {
-        self.refused.load(Ordering::Relaxed)
+    pub(super) fn note_unread(&self) {
+        self.unread.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_unread(&self) -> bool {
+        self.unread.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_upgrade(&self) {
+        self.upgraded.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_upgraded(&self) -> bool {
+        self.upgraded.load(Ordering::Relaxed)
     }
 
     pub(super) fn note_read(&self) {
         self.head.store(true, Ordering::Relaxed);
-        self.note_write();
+        bump(&self.progress);
     }
 
-    pub(super) fn note_write(&self) {
-        // A lost count is no matter, a locked addition per write would be.
-        self.progress.store(self.progress().wrapping_add(1), Ordering::Relaxed);
+    pub(super) fn note_write(&self, bytes: usize) {
+        bump(&self.progress);
+        if bytes > CONTROL_FRAMES {
+            bump(&self.payload);
+        }
     }
+
+    pub(super) fn note_frame(&self) {
+        bump(&self.payload);
+    }
+}
+
+fn bump(counter: &AtomicU32) {
+    // A lost count is no matter, a locked addition per write would be.
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
 }
 
 /// Marks an exchange as waiting, then as streaming, until it is dropped.
@@ -159,6 +189,7 @@ impl ExchangeMark {
     pub(super) fn waiting(client: Arc<Client>) -> Self {
         client.activity.waiting.fetch_add(1, Ordering::Relaxed);
         client.activity.head.store(false, Ordering::Relaxed);
+        client.activity.note_frame();
         Self { client, streaming: false }
     }
 

@@ -24,16 +24,18 @@ pub(super) struct ClientIo<T> {
     ahead: Bytes,
     /// What goes out in place of hyper's bare refusal, and how long that was.
     refusal: Option<(Bytes, usize)>,
-    /// Runs while a refused client is heard out.
+    /// All of the last response has gone, so what is written now begins one.
+    between: bool,
+    /// Runs while a client is heard out.
     linger: Option<Pin<Box<Sleep>>>,
 }
 
-/// How long a refused client is heard out.
+/// How long a client is heard out that was answered early.
 const LINGER: Duration = Duration::from_secs(2);
 
 impl<T> ClientIo<T> {
     pub(super) fn new(stream: T, client: Arc<Client>) -> Self {
-        Self { stream, client, ahead: Bytes::new(), refusal: None, linger: None }
+        Self { stream, client, ahead: Bytes::new(), refusal: None, between: true, linger: None }
     }
 
     /// The same socket, with bytes that are to be read again first.
@@ -90,16 +92,23 @@ impl<T: AsyncWrite + Unpin> ClientIo<T> {
     }
 
     fn poll_plain(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if written.is_ready() {
-            self.client.activity.note_write();
+        if let Poll::Ready(Ok(bytes)) = written {
+            self.client.activity.note_write(bytes);
         }
+        self.between = false;
         written
+    }
+
+    /// Whether hyper writes on its own account: no request is being answered, and no tunnel is open.
+    fn is_between(&self) -> bool {
+        let activity = &self.client.activity;
+        matches!(activity.phase(), Phase::Idle | Phase::Head) && !activity.is_upgraded()
     }
 }
 
 impl<T: AsyncRead + Unpin> ClientIo<T> {
-    /// Reads what a refused client still sends, for a moment: closing a socket with unread bytes resets it, and the
-    /// client might never see why it was refused.
+    /// Reads what a client still sends of a request that was answered early, for a moment: closing a socket with unread bytes resets it, and the
+    /// client might never see the answer.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let sleep = self.linger.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
         if sleep.as_mut().poll(cx).is_ready() {
@@ -121,12 +130,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Write for ClientIo<T> {
         if let Some((text, bare)) = self.refusal.take() {
             return self.poll_refusal(cx, text, bare);
         }
-        // While a request is being answered, what is written is its answer.
-        if matches!(self.client.activity.phase(), Phase::Idle | Phase::Head)
+        if self.between
+            && self.is_between()
             && let Some(refusal) = bare_refusal(buf)
         {
             self.client.shared.refusals.count(refusal);
-            self.client.activity.note_refusal();
+            self.client.activity.note_unread();
             return self.poll_refusal(cx, with_text(buf, refusal), buf.len());
         }
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
@@ -153,12 +162,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Write for ClientIo<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        // hyper flushes a response before it parses the next head, and so before it refuses one.
+        self.between = self.is_between();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
-        if self.client.activity.has_refused() { self.poll_linger(cx).map(Ok) } else { Poll::Ready(Ok(())) }
+        if self.client.activity.has_unread() { self.poll_linger(cx).map(Ok) } else { Poll::Ready(Ok(())) }
     }
 }
 
@@ -169,7 +181,6 @@ fn bare_refusal(buf: &[u8]) -> Option<Refusal> {
         b"400" => Refusal::Malformed,
         b"414" => Refusal::UriTooLong,
         b"431" => Refusal::HeadersTooLarge,
-        b"505" => Refusal::Version,
         _ => return None,
     };
     let head = buf.strip_suffix(b"\r\n\r\n")?;

@@ -5,7 +5,7 @@
 //! response polls it, then the response body does, and between exchanges nobody has to: the pool only wants to
 //! know, when it hands a connection out, whether it is still open.
 
-use super::body::RequestBody;
+use super::body::{RequestBody, UploadProgress};
 use super::coalesce::poll_write_vectored;
 use super::timer::Timer;
 use crate::cluster::Upstream;
@@ -93,11 +93,11 @@ impl Conn {
     pub(super) async fn exchange(
         &mut self,
         request: Request<RequestBody>,
+        upload: Option<&UploadProgress>,
         within: Duration,
     ) -> Result<Response<Incoming>, ExchangeError> {
         self.news.answered.store(false, Ordering::Relaxed);
         self.timer.restart(within);
-        let upload = request.body().progress();
         let mut seen = 0;
         let mut response = pin!(self.sender.try_send_request(request));
         let (connection, ended, timer) = (&mut self.connection, &mut self.ended, &mut self.timer);
@@ -118,13 +118,13 @@ impl Conn {
                     }
                 }));
             }
-            if let Some(upload) = &upload {
+            if let Some(upload) = upload {
                 let now = upload.frames();
                 if std::mem::replace(&mut seen, now) != now {
                     timer.restart(within);
                 }
             }
-            let client = upload.as_ref().is_some_and(|upload| upload.waits_for_client());
+            let client = upload.is_some_and(UploadProgress::waits_for_client);
             timer.poll(cx).map(|()| Err(ExchangeError::TimedOut { client }))
         })
         .await

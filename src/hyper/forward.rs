@@ -14,13 +14,15 @@ use crate::balancer::{Pick, PickError};
 use crate::cluster::UpstreamId;
 use crate::http::cookie::tokens;
 use crate::time::Timestamp;
-use http::header::{COOKIE, Entry, HOST, SET_COOKIE};
+use http::header::{COOKIE, Entry, HOST, SET_COOKIE, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, request};
+use http_body::Body;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How many upstreams one request is offered to before it is given up.
 const MAX_TRIES: usize = 8;
@@ -108,15 +110,26 @@ pub(super) async fn forward(
 ) -> Result<Response<ResponseBody>, Refusal> {
     let mut sender = Sender::of(mark.client(), address, &parts.headers);
     let mut pick = sender.pick()?;
-    let upgrade = if wants_upgrade(&parts, fields) { parts.extensions.remove::<OnUpgrade>() } else { None };
+    // What comes after the head of an upgrade is the other protocol's, so there can be no body.
+    let upgrade = if wants_upgrade(&parts, fields) && body.is_end_stream() {
+        parts.extensions.remove::<OnUpgrade>()
+    } else {
+        None
+    };
+    let body = RequestBody::new(body, parts.version, mark.client());
+    let upload = body.progress();
     prepare_request(&mut parts, fields, mark.client(), upgrade.is_some());
+    if body.size_hint().exact().is_none() {
+        // hyper would send a GET of unknown length without its body.
+        parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
     // A client of HTTP/1.0 may name no host; HTTP/1.1 must.
     if let Entry::Vacant(host) = parts.headers.entry(HOST) {
         let address = HeaderValue::from_str(pick.upstream().address()).map_err(|_| Refusal::NoHost)?;
         host.insert(address);
     }
     parts.extensions.clear();
-    let mut request = Request::from_parts(parts, RequestBody::new(body));
+    let mut request = Request::from_parts(parts, body);
     let mut replay = Replay::of(&request);
     let mut fresh = false;
 
@@ -143,7 +156,7 @@ pub(super) async fn forward(
                 continue;
             }
         }
-        match conn.exchange(request, shared.timeouts.response).await {
+        match conn.exchange(request, upload.as_deref(), shared.timeouts.response).await {
             Ok(response) => break (conn, response),
             Err(ExchangeError::Unsent(unsent)) => {
                 request = *unsent;
@@ -178,30 +191,42 @@ pub(super) async fn forward(
     }
     head.version = http::Version::HTTP_11;
     head.extensions.clear();
+    let tunnel = upgrade.filter(|_| upgraded);
+    if upgraded && tunnel.is_none() {
+        return Err(Refusal::BadResponse);
+    }
     log.answered(head.status);
     let log = std::mem::take(log);
-    let body = if upgraded {
-        let upgrade = upgrade.ok_or(Refusal::BadResponse)?;
-        tokio::spawn(switch(upgrade, conn, pick, log));
+    let body = if let Some(upgrade) = tunnel {
+        mark.client().activity.note_upgrade();
+        tokio::spawn(switch(upgrade, conn, pick, shared.timeouts.idle, log));
         ResponseBody::text("")
     } else {
         ResponseBody::upstream(
             incoming,
-            Tail { conn: Some(conn), log, timed: false, _lease: pick.lease, mark: mark.streaming() },
+            Tail {
+                conn: Some(conn),
+                log,
+                timed: false,
+                upload,
+                uploaded: 0,
+                _lease: pick.lease,
+                mark: mark.streaming(),
+            },
         )
     };
     Ok(Response::from_parts(head, body))
 }
 
 /// After the 101 has gone to the client: the tunnel, which holds the lease as long as it lives.
-async fn switch(upgrade: OnUpgrade, conn: Box<Conn>, pick: Pick, _log: AccessLog) {
+async fn switch(upgrade: OnUpgrade, conn: Box<Conn>, pick: Pick, idle: Duration, _log: AccessLog) {
     let upstream = conn.into_stream().await;
     let (client, (stream, early)) = match (upgrade.await, upstream) {
         (Ok(client), Ok(upstream)) => (client, upstream),
         _ => return,
     };
     // Either side may end a tunnel as it likes, so its errors are nobody's.
-    if let Err(error) = tunnel(TokioIo::new(client), stream, early).await {
+    if let Err(error) = tunnel(TokioIo::new(client), stream, early, idle).await {
         tracing::debug!(upstream = pick.upstream().name(), %error, "tunnel broke off");
     }
 }
@@ -237,7 +262,7 @@ struct Replay(Option<Request<RequestBody>>);
 impl Replay {
     fn of(request: &Request<RequestBody>) -> Self {
         let idempotent = [Method::GET, Method::HEAD, Method::PUT, Method::DELETE, Method::OPTIONS, Method::TRACE];
-        if !idempotent.contains(request.method()) || !http_body::Body::is_end_stream(request.body()) {
+        if !idempotent.contains(request.method()) || !request.body().is_end_stream() {
             return Self(None);
         }
         let mut copy = Request::new(RequestBody::empty());

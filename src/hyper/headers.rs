@@ -1,6 +1,5 @@
 //! Which header fields travel on, in which order they are treated: first the hop-by-hop ones go, then ours come.
 
-use super::check::{connection_has, connection_options};
 use super::client::Client;
 use super::fields::{self, Fields};
 use crate::http::cookie::strip;
@@ -104,6 +103,18 @@ pub(super) fn prepare_response(headers: &mut HeaderMap, fields: Fields, upgraded
         headers.insert(UPGRADE, protocol);
     }
     headers.append(VIA, via(Version::HTTP_11));
+}
+
+/// Whether the fields of `Connection` hold this option.
+fn connection_has(headers: &HeaderMap, option: &str) -> bool {
+    connection_options(headers).any(|found| found.eq_ignore_ascii_case(option.as_bytes()))
+}
+
+/// The options that `Connection` lists.
+fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    headers.get_all(CONNECTION).into_iter().flat_map(|value| {
+        value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|option| !option.is_empty())
+    })
 }
 
 fn remove_hop_by_hop(headers: &mut HeaderMap, fields: Fields) {

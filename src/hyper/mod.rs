@@ -14,7 +14,7 @@
 //!     .upstream(UpstreamConfig::new("app-2", "127.0.0.1:9002"))
 //!     .affinity(Affinity::builder(KeyRing::generate("app")?).build()?)
 //!     .build()?;
-//! let proxy = Proxy::new(balancer)?;
+//! let proxy = Proxy::new(balancer);
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
 //! loop {
 //!     let (stream, peer) = listener.accept().await?;
@@ -51,7 +51,7 @@ mod tunnel;
 
 pub use access_log::ACCESS_TARGET;
 pub use body::{BodyError, ResponseBody};
-pub use proxy::{Proxy, ProxyBuilder, ProxyError};
+pub use proxy::{Proxy, ProxyBuilder};
 pub use refusal::{Refusal, RefusalCounts};
 pub use serve::Protocol;
 pub use service::ProxyService;

@@ -9,6 +9,7 @@ use crate::cluster::{IdMap, Upstream};
 use parking_lot::Mutex;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 /// The most connections that lie idle for one upstream. More than that at once are closed when they come back.
@@ -73,8 +74,12 @@ impl Pool {
         if shelf.idle.len() < IDLE_PER_UPSTREAM {
             shelf.idle.push((conn, Instant::now()));
         }
-        if !std::mem::replace(&mut shelves.is_swept, true) {
-            tokio::spawn(sweep(Arc::downgrade(self), self.idle));
+        // A body may be dropped after its runtime; then nothing here is of use to anybody.
+        if !shelves.is_swept
+            && let Ok(runtime) = Handle::try_current()
+        {
+            shelves.is_swept = true;
+            runtime.spawn(sweep(Arc::downgrade(self), self.idle));
         }
     }
 

@@ -5,13 +5,10 @@ use super::pool::Pool;
 use super::service::ProxyService;
 use super::{Limits, RefusalCounts, Timeouts};
 use crate::balancer::Balancer;
-use crate::http::{CookieError, CookieName, CookieNameError, CookieSpec, TrustedProxies};
+use crate::http::{CookieSpec, TrustedProxies};
 use crate::time::{Clock, SystemClock};
 use std::net::SocketAddr;
 use std::sync::Arc;
-
-/// The name of the cookie that carries the token, where none was configured.
-const DEFAULT_COOKIE: &str = "homing";
 
 /// Forwards requests to the upstreams that a [`Balancer`] picks.
 ///
@@ -37,10 +34,8 @@ pub(super) struct Shared {
 
 impl Proxy {
     /// A proxy with default settings.
-    ///
-    /// # Errors
-    /// [`ProxyError`], as [`ProxyBuilder::build`].
-    pub fn new(balancer: impl Into<Arc<Balancer>>) -> Result<Self, ProxyError> {
+    #[must_use]
+    pub fn new(balancer: impl Into<Arc<Balancer>>) -> Self {
         Self::builder(balancer).build()
     }
 
@@ -99,17 +94,6 @@ impl Proxy {
     }
 }
 
-/// Why a proxy could not be configured.
-#[derive(Debug, thiserror::Error)]
-pub enum ProxyError {
-    /// The cookie's name or attributes do not go together.
-    #[error(transparent)]
-    Cookie(#[from] CookieError),
-    /// The cookie's name is none.
-    #[error(transparent)]
-    CookieName(#[from] CookieNameError),
-}
-
 /// Configures a [`Proxy`].
 #[derive(Debug)]
 pub struct ProxyBuilder {
@@ -122,7 +106,7 @@ pub struct ProxyBuilder {
 }
 
 impl ProxyBuilder {
-    /// The cookie that carries the token; `homing` with the attributes of [`CookieSpec::builder`] unless said
+    /// The cookie that carries the token; [`CookieSpec::default`] unless said
     /// otherwise. Without affinity in the balancer there is none.
     #[must_use]
     pub fn cookie(mut self, cookie: CookieSpec) -> Self {
@@ -159,15 +143,9 @@ impl ProxyBuilder {
     }
 
     /// Builds the proxy.
-    ///
-    /// # Errors
-    /// [`ProxyError`] where the default cookie cannot be built, which does not happen.
-    pub fn build(self) -> Result<Proxy, ProxyError> {
-        let cookie = match (self.balancer.affinity(), self.cookie) {
-            (None, _) => None,
-            (Some(_), Some(cookie)) => Some(cookie),
-            (Some(_), None) => Some(CookieSpec::builder(CookieName::new(DEFAULT_COOKIE)?).build()?),
-        };
+    #[must_use]
+    pub fn build(self) -> Proxy {
+        let cookie = self.balancer.affinity().map(|_| self.cookie.unwrap_or_default());
         let pool = Pool::new(self.timeouts.idle);
         let shared = Shared {
             balancer: self.balancer,
@@ -179,6 +157,6 @@ impl ProxyBuilder {
             clock: self.clock,
             pool,
         };
-        Ok(Proxy { shared: Arc::new(shared) })
+        Proxy { shared: Arc::new(shared) }
     }
 }

@@ -78,8 +78,6 @@ refusals! {
     ConnectTimeout = GATEWAY_TIMEOUT, "connect_timeout", "The upstream could not be reached in time.";
     /// The upstream did not begin to answer in time.
     ResponseTimeout = GATEWAY_TIMEOUT, "response_timeout", "The upstream did not answer in time.";
-    /// An HTTP version that is not spoken.
-    Version = HTTP_VERSION_NOT_SUPPORTED, "version", "This HTTP version is not supported.";
 }
 
 impl fmt::Display for Refusal {

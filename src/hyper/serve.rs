@@ -8,7 +8,7 @@ use super::service::ProxyService;
 use super::{Limits, Refusal, Timeouts};
 use bytes::Bytes;
 use hyper::server::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::TokioExecutor;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -24,6 +24,11 @@ const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The least that hyper lets its head buffer be limited to is 8 KiB. Ours leaves room for a target and fields that
 /// are over our own limits, so that most of those get their answer from us, with their counter.
 const HEAD_BUFFER: usize = 64 * 1024;
+/// What a head has besides its target and fields: method, version, line ends.
+const HEAD_SLACK: usize = 256;
+
+/// How long a connection that has brought nothing yet is listened to when the server stops.
+const FIRST_BYTE: Duration = Duration::from_millis(500);
 
 /// Requests in flight on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 256;
@@ -56,12 +61,12 @@ impl Proxy {
         let shutdown = pin!(shutdown);
         let mut watch = Watch::new(&client.activity, timeouts, shutdown);
         let served = match protocol {
-            Protocol::TlsHttp2 => watch.run(pin!(http2_connection(io, service, timeouts, limits))).await,
+            Protocol::TlsHttp2 => watch.run(pin!(http2_connection(io, service, limits))).await,
             Protocol::Clear | Protocol::TlsHttp1 => {
-                let mut connection = http1_connection(io, service);
+                let mut connection = http1_connection(io, service, limits);
                 let served = watch.run(Pin::new(&mut connection)).await;
                 match http2_by_prior_knowledge(connection, protocol, &served) {
-                    Some((io, service)) => watch.run(pin!(http2_connection(io, service, timeouts, limits))).await,
+                    Some((io, service)) => watch.run(pin!(http2_connection(io, service, limits))).await,
                     None => served,
                 }
             }
@@ -80,14 +85,14 @@ impl Proxy {
 
 type Http1<T> = http1::UpgradeableConnection<ClientIo<T>, ProxyService>;
 
-fn http1_connection<T>(io: ClientIo<T>, service: ProxyService) -> Http1<T>
+fn http1_connection<T>(io: ClientIo<T>, service: ProxyService, limits: Limits) -> Http1<T>
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     http1::Builder::new()
         // The watch does this for the price of nothing, and knows a slow head from an idle connection.
         .header_read_timeout(None)
-        .max_buf_size(HEAD_BUFFER)
+        .max_buf_size(HEAD_BUFFER.max(limits.header_bytes + limits.uri_bytes + HEAD_SLACK))
         .serve_connection(io, service)
         .with_upgrades()
 }
@@ -95,17 +100,16 @@ where
 fn http2_connection<T>(
     io: ClientIo<T>,
     service: ProxyService,
-    timeouts: Timeouts,
     limits: Limits,
 ) -> http2::Connection<ClientIo<T>, ProxyService, TokioExecutor>
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     http2::Builder::new(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .keep_alive_interval(timeouts.idle)
         .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+        // HTTP/2 counts 32 bytes for each field where we count four, and refuses without a text or a counter: what it
+        // lets through is ours to judge.
+        .max_header_list_size(u32::try_from(limits.header_bytes + limits.uri_bytes + 100 * 32).unwrap_or(u32::MAX))
         .serve_connection(io, service)
 }
 
@@ -138,6 +142,11 @@ enum End {
 trait Connection: Future<Output = hyper::Result<()>> {
     /// Whether bytes that come between exchanges are the head of a request. HTTP/2 has frames of its own to send.
     const HEADS: bool;
+
+    /// What tells an idle connection from a busy one. HTTP/2's pings do not make a connection busy.
+    fn progress(activity: &Activity) -> u32 {
+        if Self::HEADS { activity.progress() } else { activity.payload() }
+    }
 
     fn graceful_shutdown(self: Pin<&mut Self>);
 }
@@ -182,8 +191,14 @@ impl<'a, F: Future<Output = ()>> Watch<'a, F> {
             // The first head has to come like any other.
             sleep: pin!(tokio::time::sleep(self.timeouts.header)),
             for_head: false,
-            progress: self.activity.progress(),
+            asked: false,
+            progress: C::progress(self.activity),
         };
+        if self.is_shut_down {
+            connection.as_mut().graceful_shutdown();
+        }
+        // Told to stop before its first byte, which may be in the socket already.
+        let mut hears_first = false;
         let bell = Bell::new();
         let ringer = Waker::from(Arc::clone(&bell));
         poll_fn(|cx| {
@@ -191,17 +206,27 @@ impl<'a, F: Future<Output = ()>> Watch<'a, F> {
             let rung = bell.answer(cx);
             if rung && !self.is_shut_down && self.shutdown.as_mut().poll(&mut side).is_ready() {
                 self.is_shut_down = true;
-                connection.as_mut().graceful_shutdown();
+                if self.activity.progress() > 0 {
+                    connection.as_mut().graceful_shutdown();
+                } else {
+                    hears_first = true;
+                    alarm.set(FIRST_BYTE, C::progress(self.activity));
+                }
             }
             loop {
                 if let Poll::Ready(result) = connection.as_mut().poll(cx) {
                     return Poll::Ready(result.map_err(End::Hyper));
                 }
+                if hears_first && self.activity.progress() > 0 {
+                    hears_first = false;
+                    connection.as_mut().graceful_shutdown();
+                    continue;
+                }
                 let phase = match self.activity.phase() {
                     Phase::Head if !C::HEADS => Phase::Idle,
                     phase => phase,
                 };
-                match alarm.poll(rung, &mut side, phase, self.activity, self.timeouts) {
+                match alarm.poll(rung, &mut side, phase, C::progress(self.activity), self.timeouts) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Err(end)) => return Poll::Ready(Err(end)),
                     Poll::Ready(Ok(())) => connection.as_mut().graceful_shutdown(),
@@ -216,6 +241,8 @@ struct Alarm<'a> {
     sleep: Pin<&'a mut Sleep>,
     /// It stands for a head that has begun, and not for idleness.
     for_head: bool,
+    /// The connection was asked to end, for want of anything to do.
+    asked: bool,
     /// How far the connection was when it was set.
     progress: u32,
 }
@@ -228,22 +255,28 @@ impl Alarm<'_> {
         rung: bool,
         cx: &mut Context<'_>,
         phase: Phase,
-        activity: &Activity,
+        progress: u32,
         timeouts: Timeouts,
     ) -> Poll<Result<(), End>> {
         let begun = phase == Phase::Head && !self.for_head;
         self.for_head = phase == Phase::Head;
         if begun {
-            self.set(timeouts.header, activity);
+            self.set(timeouts.header, progress);
         } else if !rung {
             return Poll::Pending;
         }
         while self.sleep.as_mut().poll(cx).is_ready() {
-            let stands_still = activity.progress() == self.progress;
-            self.set(timeouts.idle, activity);
+            let stands_still = progress == self.progress;
+            let was_asked = std::mem::take(&mut self.asked) && stands_still;
+            self.set(timeouts.idle, progress);
             match phase {
                 Phase::Head => return Poll::Ready(Err(End::Header)),
-                Phase::Idle if stands_still => return Poll::Ready(Ok(())),
+                // It cannot even end: its last bytes find no taker.
+                Phase::Idle if was_asked => return Poll::Ready(Err(End::Stalled)),
+                Phase::Idle if stands_still => {
+                    self.asked = true;
+                    return Poll::Ready(Ok(()));
+                }
                 Phase::Streaming if stands_still => return Poll::Ready(Err(End::Stalled)),
                 Phase::Idle | Phase::Streaming | Phase::Waiting => {}
             }
@@ -251,8 +284,8 @@ impl Alarm<'_> {
         Poll::Pending
     }
 
-    fn set(&mut self, after: Duration, activity: &Activity) {
-        self.progress = activity.progress();
+    fn set(&mut self, after: Duration, progress: u32) {
+        self.progress = progress;
         let now = Instant::now();
         self.sleep.as_mut().reset(now.checked_add(after).unwrap_or(now + Duration::from_secs(86400)));
     }

@@ -3,12 +3,14 @@
 //! A WebSocket is idle almost always, so a tunnel holds no buffer while it is: what is read goes through one
 //! scratch buffer per thread, and only what the other side does not take at once is kept.
 
+use super::timer::Timer;
 use bytes::{Buf, Bytes};
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 const SCRATCH: usize = 64 * 1024;
@@ -20,18 +22,29 @@ thread_local! {
 /// Copies between `client` and `upstream`; `early` is what the upstream sent right behind its 101.
 ///
 /// Each side's end of stream is passed on as a shutdown of the other, and the tunnel ends when both have ended or
-/// one fails.
-pub(super) async fn tunnel<C, U>(mut client: C, mut upstream: U, early: Bytes) -> io::Result<()>
+/// one fails. A tunnel may be silent for as long as it likes; one that is half closed, for `idle`.
+pub(super) async fn tunnel<C, U>(mut client: C, mut upstream: U, early: Bytes, idle: Duration) -> io::Result<()>
 where
     C: AsyncRead + AsyncWrite + Unpin,
     U: AsyncRead + AsyncWrite + Unpin,
 {
     let mut up = Direction::new(Bytes::new());
     let mut down = Direction::new(early);
+    let mut half_closed: Option<(Timer, u64)> = None;
     poll_fn(|cx| {
-        let up = up.poll(cx, &mut client, &mut upstream)?;
-        let down = down.poll(cx, &mut upstream, &mut client)?;
-        if up.is_ready() && down.is_ready() { Poll::Ready(Ok(())) } else { Poll::Pending }
+        let up_ended = up.poll(cx, &mut client, &mut upstream)?.is_ready();
+        let down_ended = down.poll(cx, &mut upstream, &mut client)?.is_ready();
+        match (up_ended, down_ended) {
+            (true, true) => return Poll::Ready(Ok(())),
+            (false, false) => return Poll::Pending,
+            _ => {}
+        }
+        let moved = up.read + down.read;
+        let (timer, seen) = half_closed.get_or_insert_with(|| (Timer::new(idle), moved));
+        if std::mem::replace(seen, moved) != moved {
+            timer.restart(idle);
+        }
+        timer.poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     })
     .await
 }
@@ -39,6 +52,8 @@ where
 struct Direction {
     /// Read, and not yet taken by the other side.
     kept: Bytes,
+    /// Bytes read so far.
+    read: u64,
     state: State,
 }
 
@@ -52,7 +67,7 @@ enum State {
 
 impl Direction {
     fn new(kept: Bytes) -> Self {
-        Self { kept, state: State::Copying }
+        Self { kept, read: 0, state: State::Copying }
     }
 
     fn poll<R, W>(&mut self, cx: &mut Context<'_>, reader: &mut R, writer: &mut W) -> Poll<io::Result<()>>
@@ -97,6 +112,7 @@ impl Direction {
                 return Poll::Pending;
             }
             let mut read = buffer.filled();
+            self.read += read.len() as u64;
             let at_end = read.is_empty();
             while !read.is_empty() {
                 match Pin::new(&mut *writer).poll_write(cx, read)? {
