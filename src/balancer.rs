@@ -160,8 +160,10 @@ impl Balancer {
 
     /// Decides where a request goes, and takes a place there.
     ///
-    /// Takes no lock and allocates nothing. Costs one snapshot load; with a token one HMAC-SHA256; without one what
-    /// the policy costs, and for a new session one call of [`Entropy::next`] and one HMAC.
+    /// Takes no lock and allocates nothing, but for a thread's slots at its first pick. Costs one snapshot load and one
+    /// lease; with a token one HMAC-SHA256; without one what the policy costs, and for a new session one call of
+    /// [`Entropy::next`] and one HMAC. A pick that was under way during a change may be the one to free the old
+    /// snapshot.
     ///
     /// # Errors
     /// [`PickError`] where no upstream can take the request. No count was changed then.
