@@ -81,11 +81,11 @@ impl Decision {
 }
 
 impl Lost {
-    /// Whether the session itself is sound and only its upstream could not take it: then it is placed along its
-    /// own rendezvous order, on which every proxy agrees.
+    /// Whether the token is sound and only its upstream is not what it was: then the session is placed along its own
+    /// rendezvous order, on which every proxy agrees, and every request of a page that sends several at once.
     #[must_use]
     pub const fn is_displaced(self) -> bool {
-        matches!(self, Self::NoSuchUpstream | Self::NotServing | Self::Full)
+        matches!(self, Self::NoSuchUpstream | Self::NotServing | Self::Full | Self::OtherIncarnation)
     }
 }
 

@@ -75,7 +75,8 @@ impl Client {
                 let mut written = Vec::with_capacity(128);
                 self.hop(host).write_forwarded([], &mut written);
                 let forwarded = value(&written);
-                *last = Some((host.cloned(), forwarded.clone()));
+                // A copy: the field as it came shares the whole read buffer, and would keep it for the connection's life.
+                *last = Some((host.map(|host| value(host.as_bytes())), forwarded.clone()));
                 forwarded
             }
         };
