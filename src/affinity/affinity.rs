@@ -6,7 +6,7 @@ use crate::time::Timestamp;
 use std::time::Duration;
 
 /// How many tokens of one request are looked at: more cost nothing but work for whoever sends them.
-const MAX_TOKENS: usize = 4;
+pub(crate) const MAX_TOKENS: usize = 4;
 
 /// What happens to a session whose upstream is there but cannot take it now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -11,7 +11,7 @@ use super::CookieName;
 /// Cookies of our name that are looked at in one request; more are ignored.
 ///
 /// A browser sends several where the name was set for several paths or domains.
-pub const MAX_TOKENS: usize = 4;
+pub const MAX_TOKENS: usize = crate::affinity::MAX_TOKENS;
 
 /// The values of up to [`MAX_TOKENS`] cookies of one name, in the order they were sent.
 ///

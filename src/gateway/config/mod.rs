@@ -19,8 +19,7 @@ use crate::http::{CookieError, CookieName, CookieSpec, SameSite, Secure, Trusted
 
 pub use super::document::{ConfigError, Diagnostic};
 
-/// The most upstreams that a configuration may have.
-pub const MAX_UPSTREAMS: usize = 10_000;
+pub use crate::cluster::MAX_UPSTREAMS;
 
 /// A gateway's whole configuration.
 ///
