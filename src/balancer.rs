@@ -1,20 +1,21 @@
 //! The balancer: one snapshot of cluster, policy and affinity, and the picks made from it.
 
+mod builder;
+
+pub use builder::{BalancerBuilder, BuildError};
+
 use crate::affinity::{Affinity, Claims, KeyError, KeyRing, OnUnavailable, Token, substitute};
 use crate::cluster::{
     self, ApplyError, Change, Cluster, ClusterError, Decision, Generation, Lease, Lost, Plan, PlanError, Session,
     Upstream, UpstreamConfig, UpstreamId,
 };
-use crate::policy::{self, Factory, Policy, UnknownPolicy};
-use crate::rng::{Entropy, EntropyError, OsEntropy, SeededEntropy};
+use crate::policy::{Factory, Policy};
+use crate::rng::{Entropy, EntropyError, SeededEntropy};
 use crate::time::Timestamp;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use std::net::IpAddr;
 use std::sync::Arc;
-
-/// The policy of a balancer that was given none.
-const DEFAULT_POLICY: &str = "least_conn";
 
 /// How often a pick asks the policy before it takes any place: it may lose a race for an upstream's last one.
 const RACES: usize = 4;
@@ -103,20 +104,6 @@ pub enum PickError {
     Entropy(#[from] EntropyError),
 }
 
-/// Why a balancer could not be built.
-#[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    /// The upstreams are no cluster.
-    #[error(transparent)]
-    Cluster(#[from] ClusterError),
-    /// The policy's name is unknown.
-    #[error(transparent)]
-    Policy(#[from] UnknownPolicy),
-    /// No randomness to start from.
-    #[error(transparent)]
-    Entropy(#[from] EntropyError),
-}
-
 /// Everything a pick reads, behind one pointer, so that its parts can never disagree.
 struct Snapshot {
     generation: Generation,
@@ -150,12 +137,7 @@ impl Balancer {
     /// Starts a configuration.
     #[must_use]
     pub fn builder() -> BalancerBuilder {
-        BalancerBuilder {
-            upstreams: Vec::new(),
-            policy: PolicyChoice::Named(DEFAULT_POLICY.into()),
-            affinity: None,
-            entropy: None,
-        }
+        BalancerBuilder::new()
     }
 
     /// Decides where a request goes, and takes a place there.
@@ -361,95 +343,5 @@ impl std::ops::Deref for ClusterRef {
 impl std::fmt::Debug for ClusterRef {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.cluster.fmt(f)
-    }
-}
-
-enum PolicyChoice {
-    Named(String),
-    Custom(Factory),
-}
-
-/// Configures a [`Balancer`].
-pub struct BalancerBuilder {
-    upstreams: Vec<UpstreamConfig>,
-    policy: PolicyChoice,
-    affinity: Option<Affinity>,
-    entropy: Option<Box<dyn Entropy>>,
-}
-
-impl std::fmt::Debug for BalancerBuilder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BalancerBuilder").field("upstreams", &self.upstreams).finish_non_exhaustive()
-    }
-}
-
-impl BalancerBuilder {
-    /// Adds an upstream.
-    #[must_use]
-    pub fn upstream(mut self, upstream: UpstreamConfig) -> Self {
-        self.upstreams.push(upstream);
-        self
-    }
-
-    /// Adds upstreams.
-    #[must_use]
-    pub fn upstreams(mut self, upstreams: impl IntoIterator<Item = UpstreamConfig>) -> Self {
-        self.upstreams.extend(upstreams);
-        self
-    }
-
-    /// Places new sessions by the policy of this name; `least_conn` unless said otherwise. See
-    /// [`policy::registry`] for the names.
-    #[must_use]
-    pub fn policy(mut self, name: impl Into<String>) -> Self {
-        self.policy = PolicyChoice::Named(name.into());
-        self
-    }
-
-    /// Places new sessions by a policy of your own, built for each cluster.
-    #[must_use]
-    pub fn policy_with(mut self, build: impl Fn(&Cluster) -> Box<dyn Policy> + Send + Sync + 'static) -> Self {
-        self.policy = PolicyChoice::Custom(Arc::new(build));
-        self
-    }
-
-    /// Brings known sessions back by tokens. Without it every request is placed by the policy.
-    #[must_use]
-    pub fn affinity(mut self, affinity: Affinity) -> Self {
-        self.affinity = Some(affinity);
-        self
-    }
-
-    /// Draws from this source instead of the operating system: for tests and simulations that must repeat.
-    #[must_use]
-    pub fn entropy(mut self, entropy: impl Entropy + 'static) -> Self {
-        self.entropy = Some(Box::new(entropy));
-        self
-    }
-
-    /// Checks the configuration and builds the first snapshot.
-    ///
-    /// # Errors
-    /// [`BuildError`] where the upstreams are no cluster, the policy is unknown or there is no randomness.
-    pub fn build(self) -> Result<Balancer, BuildError> {
-        let factory = match self.policy {
-            PolicyChoice::Named(name) => {
-                let entry = policy::find(&name)?;
-                Arc::new(|cluster: &Cluster| entry.build(cluster)) as Factory
-            }
-            PolicyChoice::Custom(factory) => factory,
-        };
-        let entropy = self.entropy.unwrap_or_else(|| Box::new(OsEntropy));
-        let affinity = self.affinity.map(Arc::new);
-        let cluster = build_cluster(&self.upstreams, affinity.as_deref(), None)?;
-        let policy = factory(&cluster);
-        let snapshot = Snapshot { generation: Generation(1), cluster, policy, affinity };
-        Ok(Balancer {
-            snapshot: ArcSwap::from_pointee(snapshot),
-            writer: Mutex::new(()),
-            factory,
-            dice: SeededEntropy::new(entropy.next()?),
-            entropy,
-        })
     }
 }
