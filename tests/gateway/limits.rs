@@ -1,13 +1,16 @@
 //! `max_in_flight`: a full upstream takes no more.
 
+use std::io::ErrorKind;
 use std::net::TcpStream;
 use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Instant;
 
 use crate::failover::assert_reason;
+use crate::refusals_http2::with;
 use crate::support::GUARD;
 use crate::support::client::{connect, get, request};
+use crate::support::frames::{Frames, Outcome};
 use crate::support::gateway::{Gateway, config};
 use crate::support::h2;
 use crate::support::upstream::{Next, Upstream};
@@ -181,8 +184,57 @@ async fn a_stream_that_is_cancelled_makes_room() {
     }
 }
 
+/// For what waits forever otherwise.
+const IMPATIENT: &str = "[timeouts]\nheader = \"300ms\"\nidle = \"300ms\"";
+
+#[test]
+fn a_stream_that_takes_nothing_makes_room() {
+    for pings in [false, true] {
+        let held = Held::start("app-1");
+        let gateway = limited(IMPATIENT, &[(&held.upstream, 1)]);
+        let mut stalled = Frames::connect_without_window(gateway.address());
+        stalled.begin(&with(b":path", b"/held"), true);
+        held.arrived.recv_timeout(GUARD).expect("the request arrives");
+        let mut wire = connect(gateway.address());
+        assert_eq!(wire.exchange(request("GET", "/", "")).status(), 503);
+
+        held.release.send(()).expect("release");
+        assert_eq!(stalled.outcome(), Outcome::Status(200));
+        until(|| {
+            let _ended = pings && !stalled.ping();
+            wire.exchange(request("GET", "/", "")).status() == 200
+        });
+        stalled.await_end();
+    }
+}
+
+#[test]
+fn a_tunnel_that_only_its_client_keeps_makes_room() {
+    let (end, ended) = mpsc::channel::<()>();
+    let ended = Mutex::new(ended);
+    let upstream = Upstream::start("app-1", move |exchange| {
+        if exchange.head.target() == "/" {
+            return exchange.ok("app-1");
+        }
+        exchange.body()?;
+        exchange.send(websocket::grant(&exchange.head))?;
+        ended.lock().expect("lock").recv_timeout(GUARD).map_err(|_| ErrorKind::TimedOut)?;
+        Ok(Next::Close)
+    });
+    let gateway = limited(IMPATIENT, &[(&upstream, 1)]);
+    let mut tunnel = connect(gateway.address());
+    tunnel.send(request("GET", "/socket", &websocket::fields())).expect("ask for a tunnel");
+    assert_eq!(tunnel.response_head().1.status(), 101);
+    let mut wire = connect(gateway.address());
+    assert_eq!(wire.exchange(request("GET", "/", "")).status(), 503);
+
+    end.send(()).expect("let the upstream close");
+    assert!(tunnel.ended());
+    until(|| wire.exchange(request("GET", "/", "")).status() == 200);
+}
+
 /// Asks again until it is so; only the guard limits how often.
-fn until(condition: impl Fn() -> bool) {
+fn until(mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
         assert!(start.elapsed() < GUARD, "it never was so");

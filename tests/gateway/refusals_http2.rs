@@ -1,18 +1,18 @@
 //! What HTTP/2 could carry into HTTP/1.1 and must not: written frame by frame.
 
+use crate::failover::assert_reason;
 use crate::support::client::get;
-use crate::support::frames::{Frames, Outcome};
+use crate::support::frames::{Field, Frames, Outcome};
 use crate::support::gateway::Gateway;
+use crate::support::h2::{self, fetch, prior_knowledge};
 use crate::support::head::latin1;
 use crate::support::upstream::Upstream;
 
-type Field<'a> = (&'a [u8], &'a [u8]);
-
-const GET: [Field<'static>; 4] =
+pub const GET: [Field<'static>; 4] =
     [(b":method", b"GET"), (b":scheme", b"http"), (b":authority", b"app.example"), (b":path", b"/x")];
 
 /// The fields of [`GET`] with one replaced.
-fn with(name: &'static [u8], value: &'static [u8]) -> Vec<Field<'static>> {
+pub fn with(name: &'static [u8], value: &'static [u8]) -> Vec<Field<'static>> {
     GET.into_iter().map(|field| if field.0 == name { (name, value) } else { field }).collect()
 }
 
@@ -151,4 +151,22 @@ fn te_names_trailers_or_nothing() {
     assert!(outcome.refused() || !upstream.only().head.has("te"), "{outcome:?}");
     let outcome = Frames::connect(gateway.address()).request(&and(b"te", b"trailers"), None);
     assert_eq!(outcome, Outcome::Status(200));
+}
+
+#[tokio::test]
+async fn a_head_over_the_limit_is_told_so() {
+    let upstream = Upstream::named("app-1");
+    let gateway = Gateway::start("[limits]\nheader_bytes = 4096", &[&upstream]);
+    let sender = prior_knowledge(gateway.address()).await;
+    for (length, status) in [(3000, 200), (5000, 431)] {
+        let mut request = h2::get("/");
+        request.headers_mut().insert("x", "y".repeat(length).parse().expect("a value"));
+        let answer = fetch(&sender, request).await;
+        assert_eq!(answer.status, status, "{length} bytes: {answer:?}");
+        if status == 431 {
+            let content_types: Vec<_> = answer.all("content-type").into_iter().map(str::to_owned).collect();
+            assert_reason(&content_types, &answer.text());
+        }
+    }
+    assert_eq!(upstream.only().head.all("x"), ["y".repeat(3000)]);
 }

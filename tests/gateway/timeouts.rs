@@ -3,13 +3,15 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::{Mutex, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
 use crate::failover::assert_reason;
+use crate::refusals_http2::GET;
 use crate::support::GUARD;
 use crate::support::client::{connect, exchange, get, post, request};
+use crate::support::frames::{Frames, Outcome};
 use crate::support::gateway::{Gateway, config};
 use crate::support::h2;
 use crate::support::upstream::{Next, Upstream};
@@ -133,6 +135,29 @@ fn a_connection_without_a_next_request_ends() {
     let mut wire = connect(gateway.address());
     assert_eq!(wire.exchange(request("GET", "/", "")).status(), 200);
     assert!(wire.ended());
+}
+
+/// A connection of HTTP/2 that has had one request answered.
+fn spent(gateway: &Gateway) -> Frames {
+    let mut frames = Frames::connect(gateway.address());
+    frames.begin(&GET, true);
+    assert_eq!(frames.outcome(), Outcome::Status(200));
+    frames
+}
+
+#[test]
+fn an_http2_connection_without_a_next_request_ends() {
+    let upstream = Upstream::named("app-1");
+    let gateway = Gateway::start("[timeouts]\nheader = \"300ms\"\nidle = \"300ms\"", &[&upstream]);
+    // A client may be deaf to the gateway's announcement that it goes away.
+    spent(&gateway).await_end();
+
+    let mut pinging = spent(&gateway);
+    let start = Instant::now();
+    while pinging.ping() {
+        assert!(start.elapsed() < GUARD, "pings keep it open");
+        thread::sleep(Duration::from_millis(10));
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! HTTP/2 frames written by hand, for requests that no library lets through.
+//! HTTP/2 frames written by hand, for what no library lets through.
 
-use std::io::{Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use super::client::guarded;
@@ -9,11 +9,17 @@ const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
+const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 
 const END_STREAM: u8 = 0x1;
 const END_HEADERS: u8 = 0x4;
 const ACK: u8 = 0x1;
+
+const INITIAL_WINDOW_SIZE: u16 = 4;
+
+/// A field by its name and value.
+pub type Field<'a> = (&'a [u8], &'a [u8]);
 
 /// What became of a stream.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,6 +38,7 @@ impl Outcome {
     }
 }
 
+/// A connection with one request, on stream 1.
 pub struct Frames(TcpStream);
 
 /// An HPACK literal that enters no table, without Huffman coding (RFC 7541, 6.2.2).
@@ -47,44 +54,85 @@ fn literal(block: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 
 impl Frames {
     pub fn connect(address: SocketAddr) -> Self {
+        Self::with_settings(address, &[])
+    }
+
+    /// Takes no byte of a response's body.
+    pub fn connect_without_window(address: SocketAddr) -> Self {
+        let mut setting = INITIAL_WINDOW_SIZE.to_be_bytes().to_vec();
+        setting.extend_from_slice(&0_u32.to_be_bytes());
+        Self::with_settings(address, &setting)
+    }
+
+    fn with_settings(address: SocketAddr, settings: &[u8]) -> Self {
         let mut frames = Self(guarded(TcpStream::connect(address).expect("connect to the gateway")));
         frames.0.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").expect("send the preface");
-        frames.send(SETTINGS, 0, 0, &[]);
+        frames.send(SETTINGS, 0, 0, settings);
         frames
     }
 
     fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+        self.try_send(kind, flags, stream, payload).expect("send a frame");
+    }
+
+    fn try_send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> io::Result<()> {
         let length = u32::try_from(payload.len()).expect("a short frame").to_be_bytes();
         let mut frame = vec![length[1], length[2], length[3], kind, flags];
         frame.extend_from_slice(&stream.to_be_bytes());
         frame.extend_from_slice(payload);
-        self.0.write_all(&frame).expect("send a frame");
+        self.0.write_all(&frame)
     }
 
+    /// The next frame, or `None` where the gateway has ended the connection.
     fn receive(&mut self) -> Option<(u8, u8, u32, Vec<u8>)> {
         let mut header = [0; 9];
-        self.0.read_exact(&mut header).ok()?;
+        self.fill(&mut header)?;
         let [high, middle, low, kind, flags, stream @ ..] = header;
         let mut payload = vec![0; u32::from_be_bytes([0, high, middle, low]) as usize];
-        self.0.read_exact(&mut payload).ok()?;
+        self.fill(&mut payload)?;
         Some((kind, flags, u32::from_be_bytes(stream), payload))
     }
 
-    /// Sends one request on stream 1 and tells what comes of it.
-    pub fn request(mut self, fields: &[(&[u8], &[u8])], body: Option<&[u8]>) -> Outcome {
-        let mut block = Vec::new();
-        for (name, value) in fields {
-            literal(&mut block, name, value);
+    fn fill(&mut self, into: &mut [u8]) -> Option<()> {
+        match self.0.read_exact(into) {
+            Ok(()) => Some(()),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                panic!("neither a frame nor the end")
+            }
+            Err(_) => None,
         }
-        let end = if body.is_none() { END_STREAM } else { 0 };
-        self.send(HEADERS, END_HEADERS | end, 1, &block);
+    }
+
+    /// Sends one request and tells what comes of it.
+    pub fn request(mut self, fields: &[Field], body: Option<&[u8]>) -> Outcome {
+        self.begin(fields, body.is_none());
         if let Some(body) = body {
-            self.send(DATA, END_STREAM, 1, body);
+            self.data(body, true);
         }
         self.outcome()
     }
 
-    fn outcome(&mut self) -> Outcome {
+    /// Sends the head of the request; its body follows unless that is its `end`.
+    pub fn begin(&mut self, fields: &[Field], end: bool) {
+        let mut block = Vec::new();
+        for (name, value) in fields {
+            literal(&mut block, name, value);
+        }
+        self.send(HEADERS, END_HEADERS | if end { END_STREAM } else { 0 }, 1, &block);
+    }
+
+    /// Sends a piece of the body.
+    pub fn data(&mut self, data: &[u8], end: bool) {
+        self.send(DATA, if end { END_STREAM } else { 0 }, 1, data);
+    }
+
+    /// Breaks the request off, as if nothing were wrong.
+    pub fn reset_without_error(&mut self) {
+        self.send(RST_STREAM, 0, 1, &0_u32.to_be_bytes());
+    }
+
+    /// Waits for what comes of the request.
+    pub fn outcome(&mut self) -> Outcome {
         loop {
             match self.receive() {
                 None | Some((GOAWAY, ..)) => return Outcome::Ended,
@@ -94,6 +142,30 @@ impl Frames {
                 Some(_) => {}
             }
         }
+    }
+
+    /// Sends a PING and answers others until its own is answered; false where the connection has ended.
+    pub fn ping(&mut self) -> bool {
+        if self.try_send(PING, 0, 0, b"question").is_err() {
+            return false;
+        }
+        loop {
+            let answered = match self.receive() {
+                None => return false,
+                Some((PING, ACK, _, payload)) if payload == b"question" => return true,
+                Some((PING, 0, _, payload)) => self.try_send(PING, ACK, 0, &payload),
+                Some((SETTINGS, 0, ..)) => self.try_send(SETTINGS, ACK, 0, &[]),
+                Some(_) => Ok(()),
+            };
+            if answered.is_err() {
+                return false;
+            }
+        }
+    }
+
+    /// Waits, and says nothing, until the gateway ends the connection.
+    pub fn await_end(&mut self) {
+        while self.receive().is_some() {}
     }
 }
 
