@@ -28,6 +28,7 @@ mod headers;
 mod http2;
 mod keys;
 mod limits;
+mod lookalikes;
 mod pooling;
 mod refusals;
 mod refusals_http2;
