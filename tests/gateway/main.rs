@@ -40,4 +40,5 @@ mod targets;
 mod timeouts;
 mod tls;
 mod tunnels;
+mod uploads;
 mod websocket;
