@@ -55,6 +55,21 @@ fn an_upstreams_close_ends_no_clients_connection() {
 }
 
 #[test]
+fn trailers_end_a_response_as_well() {
+    for fields in ["", "Connection: TE\r\nTE: trailers\r\n"] {
+        let upstream = Upstream::start("app-1", |exchange| {
+            exchange.answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 42\r\n\r\n")
+        });
+        let gateway = Gateway::start("workers = 1", &[&upstream]);
+        let mut wire = connect(gateway.address());
+        for _ in 0..5 {
+            assert_eq!(wire.exchange(request("GET", "/", fields)).text(), "ok");
+        }
+        assert_eq!(connections(&upstream), 1, "with {fields:?}");
+    }
+}
+
+#[test]
 fn bytes_after_a_response_poison_its_connection() {
     // The surplus would be the answer to whoever comes next on that connection.
     let upstream = Upstream::start("app-1", |exchange| {
