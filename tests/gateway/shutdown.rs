@@ -75,6 +75,29 @@ fn a_connection_that_runs_takes_no_further_request() {
     assert_eq!(upstream.count("/further"), 0);
 }
 
+#[test]
+fn a_request_that_was_sent_before_is_answered() {
+    let upstream = Upstream::named("app-1");
+    for workers in [1, 2] {
+        let mut gateway = Gateway::start(&format!("workers = {workers}"), &[&upstream]);
+        let mut fresh: Vec<_> = (0..10).map(|_| connect(gateway.address())).collect();
+        // One worker takes them in turn: those before are taken by then, those to come are still the kernel's.
+        assert_eq!(connect(gateway.address()).exchange(request("GET", "/", "")).status(), 200);
+        gateway.pause();
+        fresh.extend((0..10).map(|_| connect(gateway.address())));
+        for wire in &mut fresh {
+            wire.send(request("GET", "/", "")).expect("send");
+        }
+        gateway.terminate();
+        gateway.resume();
+        for mut wire in fresh {
+            assert_eq!(wire.response("GET").text(), "app-1");
+            assert!(wire.ended());
+        }
+        assert_eq!(gateway.wait().code(), Some(0));
+    }
+}
+
 #[tokio::test]
 async fn a_running_stream_is_finished() {
     let (upstream, release) = slow();

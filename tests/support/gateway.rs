@@ -135,6 +135,15 @@ impl Gateway {
         signal(self.child.id(), "TERM");
     }
 
+    /// Stops it where it is, until it is resumed; the kernel goes on to take connections and bytes for it.
+    pub fn pause(&self) {
+        signal(self.child.id(), "STOP");
+    }
+
+    pub fn resume(&self) {
+        signal(self.child.id(), "CONT");
+    }
+
     /// Waits for it to end by itself, as its output does; from then on the log is whole.
     pub fn wait(&mut self) -> ExitStatus {
         loop {
