@@ -7,7 +7,6 @@
 use super::tls::Acceptor;
 use crate::hyper::{Protocol, Proxy};
 use socket2::{SockRef, TcpKeepalive};
-use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZero;
@@ -16,7 +15,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::task::{JoinSet, coop};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
 /// Connections that the kernel completes before they are accepted.
@@ -163,11 +162,14 @@ impl Worker {
                 () = &mut stopped => break,
             }
         }
-        // With a socket of our own, nobody else will take what the kernel has completed for it already.
-        while let Some(Ok(accepted)) = now_or_never(coop::unconstrained(listener.accept())).await {
-            self.accepted(Ok(accepted), &mut connections).await;
+        // With a socket of our own, nobody else will take what the kernel has completed for it already. Asked directly:
+        // the runtime may not have heard of it yet.
+        if let Ok(listener) = listener.into_std() {
+            while let Ok((stream, peer)) = listener.accept() {
+                let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+                self.accepted(stream.map(|stream| (stream, peer)), &mut connections).await;
+            }
         }
-        drop(listener);
         let deadline = (*self.stopped.borrow()).unwrap_or_else(Instant::now);
         while let Ok(Some(_)) = timeout_at(deadline, connections.join_next()).await {}
     }
@@ -204,14 +206,6 @@ impl Worker {
 /// Completes when the server is told to stop, or is gone.
 async fn stopping(mut stopped: watch::Receiver<Option<Instant>>) {
     drop(stopped.wait_for(Option::is_some).await);
-}
-
-async fn now_or_never<F: Future>(future: F) -> Option<F::Output> {
-    tokio::select! {
-        biased;
-        output = future => Some(output),
-        () = std::future::ready(()) => None,
-    }
 }
 
 /// A connection that was gone before it was accepted.
