@@ -17,7 +17,6 @@ use crate::time::Timestamp;
 use http::header::{COOKIE, Entry, HOST, SET_COOKIE, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, request};
 use http_body::Body;
-use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use std::net::IpAddr;
@@ -104,7 +103,7 @@ pub(super) async fn forward(
     mark: ExchangeMark,
     mut parts: request::Parts,
     fields: Fields,
-    body: Incoming,
+    body: RequestBody,
     address: IpAddr,
     log: &mut AccessLog,
 ) -> Result<Response<ResponseBody>, Refusal> {
@@ -116,7 +115,6 @@ pub(super) async fn forward(
     } else {
         None
     };
-    let body = RequestBody::new(body, parts.version, mark.client());
     let upload = body.progress();
     prepare_request(&mut parts, fields, mark.client(), upgrade.is_some());
     if body.size_hint().exact().is_none() {

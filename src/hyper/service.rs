@@ -2,13 +2,12 @@
 
 use super::Refusal;
 use super::access_log::AccessLog;
-use super::body::ResponseBody;
+use super::body::{RequestBody, ResponseBody};
 use super::check::check;
 use super::client::{Client, ExchangeMark};
 use super::forward::forward;
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
-use http_body::Body;
 use hyper::body::Incoming;
 use std::convert::Infallible;
 use std::future::Future;
@@ -43,7 +42,7 @@ async fn respond(client: &Arc<Client>, request: Request<Incoming>) -> Response<R
     let mark = ExchangeMark::waiting(Arc::clone(client));
     let (mut parts, body) = request.into_parts();
     let version = parts.version;
-    let has_body = !body.is_end_stream();
+    let body = RequestBody::new(body, version, client);
     let address = client.address(&parts.headers);
     let mut log = AccessLog::start(&parts, address);
     let outcome = match check(&mut parts, &client.shared.limits) {
@@ -53,22 +52,19 @@ async fn respond(client: &Arc<Client>, request: Request<Incoming>) -> Response<R
     outcome.unwrap_or_else(|refusal| {
         client.shared.refusals.count(refusal);
         log.refused(refusal);
-        if has_body {
-            client.activity.note_unread();
-        }
-        refuse(refusal, version, has_body)
+        refuse(refusal, version, client.activity.has_unread())
     })
 }
 
 /// An answer in the proxy's own name.
-fn refuse(refusal: Refusal, version: Version, has_body: bool) -> Response<ResponseBody> {
+fn refuse(refusal: Refusal, version: Version, has_unread: bool) -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::text(refusal.text()));
     *response.status_mut() = refusal.status();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // After a bad request nobody knows where the next one begins, and after a body that nobody reads it is far off.
-    if (refusal.status().is_client_error() || has_body) && version <= Version::HTTP_11 {
+    if (refusal.status().is_client_error() || has_unread) && version <= Version::HTTP_11 {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     if refusal.status() == StatusCode::SERVICE_UNAVAILABLE {
