@@ -178,21 +178,20 @@ pub(super) async fn forward(
         }
     };
 
-    let set_cookie = sender.set_cookie(&pick);
     let (mut head, incoming) = response.into_parts();
     let upgraded = head.status == StatusCode::SWITCHING_PROTOCOLS;
-    let fields = Fields::of(&head.headers);
-    check_response(&head.headers, fields)?;
-    prepare_response(&mut head.headers, fields, upgraded);
-    if let Some(set_cookie) = set_cookie {
-        head.headers.append(SET_COOKIE, set_cookie);
-    }
-    head.version = http::Version::HTTP_11;
-    head.extensions.clear();
     let tunnel = upgrade.filter(|_| upgraded);
     if upgraded && tunnel.is_none() {
         return Err(Refusal::BadResponse);
     }
+    let fields = Fields::of(&head.headers);
+    check_response(&head.headers, fields)?;
+    prepare_response(&mut head.headers, fields, upgraded);
+    if let Some(set_cookie) = sender.set_cookie(&pick) {
+        head.headers.append(SET_COOKIE, set_cookie);
+    }
+    head.version = http::Version::HTTP_11;
+    head.extensions.clear();
     log.answered(head.status);
     let log = std::mem::take(log);
     let body = if let Some(upgrade) = tunnel {

@@ -7,7 +7,7 @@ use crate::http::{CookieName, Stripped};
 use bytes::Bytes;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, Entry, FORWARDED, HOST, HeaderName, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
+    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::{HeaderMap, HeaderValue, Version, request};
 
@@ -241,10 +241,17 @@ pub(super) fn filter_trailers(trailers: &mut HeaderMap) {
     remove_hop_by_hop(trailers, Fields::of(trailers));
     let forbidden = |name: &HeaderName| {
         is_end_to_end(name)
-            || matches!(name.as_str(), "set-cookie" | "authorization" | "te" | "trailer" | "expect" | "max-forwards")
-            || *name == PROXY_AUTHENTICATE
-            || *name == PROXY_AUTHORIZATION
-            || *name == TRAILER
+            || matches!(
+                name.as_str(),
+                "set-cookie"
+                    | "authorization"
+                    | "te"
+                    | "trailer"
+                    | "expect"
+                    | "max-forwards"
+                    | "proxy-authenticate"
+                    | "proxy-authorization"
+            )
     };
     let names: Vec<HeaderName> = trailers.keys().filter(|name| forbidden(name)).cloned().collect();
     for name in names {
