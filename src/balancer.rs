@@ -49,6 +49,13 @@ impl<'a> Request<'a> {
         self
     }
 
+    /// With the key that hash policies hash, in place of the client's address.
+    #[must_use]
+    pub const fn key(mut self, key: &'a [u8]) -> Self {
+        self.key = Some(key);
+        self
+    }
+
     /// With the tokens that the client sent.
     #[must_use]
     pub const fn tokens(mut self, tokens: &'a [&'a [u8]]) -> Self {

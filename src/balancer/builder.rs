@@ -3,7 +3,7 @@
 use super::{Balancer, Snapshot, build_cluster};
 use crate::affinity::Affinity;
 use crate::cluster::{Cluster, ClusterError, Generation, UpstreamConfig};
-use crate::policy::{self, Factory, Policy, UnknownPolicy};
+use crate::policy::{self, Factory, ParamError, Params, Policy, UnknownPolicy};
 use crate::rng::{Entropy, EntropyError, OsEntropy, SeededEntropy};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -21,13 +21,16 @@ pub enum BuildError {
     /// The policy's name is unknown.
     #[error(transparent)]
     Policy(#[from] UnknownPolicy),
+    /// The policy refuses its parameters.
+    #[error(transparent)]
+    Param(#[from] ParamError),
     /// No randomness to start from.
     #[error(transparent)]
     Entropy(#[from] EntropyError),
 }
 
 enum PolicyChoice {
-    Named(String),
+    Named(String, Params),
     Custom(Factory),
 }
 
@@ -49,7 +52,7 @@ impl BalancerBuilder {
     pub(super) fn new() -> Self {
         Self {
             upstreams: Vec::new(),
-            policy: PolicyChoice::Named(DEFAULT_POLICY.into()),
+            policy: PolicyChoice::Named(DEFAULT_POLICY.into(), Params::new()),
             affinity: None,
             entropy: None,
         }
@@ -72,8 +75,14 @@ impl BalancerBuilder {
     /// Places new sessions by the policy of this name; `least_conn` unless said otherwise. See
     /// [`policy::registry`] for the names.
     #[must_use]
-    pub fn policy(mut self, name: impl Into<String>) -> Self {
-        self.policy = PolicyChoice::Named(name.into());
+    pub fn policy(self, name: impl Into<String>) -> Self {
+        self.policy_params(name, Params::new())
+    }
+
+    /// Places new sessions by the policy of this name, with parameters. See [`policy::registry`] for both.
+    #[must_use]
+    pub fn policy_params(mut self, name: impl Into<String>, params: Params) -> Self {
+        self.policy = PolicyChoice::Named(name.into(), params);
         self
     }
 
@@ -101,13 +110,10 @@ impl BalancerBuilder {
     /// Checks the configuration and builds the first snapshot.
     ///
     /// # Errors
-    /// [`BuildError`] where the upstreams are no cluster, the policy is unknown or there is no randomness.
+    /// [`BuildError`] where the upstreams are no cluster, the policy or a parameter is unknown, or there is no randomness.
     pub fn build(self) -> Result<Balancer, BuildError> {
         let factory = match self.policy {
-            PolicyChoice::Named(name) => {
-                let entry = policy::find(&name)?;
-                Arc::new(|cluster: &Cluster| entry.build(cluster)) as Factory
-            }
+            PolicyChoice::Named(name, params) => policy::find(&name)?.configure(params)?,
             PolicyChoice::Custom(factory) => factory,
         };
         let entropy = self.entropy.unwrap_or_else(|| Box::new(OsEntropy));

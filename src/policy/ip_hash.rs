@@ -5,11 +5,34 @@
 //! point on the weights laid end to end. A peer that cannot be used: the hash goes on for another round, up to
 //! twenty, then round robin decides. `tests/vectors/nginx.json` holds placements recorded from nginx itself.
 
+use super::params::{Configure, ParamError, Params};
 use super::{Policy, RoundRobin};
 use crate::cluster::{Cluster, Session};
 use std::net::IpAddr;
 
 const ROUNDS: u32 = 20;
+
+/// How much of an address counts: nginx's, unless said otherwise.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Config {
+    prefix_v4: u8,
+    prefix_v6: u8,
+}
+
+impl Configure for Config {
+    const PARAMS: &'static [&'static str] = &["prefix_v4", "prefix_v6"];
+
+    fn read(params: &mut Params) -> Result<Self, ParamError> {
+        Ok(Self {
+            prefix_v4: params.take("prefix_v4", 24, "a prefix length, 1 to 32", |n| (1..=32).contains(n))?,
+            prefix_v6: params.take("prefix_v6", 128, "a prefix length, 1 to 128", |n| (1..=128).contains(n))?,
+        })
+    }
+
+    fn build(&self, cluster: &Cluster) -> Box<dyn Policy> {
+        Box::new(IpHash::new(cluster).prefixes(self.prefix_v4, self.prefix_v6))
+    }
+}
 
 /// By the client's network, as nginx's `ip_hash`. A hash and a binary search a pick.
 ///
@@ -17,6 +40,8 @@ const ROUNDS: u32 = 20;
 /// address counts as 0.0.0.0, as in nginx.
 #[derive(Debug)]
 pub struct IpHash {
+    prefix_v4: u8,
+    prefix_v6: u8,
     /// The sum of weights up to and with each upstream, of those that are down too.
     upto: Box<[u64]>,
     fallback: RoundRobin,
@@ -30,23 +55,44 @@ impl IpHash {
             *sum += u64::from(member.weight());
             Some(*sum)
         });
-        Self { upto: upto.collect(), fallback: RoundRobin::new(cluster) }
+        Self { prefix_v4: 24, prefix_v6: 128, upto: upto.collect(), fallback: RoundRobin::new(cluster) }
     }
+
+    /// With other prefix lengths than nginx's 24 (1 to 32) and 128 (1 to 128); what is longer counts as the longest.
+    /// A host of IPv6 commonly has a /64 to itself and may change its address within at any time.
+    #[must_use]
+    pub fn prefixes(mut self, v4: u8, v6: u8) -> Self {
+        self.prefix_v4 = v4.min(32);
+        self.prefix_v6 = v6.min(128);
+        self
+    }
+}
+
+/// The bytes of `address` that hold its first `prefix` bits, with the bits after those cleared.
+fn network(address: &mut [u8], prefix: u8) -> &[u8] {
+    let bytes = usize::from(prefix.div_ceil(8));
+    let network = &mut address[..bytes];
+    if let (Some(last), 1..) = (network.last_mut(), prefix % 8) {
+        *last &= 0xff << (8 - prefix % 8);
+    }
+    network
 }
 
 impl Policy for IpHash {
     fn place(&self, cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
-        let mut buffer = [0; 16];
-        let network: &[u8] = match session.client {
+        let (mut v4, mut v6);
+        let network = match session.client {
             Some(IpAddr::V6(address)) => {
-                buffer = address.octets();
-                &buffer
+                v6 = address.octets();
+                network(&mut v6, self.prefix_v6)
             }
-            Some(IpAddr::V4(address)) => {
-                buffer[..4].copy_from_slice(&address.octets());
-                &buffer[..3]
+            client => {
+                v4 = match client {
+                    Some(IpAddr::V4(address)) => address.octets(),
+                    _ => [0; 4],
+                };
+                network(&mut v4, self.prefix_v4)
             }
-            None => &buffer[..3],
         };
         let rounds = if cluster.len() < 2 { 0 } else { ROUNDS };
         let mut hash = 89_u32;
@@ -92,5 +138,20 @@ mod tests {
             }
         }
         assert_eq!(picks, 600, "the vectors are all there");
+    }
+
+    #[test]
+    fn a_prefix_keeps_its_network_together_and_tells_it_from_the_next() {
+        let cluster = cluster(&[1; 97]);
+        let at = |policy: &IpHash, client: &str| {
+            policy.place(&cluster, &Session { client: Some(client.parse().unwrap()), ..session(0) })
+        };
+        let policy = IpHash::new(&cluster).prefixes(20, 60);
+        assert_eq!(at(&policy, "10.1.16.1"), at(&policy, "10.1.31.254"));
+        assert_ne!(at(&policy, "10.1.16.1"), at(&policy, "10.1.32.1"));
+        assert_eq!(at(&policy, "2001:db8:0:10::1"), at(&policy, "2001:db8:0:1f:ffff::2"));
+        assert_ne!(at(&policy, "2001:db8:0:10::1"), at(&policy, "2001:db8:0:20::1"));
+        let exact = IpHash::new(&cluster).prefixes(32, 128);
+        assert_ne!(at(&exact, "10.1.16.1"), at(&exact, "10.1.16.2"));
     }
 }

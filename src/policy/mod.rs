@@ -1,11 +1,12 @@
 //! *How* a session is placed: one algorithm a file, and a registry to choose one by name.
 //!
 //! A policy sees only sessions that no token pins (affinity wraps a policy and is never one). Adding one is a
-//! file here, a line in [`registry`], and a line that gives it the conformance suite.
+//! file here with its parameters, a line in [`registry`], and a line that gives it the conformance suite.
 
 mod ip_hash;
 mod least_conn;
 mod p2c;
+mod params;
 mod random;
 mod round_robin;
 
@@ -15,10 +16,12 @@ pub(crate) mod conformance;
 pub use ip_hash::IpHash;
 pub use least_conn::LeastConn;
 pub use p2c::P2c;
+pub use params::{ParamError, Params};
 pub use random::Random;
 pub use round_robin::RoundRobin;
 
 use crate::cluster::{Cluster, Session};
+use params::Configure;
 use std::fmt;
 use std::sync::Arc;
 
@@ -42,20 +45,42 @@ pub struct Entry {
     pub name: &'static str,
     /// What it does, in half a line.
     pub summary: &'static str,
-    build: fn(&Cluster) -> Box<dyn Policy>,
+    /// The names of its parameters.
+    pub params: &'static [&'static str],
+    configure: fn(Params) -> Result<Factory, ParamError>,
 }
 
 impl Entry {
-    /// The policy for `cluster`.
-    #[must_use]
-    pub fn build(&self, cluster: &Cluster) -> Box<dyn Policy> {
-        (self.build)(cluster)
+    /// What builds the policy with these parameters for each cluster.
+    ///
+    /// # Errors
+    /// [`ParamError`] where it has no such parameter, or a value is not what it takes.
+    pub fn configure(&self, params: Params) -> Result<Factory, ParamError> {
+        (self.configure)(params)
     }
 }
 
+/// `entry!("name", Config, "summary")`, where `Config` reads the parameters, or `entry!("name", plain Type, "summary")`
+/// for a policy that has none.
 macro_rules! entry {
-    ($name:literal, $policy:ty, $summary:literal) => {
-        Entry { name: $name, summary: $summary, build: |cluster| Box::new(<$policy>::new(cluster)) }
+    ($name:literal, plain $policy:ty, $summary:literal) => {
+        Entry {
+            name: $name,
+            summary: $summary,
+            params: &[],
+            configure: |params| match params.left() {
+                Some(left) => Err(ParamError::Unknown { policy: $name, name: left.to_owned(), known: &[] }),
+                None => Ok(Arc::new(|cluster| Box::new(<$policy>::new(cluster)))),
+            },
+        }
+    };
+    ($name:literal, $config:ty, $summary:literal) => {
+        Entry {
+            name: $name,
+            summary: $summary,
+            params: <$config>::PARAMS,
+            configure: |params| <$config>::factory($name, params),
+        }
     };
 }
 
@@ -63,11 +88,11 @@ macro_rules! entry {
 #[must_use]
 pub fn registry() -> &'static [Entry] {
     const REGISTRY: &[Entry] = &[
-        entry!("round_robin", RoundRobin, "smooth weighted turns, nginx's sequence"),
-        entry!("random", Random, "by weight, at random"),
-        entry!("p2c", P2c, "the less loaded of two drawn by weight"),
-        entry!("least_conn", LeastConn, "the fewest requests in flight by weight"),
-        entry!("ip_hash", IpHash, "by the client's network, as nginx's ip_hash"),
+        entry!("round_robin", plain RoundRobin, "smooth weighted turns, nginx's sequence"),
+        entry!("random", plain Random, "by weight, at random"),
+        entry!("p2c", plain P2c, "the less loaded of two drawn by weight"),
+        entry!("least_conn", plain LeastConn, "the fewest requests in flight by weight"),
+        entry!("ip_hash", ip_hash::Config, "by the client's network, as nginx's ip_hash"),
     ];
     REGISTRY
 }

@@ -1,0 +1,146 @@
+//! The parameters of policies, as an operator writes them: names and values as text.
+
+use super::Factory;
+use crate::cluster::Cluster;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// What to tell a policy that has parameters, each by its name.
+///
+/// ```
+/// use homing::policy::{self, Params};
+///
+/// let two = Params::new().with("prefix_v4", 16);
+/// assert!(policy::find("ip_hash")?.configure(two).is_ok());
+/// # Ok::<(), policy::UnknownPolicy>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Params(BTreeMap<String, String>);
+
+impl Params {
+    /// None: every parameter has its default.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With this parameter; a second value for one name replaces the first.
+    #[must_use]
+    pub fn with(mut self, name: impl Into<String>, value: impl fmt::Display) -> Self {
+        self.0.insert(name.into(), value.to_string());
+        self
+    }
+
+    /// Takes out the parameter `name`, or its `default` where it was not given.
+    ///
+    /// # Errors
+    /// [`ParamError::Invalid`] where its text is no `T` or `valid` says no; `expected` tells what would do.
+    pub(super) fn take<T: FromStr>(
+        &mut self,
+        name: &'static str,
+        default: T,
+        expected: &'static str,
+        valid: impl Fn(&T) -> bool,
+    ) -> Result<T, ParamError> {
+        let Some(text) = self.0.remove(name) else { return Ok(default) };
+        match text.parse() {
+            Ok(value) if valid(&value) => Ok(value),
+            _ => Err(ParamError::Invalid { name: name.to_owned(), value: text, expected }),
+        }
+    }
+
+    /// A parameter that nobody took.
+    pub(super) fn left(&self) -> Option<&str> {
+        self.0.keys().next().map(String::as_str)
+    }
+}
+
+/// Why a policy refuses its parameters.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ParamError {
+    /// It has no such parameter.
+    #[error("the policy {policy} has no parameter {name:?}{}", choices(.known))]
+    Unknown {
+        /// The policy's name.
+        policy: &'static str,
+        /// The parameter's.
+        name: String,
+        /// Those it has.
+        known: &'static [&'static str],
+    },
+    /// Its value is not of the kind or the range.
+    #[error("the policy's parameter {name} cannot be {value:?}: use {expected}")]
+    Invalid {
+        /// The parameter's name.
+        name: String,
+        /// What was given.
+        value: String,
+        /// What would do.
+        expected: &'static str,
+    },
+}
+
+impl ParamError {
+    /// The parameter that is wrong.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Unknown { name, .. } | Self::Invalid { name, .. } => name,
+        }
+    }
+}
+
+fn choices(names: &[&str]) -> String {
+    match names {
+        [] => ": it has none".to_owned(),
+        _ => format!(": use one of {}", names.join(", ")),
+    }
+}
+
+/// The configuration of a policy, beside its algorithm: read once, it builds the policy for each cluster.
+pub(super) trait Configure: Send + Sync + Sized + 'static {
+    /// The names of its parameters.
+    const PARAMS: &'static [&'static str];
+
+    /// Takes its parameters out of `params`.
+    fn read(params: &mut Params) -> Result<Self, ParamError>;
+
+    /// The policy for `cluster`.
+    fn build(&self, cluster: &Cluster) -> Box<dyn super::Policy>;
+
+    /// Reads all of `params` and refuses what it does not know.
+    fn factory(policy: &'static str, mut params: Params) -> Result<Factory, ParamError> {
+        let config = Self::read(&mut params)?;
+        match params.left() {
+            Some(name) => Err(ParamError::Unknown { policy, name: name.to_owned(), known: Self::PARAMS }),
+            None => Ok(Arc::new(move |cluster| config.build(cluster))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::find;
+
+    fn refusal(policy: &str, params: Params) -> String {
+        find(policy).unwrap().configure(params).err().unwrap().to_string()
+    }
+
+    #[test]
+    fn refusals_say_what_to_do() {
+        assert_eq!(refusal("p2c", Params::new().with("d", 3)), "the policy p2c has no parameter \"d\": it has none");
+        assert_eq!(
+            refusal("ip_hash", Params::new().with("prefix", 3)),
+            "the policy ip_hash has no parameter \"prefix\": use one of prefix_v4, prefix_v6"
+        );
+        for value in ["0", "33", "-1", "x", ""] {
+            assert_eq!(
+                refusal("ip_hash", Params::new().with("prefix_v4", value)),
+                format!("the policy's parameter prefix_v4 cannot be {value:?}: use a prefix length, 1 to 32")
+            );
+        }
+    }
+}
