@@ -78,14 +78,6 @@ fn host(parts: &mut Parts) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Refuses a response whose body could not be passed on as what it is: only `chunked` is undone on the way.
-pub(super) fn check_response(headers: &HeaderMap, fields: Fields) -> Result<(), Refusal> {
-    match fields.has(fields::TRANSFER_ENCODING) {
-        true => transfer_encoding(headers).map_err(|_| Refusal::BadResponse),
-        false => Ok(()),
-    }
-}
-
 fn without_userinfo(authority: &Authority) -> &str {
     authority.as_str().rsplit('@').next().unwrap_or_default()
 }

@@ -51,14 +51,14 @@ impl Pool {
                 }
                 shelf.idle.pop()?.0
             };
-            if conn.is_still_free() {
+            if conn.is_still_open() {
                 return Some(conn);
             }
         }
     }
 
     /// Keeps a connection for the next exchange, if it is fit for one.
-    pub(super) fn put(self: &Arc<Self>, mut conn: Box<Conn>) {
+    pub(super) fn put(self: &Arc<Self>, conn: Box<Conn>) {
         if !conn.is_free() {
             return;
         }
@@ -88,7 +88,7 @@ impl Pool {
         let mut shelves = self.shelves.lock();
         let now = Instant::now();
         shelves.by_upstream.retain(|_, shelf| {
-            shelf.idle.retain_mut(|(conn, since)| now.duration_since(*since) < self.idle && conn.is_still_free());
+            shelf.idle.retain_mut(|(conn, since)| now.duration_since(*since) < self.idle && conn.is_still_open());
             !shelf.idle.is_empty()
         });
         shelves.is_swept = !shelves.by_upstream.is_empty();
