@@ -128,3 +128,106 @@ fn length(value: &[u8]) -> Result<u64, Malformed> {
     let number = std::str::from_utf8(value).ok().filter(|_| digits).and_then(|value| value.parse().ok());
     number.ok_or(Malformed::Length)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(head: &str) -> Result<Option<(ResponseHead, usize)>, Malformed> {
+        ResponseHead::parse(&Bytes::copy_from_slice(head.as_bytes()), false)
+    }
+
+    /// The head of a 200 with these fields, which have no line ends of their own.
+    fn head(version: &str, fields: &[&str]) -> Result<ResponseHead, Malformed> {
+        let lines: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
+        let text = format!("HTTP/{version} 200 OK\r\n{lines}\r\n");
+        let (head, length) = parse(&text)?.expect("a whole head");
+        assert_eq!(length, text.len());
+        Ok(head)
+    }
+
+    #[test]
+    fn a_body_ends_where_rfc_9112_says() {
+        let framing = |version, fields: &[&str]| head(version, fields).map(|head| head.framing);
+        assert_eq!(framing("1.1", &["Content-Length: 7"]), Ok(Framing::Length(7)));
+        assert_eq!(framing("1.1", &["Content-Length: 7", "content-length: 7"]), Ok(Framing::Length(7)));
+        assert_eq!(framing("1.1", &[]), Ok(Framing::UntilClose));
+        assert_eq!(framing("1.0", &[]), Ok(Framing::UntilClose));
+        assert_eq!(framing("1.1", &["Transfer-Encoding: Chunked"]), Ok(Framing::CHUNKED));
+        assert_eq!(framing("1.1", &["Transfer-Encoding: chunked", "Content-Length: 7"]), Ok(Framing::CHUNKED));
+        for fields in [
+            ["Content-Length: 7", "Content-Length: 8"],
+            ["Content-Length: 7, 7", "A: b"],
+            ["Content-Length: +7", "A: b"],
+            ["Content-Length:", "A: b"],
+            ["Content-Length: 18446744073709551616", "A: b"],
+            ["Transfer-Encoding: chunked", "Transfer-Encoding: chunked"],
+            ["Transfer-Encoding: gzip, chunked", "A: b"],
+            ["Transfer-Encoding: gzip", "Content-Length: 7"],
+            ["Transfer-Encoding:", "Content-Length: 7"],
+        ] {
+            assert_eq!(framing("1.1", &fields), Err(Malformed::Length), "{fields:?}");
+        }
+        assert_eq!(framing("1.0", &["Transfer-Encoding: chunked"]), Err(Malformed::Length));
+    }
+
+    #[test]
+    fn some_responses_have_no_body_whatever_they_say() {
+        let text = |status| format!("HTTP/1.1 {status} x\r\nContent-Length: 7\r\n\r\n");
+        let framing = |text: &str, to_head| {
+            ResponseHead::parse(&Bytes::copy_from_slice(text.as_bytes()), to_head).unwrap().unwrap().0.framing
+        };
+        for status in [100, 101, 103, 204, 304] {
+            assert_eq!(framing(&text(status), false), Framing::NONE, "{status}");
+        }
+        assert_eq!(framing(&text(200), true), Framing::NONE);
+        assert_eq!(framing(&text(205), false), Framing::Length(7));
+    }
+
+    #[test]
+    fn a_connection_persists_where_both_its_version_and_its_fields_say_so() {
+        let persists = |version, connection: &str| {
+            head(version, &["Content-Length: 0", &format!("Connection: {connection}")]).unwrap().keep_alive
+        };
+        assert!(persists("1.1", "") && persists("1.1", "keep-alive") && persists("1.0", "Keep-Alive"));
+        assert!(!persists("1.1", "x, Close") && !persists("1.0", "") && !persists("1.0", "keep-alive, close"));
+        assert!(!head("1.1", &["Connection: keep-alive"]).unwrap().keep_alive, "only a close ends its body");
+    }
+
+    #[test]
+    fn what_was_for_this_hop_stays_here() {
+        let fields = [
+            "Connection: x-hop, content-type, keep-alive",
+            "Keep-Alive: timeout=5",
+            "X-Hop: 1",
+            "Content-Type: text/plain",
+            "Proxy-Authenticate: Basic",
+            "Proxy-Connection: close",
+            "Upgrade: h2c",
+            "Set-Cookie: a=1",
+            "set-cookie: b=2",
+        ];
+        let head = head("1.1", &fields).unwrap();
+        let mut left: Vec<_> = head.headers.iter().map(|(n, v)| (n.as_str(), v.to_str().unwrap())).collect();
+        left.sort_unstable();
+        assert_eq!(left, [("content-type", "text/plain"), ("set-cookie", "a=1"), ("set-cookie", "b=2")]);
+        assert_eq!(head.protocol.unwrap(), "h2c");
+    }
+
+    #[test]
+    fn a_head_is_whole_or_awaited_or_refused() {
+        let text = "HTTP/1.1 200 OK\r\nA: b\r\n\r\n";
+        for cut in 0..text.len() {
+            assert!(parse(&text[..cut]).unwrap().is_none(), "{cut}");
+        }
+        for noise in
+            ["SSH-2.0-x\r\n\r\n", "HTTP/2 200\r\n\r\n", "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 200 OK\r\na b: c\r\n\r\n"]
+        {
+            assert_eq!(parse(noise).unwrap_err(), Malformed::Head, "{noise}");
+        }
+        let long = format!("HTTP/1.1 200 OK\r\nA: {}", "b".repeat(MAX_HEAD));
+        assert_eq!(parse(&long).unwrap_err(), Malformed::TooLarge);
+        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(MAX_FIELDS + 1));
+        assert_eq!(parse(&many).unwrap_err(), Malformed::TooLarge);
+    }
+}
