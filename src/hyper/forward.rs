@@ -7,7 +7,7 @@ use super::body::{BodyError, RequestBody, ResponseBody, Tail};
 use super::client::{Client, ExchangeMark};
 use super::conn::{Conn, ConnectError, ExchangeError};
 use super::fields::{self, Fields};
-use super::headers::{says_https, via, wanted_protocol};
+use super::headers::{lines, says_https, via, wanted_protocol};
 use super::http1::{Length, ResponseHead, request_head};
 use super::tunnel::tunnel;
 use super::upload::Upload;
@@ -29,39 +29,22 @@ const MAX_TRIES: usize = 8;
 /// What the balancer wants to know of whoever sent the request.
 struct Sender<'c> {
     client: &'c Client,
+    headers: &'c HeaderMap,
     address: IpAddr,
     now: Timestamp,
     https: bool,
-    cookies: Cookies,
     /// Upstreams that this request has been turned away from.
     tried: Vec<UpstreamId>,
 }
 
-/// The `Cookie` lines as they came. Nearly always there is one, and keeping it allocates nothing.
-struct Cookies {
-    first: Option<HeaderValue>,
-    others: Vec<HeaderValue>,
-}
-
-impl Cookies {
-    fn of(headers: &HeaderMap) -> Self {
-        let mut lines = headers.get_all(COOKIE).into_iter().cloned();
-        Self { first: lines.next(), others: lines.collect() }
-    }
-
-    fn lines(&self) -> impl Iterator<Item = &[u8]> {
-        self.first.iter().chain(&self.others).map(HeaderValue::as_bytes)
-    }
-}
-
 impl<'c> Sender<'c> {
-    fn of(client: &'c Client, address: IpAddr, headers: &HeaderMap) -> Self {
+    fn of(client: &'c Client, address: IpAddr, headers: &'c HeaderMap) -> Self {
         Self {
             client,
+            headers,
             address,
             now: client.shared.clock.now(),
             https: client.is_https() || (client.peer_is_trusted() && says_https(headers)),
-            cookies: Cookies::of(headers),
             tried: Vec::new(),
         }
     }
@@ -70,7 +53,7 @@ impl<'c> Sender<'c> {
         let shared = &self.client.shared;
         let request = crate::Request::new(self.now).client(self.address).tried(&self.tried);
         let picked = match &shared.cookie {
-            Some(cookie) => shared.balancer.pick(&request.tokens(&tokens(self.cookies.lines(), cookie.name()))),
+            Some(cookie) => shared.balancer.pick(&request.tokens(&tokens(lines(self.headers, &COOKIE), cookie.name()))),
             None => shared.balancer.pick(&request),
         };
         picked.map_err(|error| match error {
@@ -107,6 +90,7 @@ pub(super) async fn forward(
     address: IpAddr,
     log: &mut AccessLog,
 ) -> Result<Response<ResponseBody>, Refusal> {
+    let upgrade = parts.extensions.remove::<OnUpgrade>();
     let mut sender = Sender::of(mark.client(), address, &parts.headers);
     let mut pick = sender.pick()?;
     // What comes after the head of an upgrade is the other protocol's, so there can be no body.
@@ -118,10 +102,9 @@ pub(super) async fn forward(
         None => Length::None,
     };
     let head = request_head(&parts, fields, mark.client(), protocol, length, pick.upstream().address());
-    let upgrade = if protocol.is_some() { parts.extensions.remove::<OnUpgrade>() } else { None };
+    let upgrade = upgrade.filter(|_| protocol.is_some());
     let to_head = parts.method == Method::HEAD;
     let mut may_repeat = upload.is_none() && is_idempotent(&parts.method);
-    drop(parts);
     let mut fresh = false;
 
     let shared = &mark.client().shared;
