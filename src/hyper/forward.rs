@@ -16,7 +16,7 @@ use crate::cluster::UpstreamId;
 use crate::http::cookie::tokens;
 use crate::time::Timestamp;
 use http::header::{CONNECTION, COOKIE, SET_COOKIE, UPGRADE, VIA};
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, request};
+use http::{HeaderValue, Method, Response, StatusCode, Version, request};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use std::net::IpAddr;
@@ -29,7 +29,7 @@ const MAX_TRIES: usize = 8;
 /// What the balancer wants to know of whoever sent the request.
 struct Sender<'c> {
     client: &'c Client,
-    headers: &'c HeaderMap,
+    parts: &'c request::Parts,
     address: IpAddr,
     now: Timestamp,
     https: bool,
@@ -38,22 +38,26 @@ struct Sender<'c> {
 }
 
 impl<'c> Sender<'c> {
-    fn of(client: &'c Client, address: IpAddr, headers: &'c HeaderMap) -> Self {
+    fn of(client: &'c Client, address: IpAddr, parts: &'c request::Parts) -> Self {
         Self {
             client,
-            headers,
+            parts,
             address,
             now: client.shared.clock.now(),
-            https: client.is_https() || (client.peer_is_trusted() && says_https(headers)),
+            https: client.is_https() || (client.peer_is_trusted() && says_https(&parts.headers)),
             tried: Vec::new(),
         }
     }
 
     fn pick(&self) -> Result<Pick, Refusal> {
         let shared = &self.client.shared;
+        let headers = &self.parts.headers;
         let request = crate::Request::new(self.now).client(self.address).tried(&self.tried);
+        let target = self.parts.uri.path_and_query().map_or("/", |target| target.as_str());
+        let key = shared.key.of(target, |name| headers.get_all(name).into_iter().map(HeaderValue::as_bytes));
+        let request = crate::Request { key, ..request };
         let picked = match &shared.cookie {
-            Some(cookie) => shared.balancer.pick(&request.tokens(&tokens(lines(self.headers, &COOKIE), cookie.name()))),
+            Some(cookie) => shared.balancer.pick(&request.tokens(&tokens(lines(headers, &COOKIE), cookie.name()))),
             None => shared.balancer.pick(&request),
         };
         picked.map_err(|error| match error {
@@ -91,7 +95,7 @@ pub(super) async fn forward(
     log: &mut AccessLog,
 ) -> Result<Response<ResponseBody>, Refusal> {
     let upgrade = parts.extensions.remove::<OnUpgrade>();
-    let mut sender = Sender::of(mark.client(), address, &parts.headers);
+    let mut sender = Sender::of(mark.client(), address, &parts);
     let mut pick = sender.pick()?;
     // What comes after the head of an upgrade is the other protocol's, so there can be no body.
     let protocol = wanted_protocol(&parts, fields).filter(|_| body.is_none());

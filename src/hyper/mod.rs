@@ -27,7 +27,8 @@
 //! # What it does not do
 //!
 //! It caches nothing, rewrites no path, compresses nothing and speaks no HTTP/2 to upstreams. Informational
-//! responses other than `100 Continue` end here: hyper's server cannot send them.
+//! responses other than `100 Continue` end here: hyper's server cannot send them. An upstream's response may have a
+//! head of up to 64 KiB with up to 100 fields.
 
 mod access_log;
 mod bell;
