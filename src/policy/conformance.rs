@@ -115,6 +115,18 @@ pub(crate) fn shares_follow_weights(build: Build) {
     }
 }
 
+/// Looking says where the next session goes, and changes nothing.
+pub(crate) fn looks_without_changing(build: Build) {
+    let cluster = cluster(&[3, 1, 2, 1]);
+    cluster.members()[1].upstream().set_health(Health::DOWN);
+    let policy = build(&cluster);
+    for nonce in 0..50 {
+        let session = session(nonce);
+        let looks: Vec<_> = (0..3).map(|_| policy.peek(&cluster, &session)).collect();
+        assert_eq!(looks, [policy.place(&cluster, &session); 3], "session {nonce}");
+    }
+}
+
 /// The suite's own control: a policy that breaks a rule must be caught.
 #[derive(Debug)]
 struct First;
@@ -134,6 +146,22 @@ fn a_policy_that_ignores_verdicts_is_caught() {
     assert!(caught(shares_follow_weights));
 }
 
+/// Another control: one whose every look is a turn.
+#[derive(Debug, Default)]
+struct Turning(std::sync::atomic::AtomicUsize);
+
+impl Policy for Turning {
+    fn place(&self, cluster: &Cluster, _: &Session<'_>) -> Option<usize> {
+        Some(self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % cluster.len())
+    }
+}
+
+#[test]
+fn a_policy_that_changes_when_looked_at_is_caught() {
+    let check = || looks_without_changing(|_| Box::<Turning>::default());
+    assert!(std::panic::catch_unwind(check).is_err());
+}
+
 macro_rules! conforms {
     ($policy:ty) => {
         $crate::policy::conformance::conforms!(
@@ -142,6 +170,7 @@ macro_rules! conforms {
             finds_the_only_one,
             passes_over_full_and_tried,
             stands_extremes,
+            looks_without_changing,
             shares_follow_weights
         );
     };

@@ -78,8 +78,9 @@ fn network(address: &mut [u8], prefix: u8) -> &[u8] {
     network
 }
 
-impl Policy for IpHash {
-    fn place(&self, cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
+impl IpHash {
+    /// The upstream that the client's network hashes to. `None` where round robin decides.
+    fn hashed(&self, cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
         let (mut v4, mut v6);
         let network = match session.client {
             Some(IpAddr::V6(address)) => {
@@ -96,15 +97,22 @@ impl Policy for IpHash {
         };
         let rounds = if cluster.len() < 2 { 0 } else { ROUNDS };
         let mut hash = 89_u32;
-        for _ in 0..rounds {
+        (0..rounds).find_map(|_| {
             hash = network.iter().fold(hash, |hash, byte| (hash * 113 + u32::from(*byte)) % 6271);
             let point = u64::from(hash) % cluster.total_weight();
             let index = self.upto.partition_point(|upto| *upto <= point);
-            if cluster.accepts(index, session) {
-                return Some(index);
-            }
-        }
-        self.fallback.place(cluster, session)
+            cluster.accepts(index, session).then_some(index)
+        })
+    }
+}
+
+impl Policy for IpHash {
+    fn place(&self, cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
+        self.hashed(cluster, session).or_else(|| self.fallback.place(cluster, session))
+    }
+
+    fn peek(&self, cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
+        self.hashed(cluster, session).or_else(|| self.fallback.peek(cluster, session))
     }
 }
 

@@ -22,18 +22,26 @@ impl LeastConn {
 
 impl Policy for LeastConn {
     fn place(&self, cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
-        let start = self.ties.next();
-        let mut best: Option<(usize, u64, u64)> = None;
-        for index in (start..cluster.len()).chain(0..start) {
-            let member = &cluster.members()[index];
-            let (load, weight) = (u64::from(member.upstream().in_flight()), u64::from(member.weight()));
-            let fewer = best.is_none_or(|(_, least, its_weight)| load * its_weight < least * weight);
-            if fewer && cluster.accepts(index, session) {
-                best = Some((index, load, weight));
-            }
-        }
-        best.map(|(index, ..)| index)
+        least(cluster, session, self.ties.next())
     }
+
+    fn peek(&self, cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
+        least(cluster, session, self.ties.upcoming())
+    }
+}
+
+/// The first of the least loaded that accept, from `start` on.
+fn least(cluster: &Cluster, session: &Session<'_>, start: usize) -> Option<usize> {
+    let mut best: Option<(usize, u64, u64)> = None;
+    for index in (start..cluster.len()).chain(0..start) {
+        let member = &cluster.members()[index];
+        let (load, weight) = (u64::from(member.upstream().in_flight()), u64::from(member.weight()));
+        let fewer = best.is_none_or(|(_, least, its_weight)| load * its_weight < least * weight);
+        if fewer && cluster.accepts(index, session) {
+            best = Some((index, load, weight));
+        }
+    }
+    best.map(|(index, ..)| index)
 }
 
 #[cfg(test)]

@@ -33,6 +33,12 @@ use std::sync::Arc;
 pub trait Policy: Send + Sync + fmt::Debug {
     /// Index of an upstream of `cluster` that [accepts](Cluster::accepts) the session, or `None` where none does.
     fn place(&self, cluster: &Cluster, session: &Session<'_>) -> Option<usize>;
+
+    /// What the next [`place`](Self::place) would return, changing nothing. The same unless a policy remembers what it
+    /// placed.
+    fn peek(&self, cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
+        self.place(cluster, session)
+    }
 }
 
 /// Builds a policy for a cluster; called at each membership change, off the path of picks.

@@ -42,7 +42,16 @@ impl RoundRobin {
 
     /// Whose turn is next, whether it accepts or not.
     pub(super) fn next(&self) -> usize {
-        let turn = self.turn.0.fetch_add(1, Ordering::Relaxed);
+        self.at(self.turn.0.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Whose turn the next one is, without taking it.
+    pub(super) fn upcoming(&self) -> usize {
+        self.at(self.turn.0.load(Ordering::Relaxed))
+    }
+
+    /// Whose the turn of this number is.
+    fn at(&self, turn: usize) -> usize {
         usize::from(self.order[turn % self.order.len()])
     }
 }
@@ -52,6 +61,14 @@ impl Policy for RoundRobin {
         // A skipped turn is used up: its neighbour in the order gets this session, not all that follow too.
         (0..MAX_SKIPPED)
             .map(|_| self.next())
+            .find(|index| cluster.accepts(*index, session))
+            .or_else(|| scan(cluster, session))
+    }
+
+    fn peek(&self, cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
+        let turn = self.turn.0.load(Ordering::Relaxed);
+        (0..MAX_SKIPPED)
+            .map(|skipped| self.at(turn.wrapping_add(skipped)))
             .find(|index| cluster.accepts(*index, session))
             .or_else(|| scan(cluster, session))
     }
