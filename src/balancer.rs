@@ -1,13 +1,15 @@
 //! The balancer: one snapshot of cluster, policy and affinity, and the picks made from it.
 
 mod builder;
+mod explain;
 
 pub use builder::{BalancerBuilder, BuildError};
+pub use explain::{Explanation, Step, TokenSet};
 
 use crate::affinity::{Affinity, Claims, KeyError, KeyRing, OnUnavailable, Token, substitute};
 use crate::cluster::{
-    self, ApplyError, Change, Cluster, ClusterError, Decision, Generation, Lease, Lost, Plan, PlanError, Session,
-    Upstream, UpstreamConfig, UpstreamId,
+    self, ApplyError, Change, Cluster, ClusterError, Decision, Generation, Lease, Lost, Member, Plan, PlanError,
+    Session, Upstream, UpstreamConfig, UpstreamId,
 };
 use crate::policy::{Factory, Policy};
 use crate::rng::{Entropy, EntropyError, SeededEntropy};
@@ -124,6 +126,7 @@ pub struct Balancer {
     snapshot: ArcSwap<Snapshot>,
     writer: Mutex<()>,
     factory: Factory,
+    policy_name: Box<str>,
     entropy: Box<dyn Entropy>,
     /// For requests without affinity, which need chance but no nonce that is unique in the world.
     dice: SeededEntropy,
@@ -263,15 +266,20 @@ impl Balancer {
     }
 }
 
-/// The upstream a token names, where it can take the session.
+/// A place on the upstream that a token names, where it can take the session.
 fn pin(cluster: &Cluster, claims: &Claims, tried: &[UpstreamId]) -> Result<Lease, Lost> {
+    home(cluster, claims, tried)?.lease().ok_or(Lost::Full)
+}
+
+/// The upstream that a token names, where it serves the session it holds. It may be full.
+fn home<'c>(cluster: &'c Cluster, claims: &Claims, tried: &[UpstreamId]) -> Result<&'c Member, Lost> {
     let member = cluster.find(claims.upstream).ok_or(Lost::NoSuchUpstream)?;
     let upstream = member.upstream();
     upstream.is_incarnation(claims.incarnation)?;
-    if !upstream.health().serving || tried.contains(&claims.upstream) {
-        return Err(Lost::NotServing);
+    match upstream.health().serving && !tried.contains(&claims.upstream) {
+        true => Ok(member),
+        false => Err(Lost::NotServing),
     }
-    member.lease().ok_or(Lost::Full)
 }
 
 /// A place for a session that is not pinned: along its own rendezvous order where its upstream could not take it,

@@ -123,6 +123,22 @@ impl Affinity {
         upstream: &Upstream,
         now: Timestamp,
     ) -> Option<Token> {
+        let claims = self.next_claims(known, nonce, upstream, now);
+        if known.is_some_and(|known| *known == claims) {
+            return None;
+        }
+        // Never fails: the ring has the key it signs with, by construction.
+        claims.sign(&self.keys)
+    }
+
+    /// What a session's token is to say from now on.
+    pub(crate) fn next_claims(
+        &self,
+        known: Option<&Claims>,
+        nonce: u64,
+        upstream: &Upstream,
+        now: Timestamp,
+    ) -> Claims {
         let issued = known.map_or_else(|| u32::try_from(now.as_secs()).unwrap_or(u32::MAX), |c| c.issued);
         let (window, scale) = self.lifetimes.window(issued, now);
         let mut claims = Claims {
@@ -143,11 +159,7 @@ impl Affinity {
             if known.upstream == claims.upstream && claims.incarnation == 0 {
                 claims.incarnation = known.incarnation;
             }
-            if *known == claims {
-                return None;
-            }
         }
-        // Never fails: the ring has the key it signs with, by construction.
-        claims.sign(&self.keys)
+        claims
     }
 }

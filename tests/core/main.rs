@@ -4,6 +4,7 @@
 mod agreement;
 mod concurrency;
 mod decisions;
+mod explain;
 mod membership;
 mod rotation;
 mod tokens;
