@@ -12,9 +12,19 @@ pub(crate) fn cluster(weights: &[u16]) -> Cluster {
 }
 
 fn limited_cluster(weights: &[u16], limit: u32) -> Cluster {
+    let addresses: Vec<String> = (9000..).map(|port| format!("127.0.0.1:{port}")).take(weights.len()).collect();
+    build_cluster(&addresses, weights, limit)
+}
+
+/// A cluster of these addresses, each with its weight.
+pub(crate) fn addressed_cluster(addresses: &[impl AsRef<str>], weights: &[u16]) -> Cluster {
+    build_cluster(addresses, weights, 0)
+}
+
+fn build_cluster(addresses: &[impl AsRef<str>], weights: &[u16], limit: u32) -> Cluster {
     let configs: Vec<UpstreamConfig> = (0_u16..)
-        .zip(weights)
-        .map(|(i, w)| UpstreamConfig::new(format!("app-{i}"), format!("127.0.0.1:{}", 9000 + u32::from(i))).weight(*w))
+        .zip(addresses.iter().zip(weights))
+        .map(|(i, (address, weight))| UpstreamConfig::new(format!("app-{i}"), address.as_ref()).weight(*weight))
         .map(|config| config.max_in_flight(limit))
         .collect();
     let id = |name: &str| UpstreamId(name.bytes().fold(1, |hash, byte| mix64(hash ^ u64::from(byte))));

@@ -3,16 +3,23 @@
 //! A policy sees only sessions that no token pins (affinity wraps a policy and is never one). Adding one is a
 //! file here with its parameters, a line in [`registry`], and a line that gives it the conformance suite.
 
+mod crc32;
+mod hash;
 mod ip_hash;
+mod key;
 mod least_conn;
 mod p2c;
 mod params;
 mod random;
 mod round_robin;
+mod rounds;
 
 #[cfg(test)]
 pub(crate) mod conformance;
+#[cfg(test)]
+mod vectors;
 
+pub use hash::KeyHash;
 pub use ip_hash::IpHash;
 pub use least_conn::LeastConn;
 pub use p2c::P2c;
@@ -99,6 +106,7 @@ pub fn registry() -> &'static [Entry] {
         entry!("p2c", plain P2c, "the less loaded of two drawn by weight"),
         entry!("least_conn", plain LeastConn, "the fewest requests in flight by weight"),
         entry!("ip_hash", ip_hash::Config, "by the client's network, as nginx's ip_hash"),
+        entry!("hash", plain KeyHash, "by a key, as nginx's hash"),
     ];
     REGISTRY
 }
