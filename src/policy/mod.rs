@@ -3,14 +3,17 @@
 //! A policy sees only sessions that no token pins (affinity wraps a policy and is never one). Adding one is a
 //! file here with its parameters, a line in [`registry`], and a line that gives it the conformance suite.
 
+mod chash;
 mod crc32;
 mod hash;
 mod ip_hash;
+mod ketama;
 mod key;
 mod least_conn;
 mod p2c;
 mod params;
 mod random;
+mod ring;
 mod round_robin;
 mod rounds;
 
@@ -19,8 +22,10 @@ pub(crate) mod conformance;
 #[cfg(test)]
 mod vectors;
 
+pub use chash::Chash;
 pub use hash::KeyHash;
 pub use ip_hash::IpHash;
+pub use ketama::Ketama;
 pub use least_conn::LeastConn;
 pub use p2c::P2c;
 pub use params::{ParamError, Params};
@@ -107,6 +112,8 @@ pub fn registry() -> &'static [Entry] {
         entry!("least_conn", plain LeastConn, "the fewest requests in flight by weight"),
         entry!("ip_hash", ip_hash::Config, "by the client's network, as nginx's ip_hash"),
         entry!("hash", plain KeyHash, "by a key, as nginx's hash"),
+        entry!("ketama", plain Ketama, "by a key on a ring, as nginx's hash consistent"),
+        entry!("chash", chash::Config, "by a key or the address on a ring, as HAProxy's hash-type consistent"),
     ];
     REGISTRY
 }
