@@ -51,6 +51,12 @@ impl Crc32 {
         Self(rest.iter().fold(crc, |crc, byte| (crc >> 8) ^ TABLES[0][usize::from(crc as u8 ^ byte)]))
     }
 
+    /// With the four bytes of `word`, the lowest first.
+    pub(super) const fn with_word(self, word: u32) -> Self {
+        let [a, b, c, d] = (self.0 ^ word).to_le_bytes();
+        Self(TABLES[3][a as usize] ^ TABLES[2][b as usize] ^ TABLES[1][c as usize] ^ TABLES[0][d as usize])
+    }
+
     pub(super) const fn value(self) -> u32 {
         !self.0
     }
@@ -73,6 +79,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_word_is_its_four_bytes(bytes: Vec<u8>, word: u32) {
+            let crc = Crc32::new().with(&bytes);
+            prop_assert_eq!(crc.with_word(word).value(), crc.with(&word.to_le_bytes()).value());
+        }
+
         #[test]
         fn whole_or_in_parts_it_is_the_polynomial_s(bytes: Vec<u8>, at: prop::sample::Index) {
             let (first, second) = bytes.split_at(at.index(bytes.len() + 1));

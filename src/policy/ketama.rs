@@ -106,7 +106,7 @@ impl Ketama {
 fn hashes(address: &str) -> impl Iterator<Item = u32> {
     let (host, port) = host_and_port(address);
     let base = Crc32::new().with(host.as_bytes()).with(&[0]).with(port.as_bytes());
-    let next = move |before: u32| base.with(&before.to_le_bytes()).value();
+    let next = move |before: u32| base.with_word(before).value();
     std::iter::successors(Some(next(0)), move |before| Some(next(*before)))
 }
 

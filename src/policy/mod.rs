@@ -10,6 +10,7 @@ mod ip_hash;
 mod ketama;
 mod key;
 mod least_conn;
+mod maglev;
 mod p2c;
 mod params;
 mod random;
@@ -27,6 +28,7 @@ pub use hash::KeyHash;
 pub use ip_hash::IpHash;
 pub use ketama::Ketama;
 pub use least_conn::LeastConn;
+pub use maglev::Maglev;
 pub use p2c::P2c;
 pub use params::{ParamError, Params};
 pub use random::Random;
@@ -114,6 +116,7 @@ pub fn registry() -> &'static [Entry] {
         entry!("hash", plain KeyHash, "by a key, as nginx's hash"),
         entry!("ketama", plain Ketama, "by a key on a ring, as nginx's hash consistent"),
         entry!("chash", chash::Config, "by a key or the address on a ring, as HAProxy's hash-type consistent"),
+        entry!("maglev", maglev::Config, "by a key on Envoy's Maglev table"),
     ];
     REGISTRY
 }
