@@ -63,13 +63,50 @@ impl Policy for KeyHash {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::conformance::conforms;
+    use crate::Health;
+    use crate::policy::conformance::{cluster, conforms, session};
     use crate::policy::vectors::{assert_places_as_recorded, nginx};
+    use proptest::prelude::*;
 
     conforms!(KeyHash);
 
     #[test]
     fn places_as_the_recorded_nginx_did() {
         assert_places_as_recorded(&nginx("hash"), |cluster| Box::new(KeyHash::new(cluster)), 5, 600);
+    }
+
+    /// nginx's loop, walking over the servers.
+    fn naive(cluster: &Cluster, key: &str) -> Option<usize> {
+        let mut sum = 0;
+        (0..21).find_map(|rehash| {
+            let text = if rehash == 0 { key.to_owned() } else { format!("{rehash}{key}") };
+            sum += u64::from(Crc32::new().with(text.as_bytes()).value() >> 16 & 0x7fff);
+            let (mut left, mut at) = (sum % cluster.total_weight(), 0);
+            while left >= u64::from(cluster.members()[at].weight()) {
+                left -= u64::from(cluster.members()[at].weight());
+                at += 1;
+            }
+            cluster.members()[at].upstream().health().accepting.then_some(at)
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn places_as_a_walk_does(
+            servers in prop::collection::vec((1_u16..=300, prop::bool::weighted(0.4)), 2..40),
+            keys in prop::collection::vec("[a-z0-9]{1,20}", 30),
+        ) {
+            let cluster = cluster(&servers.iter().map(|(weight, _)| *weight).collect::<Vec<_>>());
+            for (member, (_, up)) in cluster.members().iter().zip(&servers) {
+                member.upstream().set_health(if *up { Health::ACTIVE } else { Health::DOWN });
+            }
+            let policy = KeyHash::new(&cluster);
+            for key in keys {
+                let expected = naive(&cluster, &key);
+                let placed = policy.place(&cluster, &Session { key: Some(key.as_bytes()), ..session(0) });
+                // After 21 tries it is anybody's turn.
+                prop_assert!(expected.is_none() || placed == expected, "{:?} {:?}", placed, expected);
+            }
+        }
     }
 }
