@@ -132,17 +132,31 @@ fn sdbm(key: &[u8]) -> u32 {
 
 impl Policy for Chash {
     fn place(&self, cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
-        let members = cluster.members();
         let hash = self.hash(session);
         let place = self.ring.find(hash);
-        let on_ring = |index: usize| members[index].upstream().health().accepting;
+        let (previous, next) = self.ring.around(place);
+        // If the nearest of all points will do, it is the nearest of those that will.
+        let nearest = if is_nearer(hash, previous, next) { previous } else { next }.owner() as usize;
+        if cluster.accepts(nearest, session) { Some(nearest) } else { self.search(cluster, session, hash, place) }
+    }
+}
+
+impl Chash {
+    /// The placement where the nearest point is of an upstream that is down, full or was tried.
+    #[cold]
+    fn search(&self, cluster: &Cluster, session: &Session<'_>, hash: u32, place: usize) -> Option<usize> {
+        let on_ring = |index: usize| cluster.members()[index].upstream().health().accepting;
         let (next_at, next) = first(self.ring.clockwise(place), cluster, on_ring)?;
         let (previous_at, previous) = first(self.ring.anticlockwise(place), cluster, on_ring)?;
-        let is_nearer = hash.wrapping_sub(previous.hash()) <= next.hash().wrapping_sub(hash);
-        let nearest = if is_nearer { previous_at } else { next_at };
+        let nearest = if is_nearer(hash, previous, next) { previous_at } else { next_at };
         let accepts = |index| cluster.accepts(index, session);
         first(self.ring.clockwise(nearest), cluster, accepts).map(|(_, point)| point.owner() as usize)
     }
+}
+
+/// Whether `previous` is as near to `hash` as `next`, or nearer.
+const fn is_nearer(hash: u32, previous: Point, next: Point) -> bool {
+    hash.wrapping_sub(previous.hash()) <= next.hash().wrapping_sub(hash)
 }
 
 /// The first point of an upstream that will do. Where it is not among the first few, an upstream that will do is looked

@@ -49,7 +49,7 @@ pub(crate) type Build = fn(&Cluster) -> Box<dyn Policy>;
 pub(crate) fn places_only_on_accepting(build: Build) {
     for seed in 0..200 {
         let size = 1 + (mix64(seed) % 40) as usize;
-        let weights: Vec<u16> = (0..size).map(|i| 1 + (mix64(seed ^ (i as u64) << 32) % 300) as u16).collect();
+        let weights: Vec<u16> = (0..size).map(|i| 1 + (mix64(seed ^ (i as u64) << 32) % 30) as u16).collect();
         let cluster = cluster(&weights);
         let policy = build(&cluster);
         for (i, member) in cluster.members().iter().enumerate() {

@@ -4,7 +4,7 @@
 //! two cache lines in the usual case, where a binary search over a million points misses the cache at most of its
 //! twenty steps. Hashes are uniform, so a few points share an entry. A point takes 8 bytes, and 0.5 to 1 more in the table.
 
-/// The most points a ring has: 4 Mi, some 36 MiB, built in half a second.
+/// The most points a ring has: 4 Mi, some 36 MiB, built in some tenths of a second.
 pub(super) const MAX_POINTS: u64 = 1 << 22;
 
 /// The points for upstreams that would have `counts`: as many, or where all are more than [`MAX_POINTS`], their
@@ -41,8 +41,12 @@ impl Point {
     }
 }
 
-/// The points in order: dealt out by their top bits, then each few that share these sorted.
+/// How many of the top bits points are dealt out by at most. More heaps than that are written to all over memory.
+const DEALT_BITS: u32 = 11;
+
+/// The points in order: dealt out by their top bits, then those that share these sorted.
 fn sorted(points: Vec<Point>, shift: u32) -> Vec<Point> {
+    let shift = shift.max(u32::BITS - DEALT_BITS);
     let mut ends = vec![0_usize; 1 << (u32::BITS - shift)];
     for point in &points {
         ends[point.top(shift)] += 1;
@@ -82,7 +86,7 @@ impl std::fmt::Debug for Ring {
 }
 
 impl Ring {
-    /// Of equal hashes the point with the lowest owner stays. Takes linear time.
+    /// Of equal hashes the point with the lowest owner stays.
     pub(super) fn new(points: Vec<Point>) -> Self {
         let bits = (points.len() / 4).max(1).ilog2();
         let shift = u32::BITS - bits;
@@ -101,6 +105,12 @@ impl Ring {
         let start = self.starts[Point::new(hash, 0).top(self.shift)] as usize;
         let below = self.points[start..].iter().take_while(|point| point.hash() < hash).count();
         if start + below < self.points.len() { start + below } else { 0 }
+    }
+
+    /// The points before and at `place`.
+    pub(super) fn around(&self, place: usize) -> (Point, Point) {
+        let before = place.checked_sub(1).unwrap_or(self.points.len() - 1);
+        (self.points[before], self.points[place])
     }
 
     /// All points once, forwards from the one at `place` with their places.
@@ -150,6 +160,7 @@ mod tests {
             let mut backwards: Vec<_> = ring.anticlockwise(place).collect();
             backwards.reverse();
             prop_assert_eq!(forwards.len(), hashes.len());
+            prop_assert_eq!(ring.around(place), (forwards[forwards.len() - 1].1, forwards[0].1));
             prop_assert_eq!(forwards, backwards);
         }
 
