@@ -87,15 +87,31 @@ impl Ketama {
         Self { ring: Ring::new(points), alike: alike.collect(), fallback: RoundRobin::new(cluster) }
     }
 
+    /// The first upstream on the session's way around the ring. `turn` says whose turn it is among those of one address.
+    /// `None` where round robin decides.
+    fn walk(&self, cluster: &Cluster, session: &Session<'_>, turn: fn(&RoundRobin) -> usize) -> Option<usize> {
+        let mut text = Text::new();
+        let key = hash_key(session, &mut text);
+        let tries = if cluster.len() < 2 || key.is_empty() { 0 } else { TRIES };
+        let place = self.ring.find(Crc32::new().with(key).value());
+        let mut points = self.ring.clockwise(place).take(usize::from(tries));
+        points.find_map(|(_, point)| self.at(point, cluster, session, turn))
+    }
+
     /// The upstream that takes the session at a point.
-    fn at(&self, point: Point, cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
+    fn at(
+        &self,
+        point: Point,
+        cluster: &Cluster,
+        session: &Session<'_>,
+        turn: fn(&RoundRobin) -> usize,
+    ) -> Option<usize> {
         let owner = Owner::of(point);
         let accepts = |index: &usize| cluster.accepts(*index, session);
         match self.alike.get(&owner.first).filter(|_| owner.alike) {
             None => Some(usize::from(owner.first)).filter(accepts),
             Some(alike) => {
-                let turn = alike.turns.next();
-                let (before, after) = alike.members.split_at(turn);
+                let (before, after) = alike.members.split_at(turn(&alike.turns));
                 after.iter().chain(before).map(|index| usize::from(*index)).find(accepts)
             }
         }
@@ -126,15 +142,11 @@ fn host_and_port(address: &str) -> (&str, &str) {
 
 impl Policy for Ketama {
     fn place(&self, cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
-        let mut text = Text::new();
-        let key = hash_key(session, &mut text);
-        let tries = if cluster.len() < 2 || key.is_empty() { 0 } else { TRIES };
-        let place = self.ring.find(Crc32::new().with(key).value());
-        self.ring
-            .clockwise(place)
-            .take(usize::from(tries))
-            .find_map(|(_, point)| self.at(point, cluster, session))
-            .or_else(|| self.fallback.place(cluster, session))
+        self.walk(cluster, session, RoundRobin::next).or_else(|| self.fallback.place(cluster, session))
+    }
+
+    fn peek(&self, cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
+        self.walk(cluster, session, RoundRobin::upcoming).or_else(|| self.fallback.peek(cluster, session))
     }
 }
 

@@ -2,7 +2,7 @@
 //! configuration, those of servers that are down too. Where that server cannot take the request the hash goes on for
 //! another round; after twenty-one rounds, or with one server alone, round robin decides.
 
-use super::{Policy, RoundRobin};
+use super::RoundRobin;
 use crate::cluster::{Cluster, Session};
 
 /// How many servers nginx tries: it gives up at the 21st failure.

@@ -137,7 +137,7 @@ proptest! {
             now = now.after(Duration::from_secs(60 * turn.minutes));
             let id = balancer.cluster().find_name(&name).map(|member| member.upstream().id());
             let tried: Vec<_> = id.filter(|_| turn.tried).into_iter().collect();
-            let token: Option<homing::Token> = tokens[turn.client].clone();
+            let token: Option<homing::Token> = tokens[turn.client];
             let tokens_sent: Vec<&[u8]> = token.iter().map(homing::Token::as_bytes).collect();
             let request = Request::new(now).client([10, 0, turn.client as u8, 1].into()).tokens(&tokens_sent).tried(&tried);
 
@@ -155,7 +155,7 @@ proptest! {
                     prop_assert_eq!(explained.decision, Some(pick.decision));
                     let set = matches!(explained.steps.last(), Some(Step::TokenSet(_)));
                     prop_assert_eq!(set, pick.token.is_some(), "{}", explained);
-                    tokens[turn.client] = pick.token.clone().or(token);
+                    tokens[turn.client] = pick.token.or(token);
                     if turn.hold {
                         held.push(pick.lease);
                     }
