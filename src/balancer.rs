@@ -174,7 +174,9 @@ impl Balancer {
     fn pick_bound(&self, snapshot: &Snapshot, affinity: &Affinity, request: &Request<'_>) -> Result<Pick, PickError> {
         let (known, lost) = match affinity.open(request.tokens, request.now) {
             Ok(claims) => match pin(&snapshot.cluster, &claims, request.tried) {
-                Ok(lease) => return Ok(answer(affinity, lease, Decision::Pinned, Some(&claims), 0, request.now)),
+                Ok(lease) => {
+                    return Ok(answer(affinity, lease, Decision::Pinned, Some(&claims), claims.nonce, request.now));
+                }
                 Err(lost) => (Some(claims), Some(lost)),
             },
             Err(lost) => (None, lost),
@@ -323,6 +325,8 @@ fn answer(
     nonce: u64,
     now: Timestamp,
 ) -> Pick {
+    // At once, so that a burst of new sessions does not find the upstream as empty as the first of them did.
+    lease.upstream().touch(nonce, now);
     let token = affinity.issue(known, nonce, lease.upstream(), now);
     noted(Pick { lease, decision, token })
 }
@@ -332,15 +336,16 @@ fn noted(pick: Pick) -> Pick {
     pick
 }
 
-/// With affinity most picks are pinned, without it all are new: those are not counted one by one.
 fn build_cluster(
     configs: &[UpstreamConfig],
     affinity: Option<&Affinity>,
     old: Option<&Cluster>,
 ) -> Result<Cluster, ClusterError> {
     match affinity {
-        Some(affinity) => Cluster::build(configs, |name| affinity.keys().upstream_id(name), Decision::Pinned, old),
-        None => Cluster::build(configs, UpstreamId::unkeyed, Decision::New, old),
+        Some(affinity) => {
+            Cluster::build(configs, |name| affinity.keys().upstream_id(name), Some(affinity.live_window()), old)
+        }
+        None => Cluster::build(configs, UpstreamId::unkeyed, None, old),
     }
 }
 

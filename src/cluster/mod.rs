@@ -10,6 +10,7 @@ mod lease;
 mod load;
 mod plan;
 mod session;
+mod sessions;
 mod set;
 mod upstream;
 

@@ -1,6 +1,7 @@
 //! One upstream's shared cell: who it is, and what changes while it lives.
 
 use super::load::Load;
+use super::sessions::Sessions;
 use super::{Decision, Lost};
 use crate::time::Timestamp;
 use sha2::{Digest, Sha256};
@@ -66,6 +67,7 @@ const ACCEPTING: u8 = 2;
 pub struct Upstream {
     load: Load,
     id: UpstreamId,
+    sessions: Sessions,
     health: AtomicU8,
     incarnation: AtomicU16,
     /// The usual decision is not counted one by one: it is what the others leave of the total.
@@ -77,13 +79,16 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    pub(crate) fn new(name: &str, address: &str, id: UpstreamId, usual: Decision) -> Self {
+    /// With a `window` (a power of two of seconds) there is affinity: live sessions are counted, and most picks are
+    /// pinned. Without, every request is a session of its own and most picks are new.
+    pub(crate) fn new(name: &str, address: &str, id: UpstreamId, window: Option<u8>) -> Self {
         Self {
             load: Load::new(),
             id,
+            sessions: Sessions::new(window),
             health: AtomicU8::new(SERVING | ACCEPTING),
             incarnation: AtomicU16::new(0),
-            usual,
+            usual: if window.is_some() { Decision::Pinned } else { Decision::New },
             name: name.into(),
             address: address.into(),
             decisions: [const { AtomicU64::new(0) }; Decision::COUNT],
@@ -124,6 +129,21 @@ impl Upstream {
     #[must_use]
     pub fn recent(&self, now: Timestamp) -> u64 {
         self.load.recent(now)
+    }
+
+    /// About how many sessions live here: those with a request in the current or the last
+    /// [window](crate::affinity::AffinityBuilder::live_window), as far as this proxy has seen them.
+    ///
+    /// Right to some 1 % up to a thousand and 2 % up to ten thousand, by linear counting over nonces; ends at 36,514.
+    /// Always 0 without affinity, where every request is a session of its own.
+    #[must_use]
+    pub fn live_sessions(&self, now: Timestamp) -> u32 {
+        self.sessions.estimate(now)
+    }
+
+    /// Counts the session of `nonce` as live at `now`.
+    pub(crate) fn touch(&self, nonce: u64, now: Timestamp) {
+        self.sessions.touch(nonce, now);
     }
 
     /// The verdicts in force.

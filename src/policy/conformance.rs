@@ -1,34 +1,42 @@
 //! What every policy owes, whatever its algorithm. A policy inherits all of it with `conforms!(Type);`.
 
 use super::Policy;
-use crate::cluster::{Cluster, Decision, Health, Session, UpstreamConfig, UpstreamId};
+use crate::cluster::{Cluster, Health, Session, UpstreamConfig, UpstreamId};
 use crate::hash::mix64;
 use crate::time::Timestamp;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// A cluster of these weights.
 pub(crate) fn cluster(weights: &[u16]) -> Cluster {
-    limited_cluster(weights, 0)
+    build_cluster(&addresses(weights.len()), weights, 0, None)
 }
 
 fn limited_cluster(weights: &[u16], limit: u32) -> Cluster {
-    let addresses: Vec<String> = (9000..).map(|port| format!("127.0.0.1:{port}")).take(weights.len()).collect();
-    build_cluster(&addresses, weights, limit)
+    build_cluster(&addresses(weights.len()), weights, limit, None)
+}
+
+/// A cluster of these weights that counts live sessions, in windows of 128 seconds.
+pub(crate) fn counting_cluster(weights: &[u16]) -> Cluster {
+    build_cluster(&addresses(weights.len()), weights, 0, Some(7))
 }
 
 /// A cluster of these addresses, each with its weight.
 pub(crate) fn addressed_cluster(addresses: &[impl AsRef<str>], weights: &[u16]) -> Cluster {
-    build_cluster(addresses, weights, 0)
+    build_cluster(addresses, weights, 0, None)
 }
 
-fn build_cluster(addresses: &[impl AsRef<str>], weights: &[u16], limit: u32) -> Cluster {
+fn addresses(count: usize) -> Vec<String> {
+    (9000..).map(|port| format!("127.0.0.1:{port}")).take(count).collect()
+}
+
+fn build_cluster(addresses: &[impl AsRef<str>], weights: &[u16], limit: u32, window: Option<u8>) -> Cluster {
     let configs: Vec<UpstreamConfig> = (0_u16..)
         .zip(addresses.iter().zip(weights))
         .map(|(i, (address, weight))| UpstreamConfig::new(format!("app-{i}"), address.as_ref()).weight(*weight))
         .map(|config| config.max_in_flight(limit))
         .collect();
     let id = |name: &str| UpstreamId(name.bytes().fold(1, |hash, byte| mix64(hash ^ u64::from(byte))));
-    Cluster::build(&configs, id, Decision::New, None).unwrap()
+    Cluster::build(&configs, id, window, None).unwrap()
 }
 
 /// A session with this nonce, and an address made from it.
