@@ -10,6 +10,7 @@ mod ip_hash;
 mod ketama;
 mod key;
 mod least_conn;
+mod least_sessions;
 mod maglev;
 mod p2c;
 mod params;
@@ -28,6 +29,7 @@ pub use hash::KeyHash;
 pub use ip_hash::IpHash;
 pub use ketama::Ketama;
 pub use least_conn::LeastConn;
+pub use least_sessions::LeastSessions;
 pub use maglev::Maglev;
 pub use p2c::P2c;
 pub use params::{ParamError, Params};
@@ -112,6 +114,7 @@ pub fn registry() -> &'static [Entry] {
         entry!("random", plain Random, "by weight, at random"),
         entry!("p2c", plain P2c, "the less loaded of two drawn by weight"),
         entry!("least_conn", plain LeastConn, "the fewest requests in flight by weight"),
+        entry!("least_sessions", least_sessions::Config, "the fewest live sessions by weight, of d drawn or of all"),
         entry!("ip_hash", ip_hash::Config, "by the client's network, as nginx's ip_hash"),
         entry!("hash", plain KeyHash, "by a key, as nginx's hash"),
         entry!("ketama", plain Ketama, "by a key on a ring, as nginx's hash consistent"),
