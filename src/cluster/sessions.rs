@@ -58,7 +58,7 @@ impl Sessions {
     ///
     /// Relaxed is enough: a word is all there is to know about its marks, and nothing else is published by it.
     pub(crate) fn touch(&self, nonce: u64, now: Timestamp) {
-        let scaled = |bits: u64, count: u64| (bits & 0xffff_ffff) * count >> 32;
+        let scaled = |bits: u64, count: u64| ((bits & 0xffff_ffff) * count) >> 32;
         let Some(word) = self.words.get(scaled(nonce >> 32, WORDS as u64) as usize) else { return };
         let mark = 1 << scaled(nonce, u64::from(SLOTS));
         let window = self.window(now);

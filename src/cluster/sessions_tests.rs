@@ -1,5 +1,4 @@
 use super::*;
-use crate::hash::mix64;
 
 const SCALE: u8 = 7;
 const WINDOW: u64 = 1 << SCALE;
@@ -10,22 +9,22 @@ fn at(secs: u64) -> Timestamp {
     Timestamp::from_secs(START + secs)
 }
 
-fn touch_all(sessions: &Sessions, nonces: impl IntoIterator<Item = u64>, now: Timestamp) {
-    nonces.into_iter().for_each(|nonce| sessions.touch(mix64(nonce), now));
-}
-
-/// The paper's standard deviation of the estimate of `n`.
-#[cfg(not(homing_loom))]
-fn deviation(n: f64) -> f64 {
-    let t = n / M as f64;
-    (M as f64 * (t.exp() - t - 1.0)).sqrt()
-}
-
 #[cfg(not(homing_loom))]
 mod counting {
     use super::*;
+    use crate::hash::mix64;
     use proptest::prelude::*;
     use std::collections::HashMap;
+
+    fn touch_all(sessions: &Sessions, nonces: impl IntoIterator<Item = u64>, now: Timestamp) {
+        nonces.into_iter().for_each(|nonce| sessions.touch(mix64(nonce), now));
+    }
+
+    /// The paper's standard deviation of the estimate of `n`.
+    fn deviation(n: f64) -> f64 {
+        let t = n / M as f64;
+        (M as f64 * (t.exp() - t - 1.0)).sqrt()
+    }
 
     #[test]
     fn estimates_are_as_good_as_the_paper_says() {
@@ -135,7 +134,10 @@ mod counting {
         fn the_count_of_marks_is_that_of_two_sets(
             touches in prop::collection::vec((0_u64..300, 0_u64..(WINDOW * 2)), 1..400),
         ) {
-            let slot = |nonce: u64| ((mix64(nonce) >> 32) * WORDS as u64 >> 32, (mix64(nonce) & 0xffff_ffff) * 24 >> 32);
+            let slot = |nonce: u64| {
+                let (high, low) = (mix64(nonce) >> 32, mix64(nonce) & 0xffff_ffff);
+                ((high * WORDS as u64) >> 32, (low * 24) >> 32)
+            };
             let sessions = Sessions::new(Some(SCALE));
             let mut last_seen = HashMap::new();
             let mut now = 0;
