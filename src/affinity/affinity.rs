@@ -56,8 +56,11 @@ impl AffinityBuilder {
     /// How long a session counts as [live](Upstream::live_sessions) without a request: between one and two of these
     /// windows. Rounded down to a power of two of seconds; 128 seconds unless said otherwise.
     ///
-    /// It only steers where new sessions go, and forgets none. A short window follows users as they leave, a long one
-    /// keeps count of those who seldom ask.
+    /// It only steers where new sessions go, and forgets none. A short window sees fewer of those who seldom ask, the
+    /// more so where their requests spread over many proxies; a long one goes on counting those who left, so upstreams
+    /// that were added are filled beyond their share. In `examples/scale_out.rs`, where sessions last 20 minutes and three
+    /// choices are drawn, windows of 128 seconds fill them to 1 % above it with one proxy and 3 % with ten; windows of
+    /// 512 seconds to 11 % and 27 %.
     #[must_use]
     pub fn live_window(mut self, window: Duration) -> Self {
         self.live_window = window;

@@ -6,7 +6,8 @@
 //! runs and one for the window before; a session counts while it has a mark in either. So one that stays away is
 //! forgotten between one and two windows after its last request, and nobody has to say goodbye.
 //!
-//! Nonces come from signed tokens, so clients cannot choose their slots.
+//! Nonces come from signed tokens, so clients cannot choose their slots. A client that keeps no cookies makes a new
+//! session with each request, here as on the upstream, and each is forgotten with its window.
 //!
 //! # Error
 //!

@@ -134,6 +134,9 @@ impl Upstream {
     /// About how many sessions live here: those with a request in the current or the last
     /// [window](crate::affinity::AffinityBuilder::live_window), as far as this proxy has seen them.
     ///
+    /// A tunnel is one request, however long it lives: who only holds a WebSocket open is counted as
+    /// [in flight](Self::in_flight), and here no longer than any request.
+    ///
     /// Right to some 1 % up to a thousand and 2 % up to ten thousand, by linear counting over nonces; ends at 36,514.
     /// Always 0 without affinity, where every request is a session of its own.
     #[must_use]
