@@ -211,7 +211,8 @@ impl<'s> Teller<'s> {
 
     fn token(&mut self, affinity: &Affinity, known: Option<&Claims>, member: &Member, now: Timestamp) {
         let upstream = member.upstream();
-        let step = match (known, affinity.next_claims(known, 0, upstream, now)) {
+        let nonce = known.map_or(0, |claims| claims.nonce);
+        let step = match (known, affinity.next_claims(known, nonce, upstream, now)) {
             (None, _) => Step::TokenSet(TokenSet::NewSession),
             (Some(known), next) if *known == next => Step::TokenKept,
             (Some(known), next) if known.upstream != next.upstream => Step::TokenSet(TokenSet::Moved),
