@@ -226,18 +226,23 @@ impl Balancer {
         Ok(Plan { base: snapshot.generation, cluster, effects })
     }
 
-    /// Makes a planned change: all of it, or nothing where another change came first. The policy is built anew on
-    /// the calling thread; picks go on with the old snapshot until the new one stands.
+    /// Makes a planned change: all of it, or nothing where another change came first. The next policy is built on
+    /// the calling thread, from the last where it can be; picks go on with the old snapshot until the new one stands.
     ///
     /// # Errors
     /// [`ApplyError::Stale`] where the generation moved on since the plan was made.
     pub fn apply(&self, plan: Plan) -> Result<Generation, ApplyError> {
-        let policy = (self.factory)(&plan.cluster);
+        let fresh = |snapshot: &Snapshot| match snapshot.generation == plan.base {
+            true => Ok(()),
+            false => Err(ApplyError::Stale { planned: plan.base, current: snapshot.generation }),
+        };
+        let base = self.snapshot.load_full();
+        fresh(&base)?;
+        // Before the lock: another writer may overtake this one, and then it is this one that comes too late.
+        let policy = self.next_policy(&base, &plan.cluster);
         let _writer = self.writer.lock();
         let current = self.snapshot.load();
-        if current.generation != plan.base {
-            return Err(ApplyError::Stale { planned: plan.base, current: current.generation });
-        }
+        fresh(&current)?;
         let affinity = current.affinity.clone();
         Ok(self.publish(Snapshot { generation: plan.base, cluster: plan.cluster, policy, affinity }))
     }
@@ -255,8 +260,12 @@ impl Balancer {
             None => return Ok(current.generation),
         };
         let cluster = current.cluster.clone();
-        let policy = (self.factory)(&cluster);
+        let policy = self.next_policy(&current, &cluster);
         Ok(self.publish(Snapshot { generation: current.generation, cluster, policy, affinity }))
+    }
+
+    fn next_policy(&self, last: &Snapshot, cluster: &Cluster) -> Box<dyn Policy> {
+        last.policy.rebuilt(cluster).unwrap_or_else(|| (self.factory)(cluster))
     }
 
     /// Call with the writer's lock held.

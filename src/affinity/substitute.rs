@@ -1,25 +1,12 @@
-//! Who takes over a session whose upstream cannot: its own rendezvous order.
-//!
-//! Highest random weight (Thaler and Ravishankar, IEEE/ACM ToN 6(1), 1998) with weights as exponential variates:
-//! each upstream's score is -ln(u)/weight with u drawn from the session's nonce and the upstream's id, and the
-//! lowest score wins. It depends on the session and the set of those that accept alone, so every proxy of a pool
-//! finds the same substitute without talking, and the sessions of a dead upstream spread over all others.
+//! Who takes over a session whose upstream cannot: the first that accepts in the session's own rendezvous order
+//! (`cluster/order.rs`), which is the same on every proxy.
 
 use crate::cluster::{Cluster, Session};
-use crate::hash::{exponential, mix64};
 
 /// The index of the accepting upstream that comes first in the session's order. One hash and one logarithm per
 /// upstream; it runs once when a session moves.
 pub(crate) fn substitute(cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
-    let mut best: Option<(usize, f64)> = None;
-    for (index, member) in cluster.members().iter().enumerate() {
-        let hash = mix64(session.nonce ^ mix64(member.upstream().id().as_u64()));
-        let score = exponential(hash) / f64::from(member.weight());
-        if best.is_none_or(|(_, least)| score < least) && cluster.accepts(index, session) {
-            best = Some((index, score));
-        }
-    }
-    best.map(|(index, _)| index)
+    cluster.first_in_order(session.nonce, |index| cluster.accepts(index, session))
 }
 
 #[cfg(test)]

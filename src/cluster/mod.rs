@@ -8,6 +8,7 @@ mod config;
 mod decision;
 mod lease;
 mod load;
+mod order;
 mod plan;
 mod session;
 mod sessions;

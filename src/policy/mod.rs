@@ -15,6 +15,7 @@ mod maglev;
 mod p2c;
 mod params;
 mod random;
+mod rendezvous;
 mod ring;
 mod round_robin;
 mod rounds;
@@ -34,6 +35,7 @@ pub use maglev::Maglev;
 pub use p2c::P2c;
 pub use params::{ParamError, Params};
 pub use random::Random;
+pub use rendezvous::Rendezvous;
 pub use round_robin::RoundRobin;
 
 use crate::cluster::{Cluster, Session};
@@ -54,6 +56,13 @@ pub trait Policy: Send + Sync + fmt::Debug {
     /// placed.
     fn peek(&self, cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
         self.place(cluster, session)
+    }
+
+    /// The same policy for the next `cluster`, made from this one where that is cheaper than to build it. It places
+    /// as one that was built does. `None`, unless said otherwise: then it is built.
+    fn rebuilt(&self, cluster: &Cluster) -> Option<Box<dyn Policy>> {
+        let _ = cluster;
+        None
     }
 }
 
@@ -120,6 +129,7 @@ pub fn registry() -> &'static [Entry] {
         entry!("ketama", plain Ketama, "by a key on a ring, as nginx's hash consistent"),
         entry!("chash", chash::Config, "by a key or the address on a ring, as HAProxy's hash-type consistent"),
         entry!("maglev", maglev::Config, "by a key on Envoy's Maglev table"),
+        entry!("rendezvous", rendezvous::Config, "by the key's hash, the same on every proxy, moving few at a change"),
     ];
     REGISTRY
 }

@@ -1,0 +1,55 @@
+//! Bounded loads: nobody has much more in flight than a fair share of all that is.
+//!
+//! "Consistent Hashing with Bounded Loads" (Mirrokni, Thorup and Zadimoghaddam, SODA 2018): an upstream that has more
+//! than a factor of the average is passed over. There a key goes on to the next on the ring, so the neighbour of a
+//! busy upstream is the next to be busy; here it goes on in its rendezvous order, which is another for each key.
+
+use crate::cluster::Cluster;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The bound, and what is in flight in the whole cluster: counted anew every so many picks, since a count that all
+/// threads share would cost each pick more.
+#[derive(Debug)]
+pub(super) struct Bound {
+    factor: f64,
+    picks: AtomicU64,
+    in_flight: AtomicU64,
+}
+
+/// A recount looks at all upstreams, and each pick pays for about so many.
+const LOOKS: usize = 8;
+
+impl Bound {
+    pub(super) const fn new(factor: f64) -> Self {
+        Self { factor, picks: AtomicU64::new(0), in_flight: AtomicU64::new(0) }
+    }
+
+    pub(super) const fn factor(&self) -> f64 {
+        self.factor
+    }
+
+    /// Counts a pick, and every (N/8)th time all that is in flight. Says what one upstream may have in flight for a
+    /// weight of 1, this pick included.
+    ///
+    /// The count is old by N/8 picks at most, an eighth of a request for each upstream. Relaxed is enough: it is one
+    /// word that stands for itself, and whose count is in force decides nothing but how old it is.
+    pub(super) fn share(&self, cluster: &Cluster) -> f64 {
+        let every = cluster.len().div_ceil(LOOKS) as u64;
+        let in_flight = if self.picks.fetch_add(1, Ordering::Relaxed).is_multiple_of(every) {
+            let count = cluster.members().iter().map(|member| u64::from(member.upstream().in_flight())).sum();
+            self.in_flight.store(count, Ordering::Relaxed);
+            count
+        } else {
+            self.in_flight.load(Ordering::Relaxed)
+        };
+        self.factor * (in_flight + 1) as f64 / cluster.total_weight() as f64
+    }
+}
+
+/// Whether the upstream at `index` would stay within its share, rounded up, with one request more.
+pub(super) fn within(cluster: &Cluster, index: usize, share: f64) -> bool {
+    cluster
+        .members()
+        .get(index)
+        .is_some_and(|member| f64::from(member.upstream().in_flight()) < (share * f64::from(member.weight())).ceil())
+}

@@ -1,0 +1,303 @@
+//! Who comes first, second and so on in each slot, whatever room there is.
+//!
+//! A block of slots is ranked in one of two ways with one result. *By scan*: every contender bids for each slot that is
+//! open. *By windows*: in windows of time, each contender deals out the slots whose strata begin in the window, and a
+//! slot is closed once its ranks are better than all that later windows can bring. The first costs a bid a slot and
+//! contender; the second about fifteen deals a slot, however many contend. A change of membership opens the slots where
+//! somebody that is gone was ranked, and offers the others to those who are new.
+
+use super::score::{BLOCK, Bid, Contender, Hand};
+use crate::cluster::Cluster;
+
+/// How many are kept for each slot: eight bytes, one load. A pick meets none that accepts among four about once in
+/// ten thousand times while a tenth of all is down.
+pub(super) const RANKS: usize = 4;
+
+/// No upstream: there are fewer than [`RANKS`].
+pub(super) const NOBODY: u16 = u16::MAX;
+
+/// Bids by scan are preferred up to so many for each slot of the block.
+const SCAN: usize = 12;
+
+/// The upstreams in the order of their ids, with what the ranks of slots depend on.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Field {
+    pub(super) contenders: Box<[Contender]>,
+    pub(super) total_weight: u64,
+}
+
+impl Field {
+    /// The field of `cluster`, and the place that each contender has in the cluster.
+    pub(super) fn new(cluster: &Cluster) -> (Self, Box<[u16]>) {
+        let id = |index: u16| cluster.members()[usize::from(index)].upstream().id().as_u64();
+        let mut places: Box<[u16]> = (0..cluster.len() as u16).collect();
+        places.sort_unstable_by_key(|index| id(*index));
+        let weight = |index: u16| cluster.members()[usize::from(index)].weight();
+        let contenders = places.iter().map(|index| Contender::new(id(*index), weight(*index))).collect();
+        (Self { contenders, total_weight: cluster.total_weight() }, places)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.contenders.len()
+    }
+
+    /// The bid of the contender `index` for `slot` of all slots.
+    pub(super) fn bid(&self, index: u16, slot: usize) -> Bid {
+        let index = usize::from(index);
+        self.contenders[index].hand(slot / BLOCK).bid_for(slot % BLOCK, index)
+    }
+
+    /// All hands of `block`.
+    pub(super) fn deal(&self, block: usize, hands: &mut Vec<Hand>) {
+        hands.clear();
+        hands.extend(self.contenders.iter().map(|contender| contender.hand(block)));
+    }
+}
+
+/// The ranks of each slot, best first, as places in `field`.
+#[derive(Debug)]
+pub(super) struct Ranking {
+    pub(super) field: Field,
+    pub(super) ranks: Box<[[u16; RANKS]]>,
+}
+
+impl Ranking {
+    /// Ranks `blocks` blocks of slots.
+    pub(super) fn new(field: Field, blocks: usize) -> Self {
+        let mut ranks = vec![[NOBODY; RANKS]; blocks * BLOCK].into_boxed_slice();
+        let mut ranker = Ranker::new(&field);
+        for (block, ranks) in ranks.chunks_exact_mut(BLOCK).enumerate() {
+            ranker.field.deal(block, &mut ranker.hands);
+            ranker.rank(&mut Slots::all(), ranks);
+        }
+        Self { field, ranks }
+    }
+
+    /// The ranking of `field`, made from this one of as many slots: equal to a new one.
+    ///
+    /// Costs about two bids a slot for each contender that is new or changed its weight, and for each that is gone or
+    /// did, as many as there are slots and ranks. Where many did, a new one is made.
+    pub(super) fn updated(&self, field: Field) -> Self {
+        let change = Change::between(&self.field, &field);
+        if change.extent() * 8 > field.len() {
+            return Self::new(field, self.ranks.len() / BLOCK);
+        }
+        let mut ranks = self.ranks.clone();
+        let mut ranker = Ranker::new(&field);
+        for (block, ranks) in ranks.chunks_exact_mut(BLOCK).enumerate() {
+            ranker.field.deal(block, &mut ranker.hands);
+            let mut open = change.renumber(ranks);
+            ranker.rank(&mut open, ranks);
+            for index in &change.fresh {
+                ranker.offer(*index, &open, ranks);
+            }
+        }
+        Self { field, ranks }
+    }
+}
+
+/// What became of the contenders of a field in the next one.
+struct Change {
+    /// By the old number, the new one; [`NOBODY`] for those that are gone or have another weight.
+    kept: Vec<u16>,
+    gone: usize,
+    /// The new numbers of those that were not kept.
+    fresh: Vec<u16>,
+}
+
+impl Change {
+    fn between(old: &Field, new: &Field) -> Self {
+        let mut kept = vec![NOBODY; old.len()];
+        let mut fresh = Vec::new();
+        let mut at = 0;
+        for (index, contender) in (0..).zip(&new.contenders) {
+            while old.contenders.get(at).is_some_and(|before| before.id < contender.id) {
+                at += 1;
+            }
+            match old.contenders.get(at) {
+                Some(before) if before == contender => kept[at] = index,
+                _ => fresh.push(index),
+            }
+        }
+        let gone = old.len() + fresh.len() - new.len();
+        Self { kept, gone, fresh }
+    }
+
+    fn extent(&self) -> usize {
+        self.gone + self.fresh.len()
+    }
+
+    /// Gives all ranks their new numbers. Returns the slots that lost one.
+    fn renumber(&self, ranks: &mut [[u16; RANKS]]) -> Slots {
+        let mut lost = Slots::none();
+        for (slot, ranks) in ranks.iter_mut().enumerate() {
+            for rank in ranks.iter_mut().filter(|rank| **rank != NOBODY) {
+                *rank = self.kept[usize::from(*rank)];
+                if *rank == NOBODY {
+                    lost.insert(slot);
+                }
+            }
+        }
+        lost
+    }
+}
+
+/// A moment, and how far each contender has dealt by then.
+struct Window {
+    end: f64,
+    dealt: Vec<u16>,
+}
+
+/// Ranks the slots of one block after the other.
+struct Ranker<'a> {
+    field: &'a Field,
+    /// Those of the block in hand.
+    hands: Vec<Hand>,
+    /// As far as any block needed them.
+    windows: Vec<Window>,
+    bids: Vec<[Bid; RANKS]>,
+}
+
+impl<'a> Ranker<'a> {
+    fn new(field: &'a Field) -> Self {
+        let dealt = vec![0; field.len()];
+        let windows = vec![Window { end: 0.0, dealt }];
+        Self { field, hands: Vec::with_capacity(field.len()), windows, bids: vec![[Bid::NONE; RANKS]; BLOCK] }
+    }
+
+    /// Ranks the slots that are open.
+    fn rank(&mut self, open: &Slots, ranks: &mut [[u16; RANKS]]) {
+        let count = open.len();
+        if count == 0 {
+            return;
+        }
+        open.each(|slot| self.bids[slot] = [Bid::NONE; RANKS]);
+        if count * self.field.len() <= SCAN * BLOCK {
+            self.by_scan(open);
+        } else {
+            self.by_windows(open.clone());
+        }
+        open.each(|slot| ranks[slot] = self.bids[slot].map(|bid| if bid == Bid::NONE { NOBODY } else { bid.index() }));
+    }
+
+    fn by_scan(&mut self, open: &Slots) {
+        for (index, hand) in self.hands.iter().enumerate() {
+            open.each(|slot| {
+                let bids = &mut self.bids[slot];
+                let stratum = hand.stratum(slot);
+                if hand.may_beat(bids[RANKS - 1], stratum) {
+                    insert(bids, hand.bid(stratum, slot, index));
+                }
+            });
+        }
+    }
+
+    fn by_windows(&mut self, mut open: Slots) {
+        for number in 1.. {
+            if number == self.windows.len() {
+                self.next_window();
+            }
+            let (before, window) = (&self.windows[number - 1], &self.windows[number]);
+            let dealt = before.dealt.iter().zip(&window.dealt);
+            for (index, (hand, (from, to))) in self.hands.iter().zip(dealt).enumerate() {
+                for stratum in *from..*to {
+                    let slot = hand.slot(stratum);
+                    if open.contains(slot) {
+                        insert(&mut self.bids[slot], hand.bid(stratum, slot, index));
+                    }
+                }
+            }
+            // Every later bid has a stratum that begins after this window's end.
+            let end = Bid::least(window.end);
+            open.retain(|slot| self.bids[slot][RANKS - 1] >= end);
+            if open.len() == 0 || window.dealt.iter().all(|dealt| usize::from(*dealt) == BLOCK) {
+                break;
+            }
+        }
+    }
+
+    /// In the time that 1 divided by the sum of weights takes, about one contender bids for each slot.
+    fn next_window(&mut self) {
+        let turns = match self.windows.len() {
+            1 => 4.0,
+            n @ 2..=16 => 4.0 + 1.5 * (n - 1) as f64,
+            n => 2.0 * self.windows[n - 1].end * self.field.total_weight as f64,
+        };
+        let end = turns / self.field.total_weight as f64;
+        let last = self.windows.last().map_or(&[][..], |window| &window.dealt);
+        let dealt = self.field.contenders.iter().zip(last).map(|(c, from)| c.strata_before(end, *from)).collect();
+        self.windows.push(Window { end, dealt });
+    }
+
+    /// Ranks the contender `index` too in all slots but those in `done`.
+    fn offer(&self, index: u16, done: &Slots, ranks: &mut [[u16; RANKS]]) {
+        let bid_of = |index: u16, slot: usize| match index {
+            NOBODY => Bid::NONE,
+            index => self.hands[usize::from(index)].bid_for(slot, usize::from(index)),
+        };
+        let hand = self.hands[usize::from(index)];
+        for (slot, ranks) in ranks.iter_mut().enumerate().filter(|(slot, _)| !done.contains(*slot)) {
+            let stratum = hand.stratum(slot);
+            if hand.may_beat(bid_of(ranks[RANKS - 1], slot), stratum) {
+                let mut bids = ranks.map(|rank| bid_of(rank, slot));
+                insert(&mut bids, hand.bid(stratum, slot, usize::from(index)));
+                *ranks = bids.map(|bid| if bid == Bid::NONE { NOBODY } else { bid.index() });
+            }
+        }
+    }
+}
+
+/// Puts `bid` where it belongs and drops the worst.
+#[inline]
+fn insert(bids: &mut [Bid; RANKS], mut bid: Bid) {
+    for place in bids {
+        let better = bid.min(*place);
+        bid = bid.max(*place);
+        *place = better;
+    }
+}
+
+/// A set of slots within a block.
+#[derive(Clone)]
+struct Slots([u64; BLOCK / 64]);
+
+impl Slots {
+    const fn none() -> Self {
+        Self([0; BLOCK / 64])
+    }
+
+    const fn all() -> Self {
+        Self([u64::MAX; BLOCK / 64])
+    }
+
+    fn contains(&self, slot: usize) -> bool {
+        self.0[slot / 64] >> (slot % 64) & 1 == 1
+    }
+
+    fn insert(&mut self, slot: usize) {
+        self.0[slot / 64] |= 1 << (slot % 64);
+    }
+
+    fn len(&self) -> usize {
+        self.0.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    fn each(&self, mut f: impl FnMut(usize)) {
+        for (word, mut bits) in self.0.iter().copied().enumerate() {
+            while bits != 0 {
+                f(word * 64 + bits.trailing_zeros() as usize);
+                bits &= bits - 1;
+            }
+        }
+    }
+
+    fn retain(&mut self, keep: impl Fn(usize) -> bool) {
+        let mut kept = Self::none();
+        self.each(|slot| {
+            if keep(slot) {
+                kept.insert(slot);
+            }
+        });
+        *self = kept;
+    }
+}
