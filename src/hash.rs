@@ -105,6 +105,18 @@ mod tests {
         }
     }
 
+    /// Expectations come from `tests/vectors/rendezvous.py`.
+    #[test]
+    fn hashes_of_bytes_are_frozen() {
+        let recorded: serde_json::Value =
+            serde_json::from_str(include_str!("../tests/vectors/rendezvous.json")).unwrap();
+        let hashes = recorded["hashes"].as_object().unwrap();
+        assert_eq!(hashes.len(), 44);
+        for (key, hash) in hashes {
+            assert_eq!(hash, &hash_bytes(key.as_bytes()).to_string(), "{key:?}");
+        }
+    }
+
     #[test]
     fn lengths_and_neighbours_are_told_apart() {
         let mut seen = std::collections::HashSet::new();

@@ -6,13 +6,13 @@
 //! finds it from any start and in any order: each slot asks its first choice; an upstream that is asked too often
 //! keeps its best slots, and the others ask on. Only slots that are sent on cost more than a count.
 
-use super::ranking::{Field, NOBODY, Ranking};
-use super::score::{BLOCK, Bid, TIME_BITS};
+use super::ranking::{Field, NOBODY, Ranking, Slots};
+use super::score::{BLOCK, Bid, Contender, TIME_BITS};
 use std::collections::BinaryHeap;
 
 /// The most slots that each contender may get: `slack` millionths above its share, or the share rounded up where that
 /// is more, so that there is room for all.
-fn capacities(field: &Field, slots: usize, slack: u32) -> Vec<usize> {
+pub(super) fn capacities(field: &Field, slots: usize, slack: u32) -> Vec<usize> {
     let total = u128::from(field.total_weight);
     let share = |weight: u16| slots as u128 * u128::from(weight);
     let capacity = |weight| {
@@ -40,6 +40,12 @@ struct Holding {
     more: Vec<u32>,
     /// Once somebody had to be sent on: the slots it holds, the worst on top.
     full: Option<BinaryHeap<u64>>,
+}
+
+impl Holding {
+    fn worst(&self) -> Option<u64> {
+        self.full.as_ref().map(|full| full.peek().copied().unwrap_or(0))
+    }
 }
 
 struct Assignment<'a> {
@@ -150,25 +156,42 @@ impl<'a> Assignment<'a> {
     /// so those that did need not be known.
     fn search(&mut self, unranked: &mut Vec<u32>) {
         unranked.sort_unstable();
-        let mut hands = Vec::with_capacity(self.holdings.len());
+        let worst: Vec<Option<u64>> = self.holdings.iter().map(Holding::worst).collect();
+        // Who is full takes only slots that are dealt before its worst.
+        let contenders = self.ranking.field.contenders.iter();
+        let reach = |(contender, worst): (&Contender, &Option<u64>)| {
+            worst.map_or(BLOCK as u16, |worst| contender.strata_within(worst >> SLOT_BITS))
+        };
+        let reaches: Vec<u16> = contenders.zip(&worst).map(reach).collect();
+        let mut best = vec![Bid::NONE; BLOCK];
+        let mut hands = Vec::with_capacity(worst.len());
         let mut found = Vec::with_capacity(unranked.len());
         for slots in unranked.chunk_by(|a, b| *a as usize / BLOCK == *b as usize / BLOCK) {
-            self.ranking.field.deal(slots[0] as usize / BLOCK, &mut hands);
-            let begin = found.len();
-            found.extend(slots.iter().map(|slot| (*slot, Bid::NONE)));
-            for (index, (hand, holding)) in hands.iter().zip(&self.holdings).enumerate() {
-                let worst = holding.full.as_ref().map(|full| full.peek().copied().unwrap_or(0));
-                for (slot, best) in &mut found[begin..] {
-                    let within = *slot as usize % BLOCK;
-                    let stratum = hand.stratum(within);
-                    if hand.may_beat(*best, stratum) {
-                        let bid = hand.bid(stratum, within, index);
-                        if bid < *best && worst.is_none_or(|worst| held(bid, *slot) < worst) {
-                            *best = bid;
+            let block = slots[0] as usize / BLOCK;
+            self.ranking.field.deal(block, &mut hands);
+            let mut open = Slots::none();
+            for slot in slots {
+                open.insert(*slot as usize % BLOCK);
+                best[*slot as usize % BLOCK] = Bid::NONE;
+            }
+            for (index, (hand, (worst, reach))) in hands.iter().zip(worst.iter().zip(&reaches)).enumerate() {
+                let mut offer = |stratum: u16, slot: usize| {
+                    if hand.may_beat(best[slot], stratum) {
+                        let bid = hand.bid(stratum, slot, index);
+                        let taken = worst.is_none_or(|worst| held(bid, (block * BLOCK + slot) as u32) < worst);
+                        if bid < best[slot] && taken {
+                            best[slot] = bid;
                         }
                     }
+                };
+                if usize::from(*reach) < slots.len() {
+                    hand.dealt(0..*reach).filter(|(_, slot)| open.contains(*slot)).for_each(|(q, slot)| offer(q, slot));
+                } else {
+                    let within = slots.iter().map(|slot| *slot as usize % BLOCK);
+                    within.for_each(|slot| offer(hand.stratum(slot), slot));
                 }
             }
+            found.extend(slots.iter().map(|slot| (*slot, best[*slot as usize % BLOCK])));
         }
         unranked.clear();
         for (slot, bid) in found {

@@ -24,10 +24,6 @@ impl Bound {
         Self { factor, picks: AtomicU64::new(0), in_flight: AtomicU64::new(0) }
     }
 
-    pub(super) const fn factor(&self) -> f64 {
-        self.factor
-    }
-
     /// Counts a pick, and every (N/8)th time all that is in flight. Says what one upstream may have in flight for a
     /// weight of 1, this pick included.
     ///

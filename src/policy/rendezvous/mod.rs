@@ -34,17 +34,24 @@ use std::sync::Arc;
 
 /// Slots for each upstream, at least: a share is a whole number of slots.
 const SLOTS_EACH: usize = 256;
+/// Tables grow by so much at once: keys move where the size changes, so it should seldom.
+const GROWTH: usize = 4;
+/// Up to this size a table keeps within 2 % of the shares, above it within 5 %: a share has fewer slots there, and
+/// chance takes it further from its mean.
+const SMALL: usize = 1 << 16;
 
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) struct Config {
-    /// How far above its share an upstream may be given slots, in millionths; none is without a cap.
-    slack: Option<u32>,
+    mode: Mode,
+    /// How far above its share an upstream may be given slots; 0 goes by the size of the table.
+    epsilon: f64,
     /// The size of the table; 0 goes by the number of upstreams.
     slots: usize,
     /// How far above its share an upstream may have requests in flight; 0 is without a bound.
     load_factor: f64,
 }
 
+#[derive(Clone, Copy, PartialEq, Debug)]
 enum Mode {
     Balanced,
     Strict,
@@ -67,22 +74,17 @@ impl Configure for Config {
 
     fn read(params: &mut Params) -> Result<Self, ParamError> {
         let mode = params.take("mode", Mode::Balanced, "balanced or strict", |_| true)?;
-        let epsilon =
-            params.take("epsilon", 0.02, "0.01 to 1, for a cap of 1 % to 100 % above the share", |epsilon| {
-                (0.01..=1.0).contains(epsilon)
-            })?;
-        let sizes = "0 (256 an upstream), or a power of two from 4096 to 1048576";
+        let epsilon = params.take("epsilon", 0.0, "0 (by the size of the table), or 0.01 to 1", |epsilon| {
+            *epsilon == 0.0 || (0.01..=1.0).contains(epsilon)
+        })?;
+        let sizes = "0 (by the number of upstreams), or a power of two from 4096 to 1048576";
         let slots = params.take("slots", 0, sizes, |slots: &usize| {
             *slots == 0 || slots.is_power_of_two() && (BLOCK..=MAX_SLOTS).contains(slots)
         })?;
-        let load_factor = params.take("load_factor", 0.0, "0 (no bound), or 1 to 100 times the average", |factor| {
+        let load_factor = params.take("load_factor", 0.0, "0 (no bound), or 1 to 100", |factor| {
             *factor == 0.0 || (1.0..=100.0).contains(factor)
         })?;
-        let slack = match mode {
-            Mode::Balanced => Some((epsilon * 1e6) as u32),
-            Mode::Strict => None,
-        };
-        Ok(Self { slack, slots, load_factor })
+        Ok(Self { mode, epsilon, slots, load_factor })
     }
 
     fn build(&self, cluster: &Cluster) -> Box<dyn Policy> {
@@ -91,14 +93,24 @@ impl Configure for Config {
 }
 
 impl Config {
-    const DEFAULT: Self = Self { slack: Some(20_000), slots: 0, load_factor: 0.0 };
+    const DEFAULT: Self = Self { mode: Mode::Balanced, epsilon: 0.0, slots: 0, load_factor: 0.0 };
 
-    fn blocks(&self, upstreams: usize) -> usize {
-        let slots = match self.slots {
-            0 => (upstreams * SLOTS_EACH).next_power_of_two().clamp(BLOCK, MAX_SLOTS),
-            slots => slots,
+    fn slots(&self, upstreams: usize) -> usize {
+        let mut slots = BLOCK;
+        while self.slots == 0 && slots < upstreams * SLOTS_EACH && slots < MAX_SLOTS {
+            slots *= GROWTH;
+        }
+        slots.max(self.slots)
+    }
+
+    /// How far above its share an upstream may be given slots, in millionths; `None` is any.
+    fn slack(&self, slots: usize) -> Option<u32> {
+        let millionths = match self.epsilon {
+            0.0 if slots <= SMALL => 20_000,
+            0.0 => 50_000,
+            epsilon => (epsilon * 1e6) as u32,
         };
-        slots / BLOCK
+        (self.mode == Mode::Balanced).then_some(millionths)
     }
 }
 
@@ -111,33 +123,36 @@ struct Table {
 }
 
 impl Table {
-    fn new(field: Field, blocks: usize, slack: Option<u32>, last: Option<&Arc<Self>>) -> Arc<Self> {
-        let ranking = match last.filter(|last| last.holders.len() == blocks * BLOCK) {
+    fn new(config: Config, field: Field, last: Option<&Arc<Self>>) -> Arc<Self> {
+        let slots = config.slots(field.len());
+        let ranking = match last.filter(|last| last.holders.len() == slots) {
             Some(last) if last.ranking.field == field => return Arc::clone(last),
             Some(last) => last.ranking.updated(field),
-            None => Ranking::new(field, blocks),
+            None => Ranking::new(field, slots / BLOCK),
         };
-        let holders = assign::assign(&ranking, slack);
+        let holders = assign::assign(&ranking, config.slack(slots));
         Arc::new(Self { ranking, holders })
     }
 }
 
-/// By the key's hash, with few keys moved by a change of membership, and the same on every proxy. A table load a pick.
+/// By the key's hash, the same on every proxy, with few keys moved by a change of membership. A table load a pick.
 ///
-/// The key is the session's; where it has none, the client's address; where that is unknown, the nonce. The table
-/// depends on the names and weights of the upstreams, and not on their order.
+/// The key is the session's; where it has none, the client's address; where that is unknown, the nonce. Who gets it
+/// depends on the set of upstreams' names and weights, and not on their order.
 ///
-/// By default it is *balanced*: no upstream has more than 2 % above its share of the slots (or the share rounded up),
-/// for which a few more keys move at a change than must. *Strict*, those that move are those that must, and shares
-/// vary as chance has it, by about a sixteenth. See [`strict`](Self::strict) and [`epsilon`](Self::epsilon).
+/// | parameter | |
+/// |---|---|
+/// | `mode` | `balanced` (the default): shares of the slots are capped, for which a few more keys move at a change than must. `strict`: exactly those move that must, and shares vary by chance, by about a sixteenth |
+/// | `epsilon` | how far above its share an upstream may be given slots, 0.01 to 1; 0, the default: 0.02 in tables of up to 65,536 slots, 0.05 in larger ones |
+/// | `slots` | the size of the table, a power of two from 4096 to 1,048,576; 0, the default: the first of 4096, 16,384, 65,536 and so on that has 256 for each upstream |
+/// | `load_factor` | the most that an upstream may have in flight, times the average by weight, 1 to 100; 0, the default: any. What is in flight is this process's own count, so proxies may then differ |
 ///
-/// An upstream that accepts no session changes no table. Each of its slots has a next in line, up to four, and a key
-/// all of whose slot's ranks do not accept goes along its own rendezvous order, at the cost of a hash for each upstream.
+/// An upstream that accepts no session changes no table: each of its slots has a next in line, four in all. A key
+/// whose slot's next do not accept either goes along its own rendezvous order, at the cost of a hash for each upstream.
 ///
-/// The table has a power of two of at least 256 slots for each upstream, 4096 to 1,048,576, at ten bytes each. Building
-/// it takes about 40 ns a slot, and updating it for few upstreams about 15. When more upstreams double the table, half
-/// of all keys are placed anew: give [`slots`](Self::slots) for the most upstreams that there will be, if clusters
-/// grow past a power of two of upstreams.
+/// A table takes twelve bytes a slot. Where more upstreams make it four times as large, three quarters of all keys are
+/// placed anew: if a cluster grows and shrinks across 16, 64, 256, 1024 or 4096 upstreams, give `slots` for the most
+/// that there will be.
 #[derive(Debug)]
 pub struct Rendezvous {
     config: Config,
@@ -150,7 +165,7 @@ pub struct Rendezvous {
 }
 
 impl Rendezvous {
-    /// For `cluster`, balanced to within 2 %, without a bound on loads.
+    /// For `cluster`, with every parameter at its default. Costs about fifteen hashes a slot.
     #[must_use]
     pub fn new(cluster: &Cluster) -> Self {
         Self::with(Config::DEFAULT, cluster, None)
@@ -158,7 +173,7 @@ impl Rendezvous {
 
     fn with(config: Config, cluster: &Cluster, last: Option<&Arc<Table>>) -> Self {
         let (field, members) = Field::new(cluster);
-        let table = Table::new(field, config.blocks(cluster.len()), config.slack, last);
+        let table = Table::new(config, field, last);
         let holders = table.holders.iter().map(|place| members[usize::from(*place)]).collect();
         let bound = (config.load_factor > 0.0).then(|| Bound::new(config.load_factor));
         Self { config, table, members, holders, bound }

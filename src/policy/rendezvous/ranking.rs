@@ -13,6 +13,9 @@ use crate::cluster::Cluster;
 /// ten thousand times while a tenth of all is down.
 pub(super) const RANKS: usize = 4;
 
+/// And for those left open by windows.
+const LATE: usize = 2;
+
 /// No upstream: there are fewer than [`RANKS`].
 pub(super) const NOBODY: u16 = u16::MAX;
 
@@ -175,24 +178,29 @@ impl<'a> Ranker<'a> {
         if count * self.field.len() <= SCAN * BLOCK {
             self.by_scan(open);
         } else {
-            self.by_windows(open.clone());
+            let late = self.by_windows(open.clone());
+            late.each(|slot| self.bids[slot] = [Bid::NONE; RANKS]);
+            self.by_scan(&late);
         }
         open.each(|slot| ranks[slot] = self.bids[slot].map(|bid| if bid == Bid::NONE { NOBODY } else { bid.index() }));
     }
 
     fn by_scan(&mut self, open: &Slots) {
+        let mut slots = Vec::with_capacity(open.len());
+        open.each(|slot| slots.push(slot));
         for (index, hand) in self.hands.iter().enumerate() {
-            open.each(|slot| {
-                let bids = &mut self.bids[slot];
-                let stratum = hand.stratum(slot);
+            for slot in &slots {
+                let bids = &mut self.bids[*slot];
+                let stratum = hand.stratum(*slot);
                 if hand.may_beat(bids[RANKS - 1], stratum) {
-                    insert(bids, hand.bid(stratum, slot, index));
+                    insert(bids, hand.bid(stratum, *slot, index));
                 }
-            });
+            }
         }
     }
 
-    fn by_windows(&mut self, mut open: Slots) {
+    /// Returns the slots that were left open, when it had become cheaper to scan for them.
+    fn by_windows(&mut self, mut open: Slots) -> Slots {
         for number in 1.. {
             if number == self.windows.len() {
                 self.next_window();
@@ -200,8 +208,7 @@ impl<'a> Ranker<'a> {
             let (before, window) = (&self.windows[number - 1], &self.windows[number]);
             let dealt = before.dealt.iter().zip(&window.dealt);
             for (index, (hand, (from, to))) in self.hands.iter().zip(dealt).enumerate() {
-                for stratum in *from..*to {
-                    let slot = hand.slot(stratum);
+                for (stratum, slot) in hand.dealt(*from..*to) {
                     if open.contains(slot) {
                         insert(&mut self.bids[slot], hand.bid(stratum, slot, index));
                     }
@@ -210,18 +217,18 @@ impl<'a> Ranker<'a> {
             // Every later bid has a stratum that begins after this window's end.
             let end = Bid::least(window.end);
             open.retain(|slot| self.bids[slot][RANKS - 1] >= end);
-            if open.len() == 0 || window.dealt.iter().all(|dealt| usize::from(*dealt) == BLOCK) {
+            if open.len() * self.field.len() <= LATE * BLOCK {
                 break;
             }
         }
+        open
     }
 
     /// In the time that 1 divided by the sum of weights takes, about one contender bids for each slot.
     fn next_window(&mut self) {
         let turns = match self.windows.len() {
             1 => 4.0,
-            n @ 2..=16 => 4.0 + 1.5 * (n - 1) as f64,
-            n => 2.0 * self.windows[n - 1].end * self.field.total_weight as f64,
+            n => 1.4 * self.windows[n - 1].end * self.field.total_weight as f64,
         };
         let end = turns / self.field.total_weight as f64;
         let last = self.windows.last().map_or(&[][..], |window| &window.dealt);
@@ -259,30 +266,30 @@ fn insert(bids: &mut [Bid; RANKS], mut bid: Bid) {
 
 /// A set of slots within a block.
 #[derive(Clone)]
-struct Slots([u64; BLOCK / 64]);
+pub(super) struct Slots([u64; BLOCK / 64]);
 
 impl Slots {
-    const fn none() -> Self {
+    pub(super) const fn none() -> Self {
         Self([0; BLOCK / 64])
     }
 
-    const fn all() -> Self {
+    pub(super) const fn all() -> Self {
         Self([u64::MAX; BLOCK / 64])
     }
 
-    fn contains(&self, slot: usize) -> bool {
+    pub(super) fn contains(&self, slot: usize) -> bool {
         self.0[slot / 64] >> (slot % 64) & 1 == 1
     }
 
-    fn insert(&mut self, slot: usize) {
+    pub(super) fn insert(&mut self, slot: usize) {
         self.0[slot / 64] |= 1 << (slot % 64);
     }
 
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.0.iter().map(|word| word.count_ones() as usize).sum()
     }
 
-    fn each(&self, mut f: impl FnMut(usize)) {
+    pub(super) fn each(&self, mut f: impl FnMut(usize)) {
         for (word, mut bits) in self.0.iter().copied().enumerate() {
             while bits != 0 {
                 f(word * 64 + bits.trailing_zeros() as usize);

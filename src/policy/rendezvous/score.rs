@@ -11,6 +11,7 @@
 
 use crate::cluster::MAX_UPSTREAMS;
 use crate::hash::{GOLDEN, exponential, mix64};
+use std::ops::Range;
 
 const BITS: u32 = 12;
 
@@ -103,6 +104,11 @@ impl Contender {
         Hand { key: mix64(self.id ^ salt(block)), scale: self.scale }
     }
 
+    /// How many of its strata begin before the end of `score`, as a bid has it.
+    pub(super) fn strata_within(self, score: u64) -> u16 {
+        self.strata_before(f64::from_bits((score + 1) << TIME_SHIFT), 0)
+    }
+
     /// How many strata begin before `time`, where `from` did before.
     pub(super) fn strata_before(self, time: f64, from: u16) -> u16 {
         let begun = STARTS[usize::from(from)..BLOCK].iter().take_while(|start| **start * self.scale < time);
@@ -125,30 +131,36 @@ pub(super) struct Hand {
 }
 
 impl Hand {
-    const fn part(self, shift: u32) -> u32 {
-        (self.key >> shift) as u32
+    /// The factor and the addend of each step.
+    fn steps(self) -> [(u32, u32); 3] {
+        let part = |shift: u32| (self.key >> shift) as u32;
+        [(part(0) | 1, part(12)), (part(23) | 1, part(31)), (part(42) | 1, part(52))]
     }
 
-    /// The slot within the block that is dealt as number `stratum`.
+    /// The numbers `strata`, each with the slot within the block that is dealt as it.
     #[inline]
-    pub(super) fn slot(self, stratum: u16) -> usize {
-        let step = |x: u32, factor: u32, add: u32| (x.wrapping_mul(factor | 1)).wrapping_add(add) & MASK;
-        let x = step(u32::from(stratum), self.part(0), self.part(12));
-        let x = step(x ^ (x >> (BITS / 2)), self.part(23), self.part(31));
-        let x = step(x ^ (x >> (BITS / 2)), self.part(42), self.part(52));
-        x as usize
+    pub(super) fn dealt(self, strata: Range<u16>) -> impl Iterator<Item = (u16, usize)> {
+        let [a, b, c] = self.steps();
+        let step = |x: u32, (factor, add): (u32, u32)| x.wrapping_mul(factor).wrapping_add(add) & MASK;
+        strata.map(move |stratum| {
+            let x = step(u32::from(stratum), a);
+            let x = step(x ^ (x >> (BITS / 2)), b);
+            let x = step(x ^ (x >> (BITS / 2)), c);
+            (stratum, x as usize)
+        })
     }
 
     /// The number under which `slot` is dealt.
     #[inline]
     pub(super) fn stratum(self, slot: usize) -> u16 {
-        let back = |x: u32, factor: u32, add: u32| {
+        let [a, b, c] = self.steps();
+        let back = |x: u32, (factor, add): (u32, u32)| {
             let inverse = INVERSES[((factor & MASK) >> 1) as usize];
             x.wrapping_sub(add).wrapping_mul(u32::from(inverse)) & MASK
         };
-        let x = back(slot as u32, self.part(42), self.part(52));
-        let x = back(x ^ (x >> (BITS / 2)), self.part(23), self.part(31));
-        let x = back(x ^ (x >> (BITS / 2)), self.part(0), self.part(12));
+        let x = back(slot as u32, c);
+        let x = back(x ^ (x >> (BITS / 2)), b);
+        let x = back(x ^ (x >> (BITS / 2)), a);
         x as u16
     }
 
