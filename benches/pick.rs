@@ -3,8 +3,11 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark that cannot go on should say where")]
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
+use homing::cluster::Session;
 use homing::rng::{Entropy, OsEntropy, SeededEntropy};
-use homing::{Affinity, Balancer, Decision, Health, KeyRing, Lost, Request, Timestamp, Token, UpstreamConfig, policy};
+use homing::{
+    Affinity, Balancer, Change, Decision, Health, KeyRing, Lost, Request, Timestamp, Token, UpstreamConfig, policy,
+};
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -135,24 +138,51 @@ fn affinity(c: &mut Criterion) {
     }
 }
 
-/// Membership changes, off the path of picks: the plan and the apply of one more upstream.
+/// What placing alone costs, without snapshot and lease, by a key of 16 bytes.
+fn place_by_key(c: &mut Criterion) {
+    let keys: Vec<[u8; 16]> = (0..CLIENTS as u128).map(|i| (i * 0x9e37_79b9_7f4a_7c15).to_le_bytes()).collect();
+    for name in KEYED {
+        let mut group = c.benchmark_group(format!("place by key: {name}"));
+        let factory = policy::find(name).unwrap().configure(policy::Params::new()).unwrap();
+        for size in SIZES {
+            let balancer = Balancer::builder().upstreams(upstreams(size)).build().unwrap();
+            let cluster = balancer.cluster();
+            let policy = factory(&cluster);
+            let mut turn = turns();
+            group.bench_function(BenchmarkId::from_parameter(size), |b| {
+                b.iter(|| {
+                    let key = Some(&keys[turn()][..]);
+                    policy.place(&cluster, &Session { nonce: 0, now: NOW, client: None, key, tried: &[] })
+                });
+            });
+        }
+    }
+}
+
+/// Policies that place by the session's key.
+const KEYED: [&str; 1] = ["rendezvous"];
+
+/// Membership changes, off the path of picks: the plan and the apply of one upstream less and of one more.
 fn change(c: &mut Criterion) {
-    let mut group = c.benchmark_group("plan and apply");
-    for size in SIZES {
-        let balancer = bound(size - 1, SeededEntropy::new(1));
-        let more = [homing::Change::Put(UpstreamConfig::new("more", "10.1.0.0:8080"))];
-        let less = [homing::Change::Remove("more".into())];
-        group.bench_function(BenchmarkId::from_parameter(size), |b| {
-            b.iter_batched(
-                || {
-                    if balancer.cluster().len() == size {
-                        balancer.apply(balancer.plan(&less).unwrap()).unwrap();
-                    }
-                },
-                |()| balancer.apply(balancer.plan(&more).unwrap()).unwrap(),
-                BatchSize::PerIteration,
-            );
-        });
+    for entry in policy::registry() {
+        let mut group = c.benchmark_group(format!("membership update: {}", entry.name));
+        for size in SIZES {
+            let balancer = Balancer::builder().upstreams(upstreams(size)).policy(entry.name).build().unwrap();
+            let one = upstreams(size).nth(size / 2).unwrap();
+            let less = [Change::Remove(format!("app-{}", size / 2))];
+            let more = [Change::Put(one)];
+            let update = |changes: &[Change]| balancer.apply(balancer.plan(changes).unwrap()).unwrap();
+            group.bench_function(BenchmarkId::new("less", size), |b| {
+                b.iter_batched(|| update(&more), |_| update(&less), BatchSize::PerIteration);
+            });
+            group.bench_function(BenchmarkId::new("more", size), |b| {
+                update(&more);
+                b.iter_batched(|| update(&less), |_| update(&more), BatchSize::PerIteration);
+            });
+            group.bench_function(BenchmarkId::new("built anew", size), |b| {
+                b.iter(|| Balancer::builder().upstreams(upstreams(size)).policy(entry.name).build().unwrap());
+            });
+        }
     }
 }
 
@@ -162,6 +192,6 @@ criterion_group! {
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1))
         .sample_size(30);
-    targets = floor, placement, affinity, change
+    targets = floor, placement, place_by_key, affinity, change
 }
 criterion_main!(benches);

@@ -7,6 +7,7 @@ mod decisions;
 mod explain;
 mod live_sessions;
 mod membership;
+mod placement;
 mod rotation;
 mod scale_out;
 #[path = "../../examples/simulation/mod.rs"]

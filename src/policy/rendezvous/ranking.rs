@@ -71,7 +71,7 @@ impl Ranking {
         let mut ranker = Ranker::new(&field);
         for (block, ranks) in ranks.chunks_exact_mut(BLOCK).enumerate() {
             ranker.field.deal(block, &mut ranker.hands);
-            ranker.rank(&mut Slots::all(), ranks);
+            ranker.rank(&Slots::all(), ranks);
         }
         Self { field, ranks }
     }
@@ -89,8 +89,8 @@ impl Ranking {
         let mut ranker = Ranker::new(&field);
         for (block, ranks) in ranks.chunks_exact_mut(BLOCK).enumerate() {
             ranker.field.deal(block, &mut ranker.hands);
-            let mut open = change.renumber(ranks);
-            ranker.rank(&mut open, ranks);
+            let open = change.renumber(ranks);
+            ranker.rank(&open, ranks);
             for index in &change.fresh {
                 ranker.offer(*index, &open, ranks);
             }
