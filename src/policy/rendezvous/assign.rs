@@ -160,7 +160,7 @@ impl<'a> Assignment<'a> {
         // Who is full takes only slots that are dealt before its worst.
         let contenders = self.ranking.field.contenders.iter();
         let reach = |(contender, worst): (&Contender, &Option<u64>)| {
-            worst.map_or(BLOCK as u16, |worst| contender.strata_within(worst >> SLOT_BITS))
+            contender.strata_within(worst.map_or(Bid::NONE, |worst| Bid::last_of(worst >> SLOT_BITS)))
         };
         let reaches: Vec<u16> = contenders.zip(&worst).map(reach).collect();
         let mut best = vec![Bid::NONE; BLOCK];
@@ -188,7 +188,8 @@ impl<'a> Assignment<'a> {
                     hand.dealt(0..*reach).filter(|(_, slot)| open.contains(*slot)).for_each(|(q, slot)| offer(q, slot));
                 } else {
                     let within = slots.iter().map(|slot| *slot as usize % BLOCK);
-                    within.for_each(|slot| offer(hand.stratum(slot), slot));
+                    let stratum = hand.strata();
+                    within.for_each(|slot| offer(stratum(slot), slot));
                 }
             }
             found.extend(slots.iter().map(|slot| (*slot, best[*slot as usize % BLOCK])));

@@ -62,6 +62,8 @@ impl Field {
 pub(super) struct Ranking {
     pub(super) field: Field,
     pub(super) ranks: Box<[[u16; RANKS]]>,
+    /// No slot's last rank is of a greater bid.
+    latest: Bid,
 }
 
 impl Ranking {
@@ -70,16 +72,17 @@ impl Ranking {
         let mut ranks = vec![[NOBODY; RANKS]; blocks * BLOCK].into_boxed_slice();
         let mut ranker = Ranker::new(&field);
         for (block, ranks) in ranks.chunks_exact_mut(BLOCK).enumerate() {
-            ranker.field.deal(block, &mut ranker.hands);
+            field.deal(block, &mut ranker.hands);
             ranker.rank(&Slots::all(), ranks);
         }
-        Self { field, ranks }
+        let latest = ranker.latest;
+        Self { field, ranks, latest }
     }
 
     /// The ranking of `field`, made from this one of as many slots: equal to a new one.
     ///
-    /// Costs about two bids a slot for each contender that is new or changed its weight, and for each that is gone or
-    /// did, as many as there are slots and ranks. Where many did, a new one is made.
+    /// For each contender that is gone or changed its weight, the slots where it was ranked are ranked anew; each that
+    /// is new or changed its weight bids for the others. Where many did, a new one is made.
     pub(super) fn updated(&self, field: Field) -> Self {
         let change = Change::between(&self.field, &field);
         if change.extent() * 8 > field.len() {
@@ -87,15 +90,19 @@ impl Ranking {
         }
         let mut ranks = self.ranks.clone();
         let mut ranker = Ranker::new(&field);
+        ranker.latest = self.latest;
+        let reach = |index: u16| field.contenders[usize::from(index)].strata_within(self.latest);
+        let fresh: Vec<(u16, u16)> = change.fresh.iter().map(|index| (*index, reach(*index))).collect();
         for (block, ranks) in ranks.chunks_exact_mut(BLOCK).enumerate() {
-            ranker.field.deal(block, &mut ranker.hands);
-            let open = change.renumber(ranks);
-            ranker.rank(&open, ranks);
-            for index in &change.fresh {
-                ranker.offer(*index, &open, ranks);
+            field.deal(block, &mut ranker.hands);
+            let lost = change.renumber(ranks);
+            ranker.rank(&lost, ranks);
+            for (index, reach) in &fresh {
+                ranker.offer(*index, *reach, &lost, ranks);
             }
         }
-        Self { field, ranks }
+        let latest = ranker.latest;
+        Self { field, ranks, latest }
     }
 }
 
@@ -130,15 +137,13 @@ impl Change {
         self.gone + self.fresh.len()
     }
 
-    /// Gives all ranks their new numbers. Returns the slots that lost one.
+    /// Gives all ranks their new numbers. Returns the slots that lost one, or had not all.
     fn renumber(&self, ranks: &mut [[u16; RANKS]]) -> Slots {
         let mut lost = Slots::none();
         for (slot, ranks) in ranks.iter_mut().enumerate() {
-            for rank in ranks.iter_mut().filter(|rank| **rank != NOBODY) {
-                *rank = self.kept[usize::from(*rank)];
-                if *rank == NOBODY {
-                    lost.insert(slot);
-                }
+            *ranks = ranks.map(|rank| self.kept.get(usize::from(rank)).copied().unwrap_or(NOBODY));
+            if ranks.contains(&NOBODY) {
+                lost.insert(slot);
             }
         }
         lost
@@ -159,13 +164,16 @@ struct Ranker<'a> {
     /// As far as any block needed them.
     windows: Vec<Window>,
     bids: Vec<[Bid; RANKS]>,
+    /// The greatest bid that was ranked last.
+    latest: Bid,
 }
 
 impl<'a> Ranker<'a> {
     fn new(field: &'a Field) -> Self {
         let dealt = vec![0; field.len()];
         let windows = vec![Window { end: 0.0, dealt }];
-        Self { field, hands: Vec::with_capacity(field.len()), windows, bids: vec![[Bid::NONE; RANKS]; BLOCK] }
+        let bids = vec![[Bid::NONE; RANKS]; BLOCK];
+        Self { field, hands: Vec::with_capacity(field.len()), windows, bids, latest: Bid::LEAST }
     }
 
     /// Ranks the slots that are open.
@@ -182,16 +190,19 @@ impl<'a> Ranker<'a> {
             late.each(|slot| self.bids[slot] = [Bid::NONE; RANKS]);
             self.by_scan(&late);
         }
-        open.each(|slot| ranks[slot] = self.bids[slot].map(|bid| if bid == Bid::NONE { NOBODY } else { bid.index() }));
+        open.each(|slot| {
+            ranks[slot] = ranks_of(self.bids[slot]);
+            self.latest = self.latest.max(self.bids[slot][RANKS - 1]);
+        });
     }
 
     fn by_scan(&mut self, open: &Slots) {
         let mut slots = Vec::with_capacity(open.len());
         open.each(|slot| slots.push(slot));
         for (index, hand) in self.hands.iter().enumerate() {
+            let stratum = hand.strata();
             for slot in &slots {
-                let bids = &mut self.bids[*slot];
-                let stratum = hand.stratum(*slot);
+                let (bids, stratum) = (&mut self.bids[*slot], stratum(*slot));
                 if hand.may_beat(bids[RANKS - 1], stratum) {
                     insert(bids, hand.bid(stratum, *slot, index));
                 }
@@ -236,22 +247,22 @@ impl<'a> Ranker<'a> {
         self.windows.push(Window { end, dealt });
     }
 
-    /// Ranks the contender `index` too in all slots but those in `done`.
-    fn offer(&self, index: u16, done: &Slots, ranks: &mut [[u16; RANKS]]) {
-        let bid_of = |index: u16, slot: usize| match index {
-            NOBODY => Bid::NONE,
-            index => self.hands[usize::from(index)].bid_for(slot, usize::from(index)),
-        };
+    /// Ranks the contender `index` too, of whose strata the first `reach` count, in all slots but those in `done`.
+    fn offer(&self, index: u16, reach: u16, done: &Slots, ranks: &mut [[u16; RANKS]]) {
         let hand = self.hands[usize::from(index)];
-        for (slot, ranks) in ranks.iter_mut().enumerate().filter(|(slot, _)| !done.contains(*slot)) {
-            let stratum = hand.stratum(slot);
-            if hand.may_beat(bid_of(ranks[RANKS - 1], slot), stratum) {
-                let mut bids = ranks.map(|rank| bid_of(rank, slot));
+        for (stratum, slot) in hand.dealt(0..reach).filter(|(_, slot)| !done.contains(*slot)) {
+            let bid_of = |rank: u16| self.hands[usize::from(rank)].bid_for(slot, usize::from(rank));
+            if hand.may_beat(bid_of(ranks[slot][RANKS - 1]), stratum) {
+                let mut bids = ranks[slot].map(bid_of);
                 insert(&mut bids, hand.bid(stratum, slot, usize::from(index)));
-                *ranks = bids.map(|bid| if bid == Bid::NONE { NOBODY } else { bid.index() });
+                ranks[slot] = ranks_of(bids);
             }
         }
     }
+}
+
+fn ranks_of(bids: [Bid; RANKS]) -> [u16; RANKS] {
+    bids.map(|bid| if bid == Bid::NONE { NOBODY } else { bid.index() })
 }
 
 /// Puts `bid` where it belongs and drops the worst.

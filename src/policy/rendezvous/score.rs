@@ -62,11 +62,17 @@ const _: () = assert!(MAX_UPSTREAMS < 1 << INDEX_BITS);
 pub(super) struct Bid(u64);
 
 impl Bid {
+    pub(super) const LEAST: Self = Self(0);
     pub(super) const NONE: Self = Self(u64::MAX);
 
     /// No bid with a score of `time` or more is less.
     pub(super) fn least(time: f64) -> Self {
         Self((time.to_bits() >> TIME_SHIFT) << INDEX_BITS)
+    }
+
+    /// No bid of this score is greater.
+    pub(super) fn last_of(score: u64) -> Self {
+        Self(score << INDEX_BITS | ((1 << INDEX_BITS) - 1))
     }
 
     /// The number of the upstream.
@@ -104,9 +110,12 @@ impl Contender {
         Hand { key: mix64(self.id ^ salt(block)), scale: self.scale }
     }
 
-    /// How many of its strata begin before the end of `score`, as a bid has it.
-    pub(super) fn strata_within(self, score: u64) -> u16 {
-        self.strata_before(f64::from_bits((score + 1) << TIME_SHIFT), 0)
+    /// How many of its strata a bid may come from that is no greater than `bid`.
+    pub(super) fn strata_within(self, bid: Bid) -> u16 {
+        match bid {
+            Bid::NONE => BLOCK as u16,
+            bid => self.strata_before(f64::from_bits((bid.score() + 1) << TIME_SHIFT), 0),
+        }
     }
 
     /// How many strata begin before `time`, where `from` did before.
@@ -150,18 +159,18 @@ impl Hand {
         })
     }
 
-    /// The number under which `slot` is dealt.
+    /// Tells the number under which a slot is dealt.
     #[inline]
-    pub(super) fn stratum(self, slot: usize) -> u16 {
-        let [a, b, c] = self.steps();
-        let back = |x: u32, (factor, add): (u32, u32)| {
-            let inverse = INVERSES[((factor & MASK) >> 1) as usize];
-            x.wrapping_sub(add).wrapping_mul(u32::from(inverse)) & MASK
-        };
-        let x = back(slot as u32, c);
-        let x = back(x ^ (x >> (BITS / 2)), b);
-        let x = back(x ^ (x >> (BITS / 2)), a);
-        x as u16
+    pub(super) fn strata(self) -> impl Fn(usize) -> u16 {
+        let back = |(factor, add): (u32, u32)| (u32::from(INVERSES[((factor & MASK) >> 1) as usize]), add);
+        let [a, b, c] = self.steps().map(back);
+        let step = |x: u32, (inverse, add): (u32, u32)| x.wrapping_sub(add).wrapping_mul(inverse) & MASK;
+        move |slot| {
+            let x = step(slot as u32, c);
+            let x = step(x ^ (x >> (BITS / 2)), b);
+            let x = step(x ^ (x >> (BITS / 2)), a);
+            x as u16
+        }
     }
 
     /// The bid of the contender `index` for the slot that is dealt as number `stratum`.
@@ -177,7 +186,7 @@ impl Hand {
     /// The bid of the contender `index` for `slot`.
     #[inline]
     pub(super) fn bid_for(self, slot: usize, index: usize) -> Bid {
-        self.bid(self.stratum(slot), slot, index)
+        self.bid(self.strata()(slot), slot, index)
     }
 
     /// Whether a bid for the slot that is dealt as number `stratum` may be less than `bid`.

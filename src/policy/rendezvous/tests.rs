@@ -56,7 +56,7 @@ fn hands_deal_every_slot_once_and_know_as_what() {
         let hand = Contender::new(mix64(seed), 1).hand(block);
         let mut seen = HashSet::new();
         for (stratum, slot) in hand.dealt(0..BLOCK as u16) {
-            assert_eq!(hand.stratum(slot), stratum);
+            assert_eq!(hand.strata()(slot), stratum);
             assert!(slot < BLOCK && seen.insert(slot));
         }
         assert_eq!(seen.len(), BLOCK);
