@@ -6,8 +6,8 @@
 //! finds it from any start and in any order: each slot asks its first choice; an upstream that is asked too often
 //! keeps its best slots, and the others ask on. Only slots that are sent on cost more than a count.
 
-use super::ranking::{Field, NOBODY, Ranking, Slots};
-use super::score::{BLOCK, Bid, Contender, TIME_BITS};
+use super::ranking::{Field, NOBODY, RANKS, Ranking};
+use super::score::{BLOCK, Bid, MAX_BLOCKS, TIME_BITS};
 use std::collections::BinaryHeap;
 
 /// The most slots that each contender may get: `slack` millionths above its share, or the share rounded up where that
@@ -43,8 +43,9 @@ struct Holding {
 }
 
 impl Holding {
-    fn worst(&self) -> Option<u64> {
-        self.full.as_ref().map(|full| full.peek().copied().unwrap_or(0))
+    /// What a slot's bid must be less than.
+    fn worst(&self) -> u64 {
+        self.full.as_ref().map_or(u64::MAX, |full| full.peek().copied().unwrap_or(0))
     }
 }
 
@@ -61,7 +62,8 @@ struct Assignment<'a> {
 
 const SLOT_BITS: u32 = 64 - TIME_BITS;
 /// The most slots a table can have.
-pub(super) const MAX_SLOTS: usize = 1 << SLOT_BITS;
+pub(super) const MAX_SLOTS: usize = MAX_BLOCKS * BLOCK;
+const _: () = assert!(MAX_SLOTS <= 1 << SLOT_BITS);
 
 /// A slot that a contender holds, with its bid's score above it.
 fn held(bid: Bid, slot: u32) -> u64 {
@@ -156,43 +158,10 @@ impl<'a> Assignment<'a> {
     /// so those that did need not be known.
     fn search(&mut self, unranked: &mut Vec<u32>) {
         unranked.sort_unstable();
-        let worst: Vec<Option<u64>> = self.holdings.iter().map(Holding::worst).collect();
-        // Who is full takes only slots that are dealt before its worst.
-        let contenders = self.ranking.field.contenders.iter();
-        let reach = |(contender, worst): (&Contender, &Option<u64>)| {
-            contender.strata_within(worst.map_or(Bid::NONE, |worst| Bid::last_of(worst >> SLOT_BITS)))
-        };
-        let reaches: Vec<u16> = contenders.zip(&worst).map(reach).collect();
-        let mut best = vec![Bid::NONE; BLOCK];
-        let mut hands = Vec::with_capacity(worst.len());
+        let worst: Vec<u64> = self.holdings.iter().map(Holding::worst).collect();
         let mut found = Vec::with_capacity(unranked.len());
         for slots in unranked.chunk_by(|a, b| *a as usize / BLOCK == *b as usize / BLOCK) {
-            let block = slots[0] as usize / BLOCK;
-            self.ranking.field.deal(block, &mut hands);
-            let mut open = Slots::none();
-            for slot in slots {
-                open.insert(*slot as usize % BLOCK);
-                best[*slot as usize % BLOCK] = Bid::NONE;
-            }
-            for (index, (hand, (worst, reach))) in hands.iter().zip(worst.iter().zip(&reaches)).enumerate() {
-                let mut offer = |stratum: u16, slot: usize| {
-                    if hand.may_beat(best[slot], stratum) {
-                        let bid = hand.bid(stratum, slot, index);
-                        let taken = worst.is_none_or(|worst| held(bid, (block * BLOCK + slot) as u32) < worst);
-                        if bid < best[slot] && taken {
-                            best[slot] = bid;
-                        }
-                    }
-                };
-                if usize::from(*reach) < slots.len() {
-                    hand.dealt(0..*reach).filter(|(_, slot)| open.contains(*slot)).for_each(|(q, slot)| offer(q, slot));
-                } else {
-                    let within = slots.iter().map(|slot| *slot as usize % BLOCK);
-                    let stratum = hand.strata();
-                    within.for_each(|slot| offer(stratum(slot), slot));
-                }
-            }
-            found.extend(slots.iter().map(|slot| (*slot, best[*slot as usize % BLOCK])));
+            self.search_block(slots[0] as usize / BLOCK, slots, &worst, &mut found);
         }
         unranked.clear();
         for (slot, bid) in found {
@@ -202,8 +171,34 @@ impl<'a> Assignment<'a> {
             }
         }
     }
+
+    fn search_block(&self, block: usize, slots: &[u32], worst: &[u64], found: &mut Vec<(u32, Bid)>) {
+        let field = &self.ranking.field;
+        let last = |slot: &u32| field.bid(self.ranking.ranks[*slot as usize][RANKS - 1], *slot as usize);
+        // Those who have not been asked yet come after the ranks.
+        let Some(earliest) = slots.iter().map(last).min() else { return };
+        let begin = found.len();
+        found.extend(slots.iter().map(|slot| (*slot, Bid::NONE)));
+        for (index, (contender, worst)) in field.contenders.iter().zip(worst).enumerate() {
+            if *worst < held(earliest, 0) {
+                continue;
+            }
+            let hand = contender.hand(block);
+            let strata = hand.strata();
+            for (slot, best) in &mut found[begin..] {
+                let within = *slot as usize % BLOCK;
+                let stratum = strata(within);
+                if hand.may_beat(*best, stratum) {
+                    let bid = hand.bid(stratum, within, index);
+                    if bid < *best && held(bid, *slot) < *worst {
+                        *best = bid;
+                    }
+                }
+            }
+        }
+    }
 }
 
 fn slot_of(held: u64) -> u32 {
-    (held & (MAX_SLOTS as u64 - 1)) as u32
+    (held & ((1 << SLOT_BITS) - 1)) as u32
 }

@@ -51,7 +51,7 @@ impl Field {
     }
 
     /// All hands of `block`.
-    pub(super) fn deal(&self, block: usize, hands: &mut Vec<Hand>) {
+    fn deal(&self, block: usize, hands: &mut Vec<Hand>) {
         hands.clear();
         hands.extend(self.contenders.iter().map(|contender| contender.hand(block)));
     }
@@ -277,30 +277,30 @@ fn insert(bids: &mut [Bid; RANKS], mut bid: Bid) {
 
 /// A set of slots within a block.
 #[derive(Clone)]
-pub(super) struct Slots([u64; BLOCK / 64]);
+struct Slots([u64; BLOCK / 64]);
 
 impl Slots {
-    pub(super) const fn none() -> Self {
+    const fn none() -> Self {
         Self([0; BLOCK / 64])
     }
 
-    pub(super) const fn all() -> Self {
+    const fn all() -> Self {
         Self([u64::MAX; BLOCK / 64])
     }
 
-    pub(super) fn contains(&self, slot: usize) -> bool {
+    fn contains(&self, slot: usize) -> bool {
         self.0[slot / 64] >> (slot % 64) & 1 == 1
     }
 
-    pub(super) fn insert(&mut self, slot: usize) {
+    fn insert(&mut self, slot: usize) {
         self.0[slot / 64] |= 1 << (slot % 64);
     }
 
-    pub(super) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.0.iter().map(|word| word.count_ones() as usize).sum()
     }
 
-    pub(super) fn each(&self, mut f: impl FnMut(usize)) {
+    fn each(&self, mut f: impl FnMut(usize)) {
         for (word, mut bits) in self.0.iter().copied().enumerate() {
             while bits != 0 {
                 f(word * 64 + bits.trailing_zeros() as usize);

@@ -70,11 +70,6 @@ impl Bid {
         Self((time.to_bits() >> TIME_SHIFT) << INDEX_BITS)
     }
 
-    /// No bid of this score is greater.
-    pub(super) fn last_of(score: u64) -> Self {
-        Self(score << INDEX_BITS | ((1 << INDEX_BITS) - 1))
-    }
-
     /// The number of the upstream.
     pub(super) fn index(self) -> u16 {
         (self.0 & ((1 << INDEX_BITS) - 1)) as u16
@@ -107,7 +102,7 @@ impl Contender {
 
     /// Its permutation of the slots of `block`.
     pub(super) fn hand(self, block: usize) -> Hand {
-        Hand { key: mix64(self.id ^ salt(block)), scale: self.scale }
+        Hand { key: mix64(self.id ^ SALTS[block]), scale: self.scale }
     }
 
     /// How many of its strata a bid may come from that is no greater than `bid`.
@@ -125,8 +120,20 @@ impl Contender {
     }
 }
 
-const fn salt(block: usize) -> u64 {
-    mix64((block as u64 + 1).wrapping_mul(GOLDEN))
+/// The most blocks that a table can have.
+pub(super) const MAX_BLOCKS: usize = 256;
+
+/// What makes the blocks of a contender different.
+static SALTS: [u64; MAX_BLOCKS] = salts();
+
+const fn salts() -> [u64; MAX_BLOCKS] {
+    let mut salts = [0; MAX_BLOCKS];
+    let mut block = 0;
+    while block < MAX_BLOCKS {
+        salts[block] = mix64((block as u64 + 1).wrapping_mul(GOLDEN));
+        block += 1;
+    }
+    salts
 }
 
 /// How a contender deals out the slots of one block: as the key of a permutation.
