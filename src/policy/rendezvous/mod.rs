@@ -142,7 +142,7 @@ impl Table {
 ///
 /// | parameter | |
 /// |---|---|
-/// | `mode` | `balanced` (the default): shares of the slots are capped, for which a few more keys move at a change than must. `strict`: exactly those move that must, and shares vary by chance, by a few hundredths to a third of a share |
+/// | `mode` | `balanced` (the default): shares of the slots are capped, for which a few more keys move at a change than must. `strict`: exactly those move that must, and shares vary by chance: the largest of 10 by some 5 %, of 1000 by 15 % |
 /// | `epsilon` | how far above its share an upstream may be given slots, 0.01 to 1; 0, the default: 0.02 in tables of up to 65,536 slots, 0.05 in larger ones |
 /// | `slots` | the size of the table, a power of two from 4096 to 1,048,576; 0, the default: the first of 4096, 16,384, 65,536 and so on that has 256 for each upstream |
 /// | `load_factor` | the most that an upstream may have in flight, times the average by weight, 1 to 100; 0, the default: any. What is in flight is this process's own count, so proxies may then differ |
