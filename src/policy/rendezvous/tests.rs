@@ -257,9 +257,7 @@ fn keyed(key: &[u8]) -> Session<'_> {
 fn the_order_of_the_configuration_does_not_matter() {
     let configs: Vec<crate::UpstreamConfig> =
         (1..=30).map(|i| crate::UpstreamConfig::new(format!("app-{i}"), "10.0.0.1:80").weight(1 + i % 4)).collect();
-    let build = |configs: &[_]| {
-        Cluster::build(configs, crate::cluster::UpstreamId::unkeyed, crate::Decision::New, None).unwrap()
-    };
+    let build = |configs: &[_]| Cluster::build(configs, crate::cluster::UpstreamId::unkeyed, None, None).unwrap();
     let (one, other) = (build(&configs), build(&configs.iter().rev().cloned().collect::<Vec<_>>()));
     let (here, there) = (Rendezvous::new(&one), Rendezvous::new(&other));
     for i in 0..5000 {
