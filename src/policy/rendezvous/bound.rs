@@ -30,14 +30,27 @@ impl Bound {
     /// The count is old by N/8 picks at most, an eighth of a request for each upstream. Relaxed is enough: it is one
     /// word that stands for itself, and whose count is in force decides nothing but how old it is.
     pub(super) fn share(&self, cluster: &Cluster) -> f64 {
+        let in_flight = self.in_flight(cluster, self.picks.fetch_add(1, Ordering::Relaxed));
+        if in_flight != self.in_flight.load(Ordering::Relaxed) {
+            self.in_flight.store(in_flight, Ordering::Relaxed);
+        }
+        self.share_of(in_flight, cluster)
+    }
+
+    /// What the next [`share`](Self::share) would say, without counting a pick.
+    pub(super) fn next_share(&self, cluster: &Cluster) -> f64 {
+        self.share_of(self.in_flight(cluster, self.picks.load(Ordering::Relaxed)), cluster)
+    }
+
+    fn in_flight(&self, cluster: &Cluster, pick: u64) -> u64 {
         let every = cluster.len().div_ceil(LOOKS) as u64;
-        let in_flight = if self.picks.fetch_add(1, Ordering::Relaxed).is_multiple_of(every) {
-            let count = cluster.members().iter().map(|member| u64::from(member.upstream().in_flight())).sum();
-            self.in_flight.store(count, Ordering::Relaxed);
-            count
-        } else {
-            self.in_flight.load(Ordering::Relaxed)
-        };
+        match pick.is_multiple_of(every) {
+            true => cluster.members().iter().map(|member| u64::from(member.upstream().in_flight())).sum(),
+            false => self.in_flight.load(Ordering::Relaxed),
+        }
+    }
+
+    fn share_of(&self, in_flight: u64, cluster: &Cluster) -> f64 {
         self.factor * (in_flight + 1) as f64 / cluster.total_weight() as f64
     }
 }

@@ -204,11 +204,11 @@ fn point(session: &Session<'_>) -> u64 {
     }
 }
 
-impl Policy for Rendezvous {
-    fn place(&self, cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
+impl Rendezvous {
+    fn find(&self, cluster: &Cluster, session: &Session<'_>, share: fn(&Bound, &Cluster) -> f64) -> Option<usize> {
         let point = point(session);
         if let Some(bound) = &self.bound {
-            let share = bound.share(cluster);
+            let share = share(bound, cluster);
             let takes = |index| cluster.accepts(index, session) && within(cluster, index, share);
             if let Some(index) = self.walk(cluster, point, takes) {
                 return Some(index);
@@ -216,6 +216,16 @@ impl Policy for Rendezvous {
             // Those that accept are all above their share: the others have not what they might.
         }
         self.walk(cluster, point, |index| cluster.accepts(index, session))
+    }
+}
+
+impl Policy for Rendezvous {
+    fn place(&self, cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
+        self.find(cluster, session, Bound::share)
+    }
+
+    fn peek(&self, cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
+        self.find(cluster, session, Bound::next_share)
     }
 
     fn rebuilt(&self, cluster: &Cluster) -> Option<Box<dyn Policy>> {
