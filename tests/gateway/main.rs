@@ -24,6 +24,7 @@ mod cookies;
 mod exchanges;
 mod failover;
 mod forwarding;
+mod hashing;
 mod headers;
 mod http2;
 mod keys;
