@@ -4,6 +4,8 @@
 //! [`Upstream`] cells, which survive membership changes; what changes with the configuration (weights, limits)
 //! makes the next cluster.
 
+mod bits;
+mod board;
 mod config;
 mod decision;
 mod lease;
@@ -11,8 +13,10 @@ mod load;
 mod plan;
 mod session;
 mod set;
+mod standing;
 mod upstream;
 
+pub(crate) use board::{Seat, Seating};
 pub use config::{ClusterError, MAX_UPSTREAMS, UpstreamConfig};
 pub use decision::{Decision, Lost};
 pub use lease::Lease;
@@ -22,4 +26,5 @@ pub use session::Session;
 #[cfg(feature = "hyper")]
 pub(crate) use set::IdMap;
 pub use set::{Cluster, Member};
-pub use upstream::{Health, Upstream, UpstreamId};
+pub use standing::Health;
+pub use upstream::{Upstream, UpstreamId};

@@ -1,11 +1,13 @@
 //! One upstream's shared cell: who it is, and what changes while it lives.
 
-use super::load::Load;
+use super::board::Board;
+use super::standing::{Health, Standing};
 use super::{Decision, Lost};
 use crate::time::Timestamp;
 use sha2::{Digest, Sha256};
 use std::fmt;
-use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 
 /// How tokens name an upstream: a keyed hash of its name under the pool's identity key.
 ///
@@ -33,27 +35,6 @@ impl fmt::Debug for UpstreamId {
     }
 }
 
-/// The two verdicts on an upstream. An upstream can be full without being down: it goes on serving those it has.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Health {
-    /// It serves the sessions it holds: pinned requests go to it.
-    pub serving: bool,
-    /// It takes new sessions: policies may place on it.
-    pub accepting: bool,
-}
-
-impl Health {
-    /// Serves and accepts: how every upstream starts.
-    pub const ACTIVE: Self = Self { serving: true, accepting: true };
-    /// Serves those it has and accepts no new ones: full, or being drained.
-    pub const DRAINING: Self = Self { serving: true, accepting: false };
-    /// Does neither.
-    pub const DOWN: Self = Self { serving: false, accepting: false };
-}
-
-const SERVING: u8 = 1;
-const ACCEPTING: u8 = 2;
-
 /// One instance that serves requests.
 ///
 /// Shared by every [`Cluster`](super::Cluster) it belongs to, so counts and health survive changes to the
@@ -64,9 +45,8 @@ const ACCEPTING: u8 = 2;
 #[derive(Debug)]
 #[repr(C, align(128))]
 pub struct Upstream {
-    load: Load,
+    standing: Standing,
     id: UpstreamId,
-    health: AtomicU8,
     incarnation: AtomicU16,
     /// The usual decision is not counted one by one: it is what the others leave of the total.
     usual: Decision,
@@ -77,11 +57,10 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    pub(crate) fn new(name: &str, address: &str, id: UpstreamId, usual: Decision) -> Self {
+    pub(crate) fn new(name: &str, address: &str, id: UpstreamId, usual: Decision, board: Arc<Board>) -> Self {
         Self {
-            load: Load::new(),
+            standing: Standing::new(board),
             id,
-            health: AtomicU8::new(SERVING | ACCEPTING),
             incarnation: AtomicU16::new(0),
             usual,
             name: name.into(),
@@ -111,34 +90,31 @@ impl Upstream {
     /// Requests and tunnels in flight now.
     #[must_use]
     pub fn in_flight(&self) -> u32 {
-        self.load.in_flight()
+        self.standing.load().in_flight()
     }
 
     /// Requests leased since the start, modulo 2^40.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.load.total()
+        self.standing.load().total()
     }
 
     /// Requests leased in the second of `now`, approximately: what breaks ties between equal loads.
     #[must_use]
     pub fn recent(&self, now: Timestamp) -> u64 {
-        self.load.recent(now)
+        self.standing.load().recent(now)
     }
 
     /// The verdicts in force.
     #[must_use]
     pub fn health(&self) -> Health {
-        let bits = self.health.load(Ordering::Relaxed);
-        Health { serving: bits & SERVING != 0, accepting: bits & ACCEPTING != 0 }
+        self.standing.health()
     }
 
     /// Changes the verdicts; picks that begin afterwards follow them. What does not serve accepts nothing either,
     /// whatever `accepting` says: a session placed there would be lost at its next request.
     pub fn set_health(&self, health: Health) {
-        let accepting = health.serving && health.accepting;
-        let bits = (u8::from(health.serving) * SERVING) | (u8::from(accepting) * ACCEPTING);
-        self.health.store(bits, Ordering::Relaxed);
+        self.standing.set_health(health);
     }
 
     /// The number of the process now behind this upstream; 0 while it is unknown.
@@ -175,8 +151,8 @@ impl Upstream {
         }
     }
 
-    pub(crate) fn load(&self) -> &Load {
-        &self.load
+    pub(super) fn standing(&self) -> &Standing {
+        &self.standing
     }
 
     /// Whether a token that was issued under `incarnation` still finds its process. Unknown (0) on either side

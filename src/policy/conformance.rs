@@ -8,15 +8,16 @@ use std::net::{IpAddr, Ipv4Addr};
 
 /// A cluster of these weights.
 pub(crate) fn cluster(weights: &[u16]) -> Cluster {
-    limited_cluster(weights, 0)
+    limited_cluster(&weights.iter().map(|weight| (*weight, 0)).collect::<Vec<_>>())
 }
 
-fn limited_cluster(weights: &[u16], limit: u32) -> Cluster {
-    let configs: Vec<UpstreamConfig> = (0_u16..)
-        .zip(weights)
-        .map(|(i, w)| UpstreamConfig::new(format!("app-{i}"), format!("127.0.0.1:{}", 9000 + u32::from(i))).weight(*w))
-        .map(|config| config.max_in_flight(limit))
-        .collect();
+/// A cluster of these weights and limits.
+pub(crate) fn limited_cluster(members: &[(u16, u32)]) -> Cluster {
+    let config = |(i, (weight, limit)): (u16, &(u16, u32))| {
+        let address = format!("127.0.0.1:{}", 9000 + u32::from(i));
+        UpstreamConfig::new(format!("app-{i}"), address).weight(*weight).max_in_flight(*limit)
+    };
+    let configs: Vec<UpstreamConfig> = (0_u16..).zip(members).map(config).collect();
     let id = |name: &str| UpstreamId(name.bytes().fold(1, |hash, byte| mix64(hash ^ u64::from(byte))));
     Cluster::build(&configs, id, Decision::New, None).unwrap()
 }
@@ -75,7 +76,7 @@ pub(crate) fn finds_the_only_one(build: Build) {
 
 /// An upstream at its limit, or already tried, is passed over; where that leaves none, there is no placement.
 pub(crate) fn passes_over_full_and_tried(build: Build) {
-    let cluster = limited_cluster(&[1, 1, 1], 2);
+    let cluster = limited_cluster(&[(1, 2); 3]);
     let policy = build(&cluster);
     let full = [cluster.members()[0].lease().unwrap(), cluster.members()[0].lease().unwrap()];
     let tried = [cluster.members()[1].upstream().id()];
