@@ -51,6 +51,11 @@ impl Group {
 impl Ordered {
     /// For `cluster`, in linear time; `None` where it cannot be, or is of no use.
     pub(super) fn new(cluster: &Cluster) -> Option<Self> {
+        Self::with_rungs(cluster, Seat::MAX_RUNGS)
+    }
+
+    /// With at most so many rungs.
+    pub(super) fn with_rungs(cluster: &Cluster, most: usize) -> Option<Self> {
         let mut sizes: BTreeMap<u16, usize> = BTreeMap::new();
         for member in cluster.members() {
             *sizes.entry(member.weight()).or_default() += 1;
@@ -59,7 +64,7 @@ impl Ordered {
             return None;
         }
         let widths: usize = sizes.values().map(|size| size.next_power_of_two()).sum();
-        let rungs = (Seating::POSITIONS / widths).min(Seat::MAX_RUNGS);
+        let rungs = (Seating::POSITIONS / widths).min(most);
         let mut first = 0;
         let group = |(weight, size): (u16, usize)| {
             let shift = size.next_power_of_two().ilog2();
@@ -117,7 +122,7 @@ impl Ordered {
             true => rung,
             false => {
                 let scaled = rung as u64 * group.weight;
-                (scaled % weight == 0).then_some((scaled / weight) as usize)?
+                scaled.is_multiple_of(weight).then_some((scaled / weight) as usize)?
             }
         };
         (rung + 1 < self.rungs).then(|| (group.position(rung), group.position(rung + 1)))
