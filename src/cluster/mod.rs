@@ -8,6 +8,7 @@ mod bits;
 mod board;
 mod config;
 mod decision;
+mod latency;
 mod lease;
 mod load;
 mod plan;

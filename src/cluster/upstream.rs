@@ -1,6 +1,7 @@
 //! One upstream's shared cell: who it is, and what changes while it lives.
 
 use super::board::Board;
+use super::latency::Latency;
 use super::standing::{Health, Standing};
 use super::{Decision, Lost};
 use crate::time::Timestamp;
@@ -8,6 +9,7 @@ use sha2::{Digest, Sha256};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::time::Duration;
 
 /// How tokens name an upstream: a keyed hash of its name under the pool's identity key.
 ///
@@ -47,6 +49,7 @@ impl fmt::Debug for UpstreamId {
 pub struct Upstream {
     standing: Standing,
     id: UpstreamId,
+    latency: Latency,
     incarnation: AtomicU16,
     /// The usual decision is not counted one by one: it is what the others leave of the total.
     usual: Decision,
@@ -61,6 +64,7 @@ impl Upstream {
         Self {
             standing: Standing::new(board),
             id,
+            latency: Latency::new(),
             incarnation: AtomicU16::new(0),
             usual,
             name: name.into(),
@@ -103,6 +107,29 @@ impl Upstream {
     #[must_use]
     pub fn recent(&self, now: Timestamp) -> u64 {
         self.standing.load().recent(now)
+    }
+
+    /// Tells how long it took to answer at `now`: from the request's sending to the head of its response, say. What
+    /// `peak_ewma` goes by. Costs one look where no such policy is in force, an exponential and two atomic operations
+    /// where it is.
+    pub fn observe(&self, latency: Duration, now: Timestamp) {
+        self.latency.observe(latency, now);
+    }
+
+    /// What it is expected to take to answer, by what was [observed](Self::observe): an average that feels a slower
+    /// answer at once and forgets it with the policy's decay. `None` where no policy asks for it or nothing was observed.
+    #[must_use]
+    pub fn latency(&self, now: Timestamp) -> Option<Duration> {
+        self.latency_seconds(now).and_then(|seconds| Duration::try_from_secs_f32(seconds).ok())
+    }
+
+    pub(crate) fn latency_seconds(&self, now: Timestamp) -> Option<f32> {
+        self.latency.seconds(now)
+    }
+
+    /// Lets what is observed count from now on, with this time constant.
+    pub(crate) fn follow_latency(&self, decay: Duration) {
+        self.latency.follow(decay);
     }
 
     /// The verdicts in force.

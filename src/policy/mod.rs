@@ -7,6 +7,7 @@ mod ip_hash;
 mod least_conn;
 mod p2c;
 mod params;
+mod peak_ewma;
 mod random;
 mod round_robin;
 
@@ -17,6 +18,7 @@ pub use ip_hash::IpHash;
 pub use least_conn::LeastConn;
 pub use p2c::P2c;
 pub use params::{ParamError, Params};
+pub use peak_ewma::PeakEwma;
 pub use random::Random;
 pub use round_robin::RoundRobin;
 
@@ -92,6 +94,7 @@ pub fn registry() -> &'static [Entry] {
         entry!("random", plain Random, "by weight, at random"),
         entry!("p2c", plain P2c, "the less loaded of two drawn by weight"),
         entry!("least_conn", plain LeastConn, "the fewest requests in flight by weight"),
+        entry!("peak_ewma", peak_ewma::Config, "the one of two drawn by weight that lately answers sooner"),
         entry!("ip_hash", ip_hash::Config, "by the client's network, as nginx's ip_hash"),
     ];
     REGISTRY
