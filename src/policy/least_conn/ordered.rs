@@ -42,6 +42,14 @@ impl Group {
         self.first + (rung << self.shift)
     }
 
+    /// The place of the first member whose index is not below `start`.
+    fn place(&self, start: usize, cluster: &Cluster) -> usize {
+        match self.members.len() == cluster.len() {
+            true => start,
+            false => self.members.partition_point(|index| usize::from(*index) < start),
+        }
+    }
+
     fn member(&self, position: usize) -> Option<usize> {
         let place = (position - self.first) & ((1 << self.shift) - 1);
         self.members.get(place).map(|index| usize::from(*index))
@@ -90,7 +98,7 @@ impl Ordered {
             let (rung, weight) = self.least(cluster, session)?;
             let equals = self.groups.iter().filter_map(|group| {
                 let (low, high) = self.equals(group, rung, weight)?;
-                let from = low + group.members.partition_point(|index| usize::from(*index) < start);
+                let from = low + group.place(start, cluster);
                 self.first(group, from, high, cluster, session)
                     .or_else(|| self.first(group, low, from, cluster, session))
             });
