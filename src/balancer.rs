@@ -1,13 +1,15 @@
 //! The balancer: one snapshot of cluster, policy and affinity, and the picks made from it.
 
 mod builder;
+mod explain;
 
 pub use builder::{BalancerBuilder, BuildError};
+pub use explain::{Explanation, Step, TokenSet};
 
 use crate::affinity::{Affinity, Claims, KeyError, KeyRing, OnUnavailable, Token, substitute};
 use crate::cluster::{
-    self, ApplyError, Change, Cluster, ClusterError, Decision, Generation, Lease, Lost, Plan, PlanError, Session,
-    Upstream, UpstreamConfig, UpstreamId,
+    self, ApplyError, Change, Cluster, ClusterError, Decision, Generation, Lease, Lost, Member, Plan, PlanError,
+    Session, Upstream, UpstreamConfig, UpstreamId,
 };
 use crate::policy::{Factory, Policy};
 use crate::rng::{Entropy, EntropyError, SeededEntropy};
@@ -124,6 +126,7 @@ pub struct Balancer {
     snapshot: ArcSwap<Snapshot>,
     writer: Mutex<()>,
     factory: Factory,
+    policy_name: Box<str>,
     entropy: Box<dyn Entropy>,
     /// For requests without affinity, which need chance but no nonce that is unique in the world.
     dice: SeededEntropy,
@@ -171,7 +174,9 @@ impl Balancer {
     fn pick_bound(&self, snapshot: &Snapshot, affinity: &Affinity, request: &Request<'_>) -> Result<Pick, PickError> {
         let (known, lost) = match affinity.open(request.tokens, request.now) {
             Ok(claims) => match pin(&snapshot.cluster, &claims, request.tried) {
-                Ok(lease) => return Ok(answer(affinity, lease, Decision::Pinned, Some(&claims), 0, request.now)),
+                Ok(lease) => {
+                    return Ok(answer(affinity, lease, Decision::Pinned, Some(&claims), claims.nonce, request.now));
+                }
                 Err(lost) => (Some(claims), Some(lost)),
             },
             Err(lost) => (None, lost),
@@ -263,15 +268,20 @@ impl Balancer {
     }
 }
 
-/// The upstream a token names, where it can take the session.
+/// A place on the upstream that a token names, where it can take the session.
 fn pin(cluster: &Cluster, claims: &Claims, tried: &[UpstreamId]) -> Result<Lease, Lost> {
+    home(cluster, claims, tried)?.lease().ok_or(Lost::Full)
+}
+
+/// The upstream that a token names, where it serves the session it holds. It may be full.
+fn home<'c>(cluster: &'c Cluster, claims: &Claims, tried: &[UpstreamId]) -> Result<&'c Member, Lost> {
     let member = cluster.find(claims.upstream).ok_or(Lost::NoSuchUpstream)?;
     let upstream = member.upstream();
     upstream.is_incarnation(claims.incarnation)?;
-    if !upstream.health().serving || tried.contains(&claims.upstream) {
-        return Err(Lost::NotServing);
+    match upstream.health().serving && !tried.contains(&claims.upstream) {
+        true => Ok(member),
+        false => Err(Lost::NotServing),
     }
-    member.lease().ok_or(Lost::Full)
 }
 
 /// A place for a session that is not pinned: along its own rendezvous order where its upstream could not take it,
@@ -315,6 +325,8 @@ fn answer(
     nonce: u64,
     now: Timestamp,
 ) -> Pick {
+    // At once, so that a burst of new sessions does not find the upstream as empty as the first of them did.
+    lease.upstream().touch(nonce, now);
     let token = affinity.issue(known, nonce, lease.upstream(), now);
     noted(Pick { lease, decision, token })
 }
@@ -324,15 +336,16 @@ fn noted(pick: Pick) -> Pick {
     pick
 }
 
-/// With affinity most picks are pinned, without it all are new: those are not counted one by one.
 fn build_cluster(
     configs: &[UpstreamConfig],
     affinity: Option<&Affinity>,
     old: Option<&Cluster>,
 ) -> Result<Cluster, ClusterError> {
     match affinity {
-        Some(affinity) => Cluster::build(configs, |name| affinity.keys().upstream_id(name), Decision::Pinned, old),
-        None => Cluster::build(configs, UpstreamId::unkeyed, Decision::New, old),
+        Some(affinity) => {
+            Cluster::build(configs, |name| affinity.keys().upstream_id(name), Some(affinity.live_window()), old)
+        }
+        None => Cluster::build(configs, UpstreamId::unkeyed, None, old),
     }
 }
 

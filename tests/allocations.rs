@@ -13,7 +13,7 @@ use homing::{
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::hint::black_box;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The system's allocator, which counts the calls of each thread.
 struct Counting;
@@ -165,8 +165,12 @@ fn no_pick_without_affinity_allocates() {
     for entry in policy::registry() {
         let balancer = Balancer::builder().upstreams(upstreams()).policy(entry.name).build().unwrap();
         drop(balancer.pick(&Request::new(NOW)));
-        let count = calls(|| balancer.pick(&Request::new(NOW).client(CLIENT)).map(drop).unwrap());
-        assert_eq!(count, 0, "{}", entry.name);
+        let now = Request::new(NOW);
+        let v6 = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
+        for request in [now, now.client(CLIENT), now.client(v6), now.key(b""), now.key(&[b'k'; 100])] {
+            let count = calls(|| balancer.pick(&request).map(drop).unwrap());
+            assert_eq!(count, 0, "{}: {request:?}", entry.name);
+        }
     }
 }
 

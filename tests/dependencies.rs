@@ -20,12 +20,24 @@ fn direct_dependencies(features: &[&str]) -> Vec<String> {
 
 #[test]
 fn the_core_is_built_on_few() {
-    let core = ["arc_swap", "base64", "ctutils", "hkdf", "parking_lot", "rand", "sha2", "thiserror"];
+    let core = ["arc_swap", "base64", "ctutils", "hkdf", "parking_lot", "rand", "sha2", "thiserror", "twox_hash"];
     assert_eq!(direct_dependencies(&[]), core);
 }
 
 #[test]
 fn http_adds_two() {
-    let http = ["arc_swap", "base64", "cookie", "ctutils", "hkdf", "ipnet", "parking_lot", "rand", "sha2", "thiserror"];
+    let http = [
+        "arc_swap",
+        "base64",
+        "cookie",
+        "ctutils",
+        "hkdf",
+        "ipnet",
+        "parking_lot",
+        "rand",
+        "sha2",
+        "thiserror",
+        "twox_hash",
+    ];
     assert_eq!(direct_dependencies(&["--features", "http"]), http);
 }

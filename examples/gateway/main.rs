@@ -9,7 +9,7 @@ use homing::gateway::config::Config;
 use homing::gateway::server::{Running, ServeError, Server};
 use homing::gateway::setup;
 use homing::hyper::Proxy;
-use homing::{Affinity, Balancer, KeyRing, UpstreamConfig, policy};
+use homing::{Affinity, Balancer, KeyRing, UpstreamConfig};
 use std::io::{IsTerminal, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -61,8 +61,7 @@ fn main() -> ExitCode {
 }
 
 fn load(path: &Path) -> Result<Config, Error> {
-    let policies: Vec<&str> = policy::registry().iter().map(|entry| entry.name).collect();
-    Ok(Config::load(path, &policies)?)
+    Ok(Config::load(path)?)
 }
 
 fn check(path: &Path) -> Result<(), Error> {

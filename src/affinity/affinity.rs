@@ -1,6 +1,6 @@
 //! Affinity as configured: the keys, the lifetimes, and what to do when an upstream cannot take its session.
 
-use super::{Claims, KeyError, KeyRing, LifetimeError, Lifetimes, Token};
+use super::{Claims, KeyError, KeyRing, LifetimeError, Lifetimes, Token, lifetimes};
 use crate::cluster::{Lost, Upstream};
 use crate::time::Timestamp;
 use std::time::Duration;
@@ -23,6 +23,8 @@ pub enum OnUnavailable {
 pub struct Affinity {
     keys: KeyRing,
     lifetimes: Lifetimes,
+    /// A power of two of seconds.
+    live_window: u8,
     on_unavailable: OnUnavailable,
 }
 
@@ -32,6 +34,7 @@ pub struct AffinityBuilder {
     keys: KeyRing,
     max_age: Duration,
     idle: Option<Duration>,
+    live_window: Duration,
     on_unavailable: OnUnavailable,
 }
 
@@ -50,6 +53,20 @@ impl AffinityBuilder {
         self
     }
 
+    /// How long a session counts as [live](Upstream::live_sessions) without a request: between one and two of these
+    /// windows. Rounded down to a power of two of seconds; 128 seconds unless said otherwise.
+    ///
+    /// It only steers where new sessions go, and forgets none. A short window sees fewer of those who seldom ask, the
+    /// more so where their requests spread over many proxies; a long one goes on counting those who left, so upstreams
+    /// that were added are filled beyond their share. In `examples/scale_out.rs`, where sessions last 20 minutes and three
+    /// choices are drawn, windows of 128 seconds fill them to 1 % above it with one proxy and 3 % with ten; windows of
+    /// 512 seconds to 11 % and 27 %.
+    #[must_use]
+    pub fn live_window(mut self, window: Duration) -> Self {
+        self.live_window = window;
+        self
+    }
+
     /// What to do when a session's upstream cannot take it; [`OnUnavailable::Repin`] unless said otherwise.
     #[must_use]
     pub fn on_unavailable(mut self, choice: OnUnavailable) -> Self {
@@ -63,7 +80,8 @@ impl AffinityBuilder {
     /// [`LifetimeError`] where an age is out of range or the two do not go together.
     pub fn build(self) -> Result<Affinity, LifetimeError> {
         let lifetimes = Lifetimes::new(self.max_age, self.idle)?;
-        Ok(Affinity { keys: self.keys, lifetimes, on_unavailable: self.on_unavailable })
+        let live_window = lifetimes::scale("live_window", self.live_window)?;
+        Ok(Affinity { keys: self.keys, lifetimes, live_window, on_unavailable: self.on_unavailable })
     }
 }
 
@@ -75,6 +93,7 @@ impl Affinity {
             keys,
             max_age: Duration::from_secs(12 * 3600),
             idle: Some(Duration::from_secs(30 * 60)),
+            live_window: Duration::from_secs(128),
             on_unavailable: OnUnavailable::default(),
         }
     }
@@ -91,10 +110,15 @@ impl Affinity {
         self.on_unavailable
     }
 
+    /// The window that live sessions are counted in, a power of two of seconds.
+    pub(crate) fn live_window(&self) -> u8 {
+        self.live_window
+    }
+
     /// The same affinity with other keys of the same pool.
     pub(crate) fn with_keys(&self, keys: KeyRing) -> Result<Self, KeyError> {
         match self.keys.same_identity(&keys) {
-            true => Ok(Self { keys, lifetimes: self.lifetimes, on_unavailable: self.on_unavailable }),
+            true => Ok(Self { keys, ..self.clone() }),
             false => Err(KeyError::OtherIdentity),
         }
     }
@@ -114,8 +138,8 @@ impl Affinity {
     }
 
     /// The token to send to the client of a session that is now on `upstream`, or `None` where it carries what we
-    /// would sign. `known` is what its token says, if it has a good one; a session without gets `nonce` and starts
-    /// now.
+    /// would sign. `known` is what its token says, if it has a good one; a session without starts now. `nonce` is the
+    /// session's, old or new.
     pub(crate) fn issue(
         &self,
         known: Option<&Claims>,
@@ -123,12 +147,28 @@ impl Affinity {
         upstream: &Upstream,
         now: Timestamp,
     ) -> Option<Token> {
+        let claims = self.next_claims(known, nonce, upstream, now);
+        if known.is_some_and(|known| *known == claims) {
+            return None;
+        }
+        // Never fails: the ring has the key it signs with, by construction.
+        claims.sign(&self.keys)
+    }
+
+    /// What a session's token is to say from now on.
+    pub(crate) fn next_claims(
+        &self,
+        known: Option<&Claims>,
+        nonce: u64,
+        upstream: &Upstream,
+        now: Timestamp,
+    ) -> Claims {
         let issued = known.map_or_else(|| u32::try_from(now.as_secs()).unwrap_or(u32::MAX), |c| c.issued);
         let (window, scale) = self.lifetimes.window(issued, now);
         let mut claims = Claims {
             key: self.keys.signer(),
             upstream: upstream.id(),
-            nonce: known.map_or(nonce, |c| c.nonce),
+            nonce,
             issued,
             window,
             incarnation: upstream.incarnation(),
@@ -143,11 +183,7 @@ impl Affinity {
             if known.upstream == claims.upstream && claims.incarnation == 0 {
                 claims.incarnation = known.incarnation;
             }
-            if *known == claims {
-                return None;
-            }
         }
-        // Never fails: the ring has the key it signs with, by construction.
-        claims.sign(&self.keys)
+        claims
     }
 }

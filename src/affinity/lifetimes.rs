@@ -48,10 +48,6 @@ impl Lifetimes {
     /// # Errors
     /// [`LifetimeError`] where an age is out of range or the two do not go together.
     pub fn new(max_age: Duration, idle: Option<Duration>) -> Result<Self, LifetimeError> {
-        let secs = |what, age: Duration| match age.as_secs() {
-            secs @ 1..=0x8000_0000 => Ok(secs),
-            _ => Err(LifetimeError::Range { what }),
-        };
         let max_age = secs("max_age", max_age)?;
         let idle = idle.map(|idle| secs("idle", idle)).transpose()?;
         let enough = |scale: u8| max_age >> scale <= u64::from(u16::MAX);
@@ -82,6 +78,19 @@ impl Lifetimes {
         let window = self.idle.map_or(0, |_| u16::try_from(age >> self.scale).unwrap_or(u16::MAX));
         (window, self.scale)
     }
+}
+
+/// The whole seconds of a time that tokens can carry.
+fn secs(what: &'static str, time: Duration) -> Result<u64, LifetimeError> {
+    match time.as_secs() {
+        secs @ 1..=0x8000_0000 => Ok(secs),
+        _ => Err(LifetimeError::Range { what }),
+    }
+}
+
+/// The power of two of seconds that is not above `window`.
+pub(super) fn scale(what: &'static str, window: Duration) -> Result<u8, LifetimeError> {
+    secs(what, window).map(|secs| secs.ilog2() as u8)
 }
 
 #[cfg(test)]

@@ -16,7 +16,6 @@ pub use keys::{KeyError, KeyRing, KeyRingBuilder, MAX_KEYS, MIN_SECRET};
 pub use lifetimes::{LifetimeError, Lifetimes};
 pub use token::{TOKEN_LEN, Token};
 
-#[cfg(feature = "http")]
 pub(crate) use affinity::MAX_TOKENS;
 pub(crate) use substitute::substitute;
 pub(crate) use token::Claims;

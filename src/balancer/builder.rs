@@ -112,9 +112,12 @@ impl BalancerBuilder {
     /// # Errors
     /// [`BuildError`] where the upstreams are no cluster, the policy or a parameter is unknown, or there is no randomness.
     pub fn build(self) -> Result<Balancer, BuildError> {
-        let factory = match self.policy {
-            PolicyChoice::Named(name, params) => policy::find(&name)?.configure(params)?,
-            PolicyChoice::Custom(factory) => factory,
+        let (policy_name, factory) = match self.policy {
+            PolicyChoice::Named(name, params) => {
+                let factory = policy::find(&name)?.configure(params)?;
+                (name, factory)
+            }
+            PolicyChoice::Custom(factory) => ("custom".to_owned(), factory),
         };
         let entropy = self.entropy.unwrap_or_else(|| Box::new(OsEntropy));
         let affinity = self.affinity.map(Arc::new);
@@ -125,6 +128,7 @@ impl BalancerBuilder {
             snapshot: ArcSwap::from_pointee(snapshot),
             writer: Mutex::new(()),
             factory,
+            policy_name: policy_name.into(),
             dice: SeededEntropy::new(entropy.next()?),
             entropy,
         })

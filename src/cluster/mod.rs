@@ -13,6 +13,7 @@ mod lease;
 mod load;
 mod plan;
 mod session;
+mod sessions;
 mod set;
 mod standing;
 mod upstream;

@@ -1,7 +1,7 @@
 //! The immutable set of upstreams at one moment.
 
 use super::board::{Board, Seat, Seating};
-use super::{ClusterError, Decision, Lease, MAX_UPSTREAMS, Session, Upstream, UpstreamConfig, UpstreamId};
+use super::{ClusterError, Lease, MAX_UPSTREAMS, Session, Upstream, UpstreamConfig, UpstreamId};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
@@ -66,12 +66,12 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Builds the cluster of `configs`, reusing the cells that `old` has for the same name and address. Most picks of
-    /// new ones will be decided as `usual` says.
+    /// Builds the cluster of `configs`, reusing the cells that `old` has for the same name and address. New ones
+    /// count live sessions in windows of 2^`window` seconds, where there is affinity.
     pub(crate) fn build(
         configs: &[UpstreamConfig],
         id_of: impl Fn(&str) -> UpstreamId,
-        usual: Decision,
+        window: Option<u8>,
         old: Option<&Cluster>,
     ) -> Result<Self, ClusterError> {
         if configs.is_empty() {
@@ -98,7 +98,7 @@ impl Cluster {
             }
             let known = old.and_then(|old| old.find(id)).filter(|m| m.upstream.address() == config.address);
             let upstream = known.map_or_else(
-                || Arc::new(Upstream::new(&config.name, &config.address, id, usual, Arc::clone(&board))),
+                || Arc::new(Upstream::new(&config.name, &config.address, id, window, Arc::clone(&board))),
                 |member| Arc::clone(&member.upstream),
             );
             members.push(Member { upstream, weight: config.weight, max_in_flight: config.max_in_flight });

@@ -176,7 +176,9 @@ impl Worker {
 
     async fn accepted(&self, accepted: io::Result<(TcpStream, SocketAddr)>, connections: &mut JoinSet<()>) {
         match accepted {
-            Ok((stream, peer)) => drop(connections.spawn(self.clone().serve(stream, peer))),
+            // Apart, so that a connection without TLS has no room for one with it.
+            Ok((stream, peer)) if self.tls.is_none() => drop(connections.spawn(self.clone().serve(stream, peer))),
+            Ok((stream, peer)) => drop(connections.spawn(self.clone().serve_tls(stream, peer))),
             Err(error) if is_of_the_peer(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, "cannot accept");
@@ -186,21 +188,26 @@ impl Worker {
     }
 
     async fn serve(self, stream: TcpStream, peer: SocketAddr) {
-        // A proxy writes whole messages, so waiting for more of them only adds delay; and a tunnel may be silent for
-        // hours, so only the kernel can find out that its client is gone. A socket that cannot be told is gone already.
-        let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
-        if stream.set_nodelay(true).is_err() || SockRef::from(&stream).set_tcp_keepalive(&keepalive).is_err() {
-            return;
-        }
-        let stopped = stopping(self.stopped);
-        match &self.tls {
-            None => self.proxy.serve(stream, peer, Protocol::Clear, stopped).await,
-            Some(tls) => match tls.accept(stream).await {
-                Ok((stream, protocol)) => self.proxy.serve(stream, peer, protocol, stopped).await,
-                Err(error) => tracing::debug!(%peer, %error, "TLS handshake failed"),
-            },
+        if prepare(&stream).is_ok() {
+            self.proxy.serve(stream, peer, Protocol::Clear, stopping(self.stopped)).await;
         }
     }
+
+    async fn serve_tls(self, stream: TcpStream, peer: SocketAddr) {
+        let Some(tls) = self.tls.filter(|_| prepare(&stream).is_ok()) else { return };
+        match tls.accept(stream).await {
+            Ok((stream, protocol)) => self.proxy.serve(stream, peer, protocol, stopping(self.stopped)).await,
+            Err(error) => tracing::debug!(%peer, %error, "TLS handshake failed"),
+        }
+    }
+}
+
+/// A proxy writes whole messages, so waiting for more of them only adds delay; and a tunnel may be silent for hours,
+/// so only the kernel can find out that its client is gone. A socket that cannot be told is gone already.
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
+    stream.set_nodelay(true)?;
+    SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
 
 /// Completes when the server is told to stop, or is gone.

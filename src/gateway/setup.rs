@@ -59,17 +59,19 @@ fn build(
     config: &Config,
     keys: impl Fn(&Path) -> Result<KeyRing, SetupError>,
 ) -> Result<(Proxy, Option<Acceptor>), SetupError> {
-    let mut balancer =
-        Balancer::builder().policy(&config.policy.name).upstreams(config.upstreams.iter().map(|upstream| {
+    let mut balancer = Balancer::builder().policy_params(&config.policy.name, config.policy.params()).upstreams(
+        config.upstreams.iter().map(|upstream| {
             UpstreamConfig::new(&upstream.name, &upstream.address)
                 .weight(upstream.weight)
                 .max_in_flight(upstream.max_in_flight)
-        }));
+        }),
+    );
     let settings = &config.affinity;
     if settings.enabled {
         balancer = balancer.affinity(affinity(settings, keys(&settings.keys)?)?);
     }
     let mut proxy = Proxy::builder(balancer.build()?)
+        .key(config.policy.key.clone())
         .trusted_proxies(config.trusted_proxies.clone())
         .timeouts(Timeouts {
             header: config.timeouts.header,

@@ -5,6 +5,7 @@
 //! - [`cookie`]: find the token in `Cookie` headers, and take it out before they travel on;
 //! - [`set_cookie`]: a `Set-Cookie` value, its attributes checked once, at configuration;
 //! - [`client_addr`]: who the client is, believing only trusted proxies;
+//! - [`RequestKey`]: what of a request hash policies hash;
 //! - [`forwarded`]: the `X-Forwarded-For` and `Forwarded` values for the upstream.
 //!
 //! What this module does not do: it parses no message, owns no header map, opens no token and knows
@@ -16,10 +17,12 @@ pub mod client_addr;
 pub mod cookie;
 mod cookie_name;
 pub mod forwarded;
+mod request_key;
 pub mod set_cookie;
 
 pub use client_addr::{Cidr, CidrError, TrustedProxies};
 pub use cookie::{Stripped, Tokens};
 pub use cookie_name::{CookieName, CookieNameError};
 pub use forwarded::Hop;
+pub use request_key::{RequestKey, RequestKeyError};
 pub use set_cookie::{CookieError, CookieSpec, CookieSpecBuilder, SameSite, Secure};

@@ -78,21 +78,30 @@ fn host(parts: &mut Parts) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Refuses a response whose body could not be passed on as what it is: only `chunked` is undone on the way.
-pub(super) fn check_response(headers: &HeaderMap, fields: Fields) -> Result<(), Refusal> {
-    match fields.has(fields::TRANSFER_ENCODING) {
-        true => transfer_encoding(headers).map_err(|_| Refusal::BadResponse),
-        false => Ok(()),
-    }
-}
-
 fn without_userinfo(authority: &Authority) -> &str {
     authority.as_str().rsplit('@').next().unwrap_or_default()
 }
 
+/// The bytes of RFC 3986's `unreserved`, `sub-delims` and `pct-encoded`.
+const LEGAL: [bool; 256] = {
+    let mut legal = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        legal[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let others = b"-._~!$&'()*+,;=%";
+    let mut n = 0;
+    while n < others.len() {
+        legal[others[n] as usize] = true;
+        n += 1;
+    }
+    legal
+};
+
 /// `uri-host [":" port]` by RFC 3986, without userinfo, which `Host` never has.
 fn is_host(host: &[u8]) -> Result<(), Refusal> {
-    let legal = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(byte);
+    let legal = |byte: &u8| LEGAL[usize::from(*byte)];
     let (name, port) = match host {
         [b'[', rest @ ..] => match rest.iter().position(|byte| *byte == b']') {
             Some(end) => {

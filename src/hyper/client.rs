@@ -1,6 +1,7 @@
 //! One client connection: who is at its other end, and what it is busy with.
 
-use super::headers::{value, x_forwarded_for};
+use super::headers::x_forwarded_for;
+use super::http1::line;
 use super::proxy::Shared;
 use crate::http::{CookieName, Hop};
 use http::{HeaderMap, HeaderValue};
@@ -16,11 +17,16 @@ pub(super) struct Client {
     peer: SocketAddr,
     peer_is_trusted: bool,
     https: bool,
-    /// `X-Forwarded-For` of this connection.
-    x_forwarded_for: HeaderValue,
-    /// The last `Host` and the `Forwarded` made for it: nearly always the next request's too.
-    forwarded: Mutex<Option<(Option<HeaderValue>, HeaderValue)>>,
+    /// The last `Host` and what was written for it: nearly always the next request's too.
+    introduction: Mutex<Option<Introduction>>,
     pub(super) activity: Activity,
+}
+
+/// Who a client is that no trusted proxy speaks for, as lines of a head.
+#[derive(Debug)]
+struct Introduction {
+    host: Option<Box<[u8]>>,
+    lines: Box<[u8]>,
 }
 
 impl Client {
@@ -28,12 +34,8 @@ impl Client {
         // A dual-stack listener shows IPv4 peers as ::ffff:a.b.c.d; to operators and to ip_hash they are IPv4.
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let peer_is_trusted = shared.trusted_proxies.contains(peer.ip());
-        let hop = Hop { peer: peer.ip(), peer_trusted: false, https, host: None };
-        let mut written = Vec::with_capacity(40);
-        hop.write_x_forwarded_for([], &mut written);
-        let x_forwarded_for = value(&written);
-        let forwarded = Mutex::new(None);
-        Self { shared, peer, peer_is_trusted, https, x_forwarded_for, forwarded, activity: Activity::default() }
+        let introduction = Mutex::default();
+        Self { shared, peer, peer_is_trusted, https, introduction, activity: Activity::default() }
     }
 
     pub(super) fn peer_is_trusted(&self) -> bool {
@@ -42,6 +44,10 @@ impl Client {
 
     pub(super) fn is_https(&self) -> bool {
         self.https
+    }
+
+    pub(super) fn scheme(&self) -> &'static str {
+        if self.https { "https" } else { "http" }
     }
 
     pub(super) fn cookie_name(&self) -> Option<&CookieName> {
@@ -66,21 +72,33 @@ impl Client {
         }
     }
 
-    /// `X-Forwarded-For` and `Forwarded` of a request that brought none, or none that is believed.
-    pub(super) fn introduction(&self, host: Option<&HeaderValue>) -> (HeaderValue, HeaderValue) {
-        let mut last = self.forwarded.lock();
-        let forwarded = match &*last {
-            Some((of, forwarded)) if of.as_ref() == host => forwarded.clone(),
-            _ => {
-                let mut written = Vec::with_capacity(128);
-                self.hop(host).write_forwarded([], &mut written);
-                let forwarded = value(&written);
-                // A copy: the field as it came shares the whole read buffer, and would keep it for the connection's life.
-                *last = Some((host.map(|host| value(host.as_bytes())), forwarded.clone()));
-                forwarded
+    /// Writes the forwarding fields of a request that brought none, or none that is believed.
+    pub(super) fn write_introduction(&self, host: Option<&HeaderValue>, head: &mut Vec<u8>) {
+        let mut last = self.introduction.lock();
+        let known = last.as_ref().filter(|known| known.host.as_deref() == host.map(HeaderValue::as_bytes));
+        match known {
+            Some(known) => head.extend_from_slice(&known.lines),
+            None => {
+                let lines = self.introduce(host);
+                head.extend_from_slice(&lines);
+                let host = host.map(|host| host.as_bytes().into());
+                *last = Some(Introduction { host, lines: lines.into() });
             }
-        };
-        (self.x_forwarded_for.clone(), forwarded)
+        }
+    }
+
+    fn introduce(&self, host: Option<&HeaderValue>) -> Vec<u8> {
+        let hop = self.hop(host);
+        let mut lines = b"x-forwarded-for: ".to_vec();
+        hop.write_x_forwarded_for([], &mut lines);
+        lines.extend_from_slice(b"\r\nforwarded: ");
+        hop.write_forwarded([], &mut lines);
+        lines.extend_from_slice(b"\r\n");
+        line(&mut lines, "x-forwarded-proto", self.scheme().as_bytes());
+        if let Some(host) = host {
+            line(&mut lines, "x-forwarded-host", host.as_bytes());
+        }
+        lines
     }
 }
 

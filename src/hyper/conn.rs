@@ -1,27 +1,25 @@
 //! One connection to an upstream, driven by whoever uses it.
 //!
-//! hyper's client connection is a future that is usually spawned, so each request crosses into another task and
-//! back: two more wake-ups. Here the connection travels with its exchange instead. The future that waits for the
-//! response polls it, then the response body does, and between exchanges nobody has to: the pool only wants to
-//! know, when it hands a connection out, whether it is still open.
+//! There is no task behind it: the future that waits for the response writes the request and reads the head, then
+//! the response's body reads on, and between exchanges nobody has to. The pool only wants to know, when it hands a
+//! connection out, whether it is still open.
 
-use super::body::{RequestBody, UploadProgress};
-use super::coalesce::poll_write_vectored;
+use super::body::BodyError;
+use super::http1::{Framing, Malformed, Piece, ResponseHead};
 use super::timer::Timer;
+use super::upload::{Upload, UploadError};
 use crate::cluster::Upstream;
-use bytes::Bytes;
-use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::client::conn::http1::{Builder, Connection, SendRequest};
-use hyper_util::rt::TokioIo;
-use std::future::Future;
+use bytes::{Buf, Bytes, BytesMut};
+use http::StatusCode;
+use http_body::{Frame, SizeHint};
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 
 /// Why a connection could not be made.
@@ -34,12 +32,12 @@ pub(super) enum ConnectError {
 /// Why an exchange brought no response.
 #[derive(Debug)]
 pub(super) enum ExchangeError {
-    /// Nothing of it was sent: here is the request again.
-    Unsent(Box<Request<RequestBody>>),
+    /// Nothing of it was sent: here is the body again.
+    Unsent(Option<Box<Upload>>),
     /// It was, at least in part, and then the connection broke off.
     Broken {
-        error: hyper::Error,
-        /// Whether a byte of a response came.
+        error: BodyError,
+        /// Whether a byte of a response came. Until then, an idempotent request may be sent again elsewhere.
         answered: bool,
     },
     /// Nothing came in time.
@@ -51,14 +49,22 @@ pub(super) enum ExchangeError {
 
 /// An open connection to an upstream.
 pub(super) struct Conn {
-    sender: SendRequest<RequestBody>,
-    connection: Option<Connection<TokioIo<Upstreamed>, RequestBody>>,
-    /// `connection` has ended and must not be polled again; only its parts are of use, after an upgrade.
-    ended: bool,
-    news: Arc<News>,
-    timer: Timer,
+    stream: TcpStream,
     upstream: Arc<Upstream>,
+    /// Read, and not yet taken.
+    input: Bytes,
+    /// What is to come of the response under way.
+    framing: Framing,
+    /// What is to go of the request under way.
+    upload: Option<Box<Upload>>,
+    /// It has said something in this exchange.
+    answered: bool,
+    /// It takes no more of the request under way.
+    deaf: bool,
+    /// The upstream keeps it open behind the response.
+    keep_alive: bool,
     reused: bool,
+    timer: Timer,
 }
 
 impl Conn {
@@ -71,12 +77,18 @@ impl Conn {
         };
         // A proxy writes whole messages; waiting for more of them only adds delay.
         stream.set_nodelay(true).map_err(ConnectError::Failed)?;
-        let news = Arc::new(News::default());
-        let io = TokioIo::new(Upstreamed { stream, news: Arc::clone(&news) });
-        let (sender, connection) =
-            Builder::new().handshake(io).await.map_err(|error| ConnectError::Failed(io::Error::other(error)))?;
-        let timer = Timer::new(within);
-        Ok(Self { sender, connection: Some(connection), ended: false, news, timer, upstream, reused: false })
+        Ok(Self {
+            stream,
+            upstream,
+            input: Bytes::new(),
+            framing: Framing::NONE,
+            upload: None,
+            answered: false,
+            deaf: false,
+            keep_alive: true,
+            reused: false,
+            timer: Timer::new(within),
+        })
     }
 
     pub(super) fn upstream(&self) -> &Arc<Upstream> {
@@ -89,169 +101,200 @@ impl Conn {
     }
 
     /// Sends a request and waits for the head of its response, up to `within` from the last byte that the client
-    /// had to send.
+    /// had to send. `to_head` says that the request is a `HEAD`.
     pub(super) async fn exchange(
         &mut self,
-        request: Request<RequestBody>,
-        upload: Option<&UploadProgress>,
+        head: &[u8],
+        upload: Option<Box<Upload>>,
+        to_head: bool,
         within: Duration,
-    ) -> Result<Response<Incoming>, ExchangeError> {
-        self.news.answered.store(false, Ordering::Relaxed);
+    ) -> Result<ResponseHead, ExchangeError> {
+        self.upload = upload;
+        self.answered = false;
         self.timer.restart(within);
-        let mut seen = 0;
-        let mut response = pin!(self.sender.try_send_request(request));
-        let (connection, ended, timer) = (&mut self.connection, &mut self.ended, &mut self.timer);
-        std::future::poll_fn(|cx| {
-            advance(connection, ended, cx);
-            let mut polled = response.as_mut().poll(cx);
-            if polled.is_pending() && *ended {
-                // It ended between exchanges, with the request still in its queue; letting go of it gives that back.
-                *connection = None;
-                polled = response.as_mut().poll(cx);
+        let (mut sent, mut seen) = (0, self.uploaded());
+        poll_fn(|cx| {
+            if let Err(error) = self.send(cx, head, &mut sent) {
+                return Poll::Ready(Err(self.broken(error.into())));
             }
-            if let Poll::Ready(result) = polled {
-                return Poll::Ready(result.map_err(|mut error| match error.take_message() {
-                    Some(request) => ExchangeError::Unsent(Box::new(request)),
-                    None => {
-                        let answered = self.news.answered.load(Ordering::Relaxed);
-                        ExchangeError::Broken { error: error.into_error(), answered }
-                    }
-                }));
+            if sent == 0 && self.deaf {
+                return Poll::Ready(Err(ExchangeError::Unsent(self.upload.take())));
             }
-            if let Some(upload) = upload {
-                let now = upload.frames();
-                if std::mem::replace(&mut seen, now) != now {
-                    timer.restart(within);
+            match self.poll_head(cx, to_head) {
+                Poll::Ready(Ok(response)) => {
+                    self.keep_alive = response.keep_alive;
+                    self.deaf |= sent < head.len();
+                    self.framing = response.framing;
+                    return Poll::Ready(Ok(response));
                 }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(self.broken(error))),
+                Poll::Pending => {}
             }
-            let client = upload.is_some_and(UploadProgress::waits_for_client);
-            timer.poll(cx).map(|()| Err(ExchangeError::TimedOut { client }))
+            let uploaded = self.uploaded();
+            if std::mem::replace(&mut seen, uploaded) != uploaded {
+                self.timer.restart(within);
+            }
+            let client = self.upload.as_ref().is_some_and(|upload| upload.waits_for_client());
+            self.timer.poll(cx).map(|()| Err(ExchangeError::TimedOut { client }))
         })
         .await
     }
 
-    /// Moves the bytes of the exchange under way.
-    pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
-        advance(&mut self.connection, &mut self.ended, cx);
+    fn broken(&self, error: BodyError) -> ExchangeError {
+        ExchangeError::Broken { error, answered: self.answered }
+    }
+
+    /// Writes what it can of the head, from `sent` on, and of the body behind it.
+    ///
+    /// An upstream may answer and hang up before it has read the whole request: "413 Content Too Large", say. So a
+    /// write that fails ends the upload and not the exchange, which ends by what can be read.
+    fn send(&mut self, cx: &mut Context<'_>, head: &[u8], sent: &mut usize) -> Result<(), UploadError> {
+        if self.deaf {
+            return Ok(());
+        }
+        let written = match &mut self.upload {
+            Some(upload) => loop {
+                upload.fill(cx)?;
+                let written = upload.poll_write(cx, &mut self.stream, head, sent);
+                // What was not polled for want of room would not wake anybody.
+                if !matches!(written, Poll::Ready(Ok(()))) || upload.is_done() || upload.waits_for_client() {
+                    break written;
+                }
+            },
+            None if *sent == head.len() => return Ok(()),
+            None => write_all(cx, &mut self.stream, head, sent),
+        };
+        match written {
+            Poll::Ready(Ok(())) if self.upload.as_ref().is_some_and(|upload| upload.is_done()) => self.upload = None,
+            Poll::Ready(Err(error)) => {
+                tracing::debug!(upstream = self.upstream.name(), %error, "upstream takes no more");
+                self.deaf = true;
+                if *sent > 0 {
+                    self.upload = None;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Reads up to the final head. Interim ones (1xx) end here but for 101.
+    fn poll_head(&mut self, cx: &mut Context<'_>, to_head: bool) -> Poll<Result<ResponseHead, BodyError>> {
+        loop {
+            while !self.input.is_empty()
+                && let Some((head, length)) = ResponseHead::parse(&self.input, to_head)?
+            {
+                self.input.advance(length);
+                if !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS {
+                    return Poll::Ready(Ok(head));
+                }
+            }
+            if ready!(self.poll_read(cx))? == 0 {
+                return Poll::Ready(Err(Malformed::Incomplete.into()));
+            }
+        }
+    }
+
+    /// The next frame of the response's body. Goes on sending the request meanwhile.
+    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let polled = self.poll_piece(cx);
+        self.keep_alive &= !matches!(polled, Poll::Ready(Some(Err(_))));
+        polled
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.upload.is_some() {
+            self.send(cx, &[], &mut 0)?;
+        }
+        loop {
+            match self.framing.decode(&mut self.input)? {
+                Piece::Data(data) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                Piece::Trailers(trailers) => return Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+                Piece::End => return Poll::Ready(None),
+                Piece::Starved => {
+                    if ready!(self.poll_read(cx))? == 0 {
+                        self.framing.close()?;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads once, behind what was read and not taken. 0 at the end of the stream.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        /// What is read shares blocks of this size, one at a time per thread, so that a read allocates nothing and
+        /// a connection that lies idle holds nothing.
+        const BLOCK: usize = 64 * 1024;
+        /// The least room that is read into.
+        const ROOM: usize = 8 * 1024;
+        thread_local! {
+            static BUFFER: RefCell<BytesMut> = RefCell::default();
+        }
+        BUFFER.with_borrow_mut(|buffer| {
+            buffer.clear();
+            if buffer.capacity() < self.input.len() + ROOM {
+                buffer.reserve(self.input.len() + BLOCK);
+            }
+            buffer.extend_from_slice(&self.input);
+            let count = ready!(pin!(self.stream.read_buf(buffer)).poll(cx))?;
+            self.answered |= count > 0;
+            self.input = buffer.split().freeze();
+            Poll::Ready(Ok(count))
+        })
+    }
+
+    /// Whether the response's body is whole.
+    pub(super) fn is_end_stream(&self) -> bool {
+        self.framing.is_done()
+    }
+
+    pub(super) fn size_hint(&self) -> SizeHint {
+        self.framing.size_hint()
+    }
+
+    /// How many frames of the request have come from the client.
+    pub(super) fn uploaded(&self) -> u32 {
+        self.upload.as_ref().map_or(0, |upload| upload.frames)
     }
 
     pub(super) fn timer(&mut self) -> &mut Timer {
         &mut self.timer
     }
 
-    /// Whether it is open and between exchanges. Sees what the runtime has noticed: a close that is still on its
-    /// way shows only at the next use.
-    pub(super) fn is_free(&mut self) -> bool {
-        if !self.sender.is_ready() {
-            self.drive(&mut Context::from_waker(Waker::noop()));
-        }
-        !self.ended && self.sender.is_ready() && !self.news.deaf.load(Ordering::Relaxed)
+    /// Whether it is between exchanges and may see another. What came behind the response answers nothing, and whoever
+    /// sent it cannot be followed any more.
+    pub(super) fn is_free(&self) -> bool {
+        self.keep_alive && !self.deaf && self.framing.is_done() && self.upload.is_none() && self.input.is_empty()
     }
 
-    /// Like [`is_free`](Self::is_free), but for one that lay in the pool: looks at the socket's news first.
-    pub(super) fn is_still_free(&mut self) -> bool {
-        self.drive(&mut Context::from_waker(Waker::noop()));
+    /// Whether one that lay in the pool is still open. Sees what the runtime has noticed: a close that is still on
+    /// its way shows only at the next use.
+    pub(super) fn is_still_open(&mut self) -> bool {
         self.reused = true;
-        !self.ended && self.sender.is_ready()
+        matches!(self.stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// After a 101: the bare stream, and what the upstream sent behind its response.
-    pub(super) async fn into_stream(mut self) -> io::Result<(TcpStream, Bytes)> {
-        let Some(mut connection) = self.connection.take() else { return Err(io::ErrorKind::NotConnected.into()) };
-        if !self.ended {
-            std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)).await.map_err(io::Error::other)?;
-        }
-        let parts = connection.into_parts();
-        Ok((parts.io.into_inner().stream, parts.read_buf))
+    pub(super) fn into_stream(self) -> (TcpStream, Bytes) {
+        (self.stream, self.input)
     }
 }
 
-/// One poll of the connection, unless it has ended. An error reaches whoever waits for the response or its body.
-fn advance(
-    connection: &mut Option<Connection<TokioIo<Upstreamed>, RequestBody>>,
-    ended: &mut bool,
-    cx: &mut Context<'_>,
-) {
-    match connection {
-        Some(connection) if !*ended => *ended = connection.poll_without_shutdown(cx).is_ready(),
-        _ => {}
+fn write_all(cx: &mut Context<'_>, stream: &mut TcpStream, head: &[u8], sent: &mut usize) -> Poll<io::Result<()>> {
+    while *sent < head.len() {
+        match ready!(Pin::new(&mut *stream).poll_write(cx, &head[*sent..]))? {
+            0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            written => *sent += written,
+        }
     }
+    Poll::Ready(Ok(()))
 }
 
 impl std::fmt::Debug for Conn {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Conn")
             .field("upstream", &self.upstream.name())
-            .field("ended", &self.ended)
+            .field("framing", &self.framing)
             .finish_non_exhaustive()
-    }
-}
-
-/// What became of an upstream's socket.
-#[derive(Debug, Default)]
-struct News {
-    /// It has said something in this exchange. Until then, an idempotent request may be sent again elsewhere.
-    answered: AtomicBool,
-    /// It takes no more bytes.
-    deaf: AtomicBool,
-}
-
-/// An upstream's socket.
-struct Upstreamed {
-    stream: TcpStream,
-    news: Arc<News>,
-}
-
-impl Upstreamed {
-    /// An upstream may answer and hang up before it has read the whole request: "413 Content Too Large", say. hyper
-    /// would take the failed write for the end of the exchange, with the answer unread in the socket. So what can
-    /// no longer be written counts as written, and the exchange ends by what can be read.
-    fn written(&self, written: Poll<io::Result<usize>>, len: usize) -> Poll<io::Result<usize>> {
-        match written {
-            Poll::Ready(Err(_)) => {
-                self.news.deaf.store(true, Ordering::Relaxed);
-                Poll::Ready(Ok(len))
-            }
-            written => written,
-        }
-    }
-}
-
-impl AsyncRead for Upstreamed {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let result = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if buf.filled().len() > before {
-            self.news.answered.store(true, Ordering::Relaxed);
-        }
-        result
-    }
-}
-
-impl AsyncWrite for Upstreamed {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.written(written, buf.len())
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = poll_write_vectored(&mut self.stream, cx, bufs);
-        self.written(written, bufs.iter().map(|buf| buf.len()).sum())
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

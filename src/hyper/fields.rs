@@ -29,36 +29,48 @@ pub(super) const EXPECT: u16 = 1 << 5;
 pub(super) const REQUEST_ONLY: u16 = 1 << 6;
 /// `Cookie`.
 pub(super) const COOKIE: u16 = 1 << 7;
-/// Fields that the proxy speaks for.
-pub(super) const OURS: u16 = 1 << 8;
+/// `Forwarded` and `X-Forwarded-For`: the way that a request came, to which each proxy adds itself.
+pub(super) const FORWARDED: u16 = 1 << 8;
+/// What the first proxy says of the client's side.
+pub(super) const ORIGIN: u16 = 1 << 9;
 /// Fields with a `_` in their name.
-pub(super) const UNDERSCORE: u16 = 1 << 9;
+pub(super) const UNDERSCORE: u16 = 1 << 10;
 /// `Proxy-Authenticate`.
-pub(super) const PROXY_AUTHENTICATE: u16 = 1 << 10;
+pub(super) const PROXY_AUTHENTICATE: u16 = 1 << 11;
+/// `Host`.
+pub(super) const HOST: u16 = 1 << 12;
+/// `Content-Length`.
+pub(super) const CONTENT_LENGTH: u16 = 1 << 13;
+
+/// The groups that a field of this name, in lower case, is in.
+pub(super) fn group(name: &str) -> u16 {
+    match name {
+        "host" => HOST,
+        "cookie" => COOKIE,
+        "content-length" => CONTENT_LENGTH,
+        "connection" => CONNECTION,
+        "keep-alive" | "proxy-connection" => HOP_BY_HOP,
+        "transfer-encoding" => TRANSFER_ENCODING | HOP_BY_HOP,
+        "upgrade" => UPGRADE | HOP_BY_HOP,
+        "te" => TE,
+        "expect" => EXPECT | REQUEST_ONLY,
+        // CGI programs would take `Proxy` for their `HTTP_PROXY` variable ("httpoxy").
+        "http2-settings" | "proxy-authorization" | "proxy" => REQUEST_ONLY,
+        "forwarded" | "x-forwarded-for" => FORWARDED,
+        "x-forwarded-proto" | "x-forwarded-host" | "x-real-ip" => ORIGIN,
+        "proxy-authenticate" => PROXY_AUTHENTICATE,
+        _ if name.as_bytes().contains(&b'_') => UNDERSCORE,
+        _ => 0,
+    }
+}
 
 impl Fields {
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let mut fields = Self { present: 0, bytes: 0 };
         for (name, value) in headers {
-            let name = name.as_str();
             // A line is its name, its value, the colon, a space and the line end.
-            fields.bytes += name.len() + value.len() + 4;
-            fields.present |= match name {
-                "connection" => CONNECTION,
-                "keep-alive" | "proxy-connection" => HOP_BY_HOP,
-                "transfer-encoding" => TRANSFER_ENCODING | HOP_BY_HOP,
-                "upgrade" => UPGRADE | HOP_BY_HOP,
-                "te" => TE,
-                "expect" => EXPECT | REQUEST_ONLY,
-                "http2-settings" | "proxy-authorization" | "proxy" => REQUEST_ONLY,
-                "cookie" => COOKIE,
-                "forwarded" | "x-forwarded-for" | "x-forwarded-proto" | "x-forwarded-host" | "via" | "x-real-ip" => {
-                    OURS
-                }
-                "proxy-authenticate" => PROXY_AUTHENTICATE,
-                _ if name.as_bytes().contains(&b'_') => UNDERSCORE,
-                _ => 0,
-            };
+            fields.bytes += name.as_str().len() + value.len() + 4;
+            fields.present |= group(name.as_str());
         }
         fields
     }

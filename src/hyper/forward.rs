@@ -3,20 +3,20 @@
 
 use super::Refusal;
 use super::access_log::AccessLog;
-use super::body::{RequestBody, ResponseBody, Tail};
-use super::check::check_response;
+use super::body::{BodyError, RequestBody, ResponseBody, Tail};
 use super::client::{Client, ExchangeMark};
 use super::conn::{Conn, ConnectError, ExchangeError};
-use super::fields::Fields;
-use super::headers::{prepare_request, prepare_response, says_https, wants_upgrade};
+use super::fields::{self, Fields};
+use super::headers::{lines, says_https, via, wanted_protocol};
+use super::http1::{Length, ResponseHead, request_head};
 use super::tunnel::tunnel;
+use super::upload::Upload;
 use crate::balancer::{Pick, PickError};
 use crate::cluster::UpstreamId;
 use crate::http::cookie::tokens;
 use crate::time::Timestamp;
-use http::header::{COOKIE, Entry, HOST, SET_COOKIE, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, request};
-use http_body::Body;
+use http::header::{CONNECTION, COOKIE, SET_COOKIE, UPGRADE, VIA};
+use http::{HeaderValue, Method, Response, StatusCode, Version, request};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use std::net::IpAddr;
@@ -29,48 +29,35 @@ const MAX_TRIES: usize = 8;
 /// What the balancer wants to know of whoever sent the request.
 struct Sender<'c> {
     client: &'c Client,
+    parts: &'c request::Parts,
     address: IpAddr,
     now: Timestamp,
     https: bool,
-    cookies: Cookies,
     /// Upstreams that this request has been turned away from.
     tried: Vec<UpstreamId>,
 }
 
-/// The `Cookie` lines as they came. Nearly always there is one, and keeping it allocates nothing.
-struct Cookies {
-    first: Option<HeaderValue>,
-    others: Vec<HeaderValue>,
-}
-
-impl Cookies {
-    fn of(headers: &HeaderMap) -> Self {
-        let mut lines = headers.get_all(COOKIE).into_iter().cloned();
-        Self { first: lines.next(), others: lines.collect() }
-    }
-
-    fn lines(&self) -> impl Iterator<Item = &[u8]> {
-        self.first.iter().chain(&self.others).map(HeaderValue::as_bytes)
-    }
-}
-
 impl<'c> Sender<'c> {
-    fn of(client: &'c Client, address: IpAddr, headers: &HeaderMap) -> Self {
+    fn of(client: &'c Client, address: IpAddr, parts: &'c request::Parts) -> Self {
         Self {
             client,
+            parts,
             address,
             now: client.shared.clock.now(),
-            https: client.is_https() || (client.peer_is_trusted() && says_https(headers)),
-            cookies: Cookies::of(headers),
+            https: client.is_https() || (client.peer_is_trusted() && says_https(&parts.headers)),
             tried: Vec::new(),
         }
     }
 
     fn pick(&self) -> Result<Pick, Refusal> {
         let shared = &self.client.shared;
+        let headers = &self.parts.headers;
         let request = crate::Request::new(self.now).client(self.address).tried(&self.tried);
+        let target = self.parts.uri.path_and_query().map_or("/", |target| target.as_str());
+        let key = shared.key.of(target, |name| headers.get_all(name).into_iter().map(HeaderValue::as_bytes));
+        let request = crate::Request { key, ..request };
         let picked = match &shared.cookie {
-            Some(cookie) => shared.balancer.pick(&request.tokens(&tokens(self.cookies.lines(), cookie.name()))),
+            Some(cookie) => shared.balancer.pick(&request.tokens(&tokens(lines(headers, &COOKIE), cookie.name()))),
             None => shared.balancer.pick(&request),
         };
         picked.map_err(|error| match error {
@@ -103,32 +90,25 @@ pub(super) async fn forward(
     mark: ExchangeMark,
     mut parts: request::Parts,
     fields: Fields,
-    body: RequestBody,
+    body: Option<RequestBody>,
     address: IpAddr,
     log: &mut AccessLog,
 ) -> Result<Response<ResponseBody>, Refusal> {
-    let mut sender = Sender::of(mark.client(), address, &parts.headers);
+    let upgrade = parts.extensions.remove::<OnUpgrade>();
+    let mut sender = Sender::of(mark.client(), address, &parts);
     let mut pick = sender.pick()?;
     // What comes after the head of an upgrade is the other protocol's, so there can be no body.
-    let upgrade = if wants_upgrade(&parts, fields) && body.is_end_stream() {
-        parts.extensions.remove::<OnUpgrade>()
-    } else {
-        None
+    let protocol = wanted_protocol(&parts, fields).filter(|_| body.is_none());
+    let mut upload = body.map(|body| Box::new(Upload::new(body)));
+    let length = match &upload {
+        Some(upload) => upload.length(),
+        None if fields.has(fields::CONTENT_LENGTH) => Length::Exact(0),
+        None => Length::None,
     };
-    let upload = body.progress();
-    prepare_request(&mut parts, fields, mark.client(), upgrade.is_some());
-    if body.size_hint().exact().is_none() {
-        // hyper would send a GET of unknown length without its body.
-        parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-    }
-    // A client of HTTP/1.0 may name no host; HTTP/1.1 must.
-    if let Entry::Vacant(host) = parts.headers.entry(HOST) {
-        let address = HeaderValue::from_str(pick.upstream().address()).map_err(|_| Refusal::NoHost)?;
-        host.insert(address);
-    }
-    parts.extensions.clear();
-    let mut request = Request::from_parts(parts, body);
-    let mut replay = Replay::of(&request);
+    let head = request_head(&parts, fields, mark.client(), protocol, length, pick.upstream().address());
+    let upgrade = upgrade.filter(|_| protocol.is_some());
+    let to_head = parts.method == Method::HEAD;
+    let mut may_repeat = upload.is_none() && is_idempotent(&parts.method);
     let mut fresh = false;
 
     let shared = &mark.client().shared;
@@ -147,26 +127,26 @@ pub(super) async fn forward(
                 continue;
             }
         };
-        if conn.is_reused() && replay.is_none() {
+        if conn.is_reused() && !may_repeat {
             // This one cannot be sent twice, so let the runtime hear first whether the upstream has just hung up.
             tokio::task::yield_now().await;
-            if !conn.is_still_free() {
+            if !conn.is_still_open() {
                 continue;
             }
         }
-        match conn.exchange(request, upload.as_deref(), shared.timeouts.response).await {
+        match conn.exchange(&head, upload.take(), to_head, shared.timeouts.response).await {
             Ok(response) => break (conn, response),
             Err(ExchangeError::Unsent(unsent)) => {
-                request = *unsent;
+                upload = unsent;
                 if !conn.is_reused() {
                     pick = sender.pick_another(pick.upstream().id(), Refusal::UpstreamClosed)?;
                 }
             }
             Err(ExchangeError::Broken { error, answered }) => {
                 tracing::debug!(upstream = pick.upstream().name(), %error, answered, "exchange broke off");
-                let again = if answered { None } else { replay.take() };
-                let Some(again) = again else { return Err(broken_refusal(&error, answered)) };
-                request = again;
+                if answered || !std::mem::take(&mut may_repeat) {
+                    return Err(broken_refusal(&error, answered));
+                }
                 // A kept connection that breaks says little about the upstream; a new one will tell.
                 fresh = conn.is_reused();
                 if !fresh {
@@ -178,50 +158,41 @@ pub(super) async fn forward(
         }
     };
 
-    let (mut head, incoming) = response.into_parts();
-    let upgraded = head.status == StatusCode::SWITCHING_PROTOCOLS;
+    let ResponseHead { status, mut headers, protocol, .. } = response;
+    let upgraded = status == StatusCode::SWITCHING_PROTOCOLS;
     let tunnel = upgrade.filter(|_| upgraded);
     if upgraded && tunnel.is_none() {
         return Err(Refusal::BadResponse);
     }
-    let fields = Fields::of(&head.headers);
-    check_response(&head.headers, fields)?;
-    prepare_response(&mut head.headers, fields, upgraded);
-    if let Some(set_cookie) = sender.set_cookie(&pick) {
-        head.headers.append(SET_COOKIE, set_cookie);
+    if let Some(protocol) = protocol.filter(|_| upgraded) {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, protocol);
     }
-    head.version = http::Version::HTTP_11;
-    head.extensions.clear();
-    log.answered(head.status);
+    headers.append(VIA, HeaderValue::from_static(via(Version::HTTP_11)));
+    if let Some(set_cookie) = sender.set_cookie(&pick) {
+        headers.append(SET_COOKIE, set_cookie);
+    }
+    log.answered(status);
     let log = std::mem::take(log);
     let body = if let Some(upgrade) = tunnel {
         mark.client().activity.note_upgrade();
         tokio::spawn(switch(upgrade, conn, pick, shared.timeouts.idle, log));
         ResponseBody::text("")
     } else {
-        ResponseBody::upstream(
-            incoming,
-            Tail {
-                conn: Some(conn),
-                log,
-                timed: false,
-                upload,
-                uploaded: 0,
-                _lease: pick.lease,
-                mark: mark.streaming(),
-            },
-        )
+        let uploaded = conn.uploaded();
+        let mark = mark.streaming();
+        ResponseBody::upstream(Tail { conn: Some(conn), log, timed: false, uploaded, _lease: pick.lease, mark })
     };
-    Ok(Response::from_parts(head, body))
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    Ok(response)
 }
 
 /// After the 101 has gone to the client: the tunnel, which holds the lease as long as it lives.
 async fn switch(upgrade: OnUpgrade, conn: Box<Conn>, pick: Pick, idle: Duration, _log: AccessLog) {
-    let upstream = conn.into_stream().await;
-    let (client, (stream, early)) = match (upgrade.await, upstream) {
-        (Ok(client), Ok(upstream)) => (client, upstream),
-        _ => return,
-    };
+    let (stream, early) = conn.into_stream();
+    let Ok(client) = upgrade.await else { return };
     // Either side may end a tunnel as it likes, so its errors are nobody's.
     if let Err(error) = tunnel(TokioIo::new(client), stream, early, idle).await {
         tracing::debug!(upstream = pick.upstream().name(), %error, "tunnel broke off");
@@ -242,38 +213,15 @@ fn connect_refusal(pick: &Pick, error: &ConnectError) -> Refusal {
     }
 }
 
-fn broken_refusal(error: &hyper::Error, answered: bool) -> Refusal {
-    if error.is_user() {
-        // Of all that is handed to hyper, only the client's body can fail.
-        Refusal::BadBody
-    } else if answered {
-        Refusal::BadResponse
-    } else {
-        Refusal::UpstreamClosed
+fn broken_refusal(error: &BodyError, answered: bool) -> Refusal {
+    match error {
+        BodyError::Upload(_) => Refusal::BadBody,
+        _ if answered => Refusal::BadResponse,
+        _ => Refusal::UpstreamClosed,
     }
 }
 
-/// A copy of a request that may be sent once more: its method is idempotent (RFC 9110, 9.2.2) and it has no body.
-struct Replay(Option<Request<RequestBody>>);
-
-impl Replay {
-    fn of(request: &Request<RequestBody>) -> Self {
-        let idempotent = [Method::GET, Method::HEAD, Method::PUT, Method::DELETE, Method::OPTIONS, Method::TRACE];
-        if !idempotent.contains(request.method()) || !request.body().is_end_stream() {
-            return Self(None);
-        }
-        let mut copy = Request::new(RequestBody::empty());
-        *copy.method_mut() = request.method().clone();
-        *copy.uri_mut() = request.uri().clone();
-        *copy.headers_mut() = request.headers().clone();
-        Self(Some(copy))
-    }
-
-    fn is_none(&self) -> bool {
-        self.0.is_none()
-    }
-
-    fn take(&mut self) -> Option<Request<RequestBody>> {
-        self.0.take()
-    }
+/// RFC 9110, 9.2.2: sending it twice does what sending it once does.
+fn is_idempotent(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::PUT | Method::DELETE | Method::OPTIONS | Method::TRACE)
 }

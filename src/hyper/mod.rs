@@ -27,7 +27,8 @@
 //! # What it does not do
 //!
 //! It caches nothing, rewrites no path, compresses nothing and speaks no HTTP/2 to upstreams. Informational
-//! responses other than `100 Continue` end here: hyper's server cannot send them.
+//! responses other than `100 Continue` end here: hyper's server cannot send them. An upstream's response may have a
+//! head of up to 64 KiB with up to 100 fields.
 
 mod access_log;
 mod bell;
@@ -40,6 +41,7 @@ mod conn;
 mod fields;
 mod forward;
 mod headers;
+mod http1;
 mod pool;
 mod proxy;
 mod refusal;
@@ -48,11 +50,14 @@ mod service;
 mod settings;
 mod timer;
 mod tunnel;
+mod upload;
 
 pub use access_log::ACCESS_TARGET;
 pub use body::{BodyError, ResponseBody};
+pub use http1::Malformed;
 pub use proxy::{Proxy, ProxyBuilder};
 pub use refusal::{Refusal, RefusalCounts};
 pub use serve::Protocol;
 pub use service::ProxyService;
 pub use settings::{Limits, Timeouts};
+pub use upload::UploadError;

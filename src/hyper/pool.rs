@@ -10,7 +10,6 @@ use parking_lot::Mutex;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::time::Instant;
 
 /// The most connections that lie idle for one upstream. More than that at once are closed when they come back.
 const IDLE_PER_UPSTREAM: usize = 1024;
@@ -18,26 +17,34 @@ const IDLE_PER_UPSTREAM: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Pool {
     shelves: Mutex<Shelves>,
-    idle: Duration,
+    /// How often what lies here is looked through.
+    interval: Duration,
+    /// How many such looks a connection is kept for.
+    looks: u32,
 }
 
 #[derive(Debug, Default)]
 struct Shelves {
     by_upstream: IdMap<Shelf>,
     is_swept: bool,
+    /// Counts the looks, so that a connection's age costs no reading of a clock.
+    look: u32,
 }
 
 #[derive(Debug)]
 struct Shelf {
     /// A changed address makes another cell of the same id; what was connected to the old one is of no use then.
     upstream: Arc<Upstream>,
-    idle: Vec<(Box<Conn>, Instant)>,
+    /// Each with the look that came before it.
+    idle: Vec<(Box<Conn>, u32)>,
 }
 
 impl Pool {
     /// A pool that closes what has lain idle for `idle`.
     pub(super) fn new(idle: Duration) -> Arc<Self> {
-        Arc::new(Self { shelves: Mutex::default(), idle })
+        let interval = (idle / 2).clamp(Duration::from_millis(10), Duration::from_secs(5));
+        let looks = u32::try_from(idle.as_nanos().div_ceil(interval.as_nanos())).unwrap_or(u32::MAX);
+        Arc::new(Self { shelves: Mutex::default(), interval, looks })
     }
 
     /// An open connection to this upstream, if one lies here.
@@ -51,18 +58,19 @@ impl Pool {
                 }
                 shelf.idle.pop()?.0
             };
-            if conn.is_still_free() {
+            if conn.is_still_open() {
                 return Some(conn);
             }
         }
     }
 
     /// Keeps a connection for the next exchange, if it is fit for one.
-    pub(super) fn put(self: &Arc<Self>, mut conn: Box<Conn>) {
+    pub(super) fn put(self: &Arc<Self>, conn: Box<Conn>) {
         if !conn.is_free() {
             return;
         }
         let mut shelves = self.shelves.lock();
+        let look = shelves.look;
         let upstream = conn.upstream();
         let shelf = shelves
             .by_upstream
@@ -72,23 +80,25 @@ impl Pool {
             *shelf = Shelf { upstream: Arc::clone(upstream), idle: Vec::new() };
         }
         if shelf.idle.len() < IDLE_PER_UPSTREAM {
-            shelf.idle.push((conn, Instant::now()));
+            shelf.idle.push((conn, look));
         }
         // A body may be dropped after its runtime; then nothing here is of use to anybody.
         if !shelves.is_swept
             && let Ok(runtime) = Handle::try_current()
         {
             shelves.is_swept = true;
-            runtime.spawn(sweep(Arc::downgrade(self), self.idle));
+            runtime.spawn(sweep(Arc::downgrade(self), self.interval));
         }
     }
 
     /// Closes what is too old or was closed at the other end. True while something is left.
     fn clear(&self) -> bool {
-        let mut shelves = self.shelves.lock();
-        let now = Instant::now();
+        let shelves = &mut *self.shelves.lock();
+        shelves.look = shelves.look.wrapping_add(1);
         shelves.by_upstream.retain(|_, shelf| {
-            shelf.idle.retain_mut(|(conn, since)| now.duration_since(*since) < self.idle && conn.is_still_free());
+            shelf
+                .idle
+                .retain_mut(|(conn, since)| shelves.look.wrapping_sub(*since) <= self.looks && conn.is_still_open());
             !shelf.idle.is_empty()
         });
         shelves.is_swept = !shelves.by_upstream.is_empty();
@@ -97,9 +107,9 @@ impl Pool {
 }
 
 /// Runs while there is something to sweep; the next connection put into an empty pool starts the next one.
-async fn sweep(pool: Weak<Pool>, idle: Duration) {
+async fn sweep(pool: Weak<Pool>, interval: Duration) {
     loop {
-        tokio::time::sleep((idle / 2).clamp(Duration::from_millis(10), Duration::from_secs(5))).await;
+        tokio::time::sleep(interval).await;
         match pool.upgrade() {
             Some(pool) if pool.clear() => {}
             _ => return,

@@ -5,7 +5,7 @@ use super::pool::Pool;
 use super::service::ProxyService;
 use super::{Limits, RefusalCounts, Timeouts};
 use crate::balancer::Balancer;
-use crate::http::{CookieSpec, TrustedProxies};
+use crate::http::{CookieSpec, RequestKey, TrustedProxies};
 use crate::time::{Clock, SystemClock};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,6 +24,7 @@ pub(super) struct Shared {
     pub(super) balancer: Arc<Balancer>,
     /// `None` where the balancer has no affinity.
     pub(super) cookie: Option<CookieSpec>,
+    pub(super) key: RequestKey,
     pub(super) trusted_proxies: TrustedProxies,
     pub(super) timeouts: Timeouts,
     pub(super) limits: Limits,
@@ -44,6 +45,7 @@ impl Proxy {
         ProxyBuilder {
             balancer: balancer.into(),
             cookie: None,
+            key: RequestKey::default(),
             trusted_proxies: TrustedProxies::default(),
             timeouts: Timeouts::default(),
             limits: Limits::default(),
@@ -55,10 +57,12 @@ impl Proxy {
     /// crosses threads.
     #[must_use]
     pub fn worker(&self) -> Self {
-        let Shared { balancer, cookie, trusted_proxies, timeouts, limits, refusals, clock, pool: _ } = &*self.shared;
+        let Shared { balancer, cookie, key, trusted_proxies, timeouts, limits, refusals, clock, pool: _ } =
+            &*self.shared;
         let shared = Shared {
             balancer: Arc::clone(balancer),
             cookie: cookie.clone(),
+            key: key.clone(),
             trusted_proxies: trusted_proxies.clone(),
             timeouts: *timeouts,
             limits: *limits,
@@ -99,6 +103,7 @@ impl Proxy {
 pub struct ProxyBuilder {
     balancer: Arc<Balancer>,
     cookie: Option<CookieSpec>,
+    key: RequestKey,
     trusted_proxies: TrustedProxies,
     timeouts: Timeouts,
     limits: Limits,
@@ -111,6 +116,13 @@ impl ProxyBuilder {
     #[must_use]
     pub fn cookie(mut self, cookie: CookieSpec) -> Self {
         self.cookie = Some(cookie);
+        self
+    }
+
+    /// What of a request hash policies hash; the client's address unless said otherwise.
+    #[must_use]
+    pub fn key(mut self, key: RequestKey) -> Self {
+        self.key = key;
         self
     }
 
@@ -150,6 +162,7 @@ impl ProxyBuilder {
         let shared = Shared {
             balancer: self.balancer,
             cookie,
+            key: self.key,
             trusted_proxies: self.trusted_proxies,
             timeouts: self.timeouts,
             limits: self.limits,

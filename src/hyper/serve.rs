@@ -61,12 +61,13 @@ impl Proxy {
         let shutdown = pin!(shutdown);
         let mut watch = Watch::new(&client.activity, timeouts, shutdown);
         let served = match protocol {
-            Protocol::TlsHttp2 => watch.run(pin!(http2_connection(io, service, limits))).await,
+            // Boxed, for an HTTP/1 connection should not have room for it.
+            Protocol::TlsHttp2 => watch.run(Box::pin(http2_connection(io, service, limits)).as_mut()).await,
             Protocol::Clear | Protocol::TlsHttp1 => {
                 let mut connection = http1_connection(io, service, limits);
                 let served = watch.run(Pin::new(&mut connection)).await;
                 match http2_by_prior_knowledge(connection, protocol, &served) {
-                    Some((io, service)) => watch.run(pin!(http2_connection(io, service, limits))).await,
+                    Some((io, service)) => watch.run(Box::pin(http2_connection(io, service, limits)).as_mut()).await,
                     None => served,
                 }
             }

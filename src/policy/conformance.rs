@@ -1,25 +1,49 @@
 //! What every policy owes, whatever its algorithm. A policy inherits all of it with `conforms!(Type);`.
 
 use super::Policy;
-use crate::cluster::{Cluster, Decision, Health, Session, UpstreamConfig, UpstreamId};
+use crate::cluster::{Cluster, Health, Session, UpstreamConfig, UpstreamId};
 use crate::hash::mix64;
 use crate::time::Timestamp;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// A cluster of these weights.
 pub(crate) fn cluster(weights: &[u16]) -> Cluster {
-    limited_cluster(&weights.iter().map(|weight| (*weight, 0)).collect::<Vec<_>>())
+    build_cluster(&addresses(weights.len()), weights, |_| 0, None)
 }
 
-/// A cluster of these weights and limits.
-pub(crate) fn limited_cluster(members: &[(u16, u32)]) -> Cluster {
-    let config = |(i, (weight, limit)): (u16, &(u16, u32))| {
-        let address = format!("127.0.0.1:{}", 9000 + u32::from(i));
-        UpstreamConfig::new(format!("app-{i}"), address).weight(*weight).max_in_flight(*limit)
-    };
-    let configs: Vec<UpstreamConfig> = (0_u16..).zip(members).map(config).collect();
+/// A cluster of these weights and, by index, limits.
+pub(crate) fn limited_cluster(weights: &[u16], limit: impl Fn(usize) -> u32) -> Cluster {
+    build_cluster(&addresses(weights.len()), weights, limit, None)
+}
+
+/// A cluster of these weights that counts live sessions, in windows of 128 seconds.
+pub(crate) fn counting_cluster(weights: &[u16]) -> Cluster {
+    build_cluster(&addresses(weights.len()), weights, |_| 0, Some(7))
+}
+
+/// A cluster of these addresses, each with its weight.
+pub(crate) fn addressed_cluster(addresses: &[impl AsRef<str>], weights: &[u16]) -> Cluster {
+    build_cluster(addresses, weights, |_| 0, None)
+}
+
+fn addresses(count: usize) -> Vec<String> {
+    (9000..).map(|port| format!("127.0.0.1:{port}")).take(count).collect()
+}
+
+fn build_cluster(
+    addresses: &[impl AsRef<str>],
+    weights: &[u16],
+    limit: impl Fn(usize) -> u32,
+    window: Option<u8>,
+) -> Cluster {
+    let configs: Vec<UpstreamConfig> = (0_u16..)
+        .zip(addresses.iter().zip(weights))
+        .map(|(i, (address, weight))| UpstreamConfig::new(format!("app-{i}"), address.as_ref()).weight(*weight))
+        .enumerate()
+        .map(|(i, config)| config.max_in_flight(limit(i)))
+        .collect();
     let id = |name: &str| UpstreamId(name.bytes().fold(1, |hash, byte| mix64(hash ^ u64::from(byte))));
-    Cluster::build(&configs, id, Decision::New, None).unwrap()
+    Cluster::build(&configs, id, window, None).unwrap()
 }
 
 /// A session with this nonce, and an address made from it.
@@ -40,7 +64,7 @@ pub(crate) type Build = fn(&Cluster) -> Box<dyn Policy>;
 pub(crate) fn places_only_on_accepting(build: Build) {
     for seed in 0..200 {
         let size = 1 + (mix64(seed) % 40) as usize;
-        let weights: Vec<u16> = (0..size).map(|i| 1 + (mix64(seed ^ (i as u64) << 32) % 300) as u16).collect();
+        let weights: Vec<u16> = (0..size).map(|i| 1 + (mix64(seed ^ (i as u64) << 32) % 30) as u16).collect();
         let cluster = cluster(&weights);
         let policy = build(&cluster);
         for (i, member) in cluster.members().iter().enumerate() {
@@ -76,7 +100,7 @@ pub(crate) fn finds_the_only_one(build: Build) {
 
 /// An upstream at its limit, or already tried, is passed over; where that leaves none, there is no placement.
 pub(crate) fn passes_over_full_and_tried(build: Build) {
-    let cluster = limited_cluster(&[(1, 2); 3]);
+    let cluster = limited_cluster(&[1; 3], |_| 2);
     let policy = build(&cluster);
     let full = [cluster.members()[0].lease().unwrap(), cluster.members()[0].lease().unwrap()];
     let tried = [cluster.members()[1].upstream().id()];
@@ -116,6 +140,18 @@ pub(crate) fn shares_follow_weights(build: Build) {
     }
 }
 
+/// Looking says where the next session goes, and changes nothing.
+pub(crate) fn looks_without_changing(build: Build) {
+    let cluster = cluster(&[3, 1, 2, 1]);
+    cluster.members()[1].upstream().set_health(Health::DOWN);
+    let policy = build(&cluster);
+    for nonce in 0..50 {
+        let session = session(nonce);
+        let looks: Vec<_> = (0..3).map(|_| policy.peek(&cluster, &session)).collect();
+        assert_eq!(looks, [policy.place(&cluster, &session); 3], "session {nonce}");
+    }
+}
+
 /// The suite's own control: a policy that breaks a rule must be caught.
 #[derive(Debug)]
 struct First;
@@ -135,6 +171,22 @@ fn a_policy_that_ignores_verdicts_is_caught() {
     assert!(caught(shares_follow_weights));
 }
 
+/// Another control: one whose every look is a turn.
+#[derive(Debug, Default)]
+struct Turning(std::sync::atomic::AtomicUsize);
+
+impl Policy for Turning {
+    fn place(&self, cluster: &Cluster, _: &Session<'_>) -> Option<usize> {
+        Some(self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % cluster.len())
+    }
+}
+
+#[test]
+fn a_policy_that_changes_when_looked_at_is_caught() {
+    let check = || looks_without_changing(|_| Box::<Turning>::default());
+    assert!(std::panic::catch_unwind(check).is_err());
+}
+
 macro_rules! conforms {
     ($policy:ty) => {
         $crate::policy::conformance::conforms!(
@@ -143,6 +195,7 @@ macro_rules! conforms {
             finds_the_only_one,
             passes_over_full_and_tried,
             stands_extremes,
+            looks_without_changing,
             shares_follow_weights
         );
     };

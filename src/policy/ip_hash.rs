@@ -2,15 +2,14 @@
 //!
 //! `ngx_http_upstream_ip_hash_module.c` hashes the first three bytes of an IPv4 address (so a /24 stays together)
 //! or all sixteen of an IPv6 one: h = (h·113 + byte) mod 6271 from 89 on, then h modulo the sum of weights is a
-//! point on the weights laid end to end. A peer that cannot be used: the hash goes on for another round, up to
-//! twenty, then round robin decides. `tests/vectors/nginx.json` holds placements recorded from nginx itself.
+//! point on the weights laid end to end (see `rounds.rs`). `tests/vectors/nginx.json` holds placements recorded from
+//! nginx itself, and `tests/oracles` asks a running one.
 
+use super::Policy;
 use super::params::{Configure, ParamError, Params};
-use super::{Policy, RoundRobin};
+use super::rounds::Rounds;
 use crate::cluster::{Cluster, Session};
 use std::net::IpAddr;
-
-const ROUNDS: u32 = 20;
 
 /// How much of an address counts: nginx's, unless said otherwise.
 #[derive(Clone, Copy, Debug)]
@@ -42,20 +41,14 @@ impl Configure for Config {
 pub struct IpHash {
     prefix_v4: u8,
     prefix_v6: u8,
-    /// The sum of weights up to and with each upstream, of those that are down too.
-    upto: Box<[u64]>,
-    fallback: RoundRobin,
+    rounds: Rounds,
 }
 
 impl IpHash {
-    /// For `cluster`; costs what [`RoundRobin::new`] does.
+    /// For `cluster`; costs what [`RoundRobin::new`](super::RoundRobin::new) does.
     #[must_use]
     pub fn new(cluster: &Cluster) -> Self {
-        let upto = cluster.members().iter().scan(0, |sum, member| {
-            *sum += u64::from(member.weight());
-            Some(*sum)
-        });
-        Self { prefix_v4: 24, prefix_v6: 128, upto: upto.collect(), fallback: RoundRobin::new(cluster) }
+        Self { prefix_v4: 24, prefix_v6: 128, rounds: Rounds::new(cluster) }
     }
 
     /// With other prefix lengths than nginx's 24 (1 to 32) and 128 (1 to 128); what is longer counts as the longest.
@@ -78,8 +71,9 @@ fn network(address: &mut [u8], prefix: u8) -> &[u8] {
     network
 }
 
-impl Policy for IpHash {
-    fn place(&self, cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
+impl IpHash {
+    /// The upstream that the client's network hashes to. `None` where round robin decides.
+    fn hashed(&self, cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
         let (mut v4, mut v6);
         let network = match session.client {
             Some(IpAddr::V6(address)) => {
@@ -94,17 +88,21 @@ impl Policy for IpHash {
                 network(&mut v4, self.prefix_v4)
             }
         };
-        let rounds = if cluster.len() < 2 { 0 } else { ROUNDS };
         let mut hash = 89_u32;
-        for _ in 0..rounds {
+        self.rounds.find(cluster, session, |_| {
             hash = network.iter().fold(hash, |hash, byte| (hash * 113 + u32::from(*byte)) % 6271);
-            let point = u64::from(hash) % cluster.total_weight();
-            let index = self.upto.partition_point(|upto| *upto <= point);
-            if cluster.accepts(index, session) {
-                return Some(index);
-            }
-        }
-        self.fallback.place(cluster, session)
+            hash
+        })
+    }
+}
+
+impl Policy for IpHash {
+    fn place(&self, cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
+        self.hashed(cluster, session).or_else(|| self.rounds.turns.place(cluster, session))
+    }
+
+    fn peek(&self, cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
+        self.hashed(cluster, session).or_else(|| self.rounds.turns.peek(cluster, session))
     }
 }
 
@@ -112,32 +110,13 @@ impl Policy for IpHash {
 mod tests {
     use super::*;
     use crate::policy::conformance::{cluster, conforms, session};
+    use crate::policy::vectors::{assert_places_as_recorded, nginx};
 
     conforms!(IpHash);
 
     #[test]
     fn places_as_the_recorded_nginx_did() {
-        let text = include_str!("../../tests/vectors/nginx.json");
-        let recorded: serde_json::Value = serde_json::from_str(text).unwrap();
-        let mut picks = 0;
-        for vector in recorded["vectors"].as_array().unwrap().iter().filter(|v| v["algorithm"] == "ip_hash") {
-            let weights: Vec<u16> =
-                vector["weights"].as_array().unwrap().iter().map(|w| w.as_u64().unwrap() as u16).collect();
-            let cluster = cluster(&weights);
-            for down in vector["down"].as_array().unwrap() {
-                let member = &cluster.members()[down.as_u64().unwrap() as usize];
-                member.upstream().set_health(crate::Health::DOWN);
-            }
-            let policy = IpHash::new(&cluster);
-            for pick in vector["picks"].as_array().unwrap() {
-                let client = pick[0].as_str().unwrap().parse().unwrap();
-                let session = Session { client: Some(client), ..session(0) };
-                let expected = pick[1].as_u64().unwrap() as usize;
-                assert_eq!(policy.place(&cluster, &session), Some(expected), "{} {client}", vector["case"]);
-                picks += 1;
-            }
-        }
-        assert_eq!(picks, 600, "the vectors are all there");
+        assert_places_as_recorded(&nginx("ip_hash"), |cluster| Box::new(IpHash::new(cluster)), 5, 600);
     }
 
     #[test]

@@ -3,19 +3,35 @@
 //! A policy sees only sessions that no token pins (affinity wraps a policy and is never one). Adding one is a
 //! file here with its parameters, a line in [`registry`], and a line that gives it the conformance suite.
 
+mod chash;
+mod crc32;
+mod hash;
 mod ip_hash;
+mod ketama;
+mod key;
 mod least_conn;
+mod least_sessions;
+mod maglev;
 mod p2c;
 mod params;
 mod peak_ewma;
 mod random;
+mod ring;
 mod round_robin;
+mod rounds;
 
 #[cfg(test)]
 pub(crate) mod conformance;
+#[cfg(test)]
+mod vectors;
 
+pub use chash::Chash;
+pub use hash::KeyHash;
 pub use ip_hash::IpHash;
+pub use ketama::Ketama;
 pub use least_conn::LeastConn;
+pub use least_sessions::LeastSessions;
+pub use maglev::Maglev;
 pub use p2c::P2c;
 pub use params::{ParamError, Params};
 pub use peak_ewma::PeakEwma;
@@ -35,6 +51,12 @@ use std::sync::Arc;
 pub trait Policy: Send + Sync + fmt::Debug {
     /// Index of an upstream of `cluster` that [accepts](Cluster::accepts) the session, or `None` where none does.
     fn place(&self, cluster: &Cluster, session: &Session<'_>) -> Option<usize>;
+
+    /// What the next [`place`](Self::place) would return, changing nothing. The same unless a policy remembers what it
+    /// placed.
+    fn peek(&self, cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
+        self.place(cluster, session)
+    }
 }
 
 /// Builds a policy for a cluster; called at each membership change, off the path of picks.
@@ -95,7 +117,12 @@ pub fn registry() -> &'static [Entry] {
         entry!("p2c", plain P2c, "the less loaded of two drawn by weight"),
         entry!("least_conn", plain LeastConn, "the fewest requests in flight by weight"),
         entry!("peak_ewma", peak_ewma::Config, "the one of two drawn by weight that lately answers sooner"),
+        entry!("least_sessions", least_sessions::Config, "the fewest live sessions by weight, of d drawn or of all"),
         entry!("ip_hash", ip_hash::Config, "by the client's network, as nginx's ip_hash"),
+        entry!("hash", plain KeyHash, "by a key, as nginx's hash"),
+        entry!("ketama", plain Ketama, "by a key on a ring, as nginx's hash consistent"),
+        entry!("chash", chash::Config, "by a key or the address on a ring, as HAProxy's hash-type consistent"),
+        entry!("maglev", maglev::Config, "by a key on Envoy's Maglev table"),
     ];
     REGISTRY
 }

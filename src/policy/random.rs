@@ -73,9 +73,14 @@ pub(super) fn stream(nonce: u64, n: u64) -> u64 {
 
 /// An exact draw by weight among those that accept, for when most do not: two passes over the cluster.
 pub(super) fn scan(cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
+    scan_with(cluster, session, stream(session.nonce, DRAWS))
+}
+
+/// The same draw from 64 bits of the caller's.
+pub(super) fn scan_with(cluster: &Cluster, session: &Session<'_>, random: u64) -> Option<usize> {
     let members = || cluster.members().iter().enumerate().filter(|(i, _)| cluster.accepts(*i, session));
     let total: u64 = members().map(|(_, m)| u64::from(m.weight())).sum();
-    let mut at = ((u128::from(stream(session.nonce, DRAWS)) * u128::from(total)) >> 64) as u64;
+    let mut at = ((u128::from(random) * u128::from(total)) >> 64) as u64;
     let mut last = None;
     for (index, member) in members() {
         if at < u64::from(member.weight()) {

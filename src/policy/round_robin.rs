@@ -37,12 +37,26 @@ impl RoundRobin {
     #[must_use]
     pub fn new(cluster: &Cluster) -> Self {
         let weights: Vec<u64> = cluster.members().iter().map(|m| u64::from(m.weight())).collect();
-        Self { order: smooth_order(&scaled(&weights)), turn: Turn::default() }
+        Self::of(&weights, MAX_TURNS)
+    }
+
+    /// Turns by these weights, in an order that is kept up to `max_turns` long.
+    pub(super) fn of(weights: &[u64], max_turns: u64) -> Self {
+        Self { order: smooth_order(&scaled(weights, max_turns)), turn: Turn::default() }
     }
 
     /// Whose turn is next, whether it accepts or not.
     pub(super) fn next(&self) -> usize {
-        let turn = self.turn.0.fetch_add(1, Ordering::Relaxed);
+        self.at(self.turn.0.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Whose turn the next one is, without taking it.
+    pub(super) fn upcoming(&self) -> usize {
+        self.at(self.turn.0.load(Ordering::Relaxed))
+    }
+
+    /// Whose the turn of this number is.
+    fn at(&self, turn: usize) -> usize {
         usize::from(self.order[turn % self.order.len()])
     }
 }
@@ -55,15 +69,23 @@ impl Policy for RoundRobin {
             .find(|index| cluster.accepts(*index, session))
             .or_else(|| scan(cluster, session))
     }
+
+    fn peek(&self, cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
+        let turn = self.turn.0.load(Ordering::Relaxed);
+        (0..MAX_SKIPPED)
+            .map(|skipped| self.at(turn.wrapping_add(skipped)))
+            .find(|index| cluster.accepts(*index, session))
+            .or_else(|| scan(cluster, session))
+    }
 }
 
 /// The weights in their lowest terms, scaled down where their order would be too long.
-fn scaled(weights: &[u64]) -> Vec<u64> {
+fn scaled(weights: &[u64], max_turns: u64) -> Vec<u64> {
     let divisor = weights.iter().copied().fold(0, gcd).max(1);
     let sum: u64 = weights.iter().sum::<u64>() / divisor;
-    let scale = |w: &u64| match sum <= MAX_TURNS {
+    let scale = |w: &u64| match sum <= max_turns {
         true => w / divisor,
-        false => (w / divisor * MAX_TURNS / sum).max(1),
+        false => (w / divisor * max_turns / sum).max(1),
     };
     weights.iter().map(scale).collect()
 }
@@ -185,7 +207,7 @@ mod tests {
 
         #[test]
         fn scaled_shares_stay_close(weights in prop::collection::vec(1_u64..=65535, 2..200)) {
-            let scaled = scaled(&weights);
+            let scaled = scaled(&weights, MAX_TURNS);
             let (sum, scaled_sum) = (weights.iter().sum::<u64>() as f64, scaled.iter().sum::<u64>() as f64);
             prop_assert!(scaled_sum <= (MAX_TURNS + 200) as f64);
             for (w, s) in weights.iter().zip(&scaled) {

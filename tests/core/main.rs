@@ -4,8 +4,13 @@
 mod agreement;
 mod concurrency;
 mod decisions;
+mod explain;
+mod live_sessions;
 mod membership;
 mod rotation;
+mod scale_out;
+#[path = "../../examples/simulation/mod.rs"]
+mod simulation;
 mod tokens;
 
 use homing::rng::SeededEntropy;

@@ -2,15 +2,16 @@
 
 use std::collections::HashMap;
 
-use super::{Affinity, Config, MAX_UPSTREAMS, Upstream};
+use super::{Affinity, Config, MAX_UPSTREAMS, Policy, Upstream};
 use crate::gateway::document::{Diagnostic, Document};
 use crate::http::CookieError;
+use crate::policy::{self, ParamError};
 
 /// The first contradiction in `config`, which was read from `document`.
-pub(super) fn check(config: &Config, document: &Document<'_>, known_policies: &[&str]) -> Result<(), Diagnostic> {
+pub(super) fn check(config: &Config, document: &Document<'_>) -> Result<(), Diagnostic> {
     lifetimes(&config.affinity, document)?;
     cookie(&config.affinity, document)?;
-    policy(&config.policy.name, document, known_policies)?;
+    policy(&config.policy, document)?;
     upstreams(&config.upstreams, document)
 }
 
@@ -41,12 +42,15 @@ fn cookie(affinity: &Affinity, document: &Document<'_>) -> Result<(), Diagnostic
     Err(document.at(key, error))
 }
 
-fn policy(name: &str, document: &Document<'_>, known: &[&str]) -> Result<(), Diagnostic> {
-    if known.contains(&name) {
-        return Ok(());
-    }
-    let message = format!("there is no policy {name:?}; choose one of {}", known.join(", "));
-    Err(document.at("policy.name", message))
+fn policy(policy: &Policy, document: &Document<'_>) -> Result<(), Diagnostic> {
+    let entry = policy::find(&policy.name).map_err(|unknown| document.at("policy.name", unknown))?;
+    entry.configure(policy.params()).map(drop).map_err(|error| {
+        let key = format!("policy.{}", error.name());
+        match error {
+            ParamError::Unknown { .. } => document.at_key(&key, format!("{error}, besides name and key")),
+            ParamError::Invalid { .. } => document.at(&key, error),
+        }
+    })
 }
 
 fn upstreams(upstreams: &[Upstream], document: &Document<'_>) -> Result<(), Diagnostic> {

@@ -7,6 +7,7 @@
 mod check;
 mod value;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -15,7 +16,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::document::{Document, read_text, unreadable};
-use crate::http::{CookieError, CookieName, CookieSpec, SameSite, Secure, TrustedProxies};
+use crate::http::{CookieError, CookieName, CookieSpec, RequestKey, SameSite, Secure, TrustedProxies};
+use crate::policy::Params;
 
 pub use super::document::{ConfigError, Diagnostic};
 
@@ -33,7 +35,7 @@ pub use crate::cluster::MAX_UPSTREAMS;
 /// address = "127.0.0.1:9001"
 /// weight = 0
 /// "#;
-/// let refused = Config::parse(text, Path::new("homing.toml"), &["least_conn"]).unwrap_err();
+/// let refused = Config::parse(text, Path::new("homing.toml")).unwrap_err();
 /// assert_eq!(
 ///     refused.to_string(),
 ///     "homing.toml:5:10: upstream[0].weight: invalid value: integer `0`, expected an integer from 1 to 65535",
@@ -132,11 +134,28 @@ pub enum OnUnavailable {
 }
 
 /// `[policy]`: how new sessions are placed.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default)]
 pub struct Policy {
-    /// The policy's name, one of the known. Default: `least_conn`.
+    /// The policy's name, one of [`registry`](crate::policy::registry)'s. Default: `least_conn`.
     pub name: String,
+    /// What of a request the policy hashes, if it does. Default: `client_ip`.
+    #[serde(deserialize_with = "value::parsed")]
+    pub key: RequestKey,
+    /// The policy's own parameters, by their names: integers, floats, texts or booleans.
+    #[serde(flatten)]
+    pub params: BTreeMap<String, toml::Value>,
+}
+
+impl Policy {
+    /// The parameters as the policy takes them.
+    #[must_use]
+    pub fn params(&self) -> Params {
+        self.params.iter().fold(Params::new(), |params, (name, value)| match value {
+            toml::Value::String(text) => params.with(name, text),
+            other => params.with(name, other),
+        })
+    }
 }
 
 /// `[timeouts]`: how long things may take; each longer than zero and at most 400 days.
@@ -207,13 +226,13 @@ fn one() -> u16 {
 }
 
 impl Config {
-    /// Reads the configuration in the file `path`; `known_policies` are the names that exist.
+    /// Reads the configuration in the file `path`.
     ///
     /// # Errors
     /// [`ConfigError`] where the file can't be read or is wrong.
-    pub fn load(path: &Path, known_policies: &[&str]) -> Result<Self, ConfigError> {
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let file = File::open(path).map_err(|source| unreadable(path, source))?;
-        Self::parse(&read_text(path, file)?, path, known_policies)
+        Self::parse(&read_text(path, file)?, path)
     }
 
     /// Reads the configuration in `text`, which stands in the file `path`.
@@ -223,10 +242,10 @@ impl Config {
     ///
     /// # Errors
     /// [`ConfigError::Invalid`] with the first thing that is wrong.
-    pub fn parse(text: &str, path: &Path, known_policies: &[&str]) -> Result<Self, ConfigError> {
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let document = Document::new(path, text);
         let mut config: Self = document.parse()?;
-        check::check(&config, &document, known_policies)?;
+        check::check(&config, &document)?;
         if let Some(folder) = path.parent() {
             config.affinity.keys = folder.join(&config.affinity.keys);
             if let Some(tls) = &mut config.tls {
@@ -275,7 +294,7 @@ impl Default for Affinity {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { name: "least_conn".to_owned() }
+        Self { name: "least_conn".to_owned(), key: RequestKey::default(), params: BTreeMap::new() }
     }
 }
 

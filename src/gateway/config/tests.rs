@@ -3,11 +3,10 @@
 use super::*;
 use crate::gateway::document::tests::check_refusals;
 
-const POLICIES: &[&str] = &["least_conn", "round_robin"];
 const UPSTREAM: &str = "[[upstream]]\nname = \"app-1\"\naddress = \"127.0.0.1:9001\"\n";
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
-    Config::parse(text, Path::new("etc/homing.toml"), POLICIES)
+    Config::parse(text, Path::new("etc/homing.toml"))
 }
 
 fn refusal(text: &str) -> Diagnostic {
@@ -34,7 +33,7 @@ fn what_is_left_out_has_its_default() {
 #[test]
 fn the_example_is_the_defaults_with_five_upstreams() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/gateway/homing.toml");
-    let mut config = Config::load(&path, POLICIES).unwrap();
+    let mut config = Config::load(&path).unwrap();
     let upstreams = std::mem::take(&mut config.upstreams);
     let names: Vec<_> = upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
     assert_eq!(names, ["app-1", "app-2", "app-3", "app-4", "app-5"]);
@@ -65,7 +64,10 @@ partitioned = true
 on_unavailable = "reject"
 keys = "/var/lib/homing/keys"
 [policy]
-name = "round_robin"
+name = "ip_hash"
+key = "header:X-User"
+prefix_v4 = 20
+prefix_v6 = "64"
 [timeouts]
 header = "1s"
 connect = "500ms"
@@ -101,7 +103,11 @@ max_in_flight = 4294967295
             on_unavailable: OnUnavailable::Reject,
             keys: "/var/lib/homing/keys".into(),
         },
-        policy: Policy { name: "round_robin".into() },
+        policy: Policy {
+            name: "ip_hash".into(),
+            key: RequestKey::Header("x-user".into()),
+            params: BTreeMap::from([("prefix_v4".into(), 20.into()), ("prefix_v6".into(), "64".into())]),
+        },
         timeouts: Timeouts {
             header: Duration::from_secs(1),
             connect: Duration::from_millis(500),
@@ -155,7 +161,11 @@ worker = 1
 => 2:3: affinity.cooky: unknown field `cooky`
 [policy]
 nom = "x"
-=> 2:1: policy.nom: expected `name`
+=> 2:1: policy.nom: it has none, besides name and key
+[policy]
+name = "ip_hash"
+prefix = 24
+=> 3:1: policy.prefix: use one of prefix_v4, prefix_v6
 [timeouts]
 read = "1s"
 => 2:1: timeouts.read: expected one of `header`
@@ -292,7 +302,24 @@ partitioned = true
 => 3:15: affinity.partitioned: set secure
 [policy]
 name = "fastest"
-=> 2:8: policy.name: choose one of least_conn, round_robin
+=> 2:8: policy.name: use one of round_robin, random
+[policy]
+name = "ip_hash"
+prefix_v4 = 33
+=> 3:13: policy.prefix_v4: use a prefix length, 1 to 32
+[policy]
+name = "ip_hash"
+prefix_v4 = [24]
+=> 3:13: policy.prefix_v4: use a prefix length, 1 to 32
+[policy]
+name = 5
+=> 2:8: policy.name: expected a string
+[policy]
+key = "body"
+=> 2:7: policy.key: use client_ip, uri, path
+[policy]
+key = "header:a b"
+=> 2:7: policy.key: is no name of a header field
 "##,
         |text| refusal(&format!("{text}{UPSTREAM}")),
     );
@@ -369,6 +396,6 @@ fn errors_are_shown_in_one_line() {
     );
     let folder = tempfile::tempdir().unwrap();
     let absent = folder.path().join("absent.toml");
-    let unread = Config::load(&absent, POLICIES).unwrap_err().to_string();
+    let unread = Config::load(&absent).unwrap_err().to_string();
     assert!(unread.starts_with(&format!("{}: can't be read: ", absent.display())), "{unread}");
 }

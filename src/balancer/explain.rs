@@ -1,0 +1,296 @@
+//! What a pick would do and why, told without doing it.
+
+use super::{Balancer, Request, Snapshot, home};
+use crate::affinity::{Affinity, Claims, MAX_TOKENS, OnUnavailable, substitute};
+use crate::cluster::{Decision, Generation, Lost, Member, Session};
+use crate::hash::mix64;
+use crate::time::Timestamp;
+use std::fmt;
+use std::time::Duration;
+
+/// What [`Balancer::pick`] would do with a request, and why. [`Display`](fmt::Display) makes a line of each step.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Explanation {
+    /// The snapshot it was asked of.
+    pub generation: Generation,
+    /// What is decided, in order.
+    pub steps: Vec<Step>,
+    /// Where the request would go; `None` where it would be refused.
+    pub upstream: Option<String>,
+    /// What the pick would be counted as, unless it would be refused.
+    pub decision: Option<Decision>,
+}
+
+/// One step of a pick.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// The balancer has no affinity: the policy places every request.
+    NoAffinity,
+    /// The client sent no token.
+    NoToken,
+    /// A token is not believed; the next one, if there is one, is looked at.
+    TokenRefused {
+        /// Which of those that came, from 1.
+        number: usize,
+        /// Why.
+        reason: Lost,
+    },
+    /// A token is good. Those after it are not looked at.
+    TokenGood {
+        /// Which of those that came, from 1.
+        number: usize,
+        /// The upstream it names, where the cluster has it.
+        upstream: Option<String>,
+        /// How old the session is.
+        age: Duration,
+    },
+    /// The session's own upstream takes the request.
+    Pinned {
+        /// Its name.
+        upstream: String,
+    },
+    /// The session's own upstream cannot.
+    Displaced {
+        /// Why.
+        reason: Lost,
+    },
+    /// It is not to be moved, and the request is refused.
+    Rejected,
+    /// How many upstreams could take it.
+    Candidates {
+        /// All there are.
+        upstreams: usize,
+        /// Of those, the ones that take no new sessions.
+        closed: usize,
+        /// The ones that would, and are at their limit.
+        full: usize,
+        /// The ones that have already failed this request.
+        tried: usize,
+    },
+    /// The first in the session's own rendezvous order, on which every proxy agrees, takes the request.
+    Substituted {
+        /// Its name.
+        upstream: String,
+    },
+    /// The policy places the session.
+    Placed {
+        /// The policy's name, or `custom`.
+        policy: String,
+        /// The upstream's name.
+        upstream: String,
+    },
+    /// Nobody takes it, and it is refused.
+    Nowhere,
+    /// The client is sent a token.
+    TokenSet(TokenSet),
+    /// The client's token stays as it is.
+    TokenKept,
+}
+
+/// Why a client is sent a token.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TokenSet {
+    /// The session begins.
+    NewSession,
+    /// The session has moved.
+    Moved,
+    /// The upstream is known by another incarnation.
+    Incarnation,
+    /// Another key signs now.
+    Key,
+    /// The session was last seen in another idle window.
+    Window,
+}
+
+impl Balancer {
+    /// Says step by step what [`pick`](Self::pick) would do with `request` now. Changes nothing: no count, no turn, no
+    /// randomness that a pick would get.
+    ///
+    /// A session that would begin with the pick has no nonce yet. Policies that draw lots are shown one that is drawn
+    /// from the time and the client; the pick will draw its own. For operators and tests: it allocates, and costs a
+    /// look at every upstream.
+    #[must_use]
+    pub fn explain(&self, request: &Request<'_>) -> Explanation {
+        let snapshot = self.snapshot.load();
+        let mut teller = Teller { policy: &self.policy_name, snapshot: &snapshot, steps: Vec::new() };
+        let outcome = match &snapshot.affinity {
+            Some(affinity) => teller.bound(affinity, request),
+            None => {
+                teller.steps.push(Step::NoAffinity);
+                teller.place(&request.session(draw(request)), None).map(|member| (member, Decision::New))
+            }
+        };
+        let (upstream, decision) = outcome.map(|(member, decision)| (name(member), decision)).unzip();
+        Explanation { generation: snapshot.generation, steps: teller.steps, upstream, decision }
+    }
+}
+
+struct Teller<'s> {
+    policy: &'s str,
+    snapshot: &'s Snapshot,
+    steps: Vec<Step>,
+}
+
+impl<'s> Teller<'s> {
+    fn bound(&mut self, affinity: &Affinity, request: &Request<'_>) -> Option<(&'s Member, Decision)> {
+        let cluster = &self.snapshot.cluster;
+        let known = self.open(affinity, request);
+        let lost = match known {
+            Ok(claims) => match home(cluster, &claims, request.tried).and_then(|home| match home.has_room() {
+                true => Ok(home),
+                false => Err(Lost::Full),
+            }) {
+                Ok(member) => {
+                    self.steps.push(Step::Pinned { upstream: name(member) });
+                    self.token(affinity, Some(&claims), member, request.now);
+                    return Some((member, Decision::Pinned));
+                }
+                Err(lost) => {
+                    self.steps.push(Step::Displaced { reason: lost });
+                    Some(lost)
+                }
+            },
+            Err(lost) => lost,
+        };
+        if matches!(lost, Some(Lost::NotServing | Lost::Full)) && affinity.on_unavailable() == OnUnavailable::Reject {
+            self.steps.push(Step::Rejected);
+            return None;
+        }
+        let nonce = known.as_ref().map_or_else(|_| draw(request), |claims| claims.nonce);
+        let member = self.place(&request.session(nonce), lost)?;
+        self.token(affinity, known.ok().as_ref(), member, request.now);
+        Some((member, lost.map_or(Decision::New, Decision::Lost)))
+    }
+
+    /// As [`Affinity::open`], token by token.
+    fn open(&mut self, affinity: &Affinity, request: &Request<'_>) -> Result<Claims, Option<Lost>> {
+        let mut first = None;
+        for (number, token) in (1..).zip(request.tokens.iter().take(MAX_TOKENS)) {
+            match affinity.open(&[token], request.now) {
+                Ok(claims) => {
+                    let upstream = self.snapshot.cluster.find(claims.upstream).map(name);
+                    let age = request.now.as_secs().saturating_sub(u64::from(claims.issued));
+                    self.steps.push(Step::TokenGood { number, upstream, age: Duration::from_secs(age) });
+                    return Ok(claims);
+                }
+                Err(reason) => {
+                    self.steps.extend(reason.map(|reason| Step::TokenRefused { number, reason }));
+                    first = first.or(reason);
+                }
+            }
+        }
+        if first.is_none() {
+            self.steps.push(Step::NoToken);
+        }
+        Err(first)
+    }
+
+    fn place(&mut self, session: &Session<'_>, lost: Option<Lost>) -> Option<&'s Member> {
+        let cluster = &self.snapshot.cluster;
+        let members = || cluster.members().iter();
+        let tried = |member: &Member| session.tried.contains(&member.upstream().id());
+        self.steps.push(Step::Candidates {
+            upstreams: cluster.len(),
+            closed: members().filter(|member| !member.upstream().health().accepting).count(),
+            full: members().filter(|member| member.takes(session) && !member.has_room()).count(),
+            tried: members().filter(|member| member.upstream().health().accepting && tried(member)).count(),
+        });
+        let displaced = lost.is_some_and(Lost::is_displaced);
+        let index = match displaced {
+            true => substitute(cluster, session),
+            false => self.snapshot.policy.peek(cluster, session),
+        };
+        let member = index.and_then(|index| cluster.members().get(index));
+        self.steps.push(match (member, displaced) {
+            (Some(member), true) => Step::Substituted { upstream: name(member) },
+            (Some(member), false) => Step::Placed { policy: self.policy.to_owned(), upstream: name(member) },
+            (None, _) => Step::Nowhere,
+        });
+        member
+    }
+
+    fn token(&mut self, affinity: &Affinity, known: Option<&Claims>, member: &Member, now: Timestamp) {
+        let upstream = member.upstream();
+        let nonce = known.map_or(0, |claims| claims.nonce);
+        let step = match (known, affinity.next_claims(known, nonce, upstream, now)) {
+            (None, _) => Step::TokenSet(TokenSet::NewSession),
+            (Some(known), next) if *known == next => Step::TokenKept,
+            (Some(known), next) if known.upstream != next.upstream => Step::TokenSet(TokenSet::Moved),
+            (Some(known), next) if known.incarnation != next.incarnation => Step::TokenSet(TokenSet::Incarnation),
+            (Some(known), next) if known.key != next.key => Step::TokenSet(TokenSet::Key),
+            _ => Step::TokenSet(TokenSet::Window),
+        };
+        self.steps.push(step);
+    }
+}
+
+/// A nonce for a session that has none yet, the same for the same request.
+fn draw(request: &Request<'_>) -> u64 {
+    let client = match request.client {
+        Some(std::net::IpAddr::V4(address)) => u128::from(address.to_bits()),
+        Some(std::net::IpAddr::V6(address)) => address.to_bits(),
+        None => 0,
+    };
+    mix64(mix64(request.now.as_millis()) ^ (client >> 64) as u64 ^ client as u64)
+}
+
+fn name(member: &Member) -> String {
+    member.upstream().name().to_owned()
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "generation {}", self.generation.as_u64())?;
+        self.steps.iter().try_for_each(|step| writeln!(f, "- {step}"))?;
+        match (&self.upstream, self.decision) {
+            (Some(upstream), Some(decision)) => write!(f, "goes to {upstream} ({decision})"),
+            _ => f.write_str("is refused"),
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoAffinity => f.write_str("there is no affinity; the policy places every request"),
+            Self::NoToken => f.write_str("no token came: the session begins"),
+            Self::TokenRefused { number, reason } => write!(f, "token {number} is refused: {reason}"),
+            Self::TokenGood { number, upstream, age } => {
+                let upstream = upstream.as_deref().unwrap_or("an upstream that is not in the cluster");
+                write!(f, "token {number} is good: a session of {} s on {upstream}", age.as_secs())
+            }
+            Self::Pinned { upstream } => write!(f, "{upstream} serves and has room: the session comes home"),
+            Self::Displaced { reason } => write!(f, "its upstream cannot take it: {reason}"),
+            Self::Rejected => f.write_str("sessions are not to be moved: the request is refused"),
+            Self::Candidates { upstreams, closed, full, tried } => {
+                let left = upstreams - closed - full - tried;
+                write!(f, "{left} of {upstreams} upstreams can take it")?;
+                for (count, why) in [(closed, "take no new sessions"), (full, "full"), (tried, "tried before")] {
+                    if *count > 0 {
+                        write!(f, "; {count} {why}")?;
+                    }
+                }
+                Ok(())
+            }
+            Self::Substituted { upstream } => {
+                write!(f, "{upstream} is the first of them in the session's own rendezvous order")
+            }
+            Self::Placed { policy, upstream } => write!(f, "{policy} places it on {upstream}"),
+            Self::Nowhere => f.write_str("nobody takes it: the request is refused"),
+            Self::TokenSet(reason) => write!(f, "a token is set: {reason}"),
+            Self::TokenKept => f.write_str("the client's token stays"),
+        }
+    }
+}
+
+impl fmt::Display for TokenSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NewSession => "the session begins",
+            Self::Moved => "the session has moved",
+            Self::Incarnation => "the upstream's process is known by another number",
+            Self::Key => "another key signs now",
+            Self::Window => "the session has come into another idle window",
+        })
+    }
+}

@@ -1,0 +1,39 @@
+//! HTTP/1.1 as it is spoken to upstreams, without I/O: heads written and read, bodies framed and unframed.
+//!
+//! A request's head is written from the client's fields straight into the bytes that are sent, so that nothing is
+//! rewritten in a map, and a retry sends the same bytes again. What is read is parsed by
+//! [httparse](https://docs.rs/httparse), and shares the buffer it was read into.
+
+mod chunked;
+mod framing;
+mod request;
+mod response;
+
+pub(super) use framing::{Framing, Piece};
+pub(super) use request::{Length, line, request_head};
+pub(super) use response::ResponseHead;
+
+/// What an upstream sent is not HTTP.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Malformed {
+    /// The head of a response.
+    #[error("the head is not HTTP")]
+    Head,
+    /// A head of more than [`MAX_HEAD`] bytes or [`MAX_FIELDS`] fields.
+    #[error("the head is larger than {MAX_HEAD} bytes or has more than {MAX_FIELDS} fields")]
+    TooLarge,
+    /// Lengths that contradict each other, or a coding other than `chunked` alone.
+    #[error("the length of the body is ambiguous")]
+    Length,
+    /// The line before a chunk, its end, or the trailers.
+    #[error("a chunk is not framed as HTTP has it")]
+    Chunk,
+    /// The connection was closed before the end.
+    #[error("the connection was closed before the end")]
+    Incomplete,
+}
+
+/// The largest head that an upstream may send, in bytes.
+pub const MAX_HEAD: usize = 64 * 1024;
+/// The most fields that a head or a trailer section may have.
+pub const MAX_FIELDS: usize = 100;

@@ -1,0 +1,183 @@
+//! What is explained is what a pick then does, and explaining changes nothing.
+
+use crate::{NOW, balancer, balancer_with, ring, upstream, upstreams, visit};
+use homing::balancer::{Explanation, Step, TokenSet};
+use homing::rng::SeededEntropy;
+use homing::{Affinity, Balancer, Change, Decision, Health, KeyRing, Lost, OnUnavailable, Request, Timestamp};
+use proptest::prelude::*;
+use std::time::Duration;
+
+fn explain(balancer: &Balancer, tokens: &[&[u8]]) -> Explanation {
+    balancer.explain(&Request::new(NOW).tokens(tokens))
+}
+
+#[test]
+fn a_pinned_request_reads_like_this() {
+    let balancer = balancer(upstreams(2));
+    let (first, token) = visit(&balancer);
+    let name = first.upstream().name();
+    let text = explain(&balancer, &[b"nonsense", token.as_bytes()]).to_string();
+    assert_eq!(
+        text,
+        format!(
+            "generation 1\n\
+             - token 1 is refused: malformed\n\
+             - token 2 is good: a session of 0 s on {name}\n\
+             - {name} serves and has room: the session comes home\n\
+             - the client's token stays\n\
+             goes to {name} (pinned)"
+        )
+    );
+}
+
+#[test]
+fn a_displaced_session_reads_like_this() {
+    let balancer = balancer(upstreams(4).into_iter().map(|upstream| upstream.max_in_flight(1)).collect());
+    let (first, token) = visit(&balancer);
+    let (second, _) = visit(&balancer);
+    let name = first.upstream().name();
+    first.upstream().set_health(Health::DOWN);
+    let explained = explain(&balancer, &[token.as_bytes()]);
+    let to = explained.upstream.clone().unwrap();
+    assert_eq!(
+        explained.to_string(),
+        format!(
+            "generation 1\n\
+             - token 1 is good: a session of 0 s on {name}\n\
+             - its upstream cannot take it: not_serving\n\
+             - 2 of 4 upstreams can take it; 1 take no new sessions; 1 full\n\
+             - {to} is the first of them in the session's own rendezvous order\n\
+             - a token is set: the session has moved\n\
+             goes to {to} (not_serving)"
+        )
+    );
+    drop(second);
+}
+
+#[test]
+fn refusals_say_so() {
+    let rejecting = Affinity::builder(ring(0, &[])).on_unavailable(OnUnavailable::Reject).build().unwrap();
+    let balancer = balancer_with(upstreams(2), rejecting);
+    let (first, token) = visit(&balancer);
+    first.upstream().set_health(Health::DOWN);
+    let explained = explain(&balancer, &[token.as_bytes()]);
+    assert_eq!((explained.steps.last(), explained.decision), (Some(&Step::Rejected), None));
+    for name in ["app-1", "app-2"] {
+        upstream(&balancer, name).set_health(Health::DOWN);
+    }
+    let explained = explain(&balancer, &[]);
+    assert_eq!((explained.steps.last(), explained.upstream), (Some(&Step::Nowhere), None));
+}
+
+#[test]
+fn each_reason_for_a_new_token_is_told() {
+    let set = |balancer: &Balancer, token: &[u8], now: Timestamp| {
+        balancer.explain(&Request::new(now).tokens(&[token])).steps.last().unwrap().clone()
+    };
+    let balancer = balancer(upstreams(2));
+    assert_eq!(explain(&balancer, &[]).steps.last(), Some(&Step::TokenSet(TokenSet::NewSession)));
+    let (first, token) = visit(&balancer);
+    assert_eq!(set(&balancer, token.as_bytes(), NOW), Step::TokenKept);
+    let later = NOW.after(Duration::from_secs(200));
+    assert_eq!(set(&balancer, token.as_bytes(), later), Step::TokenSet(TokenSet::Window));
+    first.upstream().set_incarnation(7);
+    assert_eq!(set(&balancer, token.as_bytes(), NOW), Step::TokenSet(TokenSet::Incarnation));
+    first.upstream().set_incarnation(0);
+    balancer.set_keys(ring(1, &[0])).unwrap();
+    assert_eq!(set(&balancer, token.as_bytes(), NOW), Step::TokenSet(TokenSet::Key));
+}
+
+/// What may happen between two requests, and a request.
+#[derive(Debug, Clone)]
+struct Turn {
+    upstream: usize,
+    health: u8,
+    incarnation: u16,
+    client: usize,
+    minutes: u64,
+    hold: bool,
+    tried: bool,
+}
+
+fn turns() -> impl Strategy<Value = Vec<Turn>> {
+    let turn = (0..5_usize, 0..3_u8, 0..3_u16, 0..6_usize, 0..40_u64, any::<bool>(), any::<bool>());
+    let turn = turn.prop_map(|(upstream, health, incarnation, client, minutes, hold, tried)| Turn {
+        upstream,
+        health,
+        incarnation,
+        client,
+        minutes,
+        hold,
+        tried,
+    });
+    prop::collection::vec(turn, 1..60)
+}
+
+proptest! {
+    /// Whatever has happened, the pick does what was explained. Both policies leave nothing to chance, and one remembers.
+    #[test]
+    fn a_pick_does_what_was_explained(turns in turns(), policy in prop::sample::select(vec!["round_robin", "ip_hash"])) {
+        let keys = KeyRing::builder("pool", [7; 32]).sign_with(0, [8; 32]).build().unwrap();
+        let balancer = Balancer::builder()
+            .upstreams(upstreams(5).into_iter().map(|upstream| upstream.max_in_flight(3)))
+            .policy(policy)
+            .affinity(Affinity::builder(keys).build().unwrap())
+            .entropy(SeededEntropy::new(3))
+            .build()
+            .unwrap();
+        let mut tokens = vec![None; 6];
+        let (mut held, mut now) = (Vec::new(), NOW);
+        for turn in turns {
+            let name = format!("app-{}", turn.upstream + 1);
+            if let Some(member) = balancer.cluster().find_name(&name) {
+                let health = [Health::ACTIVE, Health::DRAINING, Health::DOWN][usize::from(turn.health)];
+                member.upstream().set_health(health);
+                member.upstream().set_incarnation(turn.incarnation);
+            }
+            now = now.after(Duration::from_secs(60 * turn.minutes));
+            let id = balancer.cluster().find_name(&name).map(|member| member.upstream().id());
+            let tried: Vec<_> = id.filter(|_| turn.tried).into_iter().collect();
+            let token: Option<homing::Token> = tokens[turn.client];
+            let tokens_sent: Vec<&[u8]> = token.iter().map(homing::Token::as_bytes).collect();
+            let request = Request::new(now).client([10, 0, turn.client as u8, 1].into()).tokens(&tokens_sent).tried(&tried);
+
+            let counted = |balancer: &Balancer| -> Vec<_> {
+                balancer.cluster().members().iter().map(|m| (m.upstream().total(), m.upstream().in_flight())).collect()
+            };
+            let before = counted(&balancer);
+            let explained = balancer.explain(&request);
+            prop_assert_eq!(&explained, &balancer.explain(&request));
+            prop_assert_eq!(before, counted(&balancer));
+
+            match balancer.pick(&request) {
+                Ok(pick) => {
+                    prop_assert_eq!(explained.upstream.as_deref(), Some(pick.upstream().name()), "{}", explained);
+                    prop_assert_eq!(explained.decision, Some(pick.decision));
+                    let set = matches!(explained.steps.last(), Some(Step::TokenSet(_)));
+                    prop_assert_eq!(set, pick.token.is_some(), "{}", explained);
+                    tokens[turn.client] = pick.token.or(token);
+                    if turn.hold {
+                        held.push(pick.lease);
+                    }
+                }
+                Err(_) => prop_assert_eq!(explained.upstream, None),
+            }
+            if held.len() > 10 {
+                held.remove(0);
+            }
+        }
+    }
+}
+
+/// The control of the property: another balancer's explanation is not this one's pick.
+#[test]
+fn an_explanation_of_something_else_differs() {
+    let balancer = balancer(upstreams(3));
+    let before = explain(&balancer, &[]);
+    visit(&balancer);
+    assert_ne!(before.upstream, explain(&balancer, &[]).upstream, "a pick was not noticed");
+    balancer.apply(balancer.plan(&[Change::Remove("app-1".into())]).unwrap()).unwrap();
+    assert_eq!(explain(&balancer, &[]).generation.as_u64(), 2);
+    let lost = Decision::Lost(Lost::Malformed);
+    assert_eq!(explain(&balancer, &[b"nonsense"]).decision, Some(lost));
+}

@@ -1,0 +1,103 @@
+//! What the examples claim, in the same simulation with fewer users: how soon new upstreams are filled, and what
+//! becomes of sessions behind NATs.
+
+use crate::simulation::{Dice, MEAN_LIFE, Setup, World, anywhere};
+use homing::Health;
+use homing::policy::Params;
+use std::net::{IpAddr, Ipv4Addr};
+
+const SESSIONS: usize = 6000;
+const OLD: usize = 10;
+const ALL: usize = 15;
+const ADDED: usize = 200;
+const PATIENCE: usize = 900;
+
+fn setup(policy: &'static str, params: Params, proxies: usize, seed: u64) -> Setup {
+    Setup { policy, params, affinity: true, proxies, upstreams: OLD, sessions: SESSIONS, seed, address: anywhere }
+}
+
+/// Seconds until the new upstreams have 90 % of their fair share, if that is within our patience.
+fn time_to_fill(policy: &'static str, d: Option<&str>, proxies: usize, seed: u64) -> Option<usize> {
+    let params = d.map_or_else(Params::new, |d| Params::new().with("d", d));
+    let mut world = World::new(setup(policy, params, proxies, seed)).unwrap();
+    world.run_until(ADDED).unwrap();
+    world.grow(ALL).unwrap();
+    world.run_until(ADDED + PATIENCE).unwrap();
+    assert_eq!(world.broken, 0, "{policy}, seed {seed}: a session that lives was moved");
+    let filled = |live: &Vec<u32>| {
+        let mean = |live: &[u32]| f64::from(live.iter().sum::<u32>()) / live.len() as f64;
+        mean(&live[OLD..]) >= 0.9 * mean(live)
+    };
+    let time = world.history[ADDED + 1..].iter().position(filled);
+    println!("{policy} {d:?}, {proxies} proxies, seed {seed}: {time:?}");
+    time
+}
+
+/// What no policy can beat, as new sessions come at their own pace: all of them on the new upstreams.
+fn fastest() -> f64 {
+    -MEAN_LIFE * (1.0 - 0.9 * (ALL - OLD) as f64 / ALL as f64).ln()
+}
+
+#[test]
+fn least_sessions_fills_new_upstreams_about_as_fast_as_sessions_come() {
+    for (proxies, seed) in [(1, 1), (1, 2), (10, 3), (10, 4)] {
+        let all = time_to_fill("least_sessions", Some("all"), proxies, seed).unwrap() as f64;
+        // The arrivals of one run differ from their mean by some percent.
+        assert!((all / fastest() - 1.0).abs() < 0.1, "{all} s, and {} s are due", fastest());
+        let three = time_to_fill("least_sessions", None, proxies, seed).unwrap() as f64;
+        assert!(three > all && three < 1.7 * fastest(), "{three} s with three choices, {all} s with all");
+    }
+}
+
+#[test]
+fn who_does_not_count_sessions_takes_longer() {
+    for (proxies, seed) in [(1, 1), (10, 3)] {
+        let slowest = time_to_fill("least_sessions", None, proxies, seed).unwrap();
+        // What is in flight on a few upstreams is too little to tell them apart by.
+        assert!(time_to_fill("least_conn", None, proxies, seed).is_none_or(|time| time > slowest));
+        // Chance gives the new ones a third of what comes: they would take 2763 s.
+        assert_eq!(time_to_fill("random", None, proxies, seed), None);
+    }
+}
+
+const NATS: [Ipv4Addr; 3] =
+    [Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(198, 51, 100, 1), Ipv4Addr::new(203, 0, 113, 1)];
+
+fn behind_nats(dice: &Dice) -> IpAddr {
+    if dice.uniform() < 0.6 { NATS[dice.below(NATS.len())].into() } else { anywhere(dice) }
+}
+
+/// The highest load over the mean; then the sessions lost as an upstream dies, as it returns, and as one is added.
+fn behind_nat(policy: &'static str, affinity: bool) -> (f64, [usize; 3]) {
+    let setup =
+        Setup { affinity, upstreams: 5, sessions: 2000, address: behind_nats, ..setup(policy, Params::new(), 1, 5) };
+    let mut world = World::new(setup).unwrap();
+    world.run_until(300).unwrap();
+    let skew = f64::from(*world.live.iter().max().unwrap()) * 5.0 / f64::from(world.live.iter().sum::<u32>());
+    let mut lost = [0; 3];
+    world.set_health(0, Health::DOWN);
+    world.run_until(600).unwrap();
+    lost[0] = world.broken;
+    world.set_health(0, Health::ACTIVE);
+    world.run_until(900).unwrap();
+    lost[1] = world.broken - lost[0];
+    world.grow(6).unwrap();
+    world.run_until(1200).unwrap();
+    lost[2] = world.broken - lost[0] - lost[1];
+    println!("{policy}, affinity {affinity}: {skew:.2}, {lost:?}");
+    (skew, lost)
+}
+
+#[test]
+fn behind_nats_tokens_keep_sessions_and_least_sessions_spreads_them() {
+    let (skew, lost) = behind_nat("ip_hash", false);
+    assert!(skew > 1.3, "three NATs on five upstreams: {skew}");
+    assert!(
+        lost[0] > 200 && lost[1] > 200 && lost[2] > 1000,
+        "addresses bring back only while nothing changes: {lost:?}"
+    );
+    let (skew, lost) = behind_nat("ip_hash", true);
+    assert!(skew > 1.3 && lost[0] > 200 && lost[1..] == [0, 0], "{skew}, {lost:?}");
+    let (skew, lost) = behind_nat("least_sessions", true);
+    assert!(skew < 1.15 && lost[0] > 200 && lost[1..] == [0, 0], "{skew}, {lost:?}");
+}

@@ -1,0 +1,103 @@
+//! A program that runs in front of the servers, on a Unix socket, for as long as its value lives.
+
+use std::fs;
+use std::net::IpAddr;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::wire::Wire;
+
+/// Ends a test that hangs. No test measures time by it.
+const GUARD: Duration = Duration::from_secs(30);
+
+/// Where the program is. Without it a test is skipped, and that is said, unless every program is required.
+pub fn find(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let directories = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
+    let found = directories.map(|directory| directory.join(name)).find(|program| program.is_file());
+    if found.is_none() {
+        assert!(std::env::var_os("HOMING_REQUIRE_PROGRAMS").is_none(), "{name} is required and not installed");
+        println!("skipped: {name} is not installed");
+    }
+    found
+}
+
+pub struct Program {
+    child: Child,
+    directory: TempDir,
+}
+
+impl Program {
+    /// Runs it in a directory with its configuration, which is told the path of the socket to listen at, until it
+    /// accepts connections there.
+    pub fn start(program: &Path, arguments: &[&str], config: impl FnOnce(&Path) -> String) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let socket = directory.path().join("front");
+        fs::write(directory.path().join("config"), config(&socket)).expect("write the configuration");
+        let log = fs::File::create(directory.path().join("log")).expect("a log");
+        let child = Command::new(program)
+            .args(arguments)
+            .current_dir(directory.path())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a log"))
+            .stderr(log)
+            .spawn()
+            .expect("start the program");
+        let mut running = Self { child, directory };
+        let since = Instant::now();
+        while let Err(error) = UnixStream::connect(&socket) {
+            let ended = running.child.try_wait().expect("its state");
+            assert!(ended.is_none() && since.elapsed() < GUARD, "{error}, {ended:?}: {}", running.log());
+            thread::sleep(Duration::from_millis(5));
+        }
+        running
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+    }
+
+    pub fn connect(&self) -> Asker<'_> {
+        let stream = UnixStream::connect(self.directory.path().join("front")).expect("connect");
+        stream.set_read_timeout(Some(GUARD)).expect("set a read timeout");
+        Asker { wire: Wire::new(stream), program: self }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Asks one question after the other on one connection.
+pub struct Asker<'a> {
+    wire: Wire<UnixStream>,
+    program: &'a Program,
+}
+
+impl Asker<'_> {
+    /// The address of the server that a request of this client with this key goes to.
+    pub fn ask(&mut self, path: &str, client: Option<IpAddr>, key: Option<&[u8]>) -> String {
+        let mut request = format!("GET {path} HTTP/1.1\r\nHost: app.example\r\n").into_bytes();
+        if let Some(client) = client {
+            request.extend(format!("X-Client: {client}\r\n").bytes());
+        }
+        if let Some(key) = key {
+            request.extend([b"X-Key: ", key, b"\r\n"].concat());
+        }
+        request.extend(b"\r\n");
+        self.wire.send(request).expect("send a request");
+        let head = self.wire.head().expect("read a head").expect("an answer");
+        let body = self.wire.body(head.of_response("GET").expect("a framing")).expect("read a body");
+        assert_eq!(head.status(), 200, "{path} {client:?} {key:?}: {}{}", body.text(), self.program.log());
+        body.text()
+    }
+}
