@@ -74,6 +74,22 @@ fn placement(c: &mut Criterion) {
     }
 }
 
+/// Every other upstream is down.
+fn half_down(c: &mut Criterion) {
+    for policy in ["p2c", "least_conn"] {
+        let mut group = c.benchmark_group(format!("{policy}, half down"));
+        for size in SIZES {
+            let balancer = Balancer::builder().upstreams(upstreams(size)).policy(policy).build().unwrap();
+            for member in balancer.cluster().members().iter().step_by(2) {
+                member.upstream().set_health(Health::DOWN);
+            }
+            group.bench_function(BenchmarkId::from_parameter(size), |b| {
+                b.iter(|| balancer.pick(&Request::new(NOW)).unwrap());
+            });
+        }
+    }
+}
+
 fn affinity(c: &mut Criterion) {
     let mut group = c.benchmark_group("affinity");
     for size in SIZES {
@@ -192,6 +208,6 @@ criterion_group! {
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1))
         .sample_size(30);
-    targets = floor, placement, place_by_key, affinity, change
+    targets = floor, placement, half_down, place_by_key, affinity, change
 }
 criterion_main!(benches);

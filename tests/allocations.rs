@@ -175,6 +175,26 @@ fn no_pick_without_affinity_allocates() {
 }
 
 #[test]
+fn no_pick_from_a_large_cluster_allocates() {
+    let many = || (0..300).map(|i| UpstreamConfig::new(format!("app-{i}"), "10.0.0.1:80").weight(1 + i % 3));
+    for entry in policy::registry() {
+        let balancer = Balancer::builder().upstreams(many()).policy(entry.name).build().unwrap();
+        drop(balancer.pick(&Request::new(NOW)));
+        for member in balancer.cluster().members().iter().step_by(2) {
+            assert_eq!(calls(|| member.upstream().set_health(Health::DOWN)), 0, "{}", entry.name);
+        }
+        let mut held = Vec::with_capacity(1000);
+        let count = calls(|| {
+            for _ in 0..1000 {
+                held.push(balancer.pick(&Request::new(NOW).client(CLIENT)).unwrap());
+            }
+        });
+        assert_eq!(count, 0, "{}: taken", entry.name);
+        assert_eq!(calls(|| held.clear()), 0, "{}: dropped", entry.name);
+    }
+}
+
+#[test]
 #[cfg(feature = "http")]
 fn the_way_from_the_cookie_header_allocates_nothing() {
     use homing::http::{CookieName, cookie};

@@ -6,7 +6,8 @@ use std::sync::Arc;
 /// One request or tunnel in flight on an upstream, from the pick until it is dropped.
 ///
 /// It holds the upstream, never a snapshot: a lease that lives for hours (a WebSocket) keeps no old cluster
-/// alive. Sending it to another thread and dropping it there is fine; dropping costs two atomic subtractions.
+/// alive. Sending it to another thread and dropping it there is fine; dropping costs two atomic subtractions, and under a
+/// policy that keeps upstreams in order (`least_conn`) two more atomic operations.
 #[derive(Debug)]
 pub struct Lease {
     upstream: Arc<Upstream>,
@@ -15,7 +16,7 @@ pub struct Lease {
 impl Lease {
     /// Takes a place on `upstream`, or `None` where `limit` (0: none) are in flight already.
     pub(crate) fn acquire(upstream: &Arc<Upstream>, limit: u32) -> Option<Self> {
-        upstream.load().acquire(limit).then(|| Self { upstream: Arc::clone(upstream) })
+        upstream.standing().acquire(limit).then(|| Self { upstream: Arc::clone(upstream) })
     }
 
     /// The upstream it counts on.
@@ -27,6 +28,6 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.upstream.load().release();
+        self.upstream.standing().release();
     }
 }

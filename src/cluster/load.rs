@@ -28,35 +28,42 @@ impl Load {
         Self { word: AtomicU64::new(0), mark: AtomicU64::new(0) }
     }
 
-    /// Counts one more in flight, unless `limit` are already (0: no limit but [`MAX_IN_FLIGHT`]).
+    /// Counts one more in flight and returns how many there were, unless `limit` are already (0: no limit but
+    /// [`MAX_IN_FLIGHT`]).
     ///
-    /// Relaxed is enough throughout: the counters publish no other memory, and the read-modify-write operations
-    /// of one word have one total order, which alone makes the limit exact.
-    pub(crate) fn acquire(&self, limit: u32) -> bool {
+    /// The read-modify-write operations of one word have one total order, which alone makes the limit exact. They
+    /// acquire and release for [`Standing`](super::standing::Standing), which needs to know what went before in it.
+    pub(crate) fn acquire(&self, limit: u32) -> Option<u32> {
         if limit == 0 {
-            let before = self.word.fetch_add(ONE, Ordering::Relaxed);
-            if before & IN_FLIGHT < u64::from(MAX_IN_FLIGHT) {
-                return true;
+            let before = self.word.fetch_add(ONE, Ordering::AcqRel) & IN_FLIGHT;
+            if before < u64::from(MAX_IN_FLIGHT) {
+                return Some(before as u32);
             }
             self.word.fetch_sub(ONE, Ordering::Relaxed);
-            return false;
+            return None;
         }
         // With a limit, an addition that is taken back again would let a racing thread see "full" while there is
         // room; compare-exchange grants exactly `limit`.
         let limit = u64::from(limit.min(MAX_IN_FLIGHT));
         let mut seen = self.word.load(Ordering::Relaxed);
         while seen & IN_FLIGHT < limit {
-            match self.word.compare_exchange_weak(seen, seen.wrapping_add(ONE), Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return true,
+            match self.word.compare_exchange_weak(seen, seen.wrapping_add(ONE), Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(before) => return Some((before & IN_FLIGHT) as u32),
                 Err(now) => seen = now,
             }
         }
-        false
+        None
     }
 
-    /// Counts one less in flight. Each call answers one `acquire` that returned true.
-    pub(crate) fn release(&self) {
-        self.word.fetch_sub(1, Ordering::Relaxed);
+    /// Counts one less in flight and returns how many there were. Each call answers one `acquire` that granted.
+    pub(crate) fn release(&self) -> u32 {
+        (self.word.fetch_sub(1, Ordering::AcqRel) & IN_FLIGHT) as u32
+    }
+
+    /// How many are in flight, with a place in the order of `acquire` and `release`: those before are known to the
+    /// caller, and what the caller did before is known to those after.
+    pub(crate) fn pass(&self) -> u32 {
+        (self.word.fetch_add(0, Ordering::AcqRel) & IN_FLIGHT) as u32
     }
 
     pub(crate) fn in_flight(&self) -> u32 {
@@ -92,11 +99,11 @@ mod tests {
     #[test]
     fn counts_in_flight_and_total_apart() {
         let load = Load::new();
-        assert!(load.acquire(0) && load.acquire(0) && load.acquire(3));
-        load.release();
+        assert_eq!([load.acquire(0), load.acquire(0), load.acquire(3)], [Some(0), Some(1), Some(2)]);
+        assert_eq!((load.release(), load.pass()), (3, 2));
         assert_eq!((load.in_flight(), load.total()), (2, 3));
-        assert!(load.acquire(3));
-        assert!(!load.acquire(3));
+        assert_eq!(load.acquire(3), Some(2));
+        assert_eq!(load.acquire(3), None);
         assert_eq!((load.in_flight(), load.total()), (3, 4));
     }
 
@@ -104,8 +111,8 @@ mod tests {
     fn the_hard_limit_holds_and_leaves_the_total_alone() {
         let load = Load::new();
         load.word.store(u64::from(MAX_IN_FLIGHT) - 1, Ordering::Relaxed);
-        assert!(load.acquire(0));
-        assert!(!load.acquire(0) && !load.acquire(u32::MAX));
+        assert!(load.acquire(0).is_some());
+        assert!(load.acquire(0).is_none() && load.acquire(u32::MAX).is_none());
         assert_eq!((load.in_flight(), load.total()), (MAX_IN_FLIGHT, 1));
     }
 
@@ -113,9 +120,9 @@ mod tests {
     fn the_recent_rate_starts_anew_each_second() {
         let load = Load::new();
         let at = Timestamp::from_secs(1_700_000_000);
-        assert!(load.acquire(0));
+        assert!(load.acquire(0).is_some());
         assert_eq!(load.recent(at), 0);
-        assert!(load.acquire(0) && load.acquire(0));
+        assert!(load.acquire(0).is_some() && load.acquire(0).is_some());
         assert_eq!(load.recent(at), 2);
         assert_eq!(load.recent(Timestamp::from_secs(1_700_000_001)), 0);
     }
@@ -157,7 +164,7 @@ mod loom_tests {
 
     #[test]
     fn loom_the_limit_is_exact() {
-        the_limit_is_exact(Load::acquire);
+        the_limit_is_exact(|load, limit| load.acquire(limit).is_some());
     }
 
     /// The model's control: to look and then to add grants one place twice.
@@ -188,7 +195,7 @@ mod loom_tests {
 
     #[test]
     fn loom_nobody_is_refused_a_free_place() {
-        nobody_is_refused_a_free_place(Load::acquire);
+        nobody_is_refused_a_free_place(|load, limit| load.acquire(limit).is_some());
     }
 
     /// The model's control: to add first and take back what is too much.
@@ -211,11 +218,11 @@ mod loom_tests {
             let load = Arc::new(Load::new());
             let other = load.clone();
             let unlimited = thread::spawn(move || {
-                assert!(other.acquire(0));
+                assert!(other.acquire(0).is_some());
                 other.release();
-                assert!(other.acquire(0));
+                assert!(other.acquire(0).is_some());
             });
-            let limited = load.acquire(2);
+            let limited = load.acquire(2).is_some();
             unlimited.join().unwrap();
             assert_eq!(load.in_flight(), 1 + u32::from(limited));
         });
@@ -228,7 +235,7 @@ mod loom_tests {
             let load = Arc::new(Load::new());
             let other = load.clone();
             let reader = thread::spawn(move || other.recent(Timestamp::from_secs(7)));
-            assert!(load.acquire(0));
+            assert!(load.acquire(0).is_some());
             let ours = load.recent(Timestamp::from_secs(7));
             let theirs = reader.join().unwrap();
             assert!(ours <= 1 && theirs <= 1, "{ours} {theirs}");

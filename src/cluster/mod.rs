@@ -4,8 +4,11 @@
 //! [`Upstream`] cells, which survive membership changes; what changes with the configuration (weights, limits)
 //! makes the next cluster.
 
+mod bits;
+mod board;
 mod config;
 mod decision;
+mod latency;
 mod lease;
 mod load;
 mod order;
@@ -13,8 +16,10 @@ mod plan;
 mod session;
 mod sessions;
 mod set;
+mod standing;
 mod upstream;
 
+pub(crate) use board::{Seat, Seating};
 pub use config::{ClusterError, MAX_UPSTREAMS, UpstreamConfig};
 pub use decision::{Decision, Lost};
 pub use lease::Lease;
@@ -24,4 +29,5 @@ pub use session::Session;
 #[cfg(feature = "hyper")]
 pub(crate) use set::IdMap;
 pub use set::{Cluster, Member};
-pub use upstream::{Health, Upstream, UpstreamId};
+pub use standing::Health;
+pub use upstream::{Upstream, UpstreamId};

@@ -1,5 +1,6 @@
 //! The immutable set of upstreams at one moment.
 
+use super::board::{Board, Seat, Seating};
 use super::{ClusterError, Lease, MAX_UPSTREAMS, Session, Upstream, UpstreamConfig, UpstreamId};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -59,7 +60,7 @@ impl Member {
 /// At least one and at most [`MAX_UPSTREAMS`]. Policies address its members by index. A clone shares the upstreams.
 #[derive(Clone, Debug)]
 pub struct Cluster {
-    members: Box<[Member]>,
+    members: Arc<[Member]>,
     by_id: IdMap<u16>,
     total_weight: u64,
 }
@@ -79,6 +80,10 @@ impl Cluster {
         if configs.len() > MAX_UPSTREAMS {
             return Err(ClusterError::TooMany { count: configs.len() });
         }
+        let board = match old {
+            Some(old) => Arc::clone(old.board()),
+            None => Arc::new(Board::new()),
+        };
         let mut members = Vec::with_capacity(configs.len());
         let mut by_id = IdMap::with_capacity_and_hasher(configs.len(), BuildHasherDefault::default());
         for (index, config) in (0_u16..).zip(configs) {
@@ -93,13 +98,24 @@ impl Cluster {
             }
             let known = old.and_then(|old| old.find(id)).filter(|m| m.upstream.address() == config.address);
             let upstream = known.map_or_else(
-                || Arc::new(Upstream::new(&config.name, &config.address, id, window)),
+                || Arc::new(Upstream::new(&config.name, &config.address, id, window, Arc::clone(&board))),
                 |member| Arc::clone(&member.upstream),
             );
             members.push(Member { upstream, weight: config.weight, max_in_flight: config.max_in_flight });
         }
         let total_weight = members.iter().map(|m| u64::from(m.weight)).sum();
         Ok(Self { members: members.into(), by_id, total_weight })
+    }
+
+    /// What this cluster shares with those before and after it.
+    fn board(&self) -> &Arc<Board> {
+        self.members[0].upstream.standing().board()
+    }
+
+    /// Keeps the members in the order of their load, each by the seat of its index; or `None` where too many others do
+    /// already.
+    pub(crate) fn seated(&self, seats: &[Seat]) -> Option<Seating> {
+        Seating::new(self.board(), &self.members, seats)
     }
 
     /// Its members, in order.

@@ -1,12 +1,16 @@
 //! One upstream's shared cell: who it is, and what changes while it lives.
 
-use super::load::Load;
+use super::board::Board;
+use super::latency::Latency;
 use super::sessions::Sessions;
+use super::standing::{Health, Standing};
 use super::{Decision, Lost};
 use crate::time::Timestamp;
 use sha2::{Digest, Sha256};
 use std::fmt;
-use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::time::Duration;
 
 /// How tokens name an upstream: a keyed hash of its name under the pool's identity key.
 ///
@@ -34,27 +38,6 @@ impl fmt::Debug for UpstreamId {
     }
 }
 
-/// The two verdicts on an upstream. An upstream can be full without being down: it goes on serving those it has.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Health {
-    /// It serves the sessions it holds: pinned requests go to it.
-    pub serving: bool,
-    /// It takes new sessions: policies may place on it.
-    pub accepting: bool,
-}
-
-impl Health {
-    /// Serves and accepts: how every upstream starts.
-    pub const ACTIVE: Self = Self { serving: true, accepting: true };
-    /// Serves those it has and accepts no new ones: full, or being drained.
-    pub const DRAINING: Self = Self { serving: true, accepting: false };
-    /// Does neither.
-    pub const DOWN: Self = Self { serving: false, accepting: false };
-}
-
-const SERVING: u8 = 1;
-const ACCEPTING: u8 = 2;
-
 /// One instance that serves requests.
 ///
 /// Shared by every [`Cluster`](super::Cluster) it belongs to, so counts and health survive changes to the
@@ -65,10 +48,10 @@ const ACCEPTING: u8 = 2;
 #[derive(Debug)]
 #[repr(C, align(128))]
 pub struct Upstream {
-    load: Load,
+    standing: Standing,
     id: UpstreamId,
+    latency: Latency,
     sessions: Sessions,
-    health: AtomicU8,
     incarnation: AtomicU16,
     /// The usual decision is not counted one by one: it is what the others leave of the total.
     usual: Decision,
@@ -80,13 +63,13 @@ pub struct Upstream {
 
 impl Upstream {
     /// With a `window` (a power of two of seconds) there is affinity: live sessions are counted, and most picks are
-    /// pinned. Without, every request is a session of its own and most picks are new.
-    pub(crate) fn new(name: &str, address: &str, id: UpstreamId, window: Option<u8>) -> Self {
+    /// pinned. Without, every request is a session of its own and most picks are new. Leases move it on `board`.
+    pub(crate) fn new(name: &str, address: &str, id: UpstreamId, window: Option<u8>, board: Arc<Board>) -> Self {
         Self {
-            load: Load::new(),
+            standing: Standing::new(board),
             id,
+            latency: Latency::new(),
             sessions: Sessions::new(window),
-            health: AtomicU8::new(SERVING | ACCEPTING),
             incarnation: AtomicU16::new(0),
             usual: if window.is_some() { Decision::Pinned } else { Decision::New },
             name: name.into(),
@@ -116,19 +99,42 @@ impl Upstream {
     /// Requests and tunnels in flight now.
     #[must_use]
     pub fn in_flight(&self) -> u32 {
-        self.load.in_flight()
+        self.standing.load().in_flight()
     }
 
     /// Requests leased since the start, modulo 2^40.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.load.total()
+        self.standing.load().total()
     }
 
     /// Requests leased in the second of `now`, approximately: what breaks ties between equal loads.
     #[must_use]
     pub fn recent(&self, now: Timestamp) -> u64 {
-        self.load.recent(now)
+        self.standing.load().recent(now)
+    }
+
+    /// Tells how long it took to answer at `now`: from the request's sending to the head of its response, say. What
+    /// `peak_ewma` goes by. Costs one look where no such policy is in force, an exponential and two atomic operations
+    /// where it is.
+    pub fn observe(&self, latency: Duration, now: Timestamp) {
+        self.latency.observe(latency, now);
+    }
+
+    /// What it is expected to take to answer, by what was [observed](Self::observe): an average that feels a slower
+    /// answer at once and forgets it with the policy's decay. `None` where no policy asks for it or nothing was observed.
+    #[must_use]
+    pub fn latency(&self, now: Timestamp) -> Option<Duration> {
+        self.latency_seconds(now).and_then(|seconds| Duration::try_from_secs_f32(seconds).ok())
+    }
+
+    pub(crate) fn latency_seconds(&self, now: Timestamp) -> Option<f32> {
+        self.latency.seconds(now)
+    }
+
+    /// Lets what is observed count from now on, with this time constant.
+    pub(crate) fn follow_latency(&self, decay: Duration) {
+        self.latency.follow(decay);
     }
 
     /// About how many sessions live here: those with a request in the current or the last
@@ -152,16 +158,13 @@ impl Upstream {
     /// The verdicts in force.
     #[must_use]
     pub fn health(&self) -> Health {
-        let bits = self.health.load(Ordering::Relaxed);
-        Health { serving: bits & SERVING != 0, accepting: bits & ACCEPTING != 0 }
+        self.standing.health()
     }
 
     /// Changes the verdicts; picks that begin afterwards follow them. What does not serve accepts nothing either,
     /// whatever `accepting` says: a session placed there would be lost at its next request.
     pub fn set_health(&self, health: Health) {
-        let accepting = health.serving && health.accepting;
-        let bits = (u8::from(health.serving) * SERVING) | (u8::from(accepting) * ACCEPTING);
-        self.health.store(bits, Ordering::Relaxed);
+        self.standing.set_health(health);
     }
 
     /// The number of the process now behind this upstream; 0 while it is unknown.
@@ -198,8 +201,8 @@ impl Upstream {
         }
     }
 
-    pub(crate) fn load(&self) -> &Load {
-        &self.load
+    pub(super) fn standing(&self) -> &Standing {
+        &self.standing
     }
 
     /// Whether a token that was issued under `incarnation` still finds its process. Unknown (0) on either side

@@ -8,32 +8,39 @@ use std::net::{IpAddr, Ipv4Addr};
 
 /// A cluster of these weights.
 pub(crate) fn cluster(weights: &[u16]) -> Cluster {
-    build_cluster(&addresses(weights.len()), weights, 0, None)
+    build_cluster(&addresses(weights.len()), weights, |_| 0, None)
 }
 
-fn limited_cluster(weights: &[u16], limit: u32) -> Cluster {
+/// A cluster of these weights and, by index, limits.
+pub(crate) fn limited_cluster(weights: &[u16], limit: impl Fn(usize) -> u32) -> Cluster {
     build_cluster(&addresses(weights.len()), weights, limit, None)
 }
 
 /// A cluster of these weights that counts live sessions, in windows of 128 seconds.
 pub(crate) fn counting_cluster(weights: &[u16]) -> Cluster {
-    build_cluster(&addresses(weights.len()), weights, 0, Some(7))
+    build_cluster(&addresses(weights.len()), weights, |_| 0, Some(7))
 }
 
 /// A cluster of these addresses, each with its weight.
 pub(crate) fn addressed_cluster(addresses: &[impl AsRef<str>], weights: &[u16]) -> Cluster {
-    build_cluster(addresses, weights, 0, None)
+    build_cluster(addresses, weights, |_| 0, None)
 }
 
 fn addresses(count: usize) -> Vec<String> {
     (9000..).map(|port| format!("127.0.0.1:{port}")).take(count).collect()
 }
 
-fn build_cluster(addresses: &[impl AsRef<str>], weights: &[u16], limit: u32, window: Option<u8>) -> Cluster {
+fn build_cluster(
+    addresses: &[impl AsRef<str>],
+    weights: &[u16],
+    limit: impl Fn(usize) -> u32,
+    window: Option<u8>,
+) -> Cluster {
     let configs: Vec<UpstreamConfig> = (0_u16..)
         .zip(addresses.iter().zip(weights))
         .map(|(i, (address, weight))| UpstreamConfig::new(format!("app-{i}"), address.as_ref()).weight(*weight))
-        .map(|config| config.max_in_flight(limit))
+        .enumerate()
+        .map(|(i, config)| config.max_in_flight(limit(i)))
         .collect();
     let id = |name: &str| UpstreamId(name.bytes().fold(1, |hash, byte| mix64(hash ^ u64::from(byte))));
     Cluster::build(&configs, id, window, None).unwrap()
@@ -93,7 +100,7 @@ pub(crate) fn finds_the_only_one(build: Build) {
 
 /// An upstream at its limit, or already tried, is passed over; where that leaves none, there is no placement.
 pub(crate) fn passes_over_full_and_tried(build: Build) {
-    let cluster = limited_cluster(&[1, 1, 1], 2);
+    let cluster = limited_cluster(&[1; 3], |_| 2);
     let policy = build(&cluster);
     let full = [cluster.members()[0].lease().unwrap(), cluster.members()[0].lease().unwrap()];
     let tried = [cluster.members()[1].upstream().id()];

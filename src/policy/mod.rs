@@ -14,6 +14,7 @@ mod least_sessions;
 mod maglev;
 mod p2c;
 mod params;
+mod peak_ewma;
 mod random;
 mod rendezvous;
 mod ring;
@@ -34,6 +35,7 @@ pub use least_sessions::LeastSessions;
 pub use maglev::Maglev;
 pub use p2c::P2c;
 pub use params::{ParamError, Params};
+pub use peak_ewma::PeakEwma;
 pub use random::Random;
 pub use rendezvous::Rendezvous;
 pub use round_robin::RoundRobin;
@@ -123,6 +125,7 @@ pub fn registry() -> &'static [Entry] {
         entry!("random", plain Random, "by weight, at random"),
         entry!("p2c", plain P2c, "the less loaded of two drawn by weight"),
         entry!("least_conn", plain LeastConn, "the fewest requests in flight by weight"),
+        entry!("peak_ewma", peak_ewma::Config, "the one of two drawn by weight that lately answers sooner"),
         entry!("least_sessions", least_sessions::Config, "the fewest live sessions by weight, of d drawn or of all"),
         entry!("ip_hash", ip_hash::Config, "by the client's network, as nginx's ip_hash"),
         entry!("hash", plain KeyHash, "by a key, as nginx's hash"),

@@ -22,7 +22,7 @@ impl P2c {
     }
 
     /// Two different upstreams where the weights let them be drawn apart within a few draws.
-    fn pair(&self, nonce: u64) -> (usize, usize) {
+    pub(super) fn pair(&self, nonce: u64) -> (usize, usize) {
         let first = self.table.draw(stream(nonce, 0));
         let second = (1..4).map(|n| self.table.draw(stream(nonce, n))).find(|other| *other != first);
         (first, second.unwrap_or(first))
@@ -42,7 +42,7 @@ impl Policy for P2c {
 }
 
 /// Whether `a` has less in flight by weight than `b`, or as much and was chosen less in the current second.
-fn lighter(cluster: &Cluster, a: usize, b: usize, session: &Session<'_>) -> bool {
+pub(super) fn lighter(cluster: &Cluster, a: usize, b: usize, session: &Session<'_>) -> bool {
     let [a, b] = [a, b].map(|index| &cluster.members()[index]);
     let by_weight = |mine: u64, other_weight: u16| mine * u64::from(other_weight);
     let load = |m: &Member| u64::from(m.upstream().in_flight());

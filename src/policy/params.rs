@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What to tell a policy that has parameters, each by its name.
 ///
@@ -54,6 +55,27 @@ impl Params {
     /// A parameter that nobody took.
     pub(super) fn left(&self) -> Option<&str> {
         self.0.keys().next().map(String::as_str)
+    }
+}
+
+/// A time as a parameter: a number of seconds, or one with its unit, `ms`, `s`, `m` or `h`.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) struct Span(pub(super) Duration);
+
+impl FromStr for Span {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let unit = text.trim_end_matches(|c: char| c.is_ascii_alphabetic()).len();
+        let seconds = match &text[unit..] {
+            "ms" => 0.001,
+            "" | "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => return Err(()),
+        };
+        let number: f64 = text[..unit].parse().map_err(drop)?;
+        Duration::try_from_secs_f64(number * seconds).map(Self).map_err(drop)
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::{NOW, pick, ring, upstreams};
 use homing::cluster::Session;
 use homing::policy::{Policy, RoundRobin};
-use homing::{Affinity, Balancer, Change, Decision, PickError, Request, UpstreamConfig};
+use homing::{Affinity, Balancer, Change, Decision, Health, PickError, Request, UpstreamConfig};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
@@ -185,4 +185,87 @@ fn a_limit_holds_whoever_races_for_it() {
     });
     assert!(most.into_inner() <= u64::from(LIMIT));
     assert_eq!(balancer.cluster().members()[0].upstream().in_flight(), 0);
+}
+
+fn many() -> Vec<UpstreamConfig> {
+    (0..300).map(|i| UpstreamConfig::new(format!("app-{i}"), "10.0.0.1:80")).collect()
+}
+
+fn loads(balancer: &Balancer) -> Vec<u32> {
+    balancer.cluster().members().iter().map(|m| m.upstream().in_flight()).collect()
+}
+
+/// How far apart the loads are after threads took leases at once and kept them.
+fn spread_after_a_rush(policy: &str, threads: usize) -> u32 {
+    let balancer = Balancer::builder().upstreams(many()).policy(policy).build().unwrap();
+    let start = Barrier::new(threads);
+    let held: Vec<Vec<_>> = thread::scope(|scope| {
+        let rush = || {
+            start.wait();
+            (0..5000).map(|_| pick(&balancer, &[])).collect()
+        };
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(rush)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let loads = loads(&balancer);
+    drop(held);
+    loads.iter().max().unwrap() - loads.iter().min().unwrap()
+}
+
+/// Each thread may have looked before the others took what it found, and no more than that.
+#[test]
+fn the_least_loaded_is_missed_by_no_more_than_there_are_threads() {
+    for threads in [1, 4, 8] {
+        let spread = spread_after_a_rush("least_conn", threads);
+        assert!(spread as usize <= threads, "{spread} apart with {threads} threads");
+    }
+    // The control: two choices are not the least of all.
+    assert!(spread_after_a_rush("p2c", 1) > 1);
+}
+
+/// Leases, verdicts, weights and members change at once; afterwards everybody is found again.
+#[test]
+fn nobody_is_lost_from_the_order_whatever_changes_beside_it() {
+    let balancer = Balancer::builder().upstreams(many()).policy("least_conn").build().unwrap();
+    let changing = AtomicBool::new(true);
+    thread::scope(|scope| {
+        for seed in 0..3 {
+            let (balancer, changing) = (&balancer, &changing);
+            scope.spawn(move || {
+                let mut held = std::collections::VecDeque::new();
+                for turn in seed.. {
+                    held.push_back(pick(balancer, &[]));
+                    if turn % 5 == 0 {
+                        let upstream = held[held.len() / 2].upstream();
+                        upstream.set_health(Health::DRAINING);
+                        upstream.set_health(Health::ACTIVE);
+                    }
+                    while held.len() > 500 + turn % 400 {
+                        held.pop_front();
+                    }
+                    if !changing.load(Ordering::Relaxed) {
+                        break;
+                    }
+                }
+            });
+        }
+        for turn in 0..60_u16 {
+            let weight = |i: u16| 1 + (i + turn) % 3;
+            let put = |i: u16| Change::Put(UpstreamConfig::new(format!("app-{i}"), "10.0.0.1:80").weight(weight(i)));
+            // One goes, and comes back with the next change.
+            let gone = turn * 7 % 300;
+            let mut changes: Vec<Change> = (0..300).filter(|i| *i != gone).map(put).collect();
+            changes.push(Change::Remove(format!("app-{gone}")));
+            balancer.apply(balancer.plan(&changes).unwrap()).unwrap();
+        }
+        changing.store(false, Ordering::Relaxed);
+    });
+    let changes: Vec<Change> = many().into_iter().map(Change::Put).collect();
+    balancer.apply(balancer.plan(&changes).unwrap()).unwrap();
+    assert_eq!(loads(&balancer), [0; 300]);
+    for round in 1..=3 {
+        let held: Vec<_> = (0..300 * round).map(|_| pick(&balancer, &[])).collect();
+        assert_eq!(loads(&balancer), [round; 300]);
+        drop(held);
+    }
 }

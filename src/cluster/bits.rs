@@ -1,0 +1,251 @@
+//! A lock-free ordered set of small integers, which finds its next member in a few loads.
+//!
+//! A bit a member, in words; above them tiers of summaries, with a bit for each word below that is not empty: van Emde
+//! Boas' idea (Information Processing Letters 6(3), 1977) with words of 64 for the square roots.
+//!
+//! Bits of a summary are set at once and cleared late. [`Bits::remove`] leaves them be, so that a member that comes and
+//! goes costs one locked operation each way; [`Bits::first`] clears those that it finds to be empty promises, and each
+//! promise is paid for once.
+
+use crate::sync::{AtomicU64, Ordering};
+
+const WORD: usize = 64;
+
+/// A set of integers below its capacity. Every method is safe from any thread and waits for none.
+pub(crate) struct Bits {
+    /// The members first, then the summary of each tier, up to one of a single word.
+    tiers: Box<[Box<[AtomicU64]>]>,
+}
+
+fn split(at: usize) -> (usize, u64) {
+    (at / WORD, 1 << (at % WORD))
+}
+
+impl Bits {
+    /// The empty set of integers below `capacity`, which is at least 1. A bit each, and 1/63 more.
+    pub(crate) fn new(capacity: usize) -> Self {
+        let sizes =
+            std::iter::successors(Some(capacity.div_ceil(WORD)), |words| (*words > 1).then(|| words.div_ceil(WORD)));
+        let tier = |words| (0..words).map(|_| AtomicU64::new(0)).collect();
+        Self { tiers: sizes.map(tier).collect() }
+    }
+
+    /// Adds `member`. One locked operation, and one for each summary that did not know its word.
+    pub(crate) fn insert(&self, member: usize) {
+        let (word, bit) = split(member);
+        self.tiers[0][word].fetch_or(bit, Ordering::AcqRel);
+        self.promise(1, word);
+    }
+
+    /// Removes `member`. One locked operation.
+    pub(crate) fn remove(&self, member: usize) {
+        let (word, bit) = split(member);
+        self.tiers[0][word].fetch_and(!bit, Ordering::AcqRel);
+    }
+
+    /// Removes all. Members that are added meanwhile may stay or not.
+    pub(crate) fn clear(&self) {
+        let full = self.tiers.iter().flatten().filter(|word| word.load(Ordering::Relaxed) != 0);
+        // Not a store, which would hide from later insertions what came before it in the order of the word.
+        full.for_each(|word| _ = word.fetch_and(0, Ordering::AcqRel));
+    }
+
+    /// The lowest member that is not below `from` and is below `end`.
+    ///
+    /// What is a member all the while is found, but for the instant in which another thread stands inside
+    /// [`recall`](Self::recall) with a word that had been empty.
+    pub(crate) fn first(&self, from: usize, end: usize) -> Option<usize> {
+        let (mut height, mut at, mut descending) = (0, from, false);
+        while at << (height * WORD.ilog2() as usize) < end {
+            let word = at / WORD;
+            let rest = self.tiers[height].get(word)?.load(Ordering::Acquire) & (u64::MAX << (at % WORD));
+            if rest != 0 {
+                at = word * WORD + rest.trailing_zeros() as usize;
+                if height == 0 {
+                    return (at < end).then_some(at);
+                }
+                (height, at, descending) = (height - 1, at * WORD, true);
+            } else {
+                if descending {
+                    self.recall(height, word);
+                }
+                (height, at, descending) = (height + 1, word + 1, false);
+                if height == self.tiers.len() {
+                    return None;
+                }
+            }
+        }
+        None
+    }
+
+    /// Sees to it that the tiers from `height` on tell of `at`, which is the index of a word below.
+    fn promise(&self, height: usize, mut at: usize) {
+        for tier in &self.tiers[height..] {
+            let (word, bit) = split(at);
+            // Mostly it is told already: a look costs no cache line of other threads.
+            if tier[word].load(Ordering::Acquire) & bit == 0 {
+                tier[word].fetch_or(bit, Ordering::AcqRel);
+            }
+            at = word;
+        }
+    }
+
+    /// Takes back the promise of the tier above that word `at` of tier `height` has members.
+    ///
+    /// The second look at the word is a read-modify-write, so it and an insertion into that word have an order. Either
+    /// it sees the member; or the insertion comes after it, thereby sees the promise taken back, and makes it anew.
+    fn recall(&self, height: usize, at: usize) {
+        let (word, bit) = split(at);
+        let others = self.tiers[height + 1][word].fetch_and(!bit, Ordering::AcqRel) & !bit;
+        if self.tiers[height][at].fetch_or(0, Ordering::AcqRel) != 0 {
+            self.promise(height + 1, at);
+        } else if others == 0 && height + 2 < self.tiers.len() {
+            self.recall(height + 1, word);
+        }
+    }
+}
+
+#[cfg(all(test, not(homing_loom)))]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Insert(usize),
+        Remove(usize),
+        First(usize, usize),
+    }
+
+    fn step(capacity: usize) -> impl Strategy<Value = Step> {
+        // Near one another too, so that words fill and empty.
+        let member = prop_oneof![0..capacity, 0..capacity.min(130)];
+        prop_oneof![
+            member.clone().prop_map(Step::Insert),
+            member.clone().prop_map(Step::Remove),
+            (member, 0..=capacity).prop_map(|(from, end)| Step::First(from, end)),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_an_ordered_set(
+            (capacity, steps) in prop_oneof![Just(1_usize), Just(64), Just(65), Just(5000), Just(300_000)]
+                .prop_flat_map(|n| (Just(n), prop::collection::vec(step(n), 1..200))),
+        ) {
+            let (bits, mut naive) = (Bits::new(capacity), BTreeSet::new());
+            for step in steps {
+                match step {
+                    Step::Insert(member) => {
+                        bits.insert(member);
+                        naive.insert(member);
+                    }
+                    Step::Remove(member) => {
+                        bits.remove(member);
+                        naive.remove(&member);
+                    }
+                    Step::First(from, end) => {
+                        let expected = naive.range(from..).next().copied().filter(|member| *member < end);
+                        prop_assert_eq!(bits.first(from, end), expected);
+                    }
+                }
+            }
+            let lowest = naive.first().copied();
+            prop_assert_eq!(bits.first(0, capacity), lowest);
+            bits.clear();
+            prop_assert_eq!(bits.first(0, capacity), None);
+        }
+    }
+
+    #[test]
+    fn a_promise_is_paid_for_once() {
+        let bits = Bits::new(100_000);
+        for word in 1..1000 {
+            bits.insert(word * WORD);
+            bits.remove(word * WORD);
+        }
+        assert_eq!(bits.first(0, 100_000), None);
+        assert!(bits.tiers.iter().flatten().all(|word| word.load(Ordering::Relaxed) == 0), "a promise was left");
+    }
+}
+
+#[cfg(test)]
+#[cfg(homing_loom)]
+mod loom_tests {
+    use super::*;
+    use crate::sync::model;
+    use loom::sync::Arc;
+    use loom::thread;
+
+    /// Two words under one summary, whose promise for the second is empty.
+    fn with_an_empty_promise() -> Arc<Bits> {
+        let bits = Bits::new(2 * WORD);
+        bits.insert(WORD);
+        bits.remove(WORD);
+        Arc::new(bits)
+    }
+
+    fn no_member_is_lost(look: fn(&Bits)) {
+        model(move || {
+            let bits = with_an_empty_promise();
+            let adders: Vec<_> = [WORD, WORD + 1]
+                .map(|member| {
+                    let bits = bits.clone();
+                    thread::spawn(move || bits.insert(member))
+                })
+                .into();
+            look(&bits);
+            adders.into_iter().for_each(|thread| thread.join().unwrap());
+            assert_eq!(bits.first(0, 2 * WORD), Some(WORD), "a member is lost");
+        });
+    }
+
+    #[test]
+    fn loom_no_member_is_lost_to_a_reader_that_takes_a_promise_back() {
+        no_member_is_lost(|bits| {
+            bits.first(0, 2 * WORD);
+        });
+    }
+
+    /// The model's control: to look first and then to take back.
+    #[test]
+    #[should_panic(expected = "a member is lost")]
+    fn loom_a_promise_taken_back_without_a_second_look_is_caught() {
+        no_member_is_lost(|bits| {
+            if bits.tiers[0][1].load(Ordering::Acquire) == 0 {
+                bits.tiers[1][0].fetch_and(!2, Ordering::AcqRel);
+            }
+        });
+    }
+
+    /// The model's other control: a second look that has no order with insertions.
+    #[test]
+    #[should_panic(expected = "a member is lost")]
+    fn loom_a_plain_second_look_is_caught() {
+        no_member_is_lost(|bits| {
+            bits.tiers[1][0].fetch_and(!2, Ordering::AcqRel);
+            if bits.tiers[0][1].load(Ordering::Acquire) != 0 {
+                bits.promise(1, 1);
+            }
+        });
+    }
+
+    /// Members of one word that come and go do not disturb each other.
+    #[test]
+    fn loom_neighbours_are_left_alone() {
+        model(|| {
+            let bits = with_an_empty_promise();
+            let other = bits.clone();
+            let thread = thread::spawn(move || {
+                other.insert(WORD + 1);
+                other.remove(WORD + 1);
+                other.first(0, 2 * WORD)
+            });
+            bits.insert(WORD + 2);
+            let found = thread.join().unwrap();
+            assert!(found.is_none_or(|member| member == WORD + 2), "{found:?}");
+            assert_eq!(bits.first(0, 2 * WORD), Some(WORD + 2));
+        });
+    }
+}

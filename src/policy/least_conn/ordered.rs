@@ -1,0 +1,163 @@
+//! The least in flight by weight, read off an order that leases keep.
+//!
+//! Upstreams of one weight are a group. On the [`Seating`] each group has a rung for each number in flight, and on the
+//! rung a position for each of its upstreams; so its least loaded stand at its lowest positions. The least of the groups
+//! are compared as fractions, which is exact whatever the weights.
+
+use crate::cluster::{Cluster, Seat, Seating, Session};
+use std::collections::BTreeMap;
+
+/// With fewer upstreams to a group than this, looking at each of them is as fast.
+const GROUP: usize = 8;
+
+/// How often a pick looks anew because what it found was about to move.
+const RACES: usize = 16;
+
+#[derive(Debug)]
+pub(super) struct Ordered {
+    seating: Seating,
+    groups: Box<[Group]>,
+    rungs: usize,
+}
+
+/// Upstreams of one weight.
+#[derive(Debug)]
+struct Group {
+    weight: u64,
+    /// Its first position.
+    first: usize,
+    /// It has 2^shift positions a rung.
+    shift: u32,
+    /// Indices in the cluster, ascending. Their places in here are their positions on a rung.
+    members: Vec<u16>,
+}
+
+impl Group {
+    fn rung(&self, position: usize) -> usize {
+        (position - self.first) >> self.shift
+    }
+
+    /// The first position of a rung.
+    fn position(&self, rung: usize) -> usize {
+        self.first + (rung << self.shift)
+    }
+
+    /// The place of the first member whose index is not below `start`.
+    fn place(&self, start: usize, cluster: &Cluster) -> usize {
+        match self.members.len() == cluster.len() {
+            true => start,
+            false => self.members.partition_point(|index| usize::from(*index) < start),
+        }
+    }
+
+    fn member(&self, position: usize) -> Option<usize> {
+        let place = (position - self.first) & ((1 << self.shift) - 1);
+        self.members.get(place).map(|index| usize::from(*index))
+    }
+}
+
+impl Ordered {
+    /// For `cluster`, in linear time; `None` where it cannot be, or is of no use.
+    pub(super) fn new(cluster: &Cluster) -> Option<Self> {
+        Self::with_rungs(cluster, Seat::MAX_RUNGS)
+    }
+
+    /// With at most so many rungs.
+    pub(super) fn with_rungs(cluster: &Cluster, most: usize) -> Option<Self> {
+        let mut sizes: BTreeMap<u16, usize> = BTreeMap::new();
+        for member in cluster.members() {
+            *sizes.entry(member.weight()).or_default() += 1;
+        }
+        if sizes.len() * GROUP > cluster.len() {
+            return None;
+        }
+        let widths: usize = sizes.values().map(|size| size.next_power_of_two()).sum();
+        let rungs = (Seating::POSITIONS / widths).min(most);
+        let mut first = 0;
+        let group = |(weight, size): (u16, usize)| {
+            let shift = size.next_power_of_two().ilog2();
+            let group = Group { weight: weight.into(), first, shift, members: Vec::with_capacity(size) };
+            first += rungs << shift;
+            (weight, group)
+        };
+        let mut groups: BTreeMap<u16, Group> = sizes.into_iter().map(group).collect();
+        let mut seats = Vec::with_capacity(cluster.len());
+        for (index, member) in (0_u16..).zip(cluster.members()) {
+            let group = groups.get_mut(&member.weight())?;
+            let first = group.first + group.members.len();
+            seats.push(Seat { first, shift: group.shift, rungs, limit: member.max_in_flight() });
+            group.members.push(index);
+        }
+        Some(Self { seating: cluster.seated(&seats)?, groups: groups.into_values().collect(), rungs })
+    }
+
+    /// The least that can take the session, of equals the first from `start` on; `None` where a scan must tell.
+    pub(super) fn place(&self, cluster: &Cluster, session: &Session<'_>, start: usize) -> Option<usize> {
+        self.seating.repair();
+        for _ in 0..RACES {
+            let (rung, weight) = self.least(cluster, session)?;
+            let equals = self.groups.iter().filter_map(|group| {
+                let (low, high) = self.equals(group, rung, weight)?;
+                let from = low + group.place(start, cluster);
+                self.first(group, from, high, cluster, session)
+                    .or_else(|| self.first(group, low, from, cluster, session))
+            });
+            let turns = |index: usize| if index < start { index + cluster.len() } else { index };
+            if let Some((index, position)) = equals.min_by_key(|(index, _)| turns(*index))
+                && self.seating.confirm(index, position)
+            {
+                return Some(index);
+            }
+        }
+        None
+    }
+
+    /// The least in flight by weight of those that can take the session, as a fraction.
+    fn least(&self, cluster: &Cluster, session: &Session<'_>) -> Option<(usize, u64)> {
+        let lowest = self.groups.iter().filter_map(|group| {
+            let (_, position) = self.first(group, group.first, group.position(self.rungs), cluster, session)?;
+            Some((group.rung(position), group.weight))
+        });
+        let least =
+            lowest.min_by(|(a, its_weight), (b, weight)| (*a as u64 * weight).cmp(&(*b as u64 * its_weight)))?;
+        // On the last rung stand all that have more.
+        (least.0 + 1 < self.rungs).then_some(least)
+    }
+
+    /// The positions of a group's rung where as much is in flight by weight as `rung` is by `weight`.
+    fn equals(&self, group: &Group, rung: usize, weight: u64) -> Option<(usize, usize)> {
+        let rung = match group.weight == weight {
+            true => rung,
+            false => {
+                let scaled = rung as u64 * group.weight;
+                scaled.is_multiple_of(weight).then_some((scaled / weight) as usize)?
+            }
+        };
+        (rung + 1 < self.rungs).then(|| (group.position(rung), group.position(rung + 1)))
+    }
+
+    /// The first upstream of a group that stands from position `from` on and below `end`, and was not tried before.
+    fn first(
+        &self,
+        group: &Group,
+        mut from: usize,
+        end: usize,
+        cluster: &Cluster,
+        session: &Session<'_>,
+    ) -> Option<(usize, usize)> {
+        while let Some(position) = self.seating.first(from, end) {
+            match group.member(position) {
+                None => self.seating.vacate(position),
+                Some(index) => {
+                    let tried =
+                        || cluster.members().get(index).is_some_and(|m| session.tried.contains(&m.upstream().id()));
+                    if session.tried.is_empty() || !tried() {
+                        return Some((index, position));
+                    }
+                }
+            }
+            from = position + 1;
+        }
+        None
+    }
+}
