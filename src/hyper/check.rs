@@ -7,7 +7,7 @@ use super::fields::{self, Fields};
 use super::{Limits, Refusal};
 use http::header::{EXPECT, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::uri::Authority;
+use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderValue, Method, Version};
 
 /// Refuses what cannot be forwarded, and leaves the request with an origin-form target and exactly one `Host`.
@@ -73,7 +73,14 @@ fn host(parts: &mut Parts) -> Result<(), Refusal> {
         is_host(host.as_bytes())?;
         parts.headers.insert(HOST, host);
         let target = parts.uri.path_and_query().cloned();
-        parts.uri = target.map_or_else(http::Uri::default, http::Uri::from);
+        parts.uri = match target {
+            // The path may be empty in the absolute form alone (RFC 9112, 3.2.1).
+            Some(target) if target.as_str().starts_with('?') => {
+                PathAndQuery::try_from(format!("/{}", target.as_str())).map_err(|_| Refusal::BadTarget)?.into()
+            }
+            Some(target) => target.into(),
+            None => http::Uri::default(),
+        };
     }
     Ok(())
 }
@@ -171,6 +178,8 @@ mod tests {
             (parts.headers[HOST].to_str().unwrap(), parts.uri.to_string().as_str()),
             ("right.example:81", "/x?y")
         );
+        let parts = checked(get("http://right.example?y").header(HOST, "right.example")).unwrap();
+        assert_eq!(parts.uri.path_and_query().unwrap().as_str(), "/?y");
         assert_eq!(checked(get("http://right.example")).unwrap_err(), Refusal::NoHost);
         let parts = checked(get("http://user@right.example").header(HOST, "right.example")).unwrap();
         assert_eq!((parts.headers[HOST].to_str().unwrap(), parts.uri.to_string().as_str()), ("right.example", "/"));
