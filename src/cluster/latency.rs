@@ -56,6 +56,10 @@ impl Latency {
         self.decay.store(millis.max(1), Ordering::Relaxed);
     }
 
+    pub(super) fn is_followed(&self) -> bool {
+        self.decay.load(Ordering::Relaxed) != 0
+    }
+
     pub(super) fn observe(&self, latency: Duration, now: Timestamp) {
         let decay = self.decay.load(Ordering::Relaxed);
         if decay == 0 {

@@ -121,6 +121,12 @@ impl Upstream {
         self.latency.observe(latency, now);
     }
 
+    /// Whether anybody goes by what is [observed](Self::observe), so that a host can spare itself the measuring.
+    #[must_use]
+    pub fn is_observed(&self) -> bool {
+        self.latency.is_followed()
+    }
+
     /// What it is expected to take to answer, by what was [observed](Self::observe): an average that feels a slower
     /// answer at once and forgets it with the policy's decay. `None` where no policy asks for it or nothing was observed.
     #[must_use]

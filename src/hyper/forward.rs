@@ -22,6 +22,7 @@ use hyper_util::rt::TokioIo;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How many upstreams one request is offered to before it is given up.
 const MAX_TRIES: usize = 8;
@@ -134,7 +135,13 @@ pub(super) async fn forward(
                 continue;
             }
         }
-        match conn.exchange(&head, upload.take(), to_head, shared.timeouts.response).await {
+        let start = pick.upstream().is_observed().then(Instant::now);
+        let exchanged = conn.exchange(&head, upload.take(), to_head, shared.timeouts.response).await;
+        // What fails at once must not look quick; what never comes is slow.
+        if let (Some(start), Ok(_) | Err(ExchangeError::TimedOut { client: false })) = (start, &exchanged) {
+            pick.upstream().observe(start.elapsed(), sender.now.after(start.elapsed()));
+        }
+        match exchanged {
             Ok(response) => break (conn, response),
             Err(ExchangeError::Unsent(unsent)) => {
                 upload = unsent;

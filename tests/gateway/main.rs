@@ -28,6 +28,7 @@ mod hashing;
 mod headers;
 mod http2;
 mod keys;
+mod latency;
 mod limits;
 mod lookalikes;
 mod pooling;
