@@ -2,9 +2,11 @@
 
 mod builder;
 mod explain;
+mod forecast;
 
 pub use builder::{BalancerBuilder, BuildError};
 pub use explain::{Explanation, Step, TokenSet};
+pub use forecast::{Capacity, Forecast};
 
 use crate::affinity::{Affinity, Claims, KeyError, KeyRing, OnUnavailable, Token, substitute};
 use crate::cluster::{
@@ -121,6 +123,16 @@ struct Snapshot {
     affinity: Option<Arc<Affinity>>,
 }
 
+impl Snapshot {
+    /// Whether `plan` was made against this one.
+    fn is_base_of(&self, plan: &Plan) -> Result<(), ApplyError> {
+        match self.generation == plan.base {
+            true => Ok(()),
+            false => Err(ApplyError::Stale { planned: plan.base, current: self.generation }),
+        }
+    }
+}
+
 /// Picks an upstream for each request. Shared by all threads; see the [crate's example](crate#example).
 pub struct Balancer {
     snapshot: ArcSwap<Snapshot>,
@@ -214,7 +226,8 @@ impl Balancer {
         self.snapshot.load().generation
     }
 
-    /// Works out a membership change without making it. Takes no lock.
+    /// Works out a membership change without making it. Takes no lock. [`forecast`](Self::forecast) says what it would
+    /// do.
     ///
     /// # Errors
     /// [`PlanError`] where a removal names no upstream or the result would be no cluster.
@@ -232,17 +245,13 @@ impl Balancer {
     /// # Errors
     /// [`ApplyError::Stale`] where the generation moved on since the plan was made.
     pub fn apply(&self, plan: Plan) -> Result<Generation, ApplyError> {
-        let fresh = |snapshot: &Snapshot| match snapshot.generation == plan.base {
-            true => Ok(()),
-            false => Err(ApplyError::Stale { planned: plan.base, current: snapshot.generation }),
-        };
         let base = self.snapshot.load_full();
-        fresh(&base)?;
+        base.is_base_of(&plan)?;
         // Before the lock: another writer may overtake this one, and then it is this one that comes too late.
         let policy = self.next_policy(&base, &plan.cluster);
         let _writer = self.writer.lock();
         let current = self.snapshot.load();
-        fresh(&current)?;
+        current.is_base_of(&plan)?;
         let affinity = current.affinity.clone();
         Ok(self.publish(Snapshot { generation: plan.base, cluster: plan.cluster, policy, affinity }))
     }

@@ -139,6 +139,10 @@ impl Policy for Chash {
         let nearest = if is_nearer(hash, previous, next) { previous } else { next }.owner() as usize;
         if cluster.accepts(nearest, session) { Some(nearest) } else { self.search(cluster, session, hash, place) }
     }
+
+    fn is_keyed(&self) -> bool {
+        true
+    }
 }
 
 impl Chash {

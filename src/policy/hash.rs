@@ -58,6 +58,10 @@ impl Policy for KeyHash {
     fn peek(&self, cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
         self.hashed(cluster, session).or_else(|| self.rounds.turns.peek(cluster, session))
     }
+
+    fn is_keyed(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

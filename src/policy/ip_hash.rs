@@ -104,6 +104,10 @@ impl Policy for IpHash {
     fn peek(&self, cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
         self.hashed(cluster, session).or_else(|| self.rounds.turns.peek(cluster, session))
     }
+
+    fn is_keyed(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

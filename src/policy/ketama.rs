@@ -148,6 +148,10 @@ impl Policy for Ketama {
     fn peek(&self, cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
         self.walk(cluster, session, RoundRobin::upcoming).or_else(|| self.fallback.peek(cluster, session))
     }
+
+    fn is_keyed(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

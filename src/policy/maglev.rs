@@ -133,6 +133,10 @@ impl Policy for Maglev {
             .find(|index| cluster.accepts(*index, session))
             .or_else(|| scan_with(cluster, session, hash))
     }
+
+    fn is_keyed(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

@@ -60,6 +60,12 @@ pub trait Policy: Send + Sync + fmt::Debug {
         self.place(cluster, session)
     }
 
+    /// Whether it places by the session's key, or by the address that stands in for it: then one key always goes to one
+    /// upstream while nothing changes.
+    fn is_keyed(&self) -> bool {
+        false
+    }
+
     /// The same policy for the next `cluster`, made from this one where that is cheaper than to build it. It places
     /// as one that was built does. `None`, unless said otherwise: then it is built.
     fn rebuilt(&self, cluster: &Cluster) -> Option<Box<dyn Policy>> {

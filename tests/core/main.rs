@@ -5,6 +5,7 @@ mod agreement;
 mod concurrency;
 mod decisions;
 mod explain;
+mod forecast;
 mod live_sessions;
 mod membership;
 mod placement;

@@ -231,4 +231,8 @@ impl Policy for Rendezvous {
     fn rebuilt(&self, cluster: &Cluster) -> Option<Box<dyn Policy>> {
         Some(Box::new(Self::with(self.config, cluster, Some(&self.table))))
     }
+
+    fn is_keyed(&self) -> bool {
+        true
+    }
 }
