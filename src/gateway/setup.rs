@@ -99,11 +99,13 @@ fn key_ring(file: &KeyFile) -> Result<KeyRing, SetupError> {
 }
 
 fn affinity(settings: &config::Affinity, keys: KeyRing) -> Result<Affinity, SetupError> {
-    let affinity = Affinity::builder(keys).max_age(settings.max_age).idle(Some(settings.idle)).on_unavailable(
-        match settings.on_unavailable {
+    let affinity = Affinity::builder(keys)
+        .max_age(settings.max_age)
+        .idle(Some(settings.idle))
+        .live_window(settings.live_window)
+        .on_unavailable(match settings.on_unavailable {
             config::OnUnavailable::Repin => OnUnavailable::Repin,
             config::OnUnavailable::Reject => OnUnavailable::Reject,
-        },
-    );
+        });
     Ok(affinity.build()?)
 }

@@ -83,6 +83,10 @@ pub struct Affinity {
     /// The longest pause within a session, 1 second to `max_age`. Default: 30 minutes.
     #[serde(deserialize_with = "value::lifetime")]
     pub idle: Duration,
+    /// How long a session counts as live without a request, for `least_sessions`: between one and two
+    /// of these, rounded down to a power of two of seconds. Default: 128 seconds.
+    #[serde(deserialize_with = "value::lifetime")]
+    pub live_window: Duration,
     /// When the cookie says `Secure`. Default: `auto`.
     #[serde(with = "value::SecureValue")]
     pub secure: Secure,
@@ -281,6 +285,7 @@ impl Default for Affinity {
             cookie: CookieName::default(),
             max_age: Duration::from_hours(12),
             idle: Duration::from_mins(30),
+            live_window: Duration::from_secs(128),
             secure: Secure::default(),
             same_site: SameSite::default(),
             domain: None,

@@ -56,6 +56,7 @@ enabled = false
 cookie = "__Secure-pin"
 max_age = "1day 2h"
 idle = "90s"
+live_window = "64s"
 secure = "always"
 same_site = "none"
 domain = "example.com"
@@ -95,6 +96,7 @@ max_in_flight = 4294967295
             cookie: CookieName::new("__Secure-pin").unwrap(),
             max_age: Duration::from_hours(26),
             idle: Duration::from_secs(90),
+            live_window: Duration::from_secs(64),
             secure: Secure::Always,
             same_site: SameSite::None,
             domain: Some("example.com".into()),
