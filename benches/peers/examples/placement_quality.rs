@@ -1,0 +1,226 @@
+//! How well keys are placed, in counts that come out the same on every machine: prints the tables of docs/PLACEMENT.md.
+//!
+//! `cargo run --release --example placement_quality` in `benches/peers`; sizes as arguments choose others than 10, 100,
+//! 1000 and 10,000 upstreams, all of one weight.
+//!
+//! Most policies look a key's hash up in a table, and each slot of the table holds the same share of all keys. Such a
+//! table is found from outside: keys that go to the same places in clusters of different upstreams share a slot. Where
+//! the keys fall on the slots as evenly as chance lets them, one key a slot stands for all that there are, and the
+//! figures are exact. Otherwise (rings, whose arcs differ) they are counted over so many keys that chance adds little;
+//! the column `chance` says how much: what keys placed at random would have for max/avg.
+#![allow(unsafe_code, reason = "a global allocator is an unsafe trait")]
+
+use homing_peers::{Placement, Visitor, key, ours, peers};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::error::Error;
+use std::fmt::Write;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Range;
+
+const SIZES: [usize; 4] = [10, 100, 1000, 10_000];
+/// How many upstreams are taken out, one at a time: one may have more or fewer keys than its share.
+const GONE: usize = 4;
+/// The most slots that a table is looked for with; our largest has half as many.
+const MOST_SLOTS: usize = 1 << 21;
+/// Keys that fell on each slot when all slots are taken to be known: e^-32 of them would not be.
+const KEYS_A_SLOT: u64 = 32;
+/// Keys that are counted where there is no table.
+const SAMPLE: u64 = 1 << 24;
+/// Upstreams that are looked at, where each key looks at all of them.
+const SCANNED: u64 = 1 << 28;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let sizes = std::env::args().skip(1).map(|size| size.parse()).collect::<Result<Vec<usize>, _>>()?;
+    for size in if sizes.is_empty() { &SIZES[..] } else { &sizes } {
+        let (bare, _balancer) = held(|| ours::bare(0..*size));
+        let mut table = Table { size: *size, text: String::new() };
+        ours::keyed(&mut table);
+        peers(&mut table);
+        println!("### {size} upstreams\n");
+        println!("| | max/avg | chance | moved on −1 | moved on +1 | bytes an upstream | counted over |");
+        println!("|---|---:|---:|---:|---:|---:|---:|");
+        println!("{}", table.text);
+        println!("Of Homing's bytes {} are the cluster's and the same for each policy.\n", bare / *size as i64);
+    }
+    Ok(())
+}
+
+struct Table {
+    size: usize,
+    text: String,
+}
+
+impl Visitor for Table {
+    fn visit<P: Placement>(&mut self, name: &str, build: impl Fn(Range<usize>) -> P) {
+        let size = self.size;
+        if !P::KEYED || size > P::MOST {
+            return;
+        }
+        eprintln!("{size} upstreams: {name}");
+        let bytes = held(|| build(0..size)).0 / size as i64;
+        let mut clusters = Clusters::new(size, &build);
+        let slots = if P::SCANS { None } else { clusters.slots() };
+        let (keys, over) = match &slots {
+            Some(slots) => (slots.len() as u64, format!("{} slots, all", slots.len())),
+            None if P::SCANS => (SCANNED / size as u64, format!("{} keys", SCANNED / size as u64)),
+            None => (SAMPLE, format!("{SAMPLE} keys")),
+        };
+        let chance = if slots.is_some() { "–".to_owned() } else { format!("{:.3}", chance(size, keys)) };
+        let counted = match slots {
+            Some(slots) => clusters.count(slots),
+            None => clusters.count(0..keys),
+        };
+        let Counted { max_avg, less, more } = counted;
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.text, "| {name} | {max_avg:.3} | {chance} | {less:.2} | {more:.2} | {bytes} | {over} |");
+    }
+}
+
+struct Counted {
+    /// The upstream with the most keys against the mean.
+    max_avg: f64,
+    /// Keys that one upstream less moves, in shares of an upstream.
+    less: f64,
+    /// The same of one more, in shares of an upstream then.
+    more: f64,
+}
+
+/// A cluster, and others to compare it with.
+struct Clusters<P> {
+    size: usize,
+    whole: P,
+    /// Without one upstream each.
+    less: Vec<P>,
+    /// With one more.
+    more: P,
+    /// Of as many others: they tell slots apart.
+    others: Vec<P>,
+}
+
+impl<P: Placement> Clusters<P> {
+    fn new(size: usize, build: &impl Fn(Range<usize>) -> P) -> Self {
+        let without = |n: usize| {
+            let mut cluster = build(0..size);
+            cluster.remove(if P::LAST_ONLY { size - 1 } else { (2 * n + 1) * size / (2 * GONE) });
+            cluster
+        };
+        let mut more = build(0..size);
+        more.add(size);
+        // Together they tell 2^48 slots apart.
+        let others = if P::SCANS { 0 } else { (48.0 / (size as f64).log2()).ceil() as usize };
+        Self {
+            size,
+            whole: build(0..size),
+            less: (0..if P::LAST_ONLY { 1 } else { GONE }).map(without).collect(),
+            more,
+            others: (1..=others).map(|n| build(2 * n * size..(2 * n + 1) * size)).collect(),
+        }
+    }
+
+    /// One key of each slot of a table, where there is one.
+    fn slots(&mut self) -> Option<Vec<u64>> {
+        let mut slots: HashMap<u64, (u64, u32)> = HashMap::new();
+        let mut keys = 0;
+        while keys < KEYS_A_SLOT * slots.len().max(1 << 10) as u64 {
+            let (_, count) = slots.entry(self.places(keys)).or_insert((keys, 0));
+            *count += 1;
+            keys += 1;
+            if slots.len() > MOST_SLOTS {
+                return None;
+            }
+        }
+        // Of counts that chance alone makes the variance is the mean.
+        let mean = keys as f64 / slots.len() as f64;
+        let squares = slots.values().map(|(_, count)| (f64::from(*count) - mean).powi(2));
+        let dispersion = squares.sum::<f64>() / keys as f64;
+        let uncertainty = (2.0 / slots.len() as f64).sqrt();
+        let even = dispersion < 1.0 + 6.0 * uncertainty;
+        even.then(|| slots.into_values().map(|(key, _)| key).collect())
+    }
+
+    /// Where a key goes in all of the clusters, as one hash.
+    fn places(&mut self, number: u64) -> u64 {
+        let key = key(number);
+        let mut hasher = DefaultHasher::new();
+        let clusters = [&mut self.whole, &mut self.more].into_iter().chain(&mut self.less).chain(&mut self.others);
+        for cluster in clusters {
+            let answer = cluster.place(&key);
+            cluster.number(&answer).hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+
+    fn count(&mut self, keys: impl IntoIterator<Item = u64>) -> Counted {
+        let at = |cluster: &mut P, key| {
+            let answer = cluster.place(key);
+            cluster.number(&answer)
+        };
+        let (mut total, mut less, mut more) = (0_u64, 0_u64, 0_u64);
+        let mut held = vec![0_u64; self.size];
+        for number in keys {
+            let key = key(number);
+            let home = at(&mut self.whole, &key);
+            total += 1;
+            held[home] += 1;
+            more += u64::from(at(&mut self.more, &key) != home);
+            less += self.less.iter_mut().map(|cluster| u64::from(at(cluster, &key) != home)).sum::<u64>();
+        }
+        let (total, size) = (total as f64, self.size as f64);
+        let max = held.into_iter().max().unwrap_or_default() as f64;
+        Counted {
+            max_avg: max * size / total,
+            less: less as f64 / self.less.len() as f64 * size / total,
+            more: more as f64 * (size + 1.0) / total,
+        }
+    }
+}
+
+/// What max/avg would be if each of `keys` keys fell on one of `size` upstreams by chance.
+fn chance(size: usize, keys: u64) -> f64 {
+    let mut held = vec![0_u64; size];
+    for number in 0..keys {
+        let [.., a, b, c, d] = key(number);
+        held[(u64::from(u32::from_le_bytes([a, b, c, d])) * size as u64 >> 32) as usize] += 1;
+    }
+    held.into_iter().max().unwrap_or_default() as f64 * size as f64 / keys as f64
+}
+
+/// What `build` makes, and the bytes of the heap that this thread holds for it.
+fn held<T>(build: impl FnOnce() -> T) -> (i64, T) {
+    let before = HELD.get();
+    let built = build();
+    (HELD.get() - before, built)
+}
+
+/// The system's allocator, which counts the bytes each thread holds.
+struct Counting;
+
+thread_local! {
+    // Neither lazy nor dropped, so it can be used wherever the allocator is.
+    static HELD: Cell<i64> = const { Cell::new(0) };
+}
+
+fn count(bytes: usize, sign: i64) {
+    HELD.set(HELD.get() + sign * bytes as i64);
+}
+
+// SAFETY: every call goes to `System` with the arguments it came with, and `System` upholds the contract; counting
+// neither allocates nor unwinds. Zeroed and grown blocks come by way of the trait's own functions, which call these.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size(), 1);
+        // SAFETY: the caller upholds what `System::alloc` asks for.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        count(layout.size(), -1);
+        // SAFETY: the block came from `System`, like all blocks of this allocator, and has this layout.
+        unsafe { System.dealloc(block, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
