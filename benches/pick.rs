@@ -59,16 +59,36 @@ fn floor(c: &mut Criterion) {
     group.bench_function("OsEntropy", |b| b.iter(|| OsEntropy.next().unwrap()));
 }
 
+/// Each policy by itself, and as a balancer uses it: with the snapshot, and a lease that is taken and dropped. A client
+/// has an address, for `ip_hash`, and a key of 16 bytes, for the other hash policies.
 fn placement(c: &mut Criterion) {
-    let clients: Vec<IpAddr> =
-        (0..CLIENTS as u32).map(|i| Ipv4Addr::from_bits(i.wrapping_mul(0x9e37_79b9)).into()).collect();
+    let entropy = SeededEntropy::new(1);
+    let draw = || entropy.next().unwrap();
+    let client =
+        |nonce: u64| (nonce, IpAddr::from(Ipv4Addr::from_bits(draw() as u32)), [draw(), draw()].map(u64::to_le_bytes));
+    let clients: Vec<_> = (0..CLIENTS).map(|_| client(draw())).collect();
     for entry in policy::registry() {
+        let factory = entry.configure(policy::Params::new()).unwrap();
         let mut group = c.benchmark_group(entry.name);
         for size in SIZES {
             let balancer = Balancer::builder().upstreams(upstreams(size)).policy(entry.name).build().unwrap();
+            let cluster = balancer.cluster();
+            let policy = factory(&cluster);
             let mut turn = turns();
-            group.bench_function(BenchmarkId::from_parameter(size), |b| {
-                b.iter(|| balancer.pick(&Request::new(NOW).client(clients[turn()])).unwrap());
+            group.bench_function(BenchmarkId::new("place", size), |b| {
+                b.iter(|| {
+                    let (nonce, client, key) = &clients[turn()];
+                    let (client, key) = (Some(*client), Some(key.as_flattened()));
+                    let session = homing::cluster::Session { nonce: *nonce, now: NOW, client, key, tried: &[] };
+                    policy.place(&cluster, &session)
+                });
+            });
+            drop(policy);
+            group.bench_function(BenchmarkId::new("pick and lease", size), |b| {
+                b.iter(|| {
+                    let (_, client, key) = &clients[turn()];
+                    balancer.pick(&Request::new(NOW).client(*client).key(key.as_flattened())).unwrap()
+                });
             });
         }
     }
