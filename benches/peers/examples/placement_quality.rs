@@ -10,7 +10,7 @@
 //! the column `chance` says how much: what keys placed at random would have for max/avg.
 #![allow(unsafe_code, reason = "a global allocator is an unsafe trait")]
 
-use homing_peers::{Placement, Visitor, key, ours, peers};
+use homing_peers::{Key, Placement, Visitor, key, ours, peers};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -153,7 +153,7 @@ impl<P: Placement> Clusters<P> {
     }
 
     fn count(&mut self, keys: impl IntoIterator<Item = u64>) -> Counted {
-        let at = |cluster: &mut P, key| {
+        let at = |cluster: &mut P, key: &Key| {
             let answer = cluster.place(key);
             cluster.number(&answer)
         };
