@@ -49,6 +49,13 @@ def duration(ns: float | None) -> str:
     raise AssertionError("seconds take all that is left")
 
 
+def ratio(theirs: float | None, own: float | None) -> str:
+    if theirs is None or own is None:
+        return "–"
+    times = theirs / own
+    return f"{times:.1f}" if times >= 0.95 else f"{times:.2f}" if times >= 0.005 else "<0.01"
+
+
 def table(head: list[str], rows: list[list[str]]) -> str:
     lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
@@ -70,7 +77,7 @@ def ratios(names: Times, sizes: list[int]) -> str:
         ours = ours if ours in names else ours.removesuffix(", policy alone")
         if peer in names and ours in names:
             both = [(names[peer].get(size), names[ours].get(size)) for size in sizes]
-            rows.append([peer, ours, *(f"{theirs / own:.1f}" if theirs and own else "–" for theirs, own in both)])
+            rows.append([peer, ours, *(ratio(theirs, own) for theirs, own in both)])
     return table(["peer", "beside", *(f"N={size}" for size in sizes)], rows)
 
 

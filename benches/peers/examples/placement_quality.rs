@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::fmt::Write;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 const SIZES: [usize; 4] = [10, 100, 1000, 10_000];
 /// How many upstreams are taken out, one at a time: one may have more or fewer keys than its share.
@@ -26,10 +26,12 @@ const GONE: usize = 4;
 const MOST_SLOTS: usize = 1 << 21;
 /// Keys that fell on each slot when all slots are taken to be known: e^-32 of them would not be.
 const KEYS_A_SLOT: u64 = 32;
-/// Keys that are counted where there is no table.
-const SAMPLE: u64 = 1 << 24;
-/// Upstreams that are looked at, where each key looks at all of them.
-const SCANNED: u64 = 1 << 28;
+/// Keys that are counted where there is no table: so many for each upstream, within these bounds.
+const SAMPLE_EACH: u64 = 1 << 12;
+const SAMPLE: RangeInclusive<u64> = 1 << 22..=1 << 24;
+/// Looks at upstreams, where each key takes one at all of them. Left out is what that leaves too few keys for.
+const LOOKS: u64 = 1 << 27;
+const FEW_EACH: u64 = 100;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let sizes = std::env::args().skip(1).map(|size| size.parse()).collect::<Result<Vec<usize>, _>>()?;
@@ -55,7 +57,9 @@ struct Table {
 impl Visitor for Table {
     fn visit<P: Placement>(&mut self, name: &str, build: impl Fn(Range<usize>) -> P) {
         let size = self.size;
-        if !P::KEYED || size > P::MOST {
+        let sample = (SAMPLE_EACH * size as u64).clamp(*SAMPLE.start(), *SAMPLE.end());
+        let sample = if P::SCANS { sample.min(LOOKS / size as u64) } else { sample };
+        if !P::KEYED || size > P::MOST || sample < FEW_EACH * size as u64 {
             return;
         }
         eprintln!("{size} upstreams: {name}");
@@ -64,8 +68,7 @@ impl Visitor for Table {
         let slots = if P::SCANS { None } else { clusters.slots() };
         let (keys, over) = match &slots {
             Some(slots) => (slots.len() as u64, format!("{} slots, all", slots.len())),
-            None if P::SCANS => (SCANNED / size as u64, format!("{} keys", SCANNED / size as u64)),
-            None => (SAMPLE, format!("{SAMPLE} keys")),
+            None => (sample, format!("{sample} keys")),
         };
         let chance = if slots.is_some() { "–".to_owned() } else { format!("{:.3}", chance(size, keys)) };
         let counted = match slots {
@@ -121,23 +124,17 @@ impl<P: Placement> Clusters<P> {
 
     /// One key of each slot of a table, where there is one.
     fn slots(&mut self) -> Option<Vec<u64>> {
+        // By where they go, the first key and how many there are.
         let mut slots: HashMap<u64, (u64, u32)> = HashMap::new();
         let mut keys = 0;
         while keys < KEYS_A_SLOT * slots.len().max(1 << 10) as u64 {
-            let (_, count) = slots.entry(self.places(keys)).or_insert((keys, 0));
-            *count += 1;
+            slots.entry(self.places(keys)).or_insert((keys, 0)).1 += 1;
             keys += 1;
-            if slots.len() > MOST_SLOTS {
+            if slots.len() > MOST_SLOTS || keys.is_power_of_two() && !even(keys, &slots) {
                 return None;
             }
         }
-        // Of counts that chance alone makes the variance is the mean.
-        let mean = keys as f64 / slots.len() as f64;
-        let squares = slots.values().map(|(_, count)| (f64::from(*count) - mean).powi(2));
-        let dispersion = squares.sum::<f64>() / keys as f64;
-        let uncertainty = (2.0 / slots.len() as f64).sqrt();
-        let even = dispersion < 1.0 + 6.0 * uncertainty;
-        even.then(|| slots.into_values().map(|(key, _)| key).collect())
+        even(keys, &slots).then(|| slots.into_values().map(|(key, _)| key).collect())
     }
 
     /// Where a key goes in all of the clusters, as one hash.
@@ -175,6 +172,14 @@ impl<P: Placement> Clusters<P> {
             more: more as f64 * (size + 1.0) / total,
         }
     }
+}
+
+/// Whether chance alone can have made the counts: their variance is no more than their mean then.
+fn even(keys: u64, slots: &HashMap<u64, (u64, u32)>) -> bool {
+    let mean = keys as f64 / slots.len() as f64;
+    let squares = slots.values().map(|(_, count)| (f64::from(*count) - mean).powi(2));
+    let uncertainty = (2.0 / slots.len() as f64).sqrt();
+    squares.sum::<f64>() / keys as f64 <= 1.0 + 6.0 * uncertainty
 }
 
 /// What max/avg would be if each of `keys` keys fell on one of `size` upstreams by chance.

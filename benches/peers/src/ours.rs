@@ -1,10 +1,10 @@
 //! Homing's own: each policy alone, and as a balancer uses it.
 
-use crate::{Key, Placement, Visitor, address, number};
+use crate::{Key, Placement, Visitor, address};
 use homing::balancer::ClusterRef;
 use homing::cluster::Session;
 use homing::policy::{self, Entry, Factory, Params, Policy};
-use homing::{Balancer, Change, Cluster, Pick, Request, Timestamp, UpstreamConfig};
+use homing::{Balancer, Change, Cluster, Pick, Request, Timestamp, Upstream, UpstreamConfig};
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Range;
 
@@ -45,7 +45,8 @@ pub fn bare(numbers: Range<usize>) -> Balancer {
 fn policies() -> impl Iterator<Item = (String, &'static Entry, Params, Factory)> {
     let variants = |entry: &'static Entry| {
         let variants = VARIANTS.iter().filter(move |(name, ..)| *name == entry.name);
-        let params = variants.map(|(name, param, value)| (format!("{name} {value}"), Params::new().with(*param, value)));
+        let params =
+            variants.map(|(name, param, value)| (format!("{name} {value}"), Params::new().with(*param, value)));
         std::iter::once((entry.name.to_owned(), Params::new())).chain(params)
     };
     policy::registry().iter().flat_map(move |entry| {
@@ -58,6 +59,10 @@ fn policies() -> impl Iterator<Item = (String, &'static Entry, Params, Factory)>
 
 fn config(number: usize) -> UpstreamConfig {
     UpstreamConfig::new(format!("app-{number}"), address(number).to_string())
+}
+
+fn number(upstream: &Upstream) -> usize {
+    upstream.name().strip_prefix("app-").and_then(|number| number.parse().ok()).unwrap_or(usize::MAX)
 }
 
 fn client(key: &Key) -> IpAddr {
@@ -125,8 +130,7 @@ impl Placement for Alone {
 
     fn number(&self, answer: &Option<usize>) -> usize {
         let member = answer.and_then(|index| self.cluster.members().get(index));
-        let address = member.and_then(|member| member.upstream().address().parse().ok());
-        address.as_ref().map_or(usize::MAX, number)
+        member.map_or(usize::MAX, |member| number(member.upstream()))
     }
 
     fn add(&mut self, number: usize) {
@@ -155,8 +159,7 @@ impl Placement for Whole {
     }
 
     fn number(&self, answer: &Option<Pick>) -> usize {
-        let address = answer.as_ref().and_then(|pick| pick.upstream().address().parse().ok());
-        address.as_ref().map_or(usize::MAX, number)
+        answer.as_ref().map_or(usize::MAX, |pick| number(pick.upstream()))
     }
 
     fn add(&mut self, number: usize) {
