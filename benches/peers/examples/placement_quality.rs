@@ -187,7 +187,7 @@ fn chance(size: usize, keys: u64) -> f64 {
     let mut held = vec![0_u64; size];
     for number in 0..keys {
         let [.., a, b, c, d] = key(number);
-        held[(u64::from(u32::from_le_bytes([a, b, c, d])) * size as u64 >> 32) as usize] += 1;
+        held[((u64::from(u32::from_le_bytes([a, b, c, d])) * size as u64) >> 32) as usize] += 1;
     }
     held.into_iter().max().unwrap_or_default() as f64 * size as f64 / keys as f64
 }

@@ -88,13 +88,13 @@ pub fn key(number: u64) -> Key {
         x ^ (x >> 33)
     };
     let (low, high) = (mix(2 * number + 1), mix(2 * number + 2));
-    (u128::from(high) << 64 | u128::from(low)).to_le_bytes()
+    ((u128::from(high) << 64) | u128::from(low)).to_le_bytes()
 }
 
 /// Where the upstream of this number, below 2^24, listens.
 #[must_use]
 pub fn address(number: usize) -> SocketAddr {
-    (Ipv4Addr::from_bits(10 << 24 | number as u32), 8080).into()
+    (Ipv4Addr::from_bits((10 << 24) | number as u32), 8080).into()
 }
 
 /// The number of the upstream that listens there.
