@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Affinity, Config, MAX_UPSTREAMS, Policy, Upstream};
+use crate::affinity::Lifetimes;
 use crate::gateway::document::{Diagnostic, Document};
 use crate::http::CookieError;
 use crate::policy::{self, ParamError};
@@ -17,13 +18,17 @@ pub(super) fn check(config: &Config, document: &Document<'_>) -> Result<(), Diag
 
 fn lifetimes(affinity: &Affinity, document: &Document<'_>) -> Result<(), Diagnostic> {
     let Affinity { idle, max_age, .. } = affinity;
-    if idle <= max_age {
-        return Ok(());
-    }
+    let message = if idle > max_age {
+        let [idle, max_age] = [idle, max_age].map(|duration| humantime::format_duration(*duration));
+        format!("idle is {idle}, which is longer than max_age, {max_age}; shorten idle or lengthen max_age")
+    } else {
+        match Lifetimes::new(*max_age, Some(*idle)) {
+            Ok(_) => return Ok(()),
+            Err(error) => error.to_string(),
+        }
+    };
     let keys = ["affinity.idle", "affinity.max_age"];
     let key = keys.into_iter().find(|key| document.has(key)).unwrap_or(keys[0]);
-    let [idle, max_age] = [idle, max_age].map(|duration| humantime::format_duration(*duration));
-    let message = format!("idle is {idle}, which is longer than max_age, {max_age}; shorten idle or lengthen max_age");
     Err(document.at(key, message))
 }
 

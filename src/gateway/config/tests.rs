@@ -289,6 +289,10 @@ idle = "2h"
 max_age = "1m"
 => 2:11: affinity.max_age: idle is 30m, which is longer
 [affinity]
+max_age = "400d"
+idle = "1s"
+=> 3:8: affinity.idle: raise it to 1024 s or lower max_age
+[affinity]
 cookie = "__Host-a"
 => 2:10: affinity.cookie: secure = always
 [affinity]
