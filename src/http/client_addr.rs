@@ -36,7 +36,10 @@ impl FromStr for Cidr {
         if let Ok(addr) = text.parse::<IpAddr>() {
             return Ok(Self(addr.to_canonical().into()));
         }
-        let net: IpNet = text.parse().map_err(|_| CidrError::Syntax { text: text.to_owned() })?;
+        // ipnet takes leading zeros for decimal, where others read octal and the standard library refuses.
+        let is_plain = text.split_once('/').is_some_and(|(addr, _)| addr.parse::<IpAddr>().is_ok());
+        let net = text.parse().ok().filter(|_: &IpNet| is_plain);
+        let net = net.ok_or_else(|| CidrError::Syntax { text: text.to_owned() })?;
         if net != net.trunc() {
             return Err(CidrError::HostBits { net: net.trunc().to_string(), addr: net.addr() });
         }
@@ -269,7 +272,8 @@ mod tests {
             assert!(contains(range, inside), "{range} {inside}");
             assert!(!contains(range, outside), "{range} {outside}");
         }
-        for text in ["", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0/8", "localhost", "10.0.0.0/8 ", "::/129"] {
+        for text in ["", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0/8", "localhost", "10.0.0.0/8 ", "010.0.0.0/8", "::/129"]
+        {
             let refused = TrustedProxies::parse(["10.0.0.1", text]);
             assert_eq!(refused, Err(CidrError::Syntax { text: text.to_owned() }));
         }
