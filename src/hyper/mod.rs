@@ -55,6 +55,9 @@ mod upload;
 pub use access_log::ACCESS_TARGET;
 pub use body::{BodyError, ResponseBody};
 pub use http1::Malformed;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use http1::fuzzing;
 pub use proxy::{Proxy, ProxyBuilder};
 pub use refusal::{Refusal, RefusalCounts};
 pub use serve::Protocol;

@@ -6,6 +6,8 @@
 
 mod chunked;
 mod framing;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod request;
 mod response;
 

@@ -1,0 +1,103 @@
+//! What a policy owes besides what all do, told by its name.
+
+use super::Subject;
+use super::model::Model;
+use std::net::IpAddr;
+
+/// The rules that a policy is held to.
+#[derive(Clone, Copy)]
+pub struct Rules {
+    /// It goes by the key and the client alone, as long as its first choice accepts. One upstream down then moves the keys
+    /// that were on it and no others.
+    pub keyed: bool,
+    /// The same of an upstream that is removed.
+    pub removal_moves_its_own: bool,
+    /// The fewest in flight by weight.
+    pub least_loaded: bool,
+    /// nginx's smooth weighted turns.
+    pub turns: bool,
+    /// nginx's hash of the client's address.
+    pub ip_hash: bool,
+}
+
+impl Rules {
+    pub fn of(subject: &Subject) -> Self {
+        let default = subject.params.is_empty();
+        let has = |name, value| subject.params.contains(&(name, value));
+        // A bound on load makes places depend on more than the key.
+        let bounded = subject.params.iter().any(|(name, _)| *name == "load_factor");
+        let keyed = ["ip_hash", "hash", "ketama", "chash", "maglev", "rendezvous"].contains(&subject.name) && !bounded;
+        Self {
+            keyed,
+            removal_moves_its_own: subject.name == "ketama"
+                || (subject.name == "rendezvous" && has("mode", "strict") && !bounded),
+            least_loaded: subject.name == "least_conn",
+            turns: subject.name == "round_robin",
+            ip_hash: subject.name == "ip_hash" && default,
+        }
+    }
+}
+
+/// Whether nothing that accepts has less in flight by weight than the one at `index`.
+pub fn is_least_loaded(model: &Model, index: usize, tried: &[usize]) -> bool {
+    let load = |index: usize| (u64::from(model.cell(index).in_flight), u64::from(model.seats[index].weight));
+    let (ours, weight) = load(index);
+    (0..model.seats.len()).filter(|other| model.accepts(*other, tried)).all(|other| {
+        let (theirs, other_weight) = load(other);
+        ours * other_weight <= theirs * weight
+    })
+}
+
+/// nginx's peer for a client: `ngx_http_upstream_get_ip_hash_peer`. `None` where round robin decides.
+pub fn ip_hash(model: &Model, client: Option<IpAddr>, tried: &[usize]) -> Option<usize> {
+    let key = match client {
+        Some(IpAddr::V4(address)) => address.octets()[..3].to_vec(),
+        Some(IpAddr::V6(address)) => address.octets().to_vec(),
+        None => vec![0; 3],
+    };
+    let total: u32 = model.seats.iter().map(|seat| u32::from(seat.weight)).sum();
+    let mut hash = 89_u32;
+    for _ in 0..if model.seats.len() < 2 { 0 } else { 20 } {
+        for byte in &key {
+            hash = (hash * 113 + u32::from(*byte)) % 6271;
+        }
+        let mut left = hash % total;
+        let mut index = 0;
+        while left >= u32::from(model.seats[index].weight) {
+            left -= u32::from(model.seats[index].weight);
+            index += 1;
+        }
+        if model.accepts(index, tried) {
+            return Some(index);
+        }
+    }
+    None
+}
+
+/// nginx's smooth weighted round robin, as its authors wrote it: all scores grow by their weights, the highest wins and
+/// pays the sum.
+pub struct Turns {
+    weights: Vec<i64>,
+    scores: Vec<i64>,
+}
+
+impl Turns {
+    /// The turns of these weights; `None` where their period is longer than what the library keeps.
+    pub fn new(model: &Model) -> Option<Self> {
+        let weights: Vec<i64> = model.seats.iter().map(|seat| i64::from(seat.weight)).collect();
+        let scores = vec![0; weights.len()];
+        (weights.iter().sum::<i64>() <= 1 << 16).then_some(Self { weights, scores })
+    }
+
+    pub fn next(&mut self) -> usize {
+        let mut best = 0;
+        for index in 0..self.scores.len() {
+            self.scores[index] += self.weights[index];
+            if self.scores[index] > self.scores[best] {
+                best = index;
+            }
+        }
+        self.scores[best] -= self.weights.iter().sum::<i64>();
+        best
+    }
+}

@@ -1,0 +1,366 @@
+//! A balancer, the model of it, and the operations on both.
+
+use super::Input;
+use super::Subject;
+use super::model::{Model, Seat, Wish};
+use super::rules::{self, Rules, Turns};
+use homing::balancer::{PickError, Request};
+use homing::cluster::{Effect, Plan, Session, UpstreamId};
+use homing::rng::SeededEntropy;
+use homing::{Balancer, Decision, Health, Lease, Policy, Timestamp};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+const WEIGHTS: [u16; 16] = [1, 1, 1, 1, 2, 2, 3, 5, 7, 10, 20, 50, 100, 255, 1000, 0];
+const LIMITS: [u32; 6] = [0, 0, 0, 1, 2, 5];
+const HEALTH: [Health; 5] =
+    [Health::ACTIVE, Health::ACTIVE, Health::DRAINING, Health::DOWN, Health { serving: false, accepting: true }];
+/// Names that changes choose from.
+const NAMES: usize = 16;
+/// Keys whose places are compared before and after a change.
+const KEYS: u16 = 32;
+/// Up to here a table of slots has one size, and a removal changes nothing but whose slots they are.
+const ONE_TABLE: usize = 16;
+
+pub struct World {
+    rules: Rules,
+    subject: Subject,
+    balancer: Balancer,
+    /// Built afresh for the cluster in force; the balancer's own may have been made from the one before.
+    policy: Box<dyn Policy>,
+    /// The balancer's, where it is held to them and none was passed over since it was built.
+    turns: Option<Turns>,
+    model: Model,
+    leases: Vec<(Lease, usize)>,
+    held: Option<(Plan, Vec<Seat>, u64)>,
+    now: Timestamp,
+}
+
+/// Who comes, and which seats have failed them.
+struct Visitor {
+    client: Option<IpAddr>,
+    key: Option<Vec<u8>>,
+    nonce: u64,
+    tried: Vec<usize>,
+}
+
+impl Visitor {
+    fn made_up(input: &mut Input<'_>) -> Self {
+        let kind = input.byte();
+        let client = (kind & 3 != 0).then(|| address(kind & 3 == 1, u16::from_le_bytes(input.bytes())));
+        let key = (kind & 4 != 0).then(|| {
+            let length = input.below(9);
+            input.bytes::<8>()[..length].to_vec()
+        });
+        let tried = if kind & 8 != 0 { input.byte() } else { 0 };
+        Self {
+            client,
+            key,
+            nonce: u64::from_le_bytes(input.bytes()),
+            tried: (0..8).filter(|index| tried >> index & 1 == 1).collect(),
+        }
+    }
+
+    /// The same key and the same client at every call.
+    fn numbered(number: u16) -> Self {
+        let key = format!("key-{number}").into_bytes();
+        Self { client: Some(address(true, number)), key: Some(key), nonce: u64::from(number), tried: Vec::new() }
+    }
+
+    fn session<'a>(&'a self, now: Timestamp, tried: &'a [UpstreamId]) -> Session<'a> {
+        Session { nonce: self.nonce, now, client: self.client, key: self.key.as_deref(), tried }
+    }
+}
+
+fn address(v4: bool, number: u16) -> IpAddr {
+    let [high, low] = number.to_be_bytes();
+    match v4 {
+        true => Ipv4Addr::new(10, high, low, 1).into(),
+        false => Ipv6Addr::new(0x2001, 0xdb8, u16::from(high), 0, 0, 0, 0, u16::from(low)).into(),
+    }
+}
+
+fn seat(name: usize, port: usize, weight: u16, limit: u32) -> Seat {
+    let address = format!("10.0.0.{name}:{}", 8000 + port);
+    Seat { name: format!("app-{name}"), address, weight, limit, cell: 0 }
+}
+
+impl World {
+    pub fn new(subject: Subject, rules: Rules, input: &mut Input<'_>) -> Self {
+        let seats = match input.byte() {
+            // More than fit into a word.
+            size @ 0xf0.. => {
+                let limit = LIMITS[input.below(LIMITS.len())];
+                (0..usize::from(size) - 180).map(|name| seat(name, 0, 1 + name as u16 % 2, limit)).collect()
+            }
+            size => (0..=usize::from(size) % 12)
+                .map(|name| {
+                    let weight = WEIGHTS[input.below(WEIGHTS.len())].max(1);
+                    seat(name, 0, weight, LIMITS[input.below(LIMITS.len())])
+                })
+                .collect(),
+        };
+        let model = Model::new(seats);
+        let factory = subject.factory.clone();
+        let balancer = Balancer::builder()
+            .upstreams(model.seats.iter().map(Seat::config))
+            .policy_with(move |cluster| factory(cluster))
+            .entropy(SeededEntropy::new(u64::from(input.byte())))
+            .build()
+            .unwrap();
+        let policy = (subject.factory)(&balancer.cluster());
+        let turns = if rules.turns { Turns::new(&model) } else { None };
+        let now = Timestamp::from_secs(1_700_000_000);
+        Self { rules, subject, balancer, policy, turns, model, leases: Vec::new(), held: None, now }
+    }
+
+    /// Carries out one operation.
+    pub fn step(&mut self, input: &mut Input<'_>) {
+        match input.below(12) {
+            0..=2 => {
+                let lease = self.pick(&Visitor::made_up(input));
+                self.leases.extend(lease);
+            }
+            3 => drop(self.pick(&Visitor::made_up(input)).map(|(lease, cell)| self.give_back(lease, cell))),
+            4 if !self.leases.is_empty() => {
+                let (lease, cell) = self.leases.swap_remove(input.below(self.leases.len()));
+                self.give_back(lease, cell);
+            }
+            5 => {
+                let (index, health) = (input.below(self.model.seats.len()), HEALTH[input.below(HEALTH.len())]);
+                self.model.set_health(index, health);
+                self.balancer.cluster().members()[index].upstream().set_health(health);
+            }
+            6 => {
+                if let Some((plan, seats)) = self.plan(input) {
+                    self.apply(plan, seats);
+                }
+            }
+            7 => self.held = self.plan(input).map(|(plan, seats)| (plan, seats, self.model.generation)),
+            8 => match self.held.take() {
+                Some((plan, seats, generation)) if generation == self.model.generation => self.apply(plan, seats),
+                Some((plan, ..)) => drop(self.balancer.apply(plan).expect_err("the plan is stale")),
+                None => {}
+            },
+            9 => {
+                let millis = i64::from(i16::from_le_bytes(input.bytes())) * 100;
+                self.now = Timestamp::from_millis(self.now.as_millis().saturating_add_signed(millis));
+            }
+            10 => self.look(&Visitor::made_up(input)),
+            11 => self.fall(input),
+            _ => {}
+        }
+    }
+
+    fn tried(&self, visitor: &Visitor) -> Vec<UpstreamId> {
+        let cluster = self.balancer.cluster();
+        let members = visitor.tried.iter().filter_map(|index| cluster.members().get(*index));
+        members.map(|member| member.upstream().id()).collect()
+    }
+
+    fn pick(&mut self, visitor: &Visitor) -> Option<(Lease, usize)> {
+        let ids = self.tried(visitor);
+        let session = visitor.session(self.now, &ids);
+        let request =
+            Request { now: self.now, client: visitor.client, key: visitor.key.as_deref(), tokens: &[], tried: &ids };
+        let tried = &visitor.tried;
+        let fresh = self.goes_by_key(visitor).then(|| self.policy.peek(&self.balancer.cluster(), &session));
+        let turn = self.turns.as_mut().map(Turns::next);
+        let pick = match self.balancer.pick(&request) {
+            Ok(pick) => pick,
+            Err(refused) => {
+                let any_takes = (0..self.model.seats.len()).any(|index| self.model.takes(index, tried));
+                assert!(!self.model.any_accepts(tried), "{refused}, though one accepts");
+                assert_eq!(matches!(refused, PickError::Full), any_takes, "{refused}");
+                self.turns = None;
+                return None;
+            }
+        };
+        assert_eq!((pick.decision, pick.token), (Decision::New, None));
+        let name = pick.upstream().name();
+        let index = self.model.seats.iter().position(|seat| seat.name == name).expect("an upstream of the cluster");
+        self.assert_placed(Some(index), visitor);
+        match turn {
+            Some(turn) if self.model.accepts(turn, tried) => assert_eq!(index, turn, "whose turn it is"),
+            // How many turns it passes over is the policy's own affair.
+            _ => self.turns = None,
+        }
+        if let Some(fresh) = fresh {
+            assert_eq!(fresh, Some(index), "places as one that is built afresh");
+        }
+        let cell = self.model.cell_mut(index);
+        cell.in_flight += 1;
+        cell.total += 1;
+        Some((pick.lease, self.model.seats[index].cell))
+    }
+
+    fn give_back(&mut self, lease: Lease, cell: usize) {
+        drop(lease);
+        self.model.cells[cell].in_flight -= 1;
+    }
+
+    /// What every placement owes, and what this policy's owes.
+    fn assert_placed(&self, placed: Option<usize>, visitor: &Visitor) {
+        let (model, tried) = (&self.model, &visitor.tried);
+        let Some(index) = placed else {
+            assert!(!model.any_accepts(tried), "nothing was placed, though one accepts");
+            return;
+        };
+        assert!(model.accepts(index, tried), "{index} does not accept");
+        if self.rules.least_loaded {
+            assert!(rules::is_least_loaded(model, index, tried), "{index} is not the least loaded");
+        }
+        if self.rules.ip_hash
+            && let Some(expected) = rules::ip_hash(model, visitor.client, tried)
+        {
+            assert_eq!(index, expected, "nginx's peer for {:?}", visitor.client);
+        }
+    }
+
+    fn goes_by_key(&self, visitor: &Visitor) -> bool {
+        self.rules.keyed && visitor.client.is_some() && self.model.all_accept(&visitor.tried)
+    }
+
+    /// Asks the policy itself.
+    fn look(&mut self, visitor: &Visitor) {
+        let cluster = self.balancer.cluster();
+        let ids = self.tried(visitor);
+        let session = visitor.session(self.now, &ids);
+        let looks = [self.policy.peek(&cluster, &session), self.policy.peek(&cluster, &session)];
+        let placed = self.policy.place(&cluster, &session);
+        assert_eq!(looks, [placed; 2], "a look is not what comes, or changes it");
+        self.assert_placed(placed, visitor);
+        if self.goes_by_key(visitor) {
+            let other = Session { nonce: !session.nonce, now: Timestamp::from_secs(1), ..session };
+            assert_eq!(self.policy.place(&cluster, &other), placed, "equal keys, equal places");
+        }
+    }
+
+    /// Where each of some keys goes, by name.
+    fn places(&self) -> Vec<Option<String>> {
+        let cluster = self.balancer.cluster();
+        let place = |visitor: Visitor| self.policy.place(&cluster, &visitor.session(self.now, &[]));
+        (0..KEYS)
+            .map(|number| place(Visitor::numbered(number)).map(|index| self.model.seats[index].name.clone()))
+            .collect()
+    }
+
+    /// One upstream fails: no key moves that was not on it. It comes back.
+    fn fall(&mut self, input: &mut Input<'_>) {
+        let index = input.below(self.model.seats.len());
+        if !self.rules.keyed || !self.model.all_accept(&[]) {
+            return;
+        }
+        let before = self.places();
+        let fallen = self.balancer.cluster().members()[index].upstream().clone();
+        fallen.set_health(Health::DOWN);
+        let after = self.places();
+        fallen.set_health(Health::ACTIVE);
+        assert_none_else_moved(&before, &after, fallen.name());
+        assert_eq!(self.places(), before, "what came back is where it was");
+    }
+
+    fn plan(&mut self, input: &mut Input<'_>) -> Option<(Plan, Vec<Seat>)> {
+        let wishes: Vec<Wish> = (0..=input.below(3))
+            .map(|_| {
+                let name = input.below(NAMES);
+                match input.below(3) {
+                    0 => Wish::Remove(format!("app-{name}")),
+                    port => {
+                        let weight = WEIGHTS[input.below(WEIGHTS.len())];
+                        Wish::Put(seat(name, port - 1, weight, LIMITS[input.below(LIMITS.len())]))
+                    }
+                }
+            })
+            .collect();
+        let changes: Vec<_> = wishes.iter().map(Wish::change).collect();
+        match (self.balancer.plan(&changes), self.model.wished(&wishes)) {
+            (Ok(plan), Ok(seats)) => {
+                let effects: Vec<_> = plan.effects().iter().map(effect).collect();
+                assert_eq!(effects, self.effects(&seats));
+                Some((plan, seats))
+            }
+            (planned, wished) => {
+                assert_eq!(planned.map(drop), wished.map(drop));
+                None
+            }
+        }
+    }
+
+    /// What the wished seats come to, removals first.
+    fn effects<'a>(&'a self, wished: &'a [Seat]) -> Vec<(&'static str, &'a str)> {
+        let find = |seats: &'a [Seat], name: &str| seats.iter().find(|seat| seat.name == name);
+        let gone = self.model.seats.iter().filter(|seat| find(wished, &seat.name).is_none());
+        let changed =
+            |seat: &&Seat| find(&self.model.seats, &seat.name).is_none_or(|old| old.config() != seat.config());
+        let kind = |seat: &Seat| find(&self.model.seats, &seat.name).map_or("added", |_| "changed");
+        gone.map(|seat| ("removed", &*seat.name))
+            .chain(wished.iter().filter(changed).map(|seat| (kind(seat), &*seat.name)))
+            .collect()
+    }
+
+    fn apply(&mut self, plan: Plan, seats: Vec<Seat>) {
+        let removed = self.only_removed(&seats).map(|name| (name, self.places()));
+        self.balancer.apply(plan).expect("the plan is of this generation");
+        self.model.apply(seats);
+        self.policy = (self.subject.factory)(&self.balancer.cluster());
+        self.turns = if self.rules.turns { Turns::new(&self.model) } else { None };
+        if let Some((name, before)) = removed {
+            assert_none_else_moved(&before, &self.places(), &name);
+        }
+    }
+
+    /// The one upstream that goes, where nothing else changes and only its keys may move.
+    fn only_removed(&self, wished: &[Seat]) -> Option<String> {
+        let old = &self.model.seats;
+        if !self.rules.removal_moves_its_own || old.len() > ONE_TABLE || !self.model.all_accept(&[]) {
+            return None;
+        }
+        let gone = old.iter().find(|seat| wished.iter().all(|other| other.name != seat.name))?;
+        let others = old.iter().filter(|seat| seat.name != gone.name).map(Seat::config);
+        others.eq(wished.iter().map(Seat::config)).then(|| gone.name.clone())
+    }
+
+    /// The balancer's counts are the model's.
+    pub fn assert_balance(&self) {
+        assert_eq!(self.balancer.generation().as_u64(), self.model.generation);
+        let cluster = self.balancer.cluster();
+        assert_eq!(cluster.len(), self.model.seats.len());
+        for (index, (member, seat)) in cluster.members().iter().zip(&self.model.seats).enumerate() {
+            let (upstream, cell) = (member.upstream(), self.model.cell(index));
+            assert_eq!((upstream.name(), upstream.address()), (&*seat.name, &*seat.address));
+            assert_eq!((member.weight(), member.max_in_flight()), (seat.weight, seat.limit));
+            assert_eq!((upstream.in_flight(), upstream.total()), (cell.in_flight, cell.total), "{}", seat.name);
+            assert_eq!(upstream.decided(Decision::New), cell.total);
+            assert_eq!(upstream.health(), Health { serving: cell.serving, accepting: cell.accepting });
+        }
+        for (lease, cell) in &self.leases {
+            assert_eq!(lease.upstream().in_flight(), self.model.cells[*cell].in_flight, "leases of what is gone");
+        }
+    }
+
+    /// All leases come back, and nothing is in flight.
+    pub fn finish(mut self) {
+        for (lease, cell) in std::mem::take(&mut self.leases) {
+            self.give_back(lease, cell);
+        }
+        assert!(self.model.cells.iter().all(|cell| cell.in_flight == 0));
+        self.assert_balance();
+    }
+}
+
+fn effect(effect: &Effect) -> (&'static str, &str) {
+    match effect {
+        Effect::Added(name) => ("added", name),
+        Effect::Removed { name, .. } => ("removed", name),
+        Effect::Changed(name) => ("changed", name),
+    }
+}
+
+fn assert_none_else_moved(before: &[Option<String>], after: &[Option<String>], fallen: &str) {
+    for (number, (before, after)) in before.iter().zip(after).enumerate() {
+        match before.as_deref() == Some(fallen) {
+            true => assert_ne!(after.as_deref(), Some(fallen), "key {number} stays on what fell"),
+            false => assert_eq!(after, before, "key {number} moved, though {fallen} fell"),
+        }
+    }
+}

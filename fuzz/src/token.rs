@@ -1,0 +1,283 @@
+//! Tokens: opened as an independent reader of the format opens them, which is built on the `hmac` crate and a base64 of
+//! its own. What it refuses is never pinned; what it takes is followed as far as the upstream's state allows.
+//!
+//! An input is the state of the upstream `app-1`, the time, and then either lines that are tokens as they stand or the
+//! claims of a token to sign, and bytes of it to change.
+
+use super::input::Input;
+use hkdf::Hkdf;
+use hmac::{Hmac, KeyInit, Mac};
+use homing::balancer::Request;
+use homing::cluster::UpstreamId;
+use homing::{
+    Affinity, Balancer, Decision, Health, KeyRing, Lost, OnUnavailable, PickError, Timestamp, UpstreamConfig,
+};
+use sha2::Sha256;
+
+const POOL: &str = "fuzz";
+const SIGNER: u8 = 5;
+/// Secrets by key id; the ring has no other.
+const SECRETS: [(u8, [u8; 32]); 2] = [(0, [2; 32]), (SIGNER, [3; 32])];
+/// The default lifetimes, in seconds.
+const MAX_AGE: u64 = 12 * 3600;
+const IDLE: u64 = 30 * 60;
+const SKEW: u64 = 60;
+/// How many tokens of a request are looked at.
+const LOOKED_AT: usize = 4;
+const NAMES: [&str; 3] = ["app-1", "app-2", "app-3"];
+/// The most that `app-1` takes at once.
+const LIMIT: u32 = 3;
+
+/// What a token says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Claims {
+    key: u8,
+    upstream: u64,
+    nonce: u64,
+    issued: u32,
+    window: u16,
+    incarnation: u16,
+    flags: u8,
+}
+
+/// Reads a token at a time in seconds.
+pub type Reader = fn(&[u8], u64) -> Result<Claims, Lost>;
+
+/// Panics where a [`Balancer`] follows a token other than [`read`] says, or sets one that does not lead back.
+pub fn check(data: &[u8]) {
+    check_against(data, read);
+}
+
+/// As [`check`], against another reader.
+pub fn check_against(data: &[u8], read: Reader) {
+    let mut input = Input::new(data);
+    let state = State::made_up(&mut input);
+    let now = u64::from(u32::from_le_bytes(input.bytes())) + (u64::from(input.flag()) << 32);
+    if input.flag() {
+        let token = claims(&mut input, now).sign();
+        let mut altered = token.clone();
+        while !input.is_empty() {
+            let at = input.below(altered.len());
+            altered[at] ^= input.byte();
+        }
+        let opened = state.follow(&[&altered], now, read);
+        assert!(altered == token || !opened, "followed, though it was altered: {:?}", altered.escape_ascii());
+    } else {
+        let tokens: Vec<&[u8]> = match input.rest() {
+            [] => Vec::new(),
+            lines => lines.split(|byte| *byte == b'\n').collect(),
+        };
+        state.follow(&tokens, now, read);
+    }
+}
+
+/// What keeps sessions from `app-1`, or does not.
+#[derive(Debug)]
+struct State {
+    health: Health,
+    incarnation: u16,
+    full: bool,
+    tried: bool,
+    on_unavailable: OnUnavailable,
+}
+
+impl State {
+    fn made_up(input: &mut Input<'_>) -> Self {
+        Self {
+            health: [Health::ACTIVE, Health::DRAINING, Health::DOWN][input.below(3)],
+            incarnation: input.below(3) as u16,
+            full: input.flag(),
+            tried: input.flag(),
+            on_unavailable: [OnUnavailable::Repin, OnUnavailable::Reject][input.below(2)],
+        }
+    }
+
+    /// Picks with these tokens and follows what comes of it. Whether one of them was believed.
+    fn follow(&self, tokens: &[&[u8]], now: u64, read: Reader) -> bool {
+        let (balancer, ids) = self.balancer();
+        let at = Timestamp::from_secs(now);
+        let tried = if self.tried { &ids[..1] } else { &[] };
+        let leases: Vec<_> = (0..if self.full { LIMIT } else { 0 })
+            .map(|_| balancer.pick(&Request::new(at).tried(&ids[1..])).unwrap())
+            .collect();
+        balancer.cluster().members()[0].upstream().set_health(self.health);
+
+        let read_all: Vec<_> = tokens.iter().take(LOOKED_AT).map(|token| read(token, now)).collect();
+        let known = read_all.iter().find_map(|read| read.ok());
+        let expected = match (&known, read_all.first()) {
+            (Some(claims), _) => self.home(claims, &ids).map_or_else(Decision::Lost, |()| Decision::Pinned),
+            (None, Some(Err(lost))) => Decision::Lost(*lost),
+            _ => Decision::New,
+        };
+        let shown = || tokens.iter().map(|token| token.escape_ascii().to_string()).collect::<Vec<_>>();
+
+        let request = Request::new(at).tokens(tokens).tried(tried);
+        let told = balancer.explain(&request);
+        let pick = match balancer.pick(&request) {
+            Ok(pick) => pick,
+            Err(PickError::Rejected(lost)) => {
+                assert_eq!(self.on_unavailable, OnUnavailable::Reject);
+                assert!(matches!(lost, Lost::NotServing | Lost::Full));
+                assert_eq!((Decision::Lost(lost), told.decision), (expected, None), "at {now}: {:?}", shown());
+                return known.is_some();
+            }
+            Err(error) => panic!("{error} at {now}: {:?}", shown()),
+        };
+        assert_eq!(pick.decision, expected, "at {now}: {:?}", shown());
+        assert_eq!(told.decision, Some(expected), "{told}");
+        let id = pick.upstream().id();
+        if let Some(known) = known {
+            assert_eq!(told.upstream.as_deref(), Some(pick.upstream().name()), "{told}");
+            assert!(expected != Decision::Pinned || id.as_u64() == known.upstream, "{told}");
+        }
+
+        // From 2106 on no time fits into a token, and sessions last for one request.
+        let Some(token) = pick.token.filter(|_| now <= u64::from(u32::MAX)) else {
+            assert!(pick.token.is_some() || expected == Decision::Pinned, "nothing pins the session");
+            return known.is_some();
+        };
+        let said = self::read(token.as_bytes(), now).expect("what is issued is good");
+        let (nonce, issued) = known.map_or((said.nonce, now as u32), |known| (known.nonce, known.issued));
+        assert_eq!((said.upstream, said.key), (id.as_u64(), SIGNER));
+        assert_eq!((said.nonce, said.issued), (nonce, issued), "another session");
+        let again = balancer.pick(&Request::new(at).tokens(&[token.as_bytes()])).unwrap();
+        assert_eq!((again.decision, again.upstream().id(), again.token), (Decision::Pinned, id, None));
+        drop(leases);
+        known.is_some()
+    }
+
+    fn balancer(&self) -> (Balancer, [UpstreamId; 3]) {
+        let ring = SECRETS.iter().fold(KeyRing::builder(POOL, [1; 32]), |ring, (id, secret)| match *id {
+            SIGNER => ring.sign_with(*id, *secret),
+            _ => ring.verify_with(*id, *secret),
+        });
+        let ring = ring.build().unwrap();
+        let ids = NAMES.map(|name| ring.upstream_id(name));
+        let affinity = Affinity::builder(ring).on_unavailable(self.on_unavailable).build().unwrap();
+        let limit = |name| if name == NAMES[0] { LIMIT } else { 0 };
+        let balancer = Balancer::builder()
+            .upstreams(NAMES.map(|name| UpstreamConfig::new(name, name).max_in_flight(limit(name))))
+            .policy("round_robin")
+            .affinity(affinity)
+            .entropy(homing::rng::SeededEntropy::new(1))
+            .build()
+            .unwrap();
+        balancer.cluster().members()[0].upstream().set_incarnation(self.incarnation);
+        (balancer, ids)
+    }
+
+    /// Whether the upstream that a good token names takes its session.
+    fn home(&self, claims: &Claims, ids: &[UpstreamId]) -> Result<(), Lost> {
+        match ids.iter().position(|id| id.as_u64() == claims.upstream) {
+            None => Err(Lost::NoSuchUpstream),
+            Some(1..) => Ok(()),
+            Some(0) if self.incarnation != 0 && ![0, self.incarnation].contains(&claims.incarnation) => {
+                Err(Lost::OtherIncarnation)
+            }
+            Some(0) if self.tried || !self.health.serving => Err(Lost::NotServing),
+            Some(0) if self.full => Err(Lost::Full),
+            Some(0) => Ok(()),
+        }
+    }
+}
+
+fn claims(input: &mut Input<'_>, now: u64) -> Claims {
+    let ring = KeyRing::builder(POOL, [1; 32]).sign_with(0, [2; 32]).build().unwrap();
+    Claims {
+        key: [SIGNER, 0, 1][input.below(3)],
+        upstream: [NAMES[0], NAMES[1], "gone"].map(|name| ring.upstream_id(name).as_u64())[input.below(3)],
+        issued: now.wrapping_add_signed(i64::from(i32::from_le_bytes(input.bytes()))) as u32,
+        window: u16::from_le_bytes(input.bytes()),
+        incarnation: input.below(4) as u16,
+        flags: input.byte(),
+        nonce: u64::from_le_bytes(input.bytes()),
+    }
+}
+
+impl Claims {
+    fn sign(&self) -> Vec<u8> {
+        let mut body = vec![1 << 4 | self.key];
+        body.extend(self.upstream.to_be_bytes());
+        body.extend(self.nonce.to_be_bytes());
+        body.extend(self.issued.to_be_bytes());
+        body.extend(self.window.to_be_bytes());
+        body.extend(self.incarnation.to_be_bytes());
+        body.push(self.flags);
+        // A key that the ring does not have signs with a secret of no meaning.
+        let tag = tag(self.key, &body).unwrap_or([0; 16]);
+        body.extend(tag);
+        encode(&body)
+    }
+}
+
+/// The format as `src/affinity/token.rs` and `src/affinity/lifetimes.rs` describe it.
+pub fn read(text: &[u8], now: u64) -> Result<Claims, Lost> {
+    let (claims, signed) = decode_claims(text)?;
+    if !signed { Err(Lost::BadTag) } else { in_time(claims, now) }
+}
+
+/// A wrong reader, which believes every tag: a control.
+pub fn read_unsigned(text: &[u8], now: u64) -> Result<Claims, Lost> {
+    in_time(decode_claims(text)?.0, now)
+}
+
+/// The claims, and whether their tag is right.
+fn decode_claims(text: &[u8]) -> Result<(Claims, bool), Lost> {
+    let bytes = decode(text).filter(|_| text.len() == 56).ok_or(Lost::Malformed)?;
+    let (body, found) = bytes.split_at(26);
+    let number = |from: usize, to: usize| body[from..to].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+    if body[0] >> 4 != 1 {
+        return Err(Lost::OtherVersion);
+    }
+    let key = body[0] & 15;
+    let signed = tag(key, body).ok_or(Lost::UnknownKey)? == found;
+    let claims = Claims {
+        key,
+        upstream: number(1, 9),
+        nonce: number(9, 17),
+        issued: number(17, 21) as u32,
+        window: number(21, 23) as u16,
+        incarnation: number(23, 25) as u16,
+        flags: body[25],
+    };
+    Ok((claims, signed))
+}
+
+fn in_time(claims: Claims, now: u64) -> Result<Claims, Lost> {
+    let (issued, scale) = (u64::from(claims.issued), claims.flags);
+    if scale >= 32 {
+        return Err(Lost::OtherVersion);
+    }
+    if issued > now + SKEW || issued + MAX_AGE <= now {
+        return Err(Lost::Expired);
+    }
+    match issued + ((u64::from(claims.window) + 1) << scale) + IDLE <= now {
+        true => Err(Lost::Idle),
+        false => Ok(claims),
+    }
+}
+
+fn tag(key: u8, body: &[u8]) -> Option<[u8; 16]> {
+    let (_, secret) = SECRETS.iter().find(|(id, _)| *id == key)?;
+    let mut derived = [0; 32];
+    Hkdf::<Sha256>::new(None, secret).expand(format!("homing/1 sign {POOL}").as_bytes(), &mut derived).unwrap();
+    let mut mac = Hmac::<Sha256>::new_from_slice(&derived).unwrap();
+    mac.update(body);
+    mac.finalize().into_bytes().first_chunk().copied()
+}
+
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+fn encode(bytes: &[u8]) -> Vec<u8> {
+    let group = |three: &[u8]| three.iter().fold(0_usize, |sum, byte| sum << 8 | usize::from(*byte));
+    let four = |bits: usize| [18, 12, 6, 0].map(|shift| ALPHABET[bits >> shift & 63]);
+    bytes.chunks_exact(3).flat_map(|three| four(group(three))).collect()
+}
+
+/// Text of a length divisible by four.
+fn decode(text: &[u8]) -> Option<Vec<u8>> {
+    let digits: Option<Vec<usize>> = text.iter().map(|c| ALPHABET.iter().position(|known| known == c)).collect();
+    let group = |four: &[usize]| four.iter().fold(0, |sum, digit| sum << 6 | *digit);
+    let three = |bits: usize| [16, 8, 0].map(|shift| (bits >> shift) as u8);
+    Some(digits?.chunks_exact(4).flat_map(|four| three(group(four))).collect())
+}
