@@ -15,7 +15,6 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::error::Error;
-use std::fmt::Write;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::{Range, RangeInclusive};
 
@@ -36,25 +35,24 @@ const FEW_EACH: u64 = 100;
 fn main() -> Result<(), Box<dyn Error>> {
     let sizes = std::env::args().skip(1).map(|size| size.parse()).collect::<Result<Vec<usize>, _>>()?;
     for size in if sizes.is_empty() { &SIZES[..] } else { &sizes } {
-        let (bare, _balancer) = held(|| ours::bare(0..*size));
-        let mut table = Table { size: *size, text: String::new() };
-        ours::keyed(&mut table);
-        peers(&mut table);
         println!("### {size} upstreams\n");
         println!("| | max/avg | chance | moved on −1 | moved on +1 | bytes an upstream | counted over |");
         println!("|---|---:|---:|---:|---:|---:|---:|");
-        println!("{}", table.text);
-        println!("Of Homing's bytes {} are the cluster's and the same for each policy.\n", bare / *size as i64);
+        let mut rows = Rows { size: *size };
+        ours::keyed(&mut rows);
+        peers(&mut rows);
+        let (bare, _balancer) = held(|| ours::bare(0..*size));
+        println!("\nOf Homing's bytes {} are the cluster's and the same for each policy.\n", bare / *size as i64);
     }
     Ok(())
 }
 
-struct Table {
+/// Prints a row for each.
+struct Rows {
     size: usize,
-    text: String,
 }
 
-impl Visitor for Table {
+impl Visitor for Rows {
     fn visit<P: Placement>(&mut self, name: &str, build: impl Fn(Range<usize>) -> P) {
         let size = self.size;
         let sample = (SAMPLE_EACH * size as u64).clamp(*SAMPLE.start(), *SAMPLE.end());
@@ -62,7 +60,6 @@ impl Visitor for Table {
         if !P::KEYED || size > P::MOST || sample < FEW_EACH * size as u64 {
             return;
         }
-        eprintln!("{size} upstreams: {name}");
         let bytes = held(|| build(0..size)).0 / size as i64;
         let mut clusters = Clusters::new(size, &build);
         let slots = if P::SCANS { None } else { clusters.slots() };
@@ -76,8 +73,7 @@ impl Visitor for Table {
             None => clusters.count(0..keys),
         };
         let Counted { max_avg, less, more } = counted;
-        // Writing to a string cannot fail.
-        let _ = writeln!(self.text, "| {name} | {max_avg:.3} | {chance} | {less:.2} | {more:.2} | {bytes} | {over} |");
+        println!("| {name} | {max_avg:.3} | {chance} | {less:.2} | {more:.2} | {bytes} | {over} |");
     }
 }
 
