@@ -79,7 +79,7 @@ fn placement(c: &mut Criterion) {
                 b.iter(|| {
                     let (nonce, client, key) = &clients[turn()];
                     let (client, key) = (Some(*client), Some(key.as_flattened()));
-                    let session = homing::cluster::Session { nonce: *nonce, now: NOW, client, key, tried: &[] };
+                    let session = Session { nonce: *nonce, now: NOW, client, key, tried: &[] };
                     policy.place(&cluster, &session)
                 });
             });
@@ -174,30 +174,6 @@ fn affinity(c: &mut Criterion) {
     }
 }
 
-/// What placing alone costs, without snapshot and lease, by a key of 16 bytes.
-fn place_by_key(c: &mut Criterion) {
-    let keys: Vec<[u8; 16]> = (0..CLIENTS as u128).map(|i| (i * 0x9e37_79b9_7f4a_7c15).to_le_bytes()).collect();
-    for name in KEYED {
-        let mut group = c.benchmark_group(format!("place by key: {name}"));
-        let factory = policy::find(name).unwrap().configure(policy::Params::new()).unwrap();
-        for size in SIZES {
-            let balancer = Balancer::builder().upstreams(upstreams(size)).build().unwrap();
-            let cluster = balancer.cluster();
-            let policy = factory(&cluster);
-            let mut turn = turns();
-            group.bench_function(BenchmarkId::from_parameter(size), |b| {
-                b.iter(|| {
-                    let key = Some(&keys[turn()][..]);
-                    policy.place(&cluster, &Session { nonce: 0, now: NOW, client: None, key, tried: &[] })
-                });
-            });
-        }
-    }
-}
-
-/// Policies that place by the session's key.
-const KEYED: [&str; 1] = ["rendezvous"];
-
 /// Membership changes, off the path of picks: the plan and the apply of one upstream less and of one more.
 fn change(c: &mut Criterion) {
     for entry in policy::registry() {
@@ -228,6 +204,6 @@ criterion_group! {
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1))
         .sample_size(30);
-    targets = floor, placement, half_down, place_by_key, affinity, change
+    targets = floor, placement, half_down, affinity, change
 }
 criterion_main!(benches);
