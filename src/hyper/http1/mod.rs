@@ -21,7 +21,7 @@ pub enum Malformed {
     /// The head of a response.
     #[error("the head is not HTTP")]
     Head,
-    /// A head of more than [`MAX_HEAD`] bytes or [`MAX_FIELDS`] fields.
+    /// A head of more than 64 KiB or 100 fields.
     #[error("the head is larger than {MAX_HEAD} bytes or has more than {MAX_FIELDS} fields")]
     TooLarge,
     /// Lengths that contradict each other, or a coding other than `chunked` alone.
@@ -36,6 +36,6 @@ pub enum Malformed {
 }
 
 /// The largest head that an upstream may send, in bytes.
-pub const MAX_HEAD: usize = 64 * 1024;
+const MAX_HEAD: usize = 64 * 1024;
 /// The most fields that a head or a trailer section may have.
-pub const MAX_FIELDS: usize = 100;
+const MAX_FIELDS: usize = 100;
