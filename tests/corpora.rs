@@ -11,7 +11,7 @@ mod checks;
 
 use checks::{client, config, cookie, policies, token};
 use homing::cluster::{Cluster, Session};
-use homing::policy::{Factory, Params, Policy, find};
+use homing::policy::{Factory, Params, Policy, find, registry};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -107,22 +107,42 @@ impl Policy for First {
     }
 }
 
+/// By lots, and says that it goes by the key.
+#[derive(Debug)]
+struct Liar(Box<dyn Policy>);
+
+impl Policy for Liar {
+    fn place(&self, cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
+        self.0.place(cluster, session)
+    }
+
+    fn is_keyed(&self) -> bool {
+        true
+    }
+}
+
 #[test]
 fn impostors_are_caught() {
     let named = |name: &str| find(name).unwrap().configure(Params::new()).unwrap();
     let first: Factory = Arc::new(|_| Box::new(First));
-    for (name, impostor) in [
-        ("round_robin", first.clone()),
-        ("round_robin", named("random")),
-        ("random", first.clone()),
-        ("p2c", first.clone()),
-        ("least_conn", first),
-        ("least_conn", named("round_robin")),
-        ("ip_hash", named("random")),
-    ] {
-        assert!(
-            caught("policies", |data| policies::check_impostor(data, name, &impostor)) > 0,
-            "another policy as {name}"
-        );
+    let liar: Factory = {
+        let random = named("random");
+        Arc::new(move |cluster| Box::new(Liar(random(cluster))))
+    };
+    for entry in registry() {
+        assert!(impostor_is_caught(entry.name, &first), "the first as {}", entry.name);
     }
+    for (name, impostor, breaks) in [
+        ("round_robin", named("random"), "turns"),
+        ("least_conn", named("round_robin"), "the least loaded"),
+        ("ip_hash", named("random"), "nginx's hash"),
+        ("hash", liar, "equal keys, equal places"),
+        ("ketama", named("hash"), "a removal moves its own"),
+    ] {
+        assert!(impostor_is_caught(name, &impostor), "{name}: {breaks}");
+    }
+}
+
+fn impostor_is_caught(name: &'static str, impostor: &Factory) -> bool {
+    caught("policies", |data| policies::check_impostor(data, name, impostor)) > 0
 }

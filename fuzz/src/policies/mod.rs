@@ -1,7 +1,7 @@
 //! Policies: any sequence of picks, returns, failures and changes of the cluster, against a model that keeps a plain list.
 //!
 //! Every policy of the registry is held to what all owe: a placement accepts, none is made only where none accepts, counts
-//! balance, looking changes nothing. What a policy owes besides, by its name, is in [`Rules`].
+//! balance, looking changes nothing. What a policy owes besides is in [`rules`].
 
 mod model;
 mod rules;
@@ -9,7 +9,6 @@ mod world;
 
 use super::input::Input;
 use homing::policy::{Factory, Params, registry};
-use rules::Rules;
 use world::World;
 
 /// How many operations of one input are carried out.
@@ -68,8 +67,7 @@ pub fn check_impostor(data: &[u8], name: &'static str, factory: &Factory) {
 }
 
 fn play(subject: Subject, mut input: Input<'_>) {
-    let rules = Rules::of(&subject);
-    let mut world = World::new(subject, rules, &mut input);
+    let mut world = World::new(subject, &mut input);
     for _ in 0..MAX_STEPS {
         if input.is_empty() {
             break;

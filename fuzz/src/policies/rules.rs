@@ -21,19 +21,18 @@ pub struct Rules {
 }
 
 impl Rules {
-    pub fn of(subject: &Subject) -> Self {
-        let default = subject.params.is_empty();
+    /// Of `subject`, which said of itself whether it is keyed.
+    pub fn of(subject: &Subject, is_keyed: bool) -> Self {
         let has = |name, value| subject.params.contains(&(name, value));
         // A bound on load makes places depend on more than the key.
         let bounded = subject.params.iter().any(|(name, _)| *name == "load_factor");
-        let keyed = ["ip_hash", "hash", "ketama", "chash", "maglev", "rendezvous"].contains(&subject.name) && !bounded;
+        let strict = subject.name == "rendezvous" && has("mode", "strict");
         Self {
-            keyed,
-            removal_moves_its_own: subject.name == "ketama"
-                || (subject.name == "rendezvous" && has("mode", "strict") && !bounded),
+            keyed: is_keyed && !bounded,
+            removal_moves_its_own: (subject.name == "ketama" || strict) && !bounded,
             least_loaded: subject.name == "least_conn",
             turns: subject.name == "round_robin",
-            ip_hash: subject.name == "ip_hash" && default,
+            ip_hash: subject.name == "ip_hash" && subject.params.is_empty(),
         }
     }
 }

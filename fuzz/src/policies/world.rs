@@ -7,8 +7,9 @@ use super::rules::{self, Rules, Turns};
 use homing::balancer::{PickError, Request};
 use homing::cluster::{Effect, Plan, Session, UpstreamId};
 use homing::rng::SeededEntropy;
-use homing::{Balancer, Decision, Health, Lease, Policy, Timestamp};
+use homing::{Affinity, Balancer, Decision, Health, KeyRing, Lease, Policy, Timestamp};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 const WEIGHTS: [u16; 16] = [1, 1, 1, 1, 2, 2, 3, 5, 7, 10, 20, 50, 100, 255, 1000, 0];
 const LIMITS: [u32; 6] = [0, 0, 0, 1, 2, 5];
@@ -24,6 +25,8 @@ const ONE_TABLE: usize = 16;
 pub struct World {
     rules: Rules,
     subject: Subject,
+    /// Nobody brings a token: then sessions are counted, and all else stays.
+    has_affinity: bool,
     balancer: Balancer,
     /// Built afresh for the cluster in force; the balancer's own may have been made from the one before.
     policy: Box<dyn Policy>,
@@ -85,7 +88,7 @@ fn seat(name: usize, port: usize, weight: u16, limit: u32) -> Seat {
 }
 
 impl World {
-    pub fn new(subject: Subject, rules: Rules, input: &mut Input<'_>) -> Self {
+    pub fn new(subject: Subject, input: &mut Input<'_>) -> Self {
         let seats = match input.byte() {
             // More than fit into a word.
             size @ 0xf0.. => {
@@ -101,21 +104,26 @@ impl World {
         };
         let model = Model::new(seats);
         let factory = subject.factory.clone();
-        let balancer = Balancer::builder()
+        let mut balancer = Balancer::builder()
             .upstreams(model.seats.iter().map(Seat::config))
             .policy_with(move |cluster| factory(cluster))
-            .entropy(SeededEntropy::new(u64::from(input.byte())))
-            .build()
-            .unwrap();
+            .entropy(SeededEntropy::new(u64::from(input.byte())));
+        let has_affinity = input.flag();
+        if has_affinity {
+            let keys = KeyRing::builder("fuzz", [1; 32]).sign_with(0, [2; 32]).build().unwrap();
+            balancer = balancer.affinity(Affinity::builder(keys).build().unwrap());
+        }
+        let balancer = balancer.build().unwrap();
         let policy = (subject.factory)(&balancer.cluster());
+        let rules = Rules::of(&subject, policy.is_keyed());
         let turns = if rules.turns { Turns::new(&model) } else { None };
         let now = Timestamp::from_secs(1_700_000_000);
-        Self { rules, subject, balancer, policy, turns, model, leases: Vec::new(), held: None, now }
+        Self { rules, subject, has_affinity, balancer, policy, turns, model, leases: Vec::new(), held: None, now }
     }
 
     /// Carries out one operation.
     pub fn step(&mut self, input: &mut Input<'_>) {
-        match input.below(12) {
+        match input.below(13) {
             0..=2 => {
                 let lease = self.pick(&Visitor::made_up(input));
                 self.leases.extend(lease);
@@ -147,6 +155,11 @@ impl World {
             }
             10 => self.look(&Visitor::made_up(input)),
             11 => self.fall(input),
+            12 => {
+                let latency = Duration::from_millis(u16::from_le_bytes(input.bytes()).into());
+                let index = input.below(self.model.seats.len());
+                self.balancer.cluster().members()[index].upstream().observe(latency, self.now);
+            }
             _ => {}
         }
     }
@@ -175,7 +188,7 @@ impl World {
                 return None;
             }
         };
-        assert_eq!((pick.decision, pick.token), (Decision::New, None));
+        assert_eq!((pick.decision, pick.token.is_some()), (Decision::New, self.has_affinity));
         let name = pick.upstream().name();
         let index = self.model.seats.iter().position(|seat| seat.name == name).expect("an upstream of the cluster");
         self.assert_placed(Some(index), visitor);
@@ -217,7 +230,9 @@ impl World {
     }
 
     fn goes_by_key(&self, visitor: &Visitor) -> bool {
-        self.rules.keyed && visitor.client.is_some() && self.model.all_accept(&visitor.tried)
+        // An empty key is none to nginx's hash.
+        let has_key = visitor.client.is_some() && visitor.key.as_ref().is_none_or(|key| !key.is_empty());
+        self.rules.keyed && has_key && self.model.all_accept(&visitor.tried)
     }
 
     /// Asks the policy itself.
