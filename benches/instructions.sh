@@ -24,12 +24,13 @@ count() {
 
 row() { printf '%-36s %6d\n' "$1" $((($2 - $3) / calls)); }
 
+policies=$("$bench" policies)
 nothing=$(count nothing)
 echo "instructions a call (valgrind has no SHA-NI: a token's SHA-256 is counted as software computes it, which is"
 echo "several times what a processor with SHA-NI runs; compare with an earlier count, not with a clock)"
 row "pinned pick, from the Cookie header" "$(count pinned_by_cookie)" "$nothing"
 for policy in p2c least_conn rendezvous; do
-    if "$bench" policies | grep -qx "$policy"; then
+    if grep -qx "$policy" <<<"$policies"; then
         row "new pick, $policy, 100 upstreams" "$(count "$policy")" "$nothing"
     fi
 done
