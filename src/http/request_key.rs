@@ -65,15 +65,15 @@ impl RequestKey {
     where
         L: IntoIterator<Item = &'a [u8]>,
     {
-        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let split = || target.split_once('?').unwrap_or((target, ""));
         let key = match self {
             Self::ClientIp => None,
             Self::Uri => Some(target.as_bytes()),
-            Self::Path => Some(path.as_bytes()),
+            Self::Path => Some(split().0.as_bytes()),
             Self::Header(name) => lines(name).into_iter().next(),
             Self::Cookie(name) => cookie::tokens(lines("cookie"), name).first().copied(),
             Self::Query(name) => {
-                let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+                let pairs = split().1.split('&').filter_map(|pair| pair.split_once('='));
                 pairs.filter(|(found, _)| *found == &**name).map(|(_, value)| value.as_bytes()).next()
             }
         };

@@ -88,7 +88,6 @@ pub(in super::super) fn request_head(
 }
 
 pub(in super::super) fn line(head: &mut Vec<u8>, name: &str, value: &[u8]) {
-    head.reserve(name.len() + value.len() + 4);
     head.extend_from_slice(name.as_bytes());
     head.extend_from_slice(b": ");
     head.extend_from_slice(value);
