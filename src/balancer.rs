@@ -3,16 +3,19 @@
 mod builder;
 mod explain;
 mod forecast;
+mod health;
 
 pub use builder::{BalancerBuilder, BuildError};
 pub use explain::{Explanation, Step, TokenSet};
 pub use forecast::{Capacity, Forecast};
+pub use health::UnknownUpstream;
 
 use crate::affinity::{Affinity, Claims, KeyError, KeyRing, OnUnavailable, Token, substitute};
 use crate::cluster::{
     self, ApplyError, Change, Cluster, ClusterError, Decision, Generation, Lease, Lost, Member, Plan, PlanError,
     Session, Upstream, UpstreamConfig, UpstreamId,
 };
+use crate::health::Monitor;
 use crate::policy::{Factory, Policy};
 use crate::rng::{Entropy, EntropyError, SeededEntropy};
 use crate::time::Timestamp;
@@ -88,6 +91,8 @@ pub struct Pick {
     pub decision: Decision,
     /// The token to send to the client, where what it carries must change.
     pub token: Option<Token>,
+    /// The session's: see [`Upstream::departure`]. Without affinity that of this request alone.
+    pub nonce: u64,
 }
 
 impl Pick {
@@ -110,9 +115,29 @@ pub enum PickError {
     /// The session's own upstream cannot take it, and sessions are not to be moved.
     #[error("the session's upstream is unavailable ({0})")]
     Rejected(Lost),
+    /// The session is to wait until then, and to be picked for again.
+    #[error("{reason}")]
+    Later {
+        /// When to ask again.
+        at: Timestamp,
+        /// What it waits for.
+        reason: Wait,
+    },
     /// No randomness for a new session.
     #[error(transparent)]
     Entropy(#[from] EntropyError),
+}
+
+/// What a displaced session waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Wait {
+    /// Its upstream is down and may come back: see [`Failover::hold`](crate::health::Failover::hold).
+    #[error("the session's upstream is down and may come back")]
+    Hold,
+    /// Many are displaced with it, and its substitute takes so many at a time: see
+    /// [`Failover::rate`](crate::health::Failover::rate).
+    #[error("the session's substitute takes so many at a time")]
+    Pace,
 }
 
 /// Everything a pick reads, behind one pointer, so that its parts can never disagree.
@@ -137,6 +162,8 @@ impl Snapshot {
 pub struct Balancer {
     snapshot: ArcSwap<Snapshot>,
     writer: Mutex<()>,
+    /// Locked after the writer's, where both are.
+    health: Mutex<Monitor>,
     factory: Factory,
     policy_name: Box<str>,
     entropy: Box<dyn Entropy>,
@@ -178,7 +205,7 @@ impl Balancer {
             None => {
                 let session = request.session(self.dice.draw());
                 let lease = place(&snapshot, &session, None)?;
-                Ok(noted(Pick { lease, decision: Decision::New, token: None }))
+                Ok(noted(Pick { lease, decision: Decision::New, token: None, nonce: session.nonce }))
             }
         }
     }
@@ -253,6 +280,7 @@ impl Balancer {
         let current = self.snapshot.load();
         current.is_base_of(&plan)?;
         let affinity = current.affinity.clone();
+        self.health.lock().follow(&plan.cluster);
         Ok(self.publish(Snapshot { generation: plan.base, cluster: plan.cluster, policy, affinity }))
     }
 
@@ -346,7 +374,7 @@ fn answer(
     // At once, so that a burst of new sessions does not find the upstream as empty as the first of them did.
     lease.upstream().touch(nonce, now);
     let token = affinity.issue(known, nonce, lease.upstream(), now);
-    noted(Pick { lease, decision, token })
+    noted(Pick { lease, decision, token, nonce })
 }
 
 fn noted(pick: Pick) -> Pick {

@@ -12,7 +12,7 @@
 //!
 //! | feature | what it adds |
 //! |---|---|
-//! | *(none)* | the core: [`balancer`], [`cluster`], [`policy`], [`affinity`] |
+//! | *(none)* | the core: [`balancer`], [`cluster`], [`policy`], [`affinity`], [`health`] |
 //! | `http` | cookies and client addresses, on borrowed header bytes |
 //! | `hyper` | a [hyper](https://hyper.rs) service that forwards to the picked upstream |
 //! | `gateway` | configuration, key files, TLS and workers for a finished gateway |
@@ -49,6 +49,7 @@ pub mod cluster;
 #[cfg(feature = "gateway")]
 pub mod gateway;
 mod hash;
+pub mod health;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "hyper")]
@@ -59,8 +60,9 @@ mod sync;
 pub mod time;
 
 pub use affinity::{Affinity, KeyRing, OnUnavailable, Token};
-pub use balancer::{Balancer, BuildError, Pick, PickError, Request};
+pub use balancer::{Balancer, BuildError, Pick, PickError, Request, Wait};
 pub use cluster::{Change, Cluster, Decision, Generation, Health, Lease, Lost, Plan, Upstream, UpstreamConfig};
+pub use health::HealthSettings;
 pub use policy::Policy;
 pub use time::Timestamp;
 

@@ -3,6 +3,7 @@
 use super::{Balancer, Snapshot, build_cluster};
 use crate::affinity::Affinity;
 use crate::cluster::{Cluster, ClusterError, Generation, UpstreamConfig};
+use crate::health::{HealthSettings, HealthSettingsError, Monitor};
 use crate::policy::{self, Factory, ParamError, Params, Policy, UnknownPolicy};
 use crate::rng::{Entropy, EntropyError, OsEntropy, SeededEntropy};
 use arc_swap::ArcSwap;
@@ -24,6 +25,9 @@ pub enum BuildError {
     /// The policy refuses its parameters.
     #[error(transparent)]
     Param(#[from] ParamError),
+    /// A setting of health makes no sense.
+    #[error(transparent)]
+    Health(#[from] HealthSettingsError),
     /// No randomness to start from.
     #[error(transparent)]
     Entropy(#[from] EntropyError),
@@ -39,6 +43,7 @@ pub struct BalancerBuilder {
     upstreams: Vec<UpstreamConfig>,
     policy: PolicyChoice,
     affinity: Option<Affinity>,
+    health: HealthSettings,
     entropy: Option<Box<dyn Entropy>>,
 }
 
@@ -54,6 +59,7 @@ impl BalancerBuilder {
             upstreams: Vec::new(),
             policy: PolicyChoice::Named(DEFAULT_POLICY.into(), Params::new()),
             affinity: None,
+            health: HealthSettings::default(),
             entropy: None,
         }
     }
@@ -100,6 +106,13 @@ impl BalancerBuilder {
         self
     }
 
+    /// How quickly what is believed of upstreams; see [`health`](crate::health).
+    #[must_use]
+    pub fn health(mut self, settings: HealthSettings) -> Self {
+        self.health = settings;
+        self
+    }
+
     /// Draws from this source instead of the operating system: for tests and simulations that must repeat.
     #[must_use]
     pub fn entropy(mut self, entropy: impl Entropy + 'static) -> Self {
@@ -110,7 +123,8 @@ impl BalancerBuilder {
     /// Checks the configuration and builds the first snapshot.
     ///
     /// # Errors
-    /// [`BuildError`] where the upstreams are no cluster, the policy or a parameter is unknown, or there is no randomness.
+    /// [`BuildError`] where the upstreams are no cluster, the policy or a parameter is unknown, a setting of health makes no sense, or
+    /// there is no randomness.
     pub fn build(self) -> Result<Balancer, BuildError> {
         let (policy_name, factory) = match self.policy {
             PolicyChoice::Named(name, params) => {
@@ -119,14 +133,17 @@ impl BalancerBuilder {
             }
             PolicyChoice::Custom(factory) => ("custom".to_owned(), factory),
         };
+        self.health.check()?;
         let entropy = self.entropy.unwrap_or_else(|| Box::new(OsEntropy));
         let affinity = self.affinity.map(Arc::new);
         let cluster = build_cluster(&self.upstreams, affinity.as_deref(), None)?;
         let policy = factory(&cluster);
+        let health = Mutex::new(Monitor::new(self.health, &cluster));
         let snapshot = Snapshot { generation: Generation(1), cluster, policy, affinity };
         Ok(Balancer {
             snapshot: ArcSwap::from_pointee(snapshot),
             writer: Mutex::new(()),
+            health,
             factory,
             policy_name: policy_name.into(),
             dice: SeededEntropy::new(entropy.next()?),

@@ -7,6 +7,7 @@
 mod bits;
 mod board;
 mod config;
+mod course;
 mod decision;
 mod latency;
 mod lease;
@@ -18,6 +19,7 @@ mod sessions;
 mod set;
 mod standing;
 mod upstream;
+mod vitals;
 
 pub(crate) use board::{Seat, Seating};
 pub use config::{ClusterError, MAX_UPSTREAMS, UpstreamConfig};
@@ -26,7 +28,6 @@ pub use lease::Lease;
 pub use plan::{ApplyError, Change, Effect, Generation, Plan, PlanError};
 pub(crate) use plan::{effects, next_configs};
 pub use session::Session;
-#[cfg(feature = "hyper")]
 pub(crate) use set::IdMap;
 pub use set::{Cluster, Member};
 pub use standing::Health;

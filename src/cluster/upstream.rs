@@ -1,10 +1,13 @@
 //! One upstream's shared cell: who it is, and what changes while it lives.
 
 use super::board::Board;
+use super::course::Course;
 use super::latency::Latency;
 use super::sessions::Sessions;
 use super::standing::{Health, Standing};
+use super::vitals::Vitals;
 use super::{Decision, Lost};
+use crate::hash::mix64;
 use crate::time::Timestamp;
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -52,6 +55,8 @@ pub struct Upstream {
     id: UpstreamId,
     latency: Latency,
     sessions: Sessions,
+    vitals: Vitals,
+    course: Course,
     incarnation: AtomicU16,
     /// The usual decision is not counted one by one: it is what the others leave of the total.
     usual: Decision,
@@ -70,6 +75,8 @@ impl Upstream {
             id,
             latency: Latency::new(),
             sessions: Sessions::new(window),
+            vitals: Vitals::default(),
+            course: Course::default(),
             incarnation: AtomicU16::new(0),
             usual: if window.is_some() { Decision::Pinned } else { Decision::New },
             name: name.into(),
@@ -205,6 +212,21 @@ impl Upstream {
         if decision != self.usual {
             self.decisions[decision.index()].fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// When the session of `nonce` has to leave, where an operator [drains](crate::Balancer::drain) this upstream and gave a
+    /// deadline: then, or at a moment of its own within the spread that follows. The same on every proxy.
+    #[must_use]
+    pub fn departure(&self, nonce: u64) -> Option<Timestamp> {
+        self.course.departure(nonce ^ mix64(self.id.0))
+    }
+
+    pub(crate) fn course(&self) -> &Course {
+        &self.course
+    }
+
+    pub(crate) fn vitals(&self) -> &Vitals {
+        &self.vitals
     }
 
     pub(super) fn standing(&self) -> &Standing {

@@ -63,7 +63,7 @@ impl<'c> Sender<'c> {
         };
         picked.map_err(|error| match error {
             PickError::Unavailable => Refusal::Unavailable,
-            PickError::Full => Refusal::Full,
+            PickError::Full | PickError::Later { .. } => Refusal::Full,
             PickError::Rejected(_) => Refusal::Rejected,
             PickError::Entropy(error) => {
                 tracing::error!(%error, "cannot place a new session");

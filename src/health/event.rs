@@ -1,0 +1,114 @@
+//! What happened, for whoever wants to know.
+
+use super::{Cause, State};
+use crate::time::Timestamp;
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+/// How many events wait for a subscriber. Who is further behind misses the oldest.
+const KEPT: usize = 4096;
+
+/// Something happened.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Event {
+    /// When.
+    pub at: Timestamp,
+    /// To which upstream; `None` where it is about the cluster.
+    pub upstream: Option<Box<str>>,
+    /// What.
+    pub kind: EventKind,
+}
+
+/// What happened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EventKind {
+    /// An upstream changed its state.
+    Changed {
+        /// The state before.
+        from: State,
+        /// The state now.
+        to: State,
+        /// Why.
+        cause: Cause,
+    },
+    /// Another process is behind an upstream.
+    Restarted {
+        /// Its number before.
+        from: u16,
+        /// Its number now.
+        to: u16,
+    },
+    /// A draining upstream has nothing left: it can be stopped.
+    Drained,
+    /// Too many upstreams look bad to believe it: judgements are ignored from here on.
+    PanicBegan,
+    /// Judgements count again.
+    PanicEnded,
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(upstream) = &self.upstream {
+            write!(f, "{upstream}: ")?;
+        }
+        match self.kind {
+            EventKind::Changed { from, to, cause } => write!(f, "{from} -> {to}: {cause}"),
+            EventKind::Restarted { from, to } => write!(f, "another process (incarnation {from} -> {to})"),
+            EventKind::Drained => f.write_str("drained: nothing is left on it"),
+            EventKind::PanicBegan => f.write_str("too many upstreams look bad: judgements are ignored"),
+            EventKind::PanicEnded => f.write_str("judgements count again"),
+        }
+    }
+}
+
+/// Receives every event from [`Balancer::subscribe`](crate::Balancer::subscribe) on. Polled: nothing calls back, and
+/// dropping it ends it. Up to 4096 events wait; who is further behind misses the oldest.
+#[derive(Debug, Default)]
+pub struct Subscription(Arc<Mutex<Queue>>);
+
+#[derive(Debug, Default)]
+struct Queue {
+    events: VecDeque<Event>,
+    missed: u64,
+}
+
+impl Subscription {
+    /// The next event, if one has happened. Takes a lock for a moment.
+    #[must_use]
+    pub fn poll(&self) -> Option<Event> {
+        self.0.lock().events.pop_front()
+    }
+
+    /// How many events were missed for want of polling.
+    #[must_use]
+    pub fn missed(&self) -> u64 {
+        self.0.lock().missed
+    }
+}
+
+/// All subscriptions that still live.
+#[derive(Debug, Default)]
+pub(super) struct Subscribers(Vec<Weak<Mutex<Queue>>>);
+
+impl Subscribers {
+    pub(super) fn subscribe(&mut self) -> Subscription {
+        let subscription = Subscription::default();
+        self.0.push(Arc::downgrade(&subscription.0));
+        subscription
+    }
+
+    pub(super) fn publish(&mut self, event: &Event) {
+        self.0.retain(|queue| {
+            let Some(queue) = queue.upgrade() else { return false };
+            let mut queue = queue.lock();
+            if queue.events.len() == KEPT {
+                queue.events.pop_front();
+                queue.missed += 1;
+            }
+            queue.events.push_back(event.clone());
+            true
+        });
+    }
+}

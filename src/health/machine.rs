@@ -1,0 +1,373 @@
+//! One upstream's state machine: inputs change its condition, and its condition makes its state.
+
+use super::{Cause, HealthSettings, Outcome, ProbeResult, State};
+use crate::cluster::{Health, Upstream};
+use crate::hash::mix64;
+use crate::time::Timestamp;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What is thought of an upstream, whatever the operator wants of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Condition {
+    Active,
+    Warming,
+    Full,
+    /// Judged: subject to the cap.
+    Suspect(Suspicion),
+    /// Judged by the status that probes get: subject to the cap too.
+    Failing,
+    /// Proven.
+    Down,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Suspicion {
+    /// It fails. Over when its time is.
+    Failures,
+    /// It answers nobody. Over when it answers, or when nobody waits any more and its time is over.
+    Silence,
+}
+
+impl Condition {
+    /// Whether a majority may overrule it.
+    pub(super) fn is_judged(self) -> bool {
+        matches!(self, Self::Suspect(_) | Self::Failing)
+    }
+
+    /// Whether it takes no new sessions for what is thought of it.
+    pub(super) fn is_out(self) -> bool {
+        self.is_judged() || self == Self::Down
+    }
+
+    fn state(self) -> State {
+        match self {
+            Self::Active => State::Active,
+            Self::Warming => State::Warming,
+            Self::Full => State::Full,
+            Self::Suspect(_) => State::Suspect,
+            Self::Failing | Self::Down => State::Down,
+        }
+    }
+}
+
+/// Counts at the beginning of a window.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    at: Timestamp,
+    total: u64,
+    failures: u32,
+}
+
+#[derive(Debug)]
+pub(super) struct Machine {
+    pub(super) upstream: Arc<Upstream>,
+    pub(super) condition: Condition,
+    cause: Cause,
+    /// When the condition began.
+    since: Timestamp,
+    /// An operator drains it.
+    pub(super) drain: Option<Drain>,
+    /// What the world was told last.
+    pub(super) told: Told,
+    /// Until when it is out at least.
+    until: Timestamp,
+    /// How often it was out, each time soon after the last.
+    times: u32,
+    /// The length of the last time.
+    last: Duration,
+    probed: bool,
+    bad_probes: u32,
+    good_probes: u32,
+    bad_connects: u32,
+    /// The halves of the window for the rate of failures.
+    marks: [Mark; 2],
+    hush: Hush,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Drain {
+    pub(super) since: Timestamp,
+    /// When sessions begin to leave, and when the last has left.
+    pub(super) leave: Option<(Timestamp, Timestamp)>,
+    pub(super) is_drained: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Told {
+    pub(super) state: State,
+    pub(super) cause: Cause,
+    pub(super) since: Timestamp,
+    pub(super) health: Health,
+}
+
+/// For how long nobody was answered.
+#[derive(Clone, Copy, Debug)]
+struct Hush {
+    answers: u32,
+    /// Requests leased when the last answer was noticed.
+    total: u64,
+    /// Since when requests wait.
+    since: Option<Timestamp>,
+    /// When an answer was last noticed.
+    answered_at: Timestamp,
+}
+
+impl Machine {
+    pub(super) fn new(upstream: Arc<Upstream>, is_added: bool, now: Timestamp) -> Self {
+        let (condition, cause) = match is_added {
+            true => (Condition::Warming, Cause::Added),
+            false => (Condition::Active, Cause::Configured),
+        };
+        let (answers, total, failures) = (upstream.vitals().answers(), upstream.total(), upstream.vitals().failures());
+        upstream.course().set_warm_since((condition == Condition::Warming).then_some(now));
+        let mark = Mark { at: now, total, failures };
+        Self {
+            told: Told { state: condition.state(), cause, since: now, health: upstream.health() },
+            upstream,
+            condition,
+            cause,
+            since: now,
+            drain: None,
+            until: now,
+            times: 0,
+            last: Duration::ZERO,
+            probed: false,
+            bad_probes: 0,
+            good_probes: 0,
+            bad_connects: 0,
+            marks: [mark, mark],
+            hush: Hush { answers, total, since: None, answered_at: now },
+        }
+    }
+
+    /// The state and verdicts as they should be, and why.
+    pub(super) fn verdict(&self, panics: bool, now: Timestamp) -> Told {
+        let overruled = panics && self.condition.is_judged();
+        let health = if overruled { Health::ACTIVE } else { self.condition.state().health() };
+        match (self.condition.state(), self.drain) {
+            (state, Some(drain)) if state != State::Down => {
+                let is_over = drain.leave.is_some_and(|(_, end)| now >= end);
+                let health = if is_over { Health::DOWN } else { Health::DRAINING };
+                Told { state: State::Draining, cause: Cause::Operator, since: drain.since, health }
+            }
+            (state, _) => Told { state, cause: self.cause, since: self.since, health },
+        }
+    }
+
+    /// True once, when nothing is left of what is drained: nothing in flight, and nobody who would still come home.
+    pub(super) fn notice_drained(&mut self, now: Timestamp) -> bool {
+        let Some(drain) = &mut self.drain else { return false };
+        let is_left = match drain.leave {
+            Some((_, end)) => now >= end,
+            None => self.upstream.live_sessions(now) == 0,
+        };
+        let is_drained = is_left && self.upstream.in_flight() == 0;
+        is_drained && !std::mem::replace(&mut drain.is_drained, true)
+    }
+
+    /// The operator has ended a drain.
+    pub(super) fn resume(&mut self, settings: &HealthSettings, now: Timestamp) {
+        if self.condition == Condition::Active {
+            self.return_to_service(Cause::Operator, settings, now);
+        }
+    }
+
+    /// A request fared so. `Answered` alone does not come here unless the condition is other than active.
+    pub(super) fn report(&mut self, outcome: Outcome, settings: &HealthSettings, now: Timestamp) {
+        match outcome {
+            Outcome::Answered => {
+                self.bad_connects = 0;
+                if self.condition == Condition::Suspect(Suspicion::Silence) {
+                    self.return_to_service(Cause::Answers, settings, now);
+                }
+            }
+            Outcome::ConnectRefused => self.down(Cause::ConnectRefused, settings, now),
+            Outcome::ConnectTimedOut => {
+                self.bad_connects += 1;
+                if self.bad_connects >= settings.probes.fall {
+                    self.down(Cause::ConnectTimedOut(self.bad_connects), settings, now);
+                }
+            }
+            Outcome::TimedOut { after } => {
+                self.look(now);
+                let hushed = now.since(self.hush.answered_at);
+                if hushed >= after && self.waiting() >= u64::from(settings.silence.min_requests) {
+                    self.down(Cause::Unanswered(after), settings, now);
+                } else {
+                    self.failed(settings, now);
+                }
+            }
+            Outcome::ServerError | Outcome::Broken => self.failed(settings, now),
+        }
+    }
+
+    fn failed(&mut self, settings: &HealthSettings, now: Timestamp) {
+        let rules = &settings.outlier;
+        let streak = self.upstream.vitals().failed();
+        if !matches!(self.condition, Condition::Active | Condition::Warming | Condition::Full) {
+            return;
+        }
+        if rules.consecutive > 0 && streak >= rules.consecutive {
+            return self.suspect(Suspicion::Failures, Cause::Failures(streak), settings, now);
+        }
+        let mark = self.marks[0];
+        let requests = self.upstream.total().wrapping_sub(mark.total);
+        let failures = u64::from(self.upstream.vitals().failures().wrapping_sub(mark.failures));
+        let rate = failures as f64 / requests.max(1) as f64;
+        if requests >= u64::from(rules.min_requests) && rate >= rules.failure_rate {
+            let percent = (rate * 100.0).min(100.0) as u8;
+            self.suspect(Suspicion::Failures, Cause::FailureRate(percent), settings, now);
+        }
+    }
+
+    /// A probe fared so.
+    pub(super) fn probe(&mut self, result: ProbeResult, settings: &HealthSettings, now: Timestamp) {
+        self.probed = true;
+        if matches!(result, ProbeResult::Passed | ProbeResult::Full) {
+            self.bad_probes = 0;
+            self.good_probes = self.good_probes.saturating_add(1);
+        } else {
+            self.good_probes = 0;
+            self.bad_probes = self.bad_probes.saturating_add(1);
+        }
+        let fell = self.bad_probes >= settings.probes.fall;
+        match (result, self.condition) {
+            (ProbeResult::Refused, _) => self.down(Cause::ProbeRefused, settings, now),
+            (ProbeResult::TimedOut, _) if fell => self.down(Cause::ProbeTimedOut(self.bad_probes), settings, now),
+            (
+                ProbeResult::Status(status),
+                Condition::Active | Condition::Warming | Condition::Full | Condition::Suspect(_),
+            ) if fell => {
+                self.out(Condition::Failing, Cause::ProbeStatus(status), settings.outlier.base, settings, now);
+            }
+            (ProbeResult::Passed, Condition::Full) => self.enter(Condition::Active, Cause::ProbesPass, now),
+            (ProbeResult::Full, Condition::Active | Condition::Warming) => {
+                self.enter(Condition::Full, Cause::ProbeFull, now);
+            }
+            (ProbeResult::Passed | ProbeResult::Full, Condition::Down | Condition::Failing) => {
+                self.try_return(settings, now);
+            }
+            _ => {}
+        }
+    }
+
+    /// Time has passed.
+    pub(super) fn tick(&mut self, settings: &HealthSettings, now: Timestamp) {
+        self.look(now);
+        if now.since(self.marks[1].at) >= settings.outlier.window / 2 {
+            let mark = Mark { at: now, total: self.upstream.total(), failures: self.upstream.vitals().failures() };
+            self.marks = [self.marks[1], mark];
+        }
+        match self.condition {
+            Condition::Active | Condition::Warming | Condition::Full if self.is_silent(settings, now) => {
+                let silence = now.since(self.hush.since.unwrap_or(now));
+                self.suspect(Suspicion::Silence, Cause::Silent(silence), settings, now);
+            }
+            Condition::Warming if now.since(self.since) >= settings.slow_start.window => {
+                self.enter(Condition::Active, Cause::Warm, now);
+            }
+            Condition::Suspect(Suspicion::Silence) if self.hush.since.is_none() => {
+                self.return_to_service(Cause::Answers, settings, now);
+            }
+            // Somebody who still waits is somebody who still proves it.
+            Condition::Suspect(Suspicion::Silence) if self.upstream.in_flight() > 0 => {}
+            Condition::Suspect(_) if now >= self.until => {
+                self.return_to_service(Cause::BackoffOver, settings, now);
+            }
+            Condition::Down | Condition::Failing if !self.probed && now >= self.until => {
+                self.return_to_service(Cause::BackoffOver, settings, now);
+            }
+            Condition::Down | Condition::Failing => self.try_return(settings, now),
+            _ => {}
+        }
+    }
+
+    /// Notices answers.
+    fn look(&mut self, now: Timestamp) {
+        let (answers, total) = (self.upstream.vitals().answers(), self.upstream.total());
+        let hush = &mut self.hush;
+        if hush.answers != answers {
+            *hush = Hush { answers, total, since: None, answered_at: now };
+        } else if hush.since.is_none() && total != hush.total && self.upstream.in_flight() > 0 {
+            hush.since = Some(now);
+        }
+    }
+
+    fn is_silent(&self, settings: &HealthSettings, now: Timestamp) -> bool {
+        let rule = settings.silence;
+        let long = self.hush.since.is_some_and(|since| now.since(since) >= rule.after);
+        let many = self.waiting() >= u64::from(rule.min_requests);
+        !rule.after.is_zero() && long && many && self.upstream.in_flight() > 0
+    }
+
+    /// Requests that came since the last answer.
+    fn waiting(&self) -> u64 {
+        self.upstream.total().wrapping_sub(self.hush.total)
+    }
+
+    fn down(&mut self, cause: Cause, settings: &HealthSettings, now: Timestamp) {
+        if self.condition != Condition::Down {
+            self.out(Condition::Down, cause, settings.outlier.base / 10, settings, now);
+        }
+    }
+
+    fn suspect(&mut self, suspicion: Suspicion, cause: Cause, settings: &HealthSettings, now: Timestamp) {
+        self.out(Condition::Suspect(suspicion), cause, settings.outlier.base, settings, now);
+    }
+
+    /// Out for `base` the first time, twice as long each further time that comes soon after the last.
+    fn out(&mut self, condition: Condition, cause: Cause, base: Duration, settings: &HealthSettings, now: Timestamp) {
+        let long_ago = now.since(self.until) > self.last.saturating_mul(10).max(settings.outlier.base);
+        self.times = if long_ago { 1 } else { self.times + 1 };
+        let doubled = base.saturating_mul(1 << (self.times - 1).min(20)).min(settings.outlier.max);
+        // From three to five quarters, so that what fell together does not return together.
+        let dice = mix64(self.upstream.id().as_u64() ^ mix64(now.as_millis() ^ u64::from(self.times) << 48));
+        let jitter = 0.75 + 0.5 * (dice >> 40) as f64 / f64::from(1 << 24);
+        self.last = doubled.mul_f64(jitter);
+        self.until = now.after(self.last);
+        self.good_probes = 0;
+        self.enter(condition, cause, now);
+    }
+
+    fn try_return(&mut self, settings: &HealthSettings, now: Timestamp) {
+        if self.good_probes >= settings.probes.rise && now >= self.until {
+            self.return_to_service(Cause::ProbesPass, settings, now);
+        }
+    }
+
+    fn return_to_service(&mut self, cause: Cause, settings: &HealthSettings, now: Timestamp) {
+        self.upstream.vitals().forgive();
+        self.bad_connects = 0;
+        self.bad_probes = 0;
+        let (answers, total) = (self.upstream.vitals().answers(), self.upstream.total());
+        self.hush = Hush { answers, total, since: None, answered_at: now };
+        self.marks = [Mark { at: now, total, failures: self.upstream.vitals().failures() }; 2];
+        match settings.slow_start.window.is_zero() {
+            true => self.enter(Condition::Active, cause, now),
+            false => self.enter(Condition::Warming, cause, now),
+        }
+    }
+
+    fn enter(&mut self, condition: Condition, cause: Cause, now: Timestamp) {
+        self.condition = condition;
+        self.cause = cause;
+        self.since = now;
+        let course = self.upstream.course();
+        course.set_warm_since((condition == Condition::Warming).then_some(now));
+        course.set_down_since(matches!(condition, Condition::Down | Condition::Failing).then_some(now));
+    }
+
+    /// The clock went back by `jump`: what was dated then is dated now.
+    pub(super) fn turn_back(&mut self, jump: Duration) {
+        let marks = self.marks.iter_mut().map(|mark| &mut mark.at);
+        let hush = self.hush.since.iter_mut().chain([&mut self.hush.answered_at]);
+        let own = [&mut self.since, &mut self.until, &mut self.told.since];
+        for time in own.into_iter().chain(marks).chain(hush) {
+            *time = time.before(jump);
+        }
+        let course = self.upstream.course();
+        course.set_warm_since(course.warm_since().map(|since| since.before(jump)));
+        course.set_down_since(course.down_since().map(|since| since.before(jump)));
+    }
+}

@@ -1,0 +1,200 @@
+//! All upstreams' machines together: the cap on judgements, and what is told to the world.
+
+use super::event::Subscribers;
+use super::machine::{Drain, Machine, Told};
+use super::{Cause, Event, EventKind, HealthSettings, Outcome, ProbeResult, State, Subscription};
+use crate::cluster::{Cluster, Health, IdMap, Upstream, UpstreamId};
+use crate::time::Timestamp;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How an upstream is doing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UpstreamStatus {
+    /// Its name.
+    pub name: String,
+    /// Its state.
+    pub state: State,
+    /// Why it is in that state.
+    pub cause: Cause,
+    /// Since when.
+    pub since: Timestamp,
+    /// The verdicts in force, which a panic may set against the state.
+    pub health: Health,
+}
+
+#[derive(Debug)]
+pub(crate) struct Monitor {
+    settings: HealthSettings,
+    machines: IdMap<Machine>,
+    panics: bool,
+    now: Timestamp,
+    subscribers: Subscribers,
+}
+
+impl Monitor {
+    pub(crate) fn new(settings: HealthSettings, cluster: &Cluster) -> Self {
+        let start = Timestamp::default();
+        let machine = |upstream: &Arc<Upstream>| (upstream.id(), Machine::new(Arc::clone(upstream), false, start));
+        let machines = cluster.members().iter().map(|member| machine(member.upstream())).collect();
+        Self { settings, machines, panics: false, now: start, subscribers: Subscribers::default() }
+    }
+
+    pub(crate) fn subscribe(&mut self) -> Subscription {
+        self.subscribers.subscribe()
+    }
+
+    /// Follows a change of membership. Upstreams that came are warmed; one that only changed its address stays drained.
+    pub(crate) fn follow(&mut self, cluster: &Cluster) {
+        let (now, warms) = (self.now, !self.settings.slow_start.window.is_zero());
+        let mut before = std::mem::take(&mut self.machines);
+        for member in cluster.members() {
+            let upstream = member.upstream();
+            let machine = match before.remove(&upstream.id()) {
+                Some(machine) if Arc::ptr_eq(&machine.upstream, upstream) => machine,
+                other => {
+                    let mut machine = Machine::new(Arc::clone(upstream), warms, now);
+                    machine.drain = other.and_then(|machine| machine.drain);
+                    machine
+                }
+            };
+            self.machines.insert(upstream.id(), machine);
+        }
+        self.settle_all(now);
+    }
+
+    pub(crate) fn report(&mut self, id: UpstreamId, outcome: Outcome, now: Timestamp) {
+        self.input(id, now, |machine, settings, now| machine.report(outcome, settings, now));
+    }
+
+    pub(crate) fn probe(&mut self, id: UpstreamId, result: ProbeResult, now: Timestamp) {
+        self.input(id, now, |machine, settings, now| machine.probe(result, settings, now));
+    }
+
+    pub(crate) fn tick(&mut self, now: Timestamp) {
+        let now = self.at(now);
+        for machine in self.machines.values_mut() {
+            machine.tick(&self.settings, now);
+        }
+        self.settle_all(now);
+    }
+
+    /// `false` where there is no such upstream.
+    pub(crate) fn drain(&mut self, id: UpstreamId, deadline: Option<Duration>, now: Timestamp) -> bool {
+        self.input(id, now, |machine, settings, now| {
+            let leave =
+                deadline.map(|deadline| (now.after(deadline), now.after(deadline).after(settings.drain_spread)));
+            machine.upstream.course().set_departure(leave.map(|(start, _)| (start, settings.drain_spread)));
+            let since = machine.drain.map_or(now, |drain| drain.since);
+            machine.drain = Some(Drain { since, leave, is_drained: false });
+        })
+    }
+
+    /// `false` where there is no such upstream.
+    pub(crate) fn resume(&mut self, id: UpstreamId, now: Timestamp) -> bool {
+        self.input(id, now, |machine, settings, now| {
+            if machine.drain.take().is_some() {
+                machine.upstream.course().set_departure(None);
+                machine.resume(settings, now);
+            }
+        })
+    }
+
+    pub(crate) fn restarted(&mut self, upstream: &Upstream, from: u16, to: u16, now: Timestamp) {
+        let now = self.at(now);
+        self.publish(now, Some(upstream), EventKind::Restarted { from, to });
+    }
+
+    pub(crate) fn status(&self, cluster: &Cluster) -> Vec<UpstreamStatus> {
+        let machines = cluster.members().iter().filter_map(|member| self.machines.get(&member.upstream().id()));
+        let status = |machine: &Machine| {
+            let Told { state, cause, since, .. } = machine.told;
+            let (name, health) = (machine.upstream.name().to_owned(), machine.upstream.health());
+            UpstreamStatus { name, state, cause, since, health }
+        };
+        machines.map(status).collect()
+    }
+
+    pub(crate) fn panics(&self) -> bool {
+        self.panics
+    }
+
+    fn input(
+        &mut self,
+        id: UpstreamId,
+        now: Timestamp,
+        change: impl FnOnce(&mut Machine, &HealthSettings, Timestamp),
+    ) -> bool {
+        let now = self.at(now);
+        let Some(machine) = self.machines.get_mut(&id) else { return false };
+        let before = machine.condition;
+        change(machine, &self.settings, now);
+        // Others are concerned only where the cap may be.
+        match before.is_judged() == machine.condition.is_judged() && before.is_out() == machine.condition.is_out() {
+            true => self.settle(id, now),
+            false => self.settle_all(now),
+        }
+        true
+    }
+
+    /// The time, which does not go back: where a clock does, everything that was noted goes back with it.
+    fn at(&mut self, now: Timestamp) -> Timestamp {
+        /// Threads that read the clock one after the other may come here in another order.
+        const CROSSING: Duration = Duration::from_secs(2);
+        let jump = self.now.since(now);
+        if jump > CROSSING {
+            self.machines.values_mut().for_each(|machine| machine.turn_back(jump));
+            self.now = now;
+        }
+        self.now = self.now.max(now);
+        self.now
+    }
+
+    fn settle_all(&mut self, now: Timestamp) {
+        self.judge_the_judging(now);
+        let ids: Vec<UpstreamId> = self.machines.keys().copied().collect();
+        ids.into_iter().for_each(|id| self.settle(id, now));
+    }
+
+    /// Whether so much of the cluster is out that it is more likely the judging that is wrong. Begins above the cap and ends at half of it,
+    /// so that it is not left and entered over and over.
+    fn judge_the_judging(&mut self, now: Timestamp) {
+        let count = |is: fn(&Machine) -> bool| self.machines.values().filter(|machine| is(machine)).count();
+        let judged = count(|machine| machine.condition.is_judged());
+        let out = count(|machine| machine.condition.is_out());
+        let cap = self.machines.len() as f64 * self.settings.outlier.max_ejected;
+        let panics = match self.panics {
+            false => judged > 0 && out as f64 > cap,
+            true => judged > 0 && out as f64 > cap / 2.0,
+        };
+        if std::mem::replace(&mut self.panics, panics) != panics {
+            let kind = if panics { EventKind::PanicBegan } else { EventKind::PanicEnded };
+            self.publish(now, None, kind);
+        }
+    }
+
+    /// Tells the world, and the cell that picks read, what has changed about one.
+    fn settle(&mut self, id: UpstreamId, now: Timestamp) {
+        let Some(machine) = self.machines.get_mut(&id) else { return };
+        let told = machine.verdict(self.panics, now);
+        let before = std::mem::replace(&mut machine.told, told);
+        // Only what changed is written: a host may have verdicts of its own.
+        if before.health != told.health {
+            machine.upstream.set_health(told.health);
+        }
+        let is_drained = machine.notice_drained(now);
+        let upstream = Arc::clone(&machine.upstream);
+        if before.state != told.state {
+            let kind = EventKind::Changed { from: before.state, to: told.state, cause: told.cause };
+            self.publish(now, Some(&upstream), kind);
+        }
+        if is_drained {
+            self.publish(now, Some(&upstream), EventKind::Drained);
+        }
+    }
+
+    fn publish(&mut self, at: Timestamp, upstream: Option<&Upstream>, kind: EventKind) {
+        let upstream = upstream.map(|upstream| upstream.name().into());
+        self.subscribers.publish(&Event { at, upstream, kind });
+    }
+}
