@@ -32,15 +32,16 @@ impl Balancer {
         self.health.lock().probe(upstream, result, now);
     }
 
-    /// Lets time pass: what was out returns, slow starts end, silence is noticed. A host calls it some ten times a second; it
-    /// looks at every upstream.
+    /// Lets time pass: what was out returns, slow starts end, silence is noticed. A host calls it some ten times a
+    /// second; it looks at every upstream.
     pub fn tick(&self, now: Timestamp) {
         self.health.lock().tick(now);
     }
 
-    /// Lets the upstream of this name take no new sessions. Those it has stay; with a `deadline` (from `now` on) they leave from then
-    /// on, each at [its moment](Upstream::departure) within [`drain_spread`](crate::HealthSettings::drain_spread), and then it serves no more. Asked again, the
-    /// new deadline counts.
+    /// Lets the upstream of this name take no new sessions. Those it has stay; with a `deadline` (from `now` on) they
+    /// leave from then on, each at [its moment](Upstream::departure) within
+    /// [`drain_spread`](crate::HealthSettings::drain_spread), and then it serves no more. Asked again, the new deadline
+    /// counts.
     ///
     /// # Errors
     /// [`UnknownUpstream`].
@@ -60,8 +61,8 @@ impl Balancer {
         Ok(())
     }
 
-    /// Says which process is behind an upstream now: any number but 0, constant for the process' life and most likely different for the
-    /// next. See [`Upstream::set_incarnation`].
+    /// Says which process is behind an upstream now: any number but 0, constant for the process' life and most likely
+    /// different for the next. See [`Upstream::set_incarnation`].
     pub fn set_incarnation(&self, upstream: &Upstream, incarnation: u16, now: Timestamp) {
         let before = upstream.incarnation();
         upstream.set_incarnation(incarnation);

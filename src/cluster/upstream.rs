@@ -214,8 +214,8 @@ impl Upstream {
         }
     }
 
-    /// When the session of `nonce` has to leave, where an operator [drains](crate::Balancer::drain) this upstream and gave a
-    /// deadline: then, or at a moment of its own within the spread that follows. The same on every proxy.
+    /// When the session of `nonce` has to leave, where an operator [drains](crate::Balancer::drain) this upstream and
+    /// gave a deadline: then, or at a moment of its own within the spread that follows. The same on every proxy.
     #[must_use]
     pub fn departure(&self, nonce: u64) -> Option<Timestamp> {
         self.course.departure(nonce ^ mix64(self.id.0))

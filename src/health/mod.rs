@@ -1,16 +1,16 @@
 //! *Whether* an upstream can be picked: what is known of it, the verdict drawn from that, and an event for each change.
 //!
 //! Nothing here probes, sleeps or reads a clock. A host reports what it saw ([`Outcome`], [`ProbeResult`]) and lets time
-//! pass ([`Balancer::tick`](crate::Balancer::tick)); out come the two verdicts ([`Health`](crate::Health)) in the upstream's
-//! cell, which picks read, and [`Event`]s for people.
+//! pass ([`Balancer::tick`](crate::Balancer::tick)); out come the two verdicts ([`Health`](crate::Health)) in the
+//! upstream's cell, which picks read, and [`Event`]s for people.
 //!
 //! # Proof and judgement
 //!
 //! A session in an instance's memory is lost when it is moved, so pins are broken only on *proof* that nobody would
-//! answer: a refused connection, connections or probes that time out in a row, or a response deadline within which the upstream
-//! answered nobody at all. What only looks bad (errors, broken exchanges, silence) is a *judgement*. It stops new
-//! sessions; those it has stay. Judgements can be wrong about all at once, when what they share fails, so at most a part
-//! of the cluster is judged out; beyond that they are ignored ("panic", as Envoy calls it).
+//! answer: a refused connection, connections or probes that time out in a row, or a response deadline within which the
+//! upstream answered nobody at all. What only looks bad (errors, broken exchanges, silence) is a *judgement*. It stops
+//! new sessions; those it has stay. Judgements can be wrong about all at once, when what they share fails, so at most a
+//! part of the cluster is judged out; beyond that they are ignored ("panic", as Envoy calls it).
 //!
 //! | state | serves | accepts | comes by |
 //! |---|---|---|---|

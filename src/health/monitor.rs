@@ -156,8 +156,8 @@ impl Monitor {
         ids.into_iter().for_each(|id| self.settle(id, now));
     }
 
-    /// Whether so much of the cluster is out that it is more likely the judging that is wrong. Begins above the cap and ends at half of it,
-    /// so that it is not left and entered over and over.
+    /// Whether so much of the cluster is out that it is more likely the judging that is wrong. Begins above the cap and
+    /// ends at half of it, so that it is not left and entered over and over.
     fn judge_the_judging(&mut self, now: Timestamp) {
         let count = |is: fn(&Machine) -> bool| self.machines.values().filter(|machine| is(machine)).count();
         let judged = count(|machine| machine.condition.is_judged());

@@ -53,8 +53,9 @@ pub struct Outlier {
     pub window: Duration,
     /// With fewer requests in the window the rate says nothing. Default 20.
     pub min_requests: u32,
-    /// How long the first judgement holds. Each further one within ten times its length holds twice as long, give or take a quarter.
-    /// An upstream that is down by proof and returns is held back likewise, from a tenth of it on. Default 10 s.
+    /// How long the first judgement holds. Each further one within ten times its length holds twice as long, give or
+    /// take a quarter. An upstream that is down by proof and returns is held back likewise, from a tenth of it on.
+    /// Default 10 s.
     pub base: Duration,
     /// The longest. Default 5 min.
     pub max: Duration,
@@ -71,8 +72,9 @@ pub struct Silence {
     pub min_requests: u32,
 }
 
-/// How new and returned upstreams are filled: with the part max([`min`](Self::min), (elapsed / [`window`](Self::window))^(1 /
-/// [`aggression`](Self::aggression))) of their share, which is Envoy's formula. With `aggression` 1 and `min` 0 it is HAProxy's.
+/// How new and returned upstreams are filled: with the part max([`min`](Self::min), (elapsed /
+/// [`window`](Self::window))^(1 / [`aggression`](Self::aggression))) of their share, which is Envoy's formula. With
+/// `aggression` 1 it is a line, as HAProxy's.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct SlowStart {
     /// How long it takes; zero for none. Default 10 s.
