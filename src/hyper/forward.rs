@@ -9,10 +9,11 @@ use super::conn::{Conn, ConnectError, ExchangeError};
 use super::fields::{self, Fields};
 use super::headers::{lines, says_https, via, wanted_protocol};
 use super::http1::{Length, ResponseHead, request_head};
-use super::tunnel::tunnel;
+use super::proxy::Shared;
+use super::tunnel::{Speech, tunnel};
 use super::upload::Upload;
 use crate::balancer::{Pick, PickError};
-use crate::cluster::UpstreamId;
+use crate::cluster::{Lease, UpstreamId};
 use crate::http::cookie::tokens;
 use crate::time::Timestamp;
 use http::header::{CONNECTION, COOKIE, SET_COOKIE, UPGRADE, VIA};
@@ -20,8 +21,8 @@ use http::{HeaderValue, Method, Response, StatusCode, Version, request};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::Instant;
 
 /// How many upstreams one request is offered to before it is given up.
@@ -171,6 +172,8 @@ pub(super) async fn forward(
     if upgraded && tunnel.is_none() {
         return Err(Refusal::BadResponse);
     }
+    let is_websocket = protocol.as_ref().is_some_and(|name| name.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    let speech = if is_websocket { Speech::WebSocket } else { Speech::Opaque };
     if let Some(protocol) = protocol.filter(|_| upgraded) {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, protocol);
@@ -183,7 +186,7 @@ pub(super) async fn forward(
     let log = std::mem::take(log);
     let body = if let Some(upgrade) = tunnel {
         mark.client().activity.note_upgrade();
-        tokio::spawn(switch(upgrade, conn, pick, shared.timeouts.idle, log));
+        tokio::spawn(switch(upgrade, conn, pick.lease, speech, Arc::clone(shared), log));
         ResponseBody::text("")
     } else {
         let uploaded = conn.uploaded();
@@ -197,12 +200,21 @@ pub(super) async fn forward(
 }
 
 /// After the 101 has gone to the client: the tunnel, which holds the lease as long as it lives.
-async fn switch(upgrade: OnUpgrade, conn: Box<Conn>, pick: Pick, idle: Duration, _log: AccessLog) {
-    let (stream, early) = conn.into_stream();
+async fn switch(
+    upgrade: OnUpgrade,
+    conn: Box<Conn>,
+    lease: Lease,
+    speech: Speech,
+    shared: Arc<Shared>,
+    _log: AccessLog,
+) {
+    let (mut stream, early) = conn.into_stream();
     let Ok(client) = upgrade.await else { return };
+    let mut client = TokioIo::new(client);
+    let leaving = pin!(shared.departures.wait(|| None, &*shared.clock));
     // Either side may end a tunnel as it likes, so its errors are nobody's.
-    if let Err(error) = tunnel(TokioIo::new(client), stream, early, idle).await {
-        tracing::debug!(upstream = pick.upstream().name(), %error, "tunnel broke off");
+    if let Err(error) = tunnel(&mut client, &mut stream, early, speech, shared.timeouts.idle, leaving).await {
+        tracing::debug!(upstream = lease.upstream().name(), %error, "tunnel broke off");
     }
 }
 

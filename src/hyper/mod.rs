@@ -38,6 +38,7 @@ mod client;
 mod client_io;
 mod coalesce;
 mod conn;
+mod departures;
 mod fields;
 mod forward;
 mod headers;

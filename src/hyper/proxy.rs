@@ -1,6 +1,7 @@
 //! The proxy as an embedder configures it.
 
 use super::client::Client;
+use super::departures::Departures;
 use super::pool::Pool;
 use super::service::ProxyService;
 use super::{Limits, RefusalCounts, Timeouts};
@@ -31,6 +32,7 @@ pub(super) struct Shared {
     pub(super) refusals: Arc<RefusalCounts>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) pool: Arc<Pool>,
+    pub(super) departures: Arc<Departures>,
 }
 
 impl Proxy {
@@ -57,7 +59,7 @@ impl Proxy {
     /// crosses threads.
     #[must_use]
     pub fn worker(&self) -> Self {
-        let Shared { balancer, cookie, key, trusted_proxies, timeouts, limits, refusals, clock, pool: _ } =
+        let Shared { balancer, cookie, key, trusted_proxies, timeouts, limits, refusals, clock, pool: _, departures } =
             &*self.shared;
         let shared = Shared {
             balancer: Arc::clone(balancer),
@@ -69,6 +71,7 @@ impl Proxy {
             refusals: Arc::clone(refusals),
             clock: Arc::clone(clock),
             pool: Pool::new(timeouts.idle),
+            departures: Arc::clone(departures),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -169,6 +172,7 @@ impl ProxyBuilder {
             refusals: Arc::default(),
             clock: self.clock,
             pool,
+            departures: Arc::default(),
         };
         Proxy { shared: Arc::new(shared) }
     }

@@ -1,15 +1,23 @@
-//! After a 101: bytes both ways until both sides are done.
+//! After a 101: bytes both ways until both sides are done, or until the tunnel is told to leave.
 //!
 //! A WebSocket is idle almost always, so a tunnel holds no buffer while it is: what is read goes through one
 //! scratch buffer per thread, and only what the other side does not take at once is kept.
 
+mod frames;
+mod leave;
+#[cfg(test)]
+mod tests;
+
+use super::bell::Bell;
 use super::timer::Timer;
 use bytes::{Buf, Bytes};
+use frames::Frames;
 use std::cell::RefCell;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -19,23 +27,50 @@ thread_local! {
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
 }
 
+/// What both sides have agreed to speak.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Speech {
+    WebSocket,
+    /// Anything else.
+    Opaque,
+}
+
 /// Copies between `client` and `upstream`; `early` is what the upstream sent right behind its 101.
 ///
 /// Each side's end of stream is passed on as a shutdown of the other, and the tunnel ends when both have ended or
-/// one fails. A tunnel may be silent for as long as it likes; one that is half closed, for `idle`.
-pub(super) async fn tunnel<C, U>(mut client: C, mut upstream: U, early: Bytes, idle: Duration) -> io::Result<()>
+/// one fails. A tunnel may be silent for as long as it likes; one that is half closed, for `idle`. Once `leaving`
+/// completes, both sides are told to [leave](leave::leave).
+pub(super) async fn tunnel<C, U>(
+    client: &mut C,
+    upstream: &mut U,
+    early: Bytes,
+    speech: Speech,
+    idle: Duration,
+    mut leaving: Pin<&mut impl Future<Output = ()>>,
+) -> io::Result<()>
 where
     C: AsyncRead + AsyncWrite + Unpin,
     U: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut up = Direction::new(Bytes::new());
-    let mut down = Direction::new(early);
+    let (said_by_client, said_by_server) = match speech {
+        Speech::WebSocket => (Frames::of_client(), Frames::of_server()),
+        Speech::Opaque => (Frames::opaque(), Frames::opaque()),
+    };
+    let mut up = Direction::new(Bytes::new(), said_by_client);
+    let mut down = Direction::new(early, said_by_server);
     let mut half_closed: Option<(Timer, u64)> = None;
-    poll_fn(|cx| {
-        let up_ended = up.poll(cx, &mut client, &mut upstream)?.is_ready();
-        let down_ended = down.poll(cx, &mut upstream, &mut client)?.is_ready();
+    let bell = Bell::new();
+    let told = poll_fn(|cx| {
+        if bell.answer(cx) {
+            let waker = Waker::from(Arc::clone(&bell));
+            if leaving.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+                return Poll::Ready(Ok(true));
+            }
+        }
+        let up_ended = up.poll(cx, client, upstream)?.is_ready();
+        let down_ended = down.poll(cx, upstream, client)?.is_ready();
         match (up_ended, down_ended) {
-            (true, true) => return Poll::Ready(Ok(())),
+            (true, true) => return Poll::Ready(Ok(false)),
             (false, false) => return Poll::Pending,
             _ => {}
         }
@@ -44,9 +79,14 @@ where
         if std::mem::replace(seen, moved) != moved {
             timer.restart(idle);
         }
-        timer.poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        timer.poll(cx).map(|()| Err(io::Error::from(io::ErrorKind::TimedOut)))
     })
-    .await
+    .await?;
+    if told {
+        // Boxed because it comes once at the end, and would be a part of every idle tunnel.
+        Box::pin(leave::leave(client, upstream, up, down)).await;
+    }
+    Ok(())
 }
 
 struct Direction {
@@ -54,66 +94,69 @@ struct Direction {
     kept: Bytes,
     /// Bytes read so far.
     read: u64,
-    state: State,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    Copying,
-    /// Its reader has ended; the writer is to be told.
-    Ending,
-    Ended,
+    /// As far as it was read.
+    frames: Frames,
+    /// Its reader has ended.
+    ended: bool,
+    /// Its writer has been told the end.
+    shut: bool,
 }
 
 impl Direction {
-    fn new(kept: Bytes) -> Self {
-        Self { kept, read: 0, state: State::Copying }
+    fn new(early: Bytes, mut frames: Frames) -> Self {
+        frames.follow(&early);
+        Self { kept: early, read: 0, frames, ended: false, shut: false }
     }
 
+    /// Copies. Ready once its reader has ended and its writer has been told.
     fn poll<R, W>(&mut self, cx: &mut Context<'_>, reader: &mut R, writer: &mut W) -> Poll<io::Result<()>>
     where
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
     {
         loop {
-            while self.kept.has_remaining() {
-                let written = ready!(Pin::new(&mut *writer).poll_write(cx, &self.kept))?;
-                if written == 0 {
-                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-                }
-                self.kept.advance(written);
+            ready!(self.write(cx, writer))?;
+            if self.ended {
+                return self.shut(cx, writer);
             }
-            match self.state {
-                State::Copying => {
-                    if ready!(self.copy(cx, reader, writer))? {
-                        self.state = State::Ending;
-                    }
-                }
-                State::Ending => {
-                    ready!(Pin::new(&mut *writer).poll_shutdown(cx))?;
-                    self.state = State::Ended;
-                }
-                State::Ended => return Poll::Ready(Ok(())),
-            }
+            ready!(self.copy(cx, SCRATCH, reader, writer))?;
         }
     }
 
-    /// Reads once and writes what the writer takes at once. True at the end of the stream.
-    fn copy<R, W>(&mut self, cx: &mut Context<'_>, reader: &mut R, writer: &mut W) -> Poll<io::Result<bool>>
+    /// Writes what was kept.
+    fn write<W: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, writer: &mut W) -> Poll<io::Result<()>> {
+        while self.kept.has_remaining() {
+            let written = ready!(Pin::new(&mut *writer).poll_write(cx, &self.kept))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.kept.advance(written);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn shut<W: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, writer: &mut W) -> Poll<io::Result<()>> {
+        if !self.shut {
+            ready!(Pin::new(writer).poll_shutdown(cx))?;
+            self.shut = true;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads once, up to `limit` bytes, and writes what the writer takes at once. Nothing may be kept.
+    fn copy<R, W>(&mut self, cx: &mut Context<'_>, limit: usize, reader: &mut R, writer: &mut W) -> Poll<io::Result<()>>
     where
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
     {
         BUFFER.with_borrow_mut(|buffer| {
-            let mut buffer = ReadBuf::new(buffer);
-            if Pin::new(&mut *reader).poll_read(cx, &mut buffer)?.is_pending() {
+            let mut buffer = ReadBuf::new(&mut buffer[..limit]);
+            if self.read(cx, reader, &mut buffer)?.is_pending() {
                 // Nothing more for now: what the writer holds back (TLS records) must go.
                 ready!(Pin::new(&mut *writer).poll_flush(cx))?;
                 return Poll::Pending;
             }
             let mut read = buffer.filled();
-            self.read += read.len() as u64;
-            let at_end = read.is_empty();
             while !read.is_empty() {
                 match Pin::new(&mut *writer).poll_write(cx, read)? {
                     Poll::Ready(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
@@ -124,7 +167,24 @@ impl Direction {
                     }
                 }
             }
-            Poll::Ready(Ok(at_end))
+            Poll::Ready(Ok(()))
         })
+    }
+
+    /// Reads once and drops it.
+    fn drain<R: AsyncRead + Unpin>(&mut self, cx: &mut Context<'_>, reader: &mut R) -> Poll<io::Result<()>> {
+        BUFFER.with_borrow_mut(|buffer| self.read(cx, reader, &mut ReadBuf::new(buffer)))
+    }
+
+    fn read<R>(&mut self, cx: &mut Context<'_>, reader: &mut R, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>>
+    where
+        R: AsyncRead + Unpin,
+    {
+        ready!(Pin::new(reader).poll_read(cx, buffer))?;
+        let read = buffer.filled();
+        self.read += read.len() as u64;
+        self.ended = read.is_empty();
+        self.frames.follow(read);
+        Poll::Ready(Ok(()))
     }
 }
