@@ -40,14 +40,14 @@ pub(super) enum Speech {
 /// Each side's end of stream is passed on as a shutdown of the other, and the tunnel ends when both have ended or
 /// one fails. A tunnel may be silent for as long as it likes; one that is half closed, for `idle`. Once `leaving`
 /// completes, both sides are told to [leave](leave::leave).
-pub(super) async fn tunnel<C, U>(
+pub(super) fn tunnel<C, U>(
     client: &mut C,
     upstream: &mut U,
     early: Bytes,
     speech: Speech,
     idle: Duration,
     mut leaving: Pin<&mut impl Future<Output = ()>>,
-) -> io::Result<()>
+) -> impl Future<Output = io::Result<()>>
 where
     C: AsyncRead + AsyncWrite + Unpin,
     U: AsyncRead + AsyncWrite + Unpin,
@@ -60,33 +60,36 @@ where
     let mut down = Direction::new(early, said_by_server);
     let mut half_closed: Option<(Timer, u64)> = None;
     let bell = Bell::new();
-    let told = poll_fn(|cx| {
-        if bell.answer(cx) {
-            let waker = Waker::from(Arc::clone(&bell));
-            if leaving.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
-                return Poll::Ready(Ok(true));
+    // A block, since an async function would hold its arguments twice.
+    async move {
+        let told = poll_fn(|cx| {
+            if bell.answer(cx) {
+                let waker = Waker::from(Arc::clone(&bell));
+                if leaving.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+                    return Poll::Ready(Ok(true));
+                }
             }
+            let up_ended = up.poll(cx, client, upstream)?.is_ready();
+            let down_ended = down.poll(cx, upstream, client)?.is_ready();
+            match (up_ended, down_ended) {
+                (true, true) => return Poll::Ready(Ok(false)),
+                (false, false) => return Poll::Pending,
+                _ => {}
+            }
+            let moved = up.read + down.read;
+            let (timer, seen) = half_closed.get_or_insert_with(|| (Timer::new(idle), moved));
+            if std::mem::replace(seen, moved) != moved {
+                timer.restart(idle);
+            }
+            timer.poll(cx).map(|()| Err(io::Error::from(io::ErrorKind::TimedOut)))
+        })
+        .await?;
+        if told {
+            // Boxed because it comes once at the end, and would be a part of every idle tunnel.
+            Box::pin(leave::leave(client, upstream, up, down)).await;
         }
-        let up_ended = up.poll(cx, client, upstream)?.is_ready();
-        let down_ended = down.poll(cx, upstream, client)?.is_ready();
-        match (up_ended, down_ended) {
-            (true, true) => return Poll::Ready(Ok(false)),
-            (false, false) => return Poll::Pending,
-            _ => {}
-        }
-        let moved = up.read + down.read;
-        let (timer, seen) = half_closed.get_or_insert_with(|| (Timer::new(idle), moved));
-        if std::mem::replace(seen, moved) != moved {
-            timer.restart(idle);
-        }
-        timer.poll(cx).map(|()| Err(io::Error::from(io::ErrorKind::TimedOut)))
-    })
-    .await?;
-    if told {
-        // Boxed because it comes once at the end, and would be a part of every idle tunnel.
-        Box::pin(leave::leave(client, upstream, up, down)).await;
+        Ok(())
     }
-    Ok(())
 }
 
 struct Direction {
