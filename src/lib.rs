@@ -59,7 +59,7 @@ pub mod rng;
 mod sync;
 pub mod time;
 
-pub use affinity::{Affinity, KeyRing, OnUnavailable, Token};
+pub use affinity::{Affinity, KeyRing, OnFull, OnRestart, OnUnavailable, Token};
 pub use balancer::{Balancer, BuildError, Pick, PickError, Request, Wait};
 pub use cluster::{Change, Cluster, Decision, Generation, Health, Lease, Lost, Plan, Upstream, UpstreamConfig};
 pub use health::HealthSettings;

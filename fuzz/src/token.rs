@@ -10,7 +10,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use homing::balancer::Request;
 use homing::cluster::UpstreamId;
 use homing::{
-    Affinity, Balancer, Decision, Health, KeyRing, Lost, OnUnavailable, PickError, Timestamp, UpstreamConfig,
+    Affinity, Balancer, Decision, Health, KeyRing, Lost, OnFull, OnUnavailable, PickError, Timestamp, UpstreamConfig,
 };
 use sha2::Sha256;
 
@@ -153,7 +153,8 @@ impl State {
         });
         let ring = ring.build().unwrap();
         let ids = NAMES.map(|name| ring.upstream_id(name));
-        let affinity = Affinity::builder(ring).on_unavailable(self.on_unavailable).build().unwrap();
+        let affinity =
+            Affinity::builder(ring).on_unavailable(self.on_unavailable).on_full(OnFull::Move).build().unwrap();
         let limit = |name| if name == NAMES[0] { LIMIT } else { 0 };
         let balancer = Balancer::builder()
             .upstreams(NAMES.map(|name| UpstreamConfig::new(name, name).max_in_flight(limit(name))))

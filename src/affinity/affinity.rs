@@ -18,6 +18,27 @@ pub enum OnUnavailable {
     Reject,
 }
 
+/// What happens to a session whose upstream is at its limit of requests in flight.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum OnFull {
+    /// The request waits for room ([`PickError::Full`](crate::PickError::Full)), and the session stays.
+    #[default]
+    Wait,
+    /// The session moves to a substitute, once, and stays there.
+    Move,
+}
+
+/// What happens to a session whose upstream is another process than the one that held it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum OnRestart {
+    /// It goes to the first in its own order, as if its upstream were gone; that may be this one.
+    #[default]
+    Replace,
+    /// It stays on its upstream: for applications that keep sessions where the next process finds them. The decision still
+    /// is [`Lost::OtherIncarnation`].
+    Keep,
+}
+
 /// Brings known sessions back to their upstreams. Give one to [`BalancerBuilder::affinity`](crate::balancer::BalancerBuilder::affinity).
 #[derive(Clone, Debug)]
 pub struct Affinity {
@@ -26,6 +47,8 @@ pub struct Affinity {
     /// A power of two of seconds.
     live_window: u8,
     on_unavailable: OnUnavailable,
+    on_full: OnFull,
+    on_restart: OnRestart,
 }
 
 /// Configures an [`Affinity`].
@@ -36,6 +59,8 @@ pub struct AffinityBuilder {
     idle: Option<Duration>,
     live_window: Duration,
     on_unavailable: OnUnavailable,
+    on_full: OnFull,
+    on_restart: OnRestart,
 }
 
 impl AffinityBuilder {
@@ -74,6 +99,21 @@ impl AffinityBuilder {
         self
     }
 
+    /// What to do when a session's upstream is at its limit; [`OnFull::Wait`] unless said otherwise. With
+    /// [`OnUnavailable::Reject`] the request is refused in any case.
+    #[must_use]
+    pub fn on_full(mut self, choice: OnFull) -> Self {
+        self.on_full = choice;
+        self
+    }
+
+    /// What to do when a session's upstream was restarted; [`OnRestart::Replace`] unless said otherwise.
+    #[must_use]
+    pub fn on_restart(mut self, choice: OnRestart) -> Self {
+        self.on_restart = choice;
+        self
+    }
+
     /// Checks the lifetimes.
     ///
     /// # Errors
@@ -81,7 +121,8 @@ impl AffinityBuilder {
     pub fn build(self) -> Result<Affinity, LifetimeError> {
         let lifetimes = Lifetimes::new(self.max_age, self.idle)?;
         let live_window = lifetimes::scale("live_window", self.live_window)?;
-        Ok(Affinity { keys: self.keys, lifetimes, live_window, on_unavailable: self.on_unavailable })
+        let Self { keys, on_unavailable, on_full, on_restart, .. } = self;
+        Ok(Affinity { keys, lifetimes, live_window, on_unavailable, on_full, on_restart })
     }
 }
 
@@ -95,6 +136,8 @@ impl Affinity {
             idle: Some(Duration::from_secs(30 * 60)),
             live_window: Duration::from_secs(128),
             on_unavailable: OnUnavailable::default(),
+            on_full: OnFull::default(),
+            on_restart: OnRestart::default(),
         }
     }
 
@@ -108,6 +151,18 @@ impl Affinity {
     #[must_use]
     pub fn on_unavailable(&self) -> OnUnavailable {
         self.on_unavailable
+    }
+
+    /// What happens to a session whose upstream is at its limit.
+    #[must_use]
+    pub fn on_full(&self) -> OnFull {
+        self.on_full
+    }
+
+    /// What happens to a session whose upstream was restarted.
+    #[must_use]
+    pub fn on_restart(&self) -> OnRestart {
+        self.on_restart
     }
 
     /// The window that live sessions are counted in, a power of two of seconds.

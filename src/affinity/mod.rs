@@ -11,7 +11,7 @@ mod mac;
 mod substitute;
 mod token;
 
-pub use affinity::{Affinity, AffinityBuilder, OnUnavailable};
+pub use affinity::{Affinity, AffinityBuilder, OnFull, OnRestart, OnUnavailable};
 pub use keys::{KeyError, KeyRing, KeyRingBuilder, MAX_KEYS, MIN_SECRET};
 pub use lifetimes::{LifetimeError, Lifetimes};
 pub use token::{TOKEN_LEN, Token};

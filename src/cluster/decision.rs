@@ -36,6 +36,10 @@ pub enum Lost {
     Malformed,
     /// A token of another version of the format.
     OtherVersion,
+    /// The upstream is being drained, and the session's [moment](super::Upstream::departure) to leave has come.
+    Drained,
+    /// The upstream held more than its share of sessions, and this one was moved to one that had room.
+    Rebalanced,
 }
 
 /// Names in the order of their numbers.
@@ -52,11 +56,13 @@ const ALL: [(Decision, &str); Decision::COUNT] = [
     (Decision::Lost(Lost::UnknownKey), "unknown_key"),
     (Decision::Lost(Lost::Malformed), "malformed"),
     (Decision::Lost(Lost::OtherVersion), "other_version"),
+    (Decision::Lost(Lost::Drained), "drained"),
+    (Decision::Lost(Lost::Rebalanced), "rebalanced"),
 ];
 
 impl Decision {
     /// How many different decisions there are.
-    pub const COUNT: usize = 12;
+    pub const COUNT: usize = 14;
 
     /// A number below [`COUNT`](Self::COUNT), for tables of counters.
     #[must_use]
@@ -85,7 +91,13 @@ impl Lost {
     /// rendezvous order, on which every proxy agrees, and every request of a page that sends several at once.
     #[must_use]
     pub const fn is_displaced(self) -> bool {
-        matches!(self, Self::NoSuchUpstream | Self::NotServing | Self::Full | Self::OtherIncarnation)
+        match self {
+            Self::NoSuchUpstream | Self::NotServing | Self::Full | Self::OtherIncarnation => true,
+            Self::Drained | Self::Rebalanced => true,
+            Self::Expired | Self::Idle | Self::BadTag | Self::UnknownKey | Self::Malformed | Self::OtherVersion => {
+                false
+            }
+        }
     }
 }
 

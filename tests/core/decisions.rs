@@ -2,8 +2,8 @@
 
 use crate::{NOW, balancer, balancer_with, pick, ring, upstream, upstreams, visit};
 use homing::{
-    Affinity, Balancer, Change, Decision, Health, KeyRing, Lost, OnUnavailable, Pick, PickError, Request, Timestamp,
-    UpstreamConfig,
+    Affinity, Balancer, Change, Decision, Health, HealthSettings, KeyRing, Lost, OnFull, OnRestart, OnUnavailable,
+    Pick, PickError, Request, Timestamp, UpstreamConfig,
 };
 use std::time::Duration;
 
@@ -46,7 +46,8 @@ fn provoke(decision: Decision) -> (Balancer, Pick) {
             (balancer, pick)
         }
         Decision::Lost(Lost::Full) => {
-            let balancer = balancer(upstreams(2).into_iter().map(|u| u.max_in_flight(1)).collect());
+            let affinity = Affinity::builder(ring(0, &[])).on_full(OnFull::Move).build().unwrap();
+            let balancer = balancer_with(upstreams(2).into_iter().map(|u| u.max_in_flight(1)).collect(), affinity);
             let (first, token) = visit(&balancer);
             let pick = pick(&balancer, &[token.as_bytes()]);
             drop(first);
@@ -60,6 +61,14 @@ fn provoke(decision: Decision) -> (Balancer, Pick) {
             let (first, token) = visit(&balancer);
             first.upstream().set_incarnation(2);
             let pick = pick(&balancer, &[token.as_bytes()]);
+            (balancer, pick)
+        }
+        Decision::Lost(Lost::Drained) => {
+            let balancer = two();
+            let (first, token) = visit(&balancer);
+            balancer.drain(first.upstream().name(), Some(Duration::ZERO), NOW).unwrap();
+            let later = Request::new(NOW.after(HealthSettings::default().drain_spread));
+            let pick = balancer.pick(&later.tokens(&[token.as_bytes()])).unwrap();
             (balancer, pick)
         }
         Decision::Lost(Lost::Expired) => at(NOW.after(12 * HOUR)),
@@ -76,6 +85,7 @@ fn provoke(decision: Decision) -> (Balancer, Pick) {
             (balancer, pick)
         }
         Decision::Lost(Lost::Malformed) => with_first_text(&|token| token[..55].into()),
+        Decision::Lost(Lost::Rebalanced) => unreachable!(),
         // The version is the first four bits, so `I` begins a token of version 2.
         Decision::Lost(Lost::OtherVersion) => with_first_text(&|token| format!("I{}", &token[1..])),
     }
@@ -83,7 +93,7 @@ fn provoke(decision: Decision) -> (Balancer, Pick) {
 
 #[test]
 fn each_decision_is_reached_and_counted_once() {
-    for decision in Decision::all() {
+    for decision in Decision::all().filter(|decision| *decision != Decision::Lost(Lost::Rebalanced)) {
         let (balancer, pick) = provoke(decision);
         assert_eq!(pick.decision, decision);
         // Each began with a first visit, and only the last pick is of this kind.
@@ -232,6 +242,73 @@ fn rejecting_leaves_sessions_where_they_are() {
     // What will never come back is not waited for.
     balancer.apply(balancer.plan(&[Change::Remove(home.name().into())]).unwrap()).unwrap();
     assert_eq!(pick(&balancer, &tokens).decision, Decision::Lost(Lost::NoSuchUpstream));
+}
+
+#[test]
+fn a_session_waits_for_room_unless_it_is_to_move() {
+    let of = |choice| {
+        let affinity = Affinity::builder(ring(0, &[])).on_full(choice).build().unwrap();
+        balancer_with(upstreams(2).into_iter().map(|upstream| upstream.max_in_flight(1)).collect(), affinity)
+    };
+    let waiting = of(OnFull::default());
+    let (first, token) = visit(&waiting);
+    let tokens = [token.as_bytes()];
+    for request in [Request::new(NOW), Request::new(NOW).no_wait()] {
+        let refused = waiting.pick(&request.tokens(&tokens));
+        assert!(matches!(refused, Err(PickError::Full)), "{refused:?}");
+    }
+    assert_eq!(upstream(&waiting, "app-2").total(), 0, "a refusal was counted");
+    let home = first.upstream().clone();
+    drop(first);
+    let again = pick(&waiting, &tokens);
+    assert_eq!((again.decision, again.upstream().id(), again.token), (Decision::Pinned, home.id(), None));
+
+    let moving = of(OnFull::Move);
+    let (first, token) = visit(&moving);
+    let moved = pick(&moving, &[token.as_bytes()]);
+    assert_eq!(moved.decision, Decision::Lost(Lost::Full));
+    assert_ne!(moved.upstream().id(), first.upstream().id());
+    assert!(moved.token.is_some(), "it stays where it went");
+}
+
+#[test]
+fn a_session_of_a_restarted_process_is_replaced_or_kept() {
+    for choice in [OnRestart::Replace, OnRestart::Keep] {
+        let affinity = Affinity::builder(ring(0, &[])).on_restart(choice).build().unwrap();
+        let balancer = balancer_with(upstreams(20), affinity);
+        balancer.cluster().members().iter().for_each(|member| member.upstream().set_incarnation(1));
+        let sessions: Vec<_> = (0..100).map(|_| visit(&balancer)).collect();
+        balancer.cluster().members().iter().for_each(|member| member.upstream().set_incarnation(2));
+        let mut stayed = 0;
+        for (first, token) in &sessions {
+            // A page that sends several requests at once.
+            let page: Vec<_> = (0..4).map(|_| pick(&balancer, &[token.as_bytes()])).collect();
+            for one in &page {
+                assert_eq!(one.decision, Decision::Lost(Lost::OtherIncarnation));
+                assert_eq!(one.upstream().id(), page[0].upstream().id(), "a page was torn apart");
+                assert_eq!(one.token, page[0].token);
+            }
+            stayed += usize::from(page[0].upstream().id() == first.upstream().id());
+            let again = pick(&balancer, &[page[0].token.unwrap().as_bytes()]);
+            assert_eq!((again.decision, again.token), (Decision::Pinned, None));
+            assert_eq!(again.upstream().id(), page[0].upstream().id());
+        }
+        match choice {
+            OnRestart::Keep => assert_eq!(stayed, 100),
+            OnRestart::Replace => assert!(stayed < 20, "{stayed} of 100 stayed, where chance has 5"),
+        }
+    }
+}
+
+#[test]
+fn a_kept_session_still_moves_when_its_upstream_is_gone() {
+    let affinity = Affinity::builder(ring(0, &[])).on_restart(OnRestart::Keep).build().unwrap();
+    let balancer = balancer_with(upstreams(2), affinity);
+    balancer.cluster().members().iter().for_each(|member| member.upstream().set_incarnation(1));
+    let (first, token) = visit(&balancer);
+    first.upstream().set_incarnation(2);
+    first.upstream().set_health(Health::DOWN);
+    assert_eq!(pick(&balancer, &[token.as_bytes()]).decision, Decision::Lost(Lost::NotServing));
 }
 
 #[test]
