@@ -159,14 +159,15 @@ fn affinity(c: &mut Criterion) {
             member.upstream().set_health(Health::DOWN);
         }
         let mut displaced = tokens.iter().filter(|token| {
-            balancer.pick(&Request::new(NOW).tokens(&[token.as_bytes()])).unwrap().decision != Decision::Pinned
+            balancer.pick(&Request::new(NOW).tokens(&[token.as_bytes()]).no_wait()).unwrap().decision
+                != Decision::Pinned
         });
         let displaced: Vec<&Token> = displaced.by_ref().collect();
         let mut turn = turns();
         group.bench_function(BenchmarkId::new("substitute", size), |b| {
             b.iter(|| {
                 let token = displaced[turn() % displaced.len()];
-                let pick = balancer.pick(&Request::new(NOW).tokens(&[token.as_bytes()])).unwrap();
+                let pick = balancer.pick(&Request::new(NOW).tokens(&[token.as_bytes()]).no_wait()).unwrap();
                 assert_eq!(pick.decision, Decision::Lost(Lost::NotServing));
                 pick
             });

@@ -4,28 +4,28 @@ mod builder;
 mod explain;
 mod forecast;
 mod health;
+mod home;
+mod place;
 
 pub use builder::{BalancerBuilder, BuildError};
 pub use explain::{Explanation, Step, TokenSet};
 pub use forecast::{Capacity, Forecast};
 pub use health::UnknownUpstream;
 
-use crate::affinity::{Affinity, Claims, KeyError, KeyRing, OnUnavailable, Token, substitute};
+use crate::affinity::{Affinity, Claims, KeyError, KeyRing, Token};
 use crate::cluster::{
-    self, ApplyError, Change, Cluster, ClusterError, Decision, Generation, Lease, Lost, Member, Plan, PlanError,
-    Session, Upstream, UpstreamConfig, UpstreamId,
+    self, ApplyError, Change, Cluster, ClusterError, Decision, Generation, Lease, Lost, Pace, Plan, PlanError, Session,
+    Upstream, UpstreamConfig, UpstreamId,
 };
-use crate::health::Monitor;
+use crate::health::{Failover, Monitor};
 use crate::policy::{Factory, Policy};
 use crate::rng::{Entropy, EntropyError, SeededEntropy};
 use crate::time::Timestamp;
 use arc_swap::ArcSwap;
+use home::home;
 use parking_lot::Mutex;
 use std::net::IpAddr;
 use std::sync::Arc;
-
-/// How often a pick asks the policy before it takes any place: it may lose a race for an upstream's last one.
-const RACES: usize = 4;
 
 /// What a host knows of a request when it asks where it goes.
 #[derive(Clone, Copy, Debug)]
@@ -40,13 +40,15 @@ pub struct Request<'a> {
     pub tokens: &'a [&'a [u8]],
     /// Upstreams that already failed this request. A session pinned to one of them moves.
     pub tried: &'a [UpstreamId],
+    /// Whether the host cannot let it wait: see [`no_wait`](Self::no_wait).
+    pub no_wait: bool,
 }
 
 impl<'a> Request<'a> {
     /// A request at `now` of which nothing else is known.
     #[must_use]
     pub const fn new(now: Timestamp) -> Self {
-        Self { now, client: None, key: None, tokens: &[], tried: &[] }
+        Self { now, client: None, key: None, tokens: &[], tried: &[], no_wait: false }
     }
 
     /// With the client's address.
@@ -74,6 +76,14 @@ impl<'a> Request<'a> {
     #[must_use]
     pub const fn tried(mut self, tried: &'a [UpstreamId]) -> Self {
         self.tried = tried;
+        self
+    }
+
+    /// To be answered now: a session that would have to [wait](PickError::Later) is moved at once, and counts towards no
+    /// rate. For hosts that cannot pick again later.
+    #[must_use]
+    pub const fn no_wait(mut self) -> Self {
+        self.no_wait = true;
         self
     }
 
@@ -109,16 +119,17 @@ pub enum PickError {
     /// No upstream accepts sessions.
     #[error("no upstream is available")]
     Unavailable,
-    /// Upstreams accept, but all are at their limit of requests in flight.
-    #[error("all upstreams are at their limit")]
+    /// Upstreams accept, but all are at their limit of requests in flight; or the session's own upstream is, and
+    /// [sessions wait](crate::affinity::OnFull::Wait) for it. The request may be picked for again when a lease was dropped.
+    #[error("no upstream that can take it has room")]
     Full,
     /// The session's own upstream cannot take it, and sessions are not to be moved.
     #[error("the session's upstream is unavailable ({0})")]
     Rejected(Lost),
-    /// The session is to wait until then, and to be picked for again.
+    /// The session is to wait, and to be picked for again. A host that cannot says so by [`Request::no_wait`].
     #[error("{reason}")]
     Later {
-        /// When to ask again.
+        /// When to ask again. Sooner does no harm.
         at: Timestamp,
         /// What it waits for.
         reason: Wait,
@@ -131,11 +142,11 @@ pub enum PickError {
 /// What a displaced session waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Wait {
-    /// Its upstream is down and may come back: see [`Failover::hold`](crate::health::Failover::hold).
+    /// Its upstream is down and may come back: see [`Failover::hold`]. It may be back sooner; and whoever waits for it
+    /// should not hold against it that it [was tried](Request::tried).
     #[error("the session's upstream is down and may come back")]
     Hold,
-    /// Many are displaced with it, and its substitute takes so many at a time: see
-    /// [`Failover::rate`](crate::health::Failover::rate).
+    /// Many are displaced with it, and its substitute takes so many at a time: see [`Failover::rate`].
     #[error("the session's substitute takes so many at a time")]
     Pace,
 }
@@ -164,6 +175,9 @@ pub struct Balancer {
     writer: Mutex<()>,
     /// Locked after the writer's, where both are.
     health: Mutex<Monitor>,
+    failover: Failover,
+    /// At which pace an upstream takes displaced sessions.
+    admission: Option<Pace>,
     factory: Factory,
     policy_name: Box<str>,
     entropy: Box<dyn Entropy>,
@@ -204,7 +218,7 @@ impl Balancer {
             Some(affinity) => self.pick_bound(&snapshot, affinity, request),
             None => {
                 let session = request.session(self.dice.draw());
-                let lease = place(&snapshot, &session, None)?;
+                let lease = self.place(&snapshot, &session, None, request)?;
                 Ok(noted(Pick { lease, decision: Decision::New, token: None, nonce: session.nonce }))
             }
         }
@@ -212,24 +226,27 @@ impl Balancer {
 
     fn pick_bound(&self, snapshot: &Snapshot, affinity: &Affinity, request: &Request<'_>) -> Result<Pick, PickError> {
         let (known, lost) = match affinity.open(request.tokens, request.now) {
-            Ok(claims) => match pin(&snapshot.cluster, &claims, request.tried) {
-                Ok(lease) => {
-                    return Ok(answer(affinity, lease, Decision::Pinned, Some(&claims), claims.nonce, request.now));
-                }
+            Ok(claims) => match home(&snapshot.cluster, affinity, &claims, request) {
+                Ok((member, decision)) => match member.lease() {
+                    Some(lease) => {
+                        return Ok(answer(affinity, lease, decision, Some(&claims), claims.nonce, request.now));
+                    }
+                    None => (Some(claims), Some(Lost::Full)),
+                },
                 Err(lost) => (Some(claims), Some(lost)),
             },
             Err(lost) => (None, lost),
         };
-        if let Some(lost @ (Lost::NotServing | Lost::Full)) = lost
-            && affinity.on_unavailable() == OnUnavailable::Reject
+        if let (Some(claims), Some(lost)) = (&known, lost)
+            && let Some(refusal) = self.keeps(&snapshot.cluster, affinity, claims, lost, request)
         {
-            return Err(PickError::Rejected(lost));
+            return Err(refusal);
         }
         let nonce = match &known {
             Some(claims) => claims.nonce,
             None => self.entropy.next()?,
         };
-        let lease = place(snapshot, &request.session(nonce), lost)?;
+        let lease = self.place(snapshot, &request.session(nonce), lost, request)?;
         let decision = lost.map_or(Decision::New, Decision::Lost);
         Ok(answer(affinity, lease, decision, known.as_ref(), nonce, request.now))
     }
@@ -312,55 +329,6 @@ impl Balancer {
         self.snapshot.store(Arc::new(next));
         generation
     }
-}
-
-/// A place on the upstream that a token names, where it can take the session.
-fn pin(cluster: &Cluster, claims: &Claims, tried: &[UpstreamId]) -> Result<Lease, Lost> {
-    home(cluster, claims, tried)?.lease().ok_or(Lost::Full)
-}
-
-/// The upstream that a token names, where it serves the session it holds. It may be full.
-fn home<'c>(cluster: &'c Cluster, claims: &Claims, tried: &[UpstreamId]) -> Result<&'c Member, Lost> {
-    let member = cluster.find(claims.upstream).ok_or(Lost::NoSuchUpstream)?;
-    let upstream = member.upstream();
-    upstream.is_incarnation(claims.incarnation)?;
-    match upstream.health().serving && !tried.contains(&claims.upstream) {
-        true => Ok(member),
-        false => Err(Lost::NotServing),
-    }
-}
-
-/// A place for a session that is not pinned: along its own rendezvous order where its upstream could not take it,
-/// by the policy otherwise.
-fn place(snapshot: &Snapshot, session: &Session<'_>, lost: Option<Lost>) -> Result<Lease, PickError> {
-    let cluster = &snapshot.cluster;
-    for _ in 0..RACES {
-        let index = match lost {
-            Some(lost) if lost.is_displaced() => substitute(cluster, session),
-            _ => snapshot.policy.place(cluster, session),
-        };
-        let Some(member) = index.and_then(|index| cluster.members().get(index)) else { break };
-        // Between the policy's look and the lease another thread may take the last place.
-        if let Some(lease) = member.lease() {
-            return Ok(lease);
-        }
-    }
-    any_place(cluster, session)
-}
-
-/// Whatever place there is, for a session that lost its races: while any is free nobody is refused. Sessions begin
-/// at different upstreams, or they would race again.
-fn any_place(cluster: &Cluster, session: &Session<'_>) -> Result<Lease, PickError> {
-    let members = cluster.members();
-    let start = (session.nonce % members.len() as u64) as usize;
-    let mut refusal = PickError::Unavailable;
-    for member in members[start..].iter().chain(&members[..start]).filter(|m| m.takes(session)) {
-        match member.lease() {
-            Some(lease) => return Ok(lease),
-            None => refusal = PickError::Full,
-        }
-    }
-    Err(refusal)
 }
 
 fn answer(

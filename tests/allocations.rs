@@ -5,15 +5,17 @@
 #![allow(unsafe_code, reason = "a global allocator is an unsafe trait")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+use homing::health::{Failover, Outcome};
 use homing::rng::{OsEntropy, SeededEntropy};
 use homing::{
-    Affinity, Balancer, Decision, Health, KeyRing, Lost, OnUnavailable, PickError, Request, Timestamp, UpstreamConfig,
-    policy,
+    Affinity, Balancer, Decision, Health, HealthSettings, KeyRing, Lost, OnUnavailable, PickError, Request, Timestamp,
+    UpstreamConfig, Wait, policy,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 /// The system's allocator, which counts the calls of each thread.
 struct Counting;
@@ -83,6 +85,7 @@ fn bound(policy: &str, choice: OnUnavailable) -> Balancer {
         .upstreams(upstreams())
         .policy(policy)
         .affinity(affinity(choice))
+        .health(HealthSettings { failover: Failover { rate: 0, hold: Duration::ZERO }, ..HealthSettings::default() })
         .entropy(SeededEntropy::new(1))
         .build()
         .unwrap();
@@ -121,7 +124,7 @@ fn no_pick_allocates() {
         let home = first.upstream().clone();
         drop(first);
         let tokens = [token.as_bytes()];
-        let later = NOW.after(std::time::Duration::from_secs(600));
+        let later = NOW.after(Duration::from_secs(600));
 
         check("new", &Request::new(NOW).client(CLIENT), Decision::New);
         check("pinned", &Request::new(NOW).tokens(&tokens), Decision::Pinned);
@@ -131,6 +134,10 @@ fn no_pick_allocates() {
         check("tried", &Request::new(NOW).tokens(&tokens).tried(&tried), Decision::Lost(Lost::NotServing));
         home.set_health(Health::DOWN);
         check("substitute", &Request::new(NOW).tokens(&tokens), Decision::Lost(Lost::NotServing));
+        home.set_health(Health::ACTIVE);
+        balancer.drain(home.name(), Some(Duration::ZERO), NOW).unwrap();
+        let left = NOW.after(HealthSettings::default().drain_spread);
+        check("drained", &Request::new(left).tokens(&tokens), Decision::Lost(Lost::Drained));
 
         for member in balancer.cluster().members() {
             member.upstream().set_health(Health::DOWN);
@@ -157,6 +164,34 @@ fn no_refusal_allocates() {
         let tokens = [token.as_bytes()];
         let rejected = || assert!(matches!(balancer.pick(&request.tokens(&tokens)), Err(PickError::Rejected(_))));
         assert_eq!(calls(rejected), 0, "{}: rejected", entry.name);
+    }
+}
+
+#[test]
+fn no_waiting_allocates() {
+    for (failover, reason) in [
+        (Failover { rate: 0, hold: Duration::from_secs(5) }, Wait::Hold),
+        (Failover { rate: 1, hold: Duration::ZERO }, Wait::Pace),
+    ] {
+        let balancer = Balancer::builder()
+            .upstreams(upstreams().take(2))
+            .affinity(affinity(OnUnavailable::Repin))
+            .health(HealthSettings { failover, ..HealthSettings::default() })
+            .build()
+            .unwrap();
+        let first = balancer.pick(&Request::new(NOW)).unwrap();
+        let token = first.token.unwrap();
+        balancer.report(first.upstream(), Outcome::ConnectRefused, NOW);
+        let tokens = [token.as_bytes()];
+        // One is let pass where there is a rate.
+        drop(balancer.pick(&Request::new(NOW).tokens(&tokens)));
+        let waits = || match balancer.pick(&Request::new(NOW).tokens(&tokens)) {
+            Err(PickError::Later { reason, .. }) => reason,
+            other => panic!("{other:?}"),
+        };
+        let mut told = None;
+        assert_eq!(calls(|| told = Some(waits())), 0, "{reason}");
+        assert_eq!(told, Some(reason));
     }
 }
 

@@ -1,5 +1,6 @@
 //! How a balancer is configured, and why a configuration may be refused.
 
+use super::place::admission;
 use super::{Balancer, Snapshot, build_cluster};
 use crate::affinity::Affinity;
 use crate::cluster::{Cluster, ClusterError, Generation, UpstreamConfig};
@@ -144,6 +145,8 @@ impl BalancerBuilder {
             snapshot: ArcSwap::from_pointee(snapshot),
             writer: Mutex::new(()),
             health,
+            failover: self.health.failover,
+            admission: admission(self.health.failover),
             factory,
             policy_name: policy_name.into(),
             dice: SeededEntropy::new(entropy.next()?),

@@ -1,7 +1,7 @@
 //! What a pick would do and why, told without doing it.
 
-use super::{Balancer, Request, Snapshot, home};
-use crate::affinity::{Affinity, Claims, MAX_TOKENS, OnUnavailable, substitute};
+use super::{Balancer, PickError, Request, Snapshot, Wait, home};
+use crate::affinity::{Affinity, Claims, MAX_TOKENS, substitute};
 use crate::cluster::{Decision, Generation, Lost, Member, Session};
 use crate::hash::mix64;
 use crate::time::Timestamp;
@@ -49,6 +49,11 @@ pub enum Step {
         /// Its name.
         upstream: String,
     },
+    /// The session's own upstream takes the request, though another process is behind it now.
+    Kept {
+        /// Its name.
+        upstream: String,
+    },
     /// The session's own upstream cannot.
     Displaced {
         /// Why.
@@ -56,6 +61,15 @@ pub enum Step {
     },
     /// It is not to be moved, and the request is refused.
     Rejected,
+    /// Its upstream is at its limit, and it is not moved for that: the request waits for room.
+    WaitsForRoom,
+    /// The session is to wait.
+    Waits {
+        /// Until then, at the latest.
+        at: Timestamp,
+        /// What for.
+        reason: Wait,
+    },
     /// How many upstreams could take it.
     Candidates {
         /// All there are.
@@ -112,9 +126,9 @@ impl Balancer {
     #[must_use]
     pub fn explain(&self, request: &Request<'_>) -> Explanation {
         let snapshot = self.snapshot.load();
-        let mut teller = Teller { policy: &self.policy_name, snapshot: &snapshot, steps: Vec::new() };
+        let mut teller = Teller { balancer: self, snapshot: &snapshot, request, steps: Vec::new() };
         let outcome = match &snapshot.affinity {
-            Some(affinity) => teller.bound(affinity, request),
+            Some(affinity) => teller.bound(affinity),
             None => {
                 teller.steps.push(Step::NoAffinity);
                 teller.place(&request.session(draw(request)), None).map(|member| (member, Decision::New))
@@ -126,44 +140,48 @@ impl Balancer {
 }
 
 struct Teller<'s> {
-    policy: &'s str,
+    balancer: &'s Balancer,
     snapshot: &'s Snapshot,
+    request: &'s Request<'s>,
     steps: Vec<Step>,
 }
 
 impl<'s> Teller<'s> {
-    fn bound(&mut self, affinity: &Affinity, request: &Request<'_>) -> Option<(&'s Member, Decision)> {
-        let cluster = &self.snapshot.cluster;
-        let known = self.open(affinity, request);
-        let lost = match known {
-            Ok(claims) => match home(cluster, &claims, request.tried).and_then(|home| match home.has_room() {
-                true => Ok(home),
-                false => Err(Lost::Full),
-            }) {
-                Ok(member) => {
-                    self.steps.push(Step::Pinned { upstream: name(member) });
-                    self.token(affinity, Some(&claims), member, request.now);
-                    return Some((member, Decision::Pinned));
+    fn bound(&mut self, affinity: &Affinity) -> Option<(&'s Member, Decision)> {
+        let (cluster, request) = (&self.snapshot.cluster, self.request);
+        let known = self.open(affinity);
+        let lost = match &known {
+            Ok(claims) => match home(cluster, affinity, claims, request) {
+                Ok((member, decision)) if member.has_room() => {
+                    let upstream = name(member);
+                    self.steps.push(match decision {
+                        Decision::Pinned => Step::Pinned { upstream },
+                        _ => Step::Kept { upstream },
+                    });
+                    self.token(affinity, Some(claims), member);
+                    return Some((member, decision));
                 }
-                Err(lost) => {
+                full_or_lost => {
+                    let lost = full_or_lost.err().unwrap_or(Lost::Full);
                     self.steps.push(Step::Displaced { reason: lost });
+                    if let Some(refusal) = self.balancer.keeps(cluster, affinity, claims, lost, request) {
+                        self.steps.extend(refused(refusal));
+                        return None;
+                    }
                     Some(lost)
                 }
             },
-            Err(lost) => lost,
+            Err(lost) => *lost,
         };
-        if matches!(lost, Some(Lost::NotServing | Lost::Full)) && affinity.on_unavailable() == OnUnavailable::Reject {
-            self.steps.push(Step::Rejected);
-            return None;
-        }
         let nonce = known.as_ref().map_or_else(|_| draw(request), |claims| claims.nonce);
         let member = self.place(&request.session(nonce), lost)?;
-        self.token(affinity, known.ok().as_ref(), member, request.now);
+        self.token(affinity, known.ok().as_ref(), member);
         Some((member, lost.map_or(Decision::New, Decision::Lost)))
     }
 
     /// As [`Affinity::open`], token by token.
-    fn open(&mut self, affinity: &Affinity, request: &Request<'_>) -> Result<Claims, Option<Lost>> {
+    fn open(&mut self, affinity: &Affinity) -> Result<Claims, Option<Lost>> {
+        let request = self.request;
         let mut first = None;
         for (number, token) in (1..).zip(request.tokens.iter().take(MAX_TOKENS)) {
             match affinity.open(&[token], request.now) {
@@ -200,19 +218,29 @@ impl<'s> Teller<'s> {
             true => substitute(cluster, session),
             false => self.snapshot.policy.peek(cluster, session),
         };
-        let member = index.and_then(|index| cluster.members().get(index));
-        self.steps.push(match (member, displaced) {
-            (Some(member), true) => Step::Substituted { upstream: name(member) },
-            (Some(member), false) => Step::Placed { policy: self.policy.to_owned(), upstream: name(member) },
-            (None, _) => Step::Nowhere,
-        });
-        member
+        let Some(member) = index.and_then(|index| cluster.members().get(index)) else {
+            self.steps.push(Step::Nowhere);
+            return None;
+        };
+        let upstream = name(member);
+        if !displaced {
+            self.steps.push(Step::Placed { policy: self.balancer.policy_name.to_string(), upstream });
+            return Some(member);
+        }
+        self.steps.push(Step::Substituted { upstream });
+        if !self.request.no_wait
+            && let Err(refusal) = self.balancer.admission_of(member, session)
+        {
+            self.steps.extend(refused(refusal));
+            return None;
+        }
+        Some(member)
     }
 
-    fn token(&mut self, affinity: &Affinity, known: Option<&Claims>, member: &Member, now: Timestamp) {
+    fn token(&mut self, affinity: &Affinity, known: Option<&Claims>, member: &Member) {
         let upstream = member.upstream();
         let nonce = known.map_or(0, |claims| claims.nonce);
-        let step = match (known, affinity.next_claims(known, nonce, upstream, now)) {
+        let step = match (known, affinity.next_claims(known, nonce, upstream, self.request.now)) {
             (None, _) => Step::TokenSet(TokenSet::NewSession),
             (Some(known), next) if *known == next => Step::TokenKept,
             (Some(known), next) if known.upstream != next.upstream => Step::TokenSet(TokenSet::Moved),
@@ -221,6 +249,16 @@ impl<'s> Teller<'s> {
             _ => Step::TokenSet(TokenSet::Window),
         };
         self.steps.push(step);
+    }
+}
+
+/// The step that a refusal is, where it is not told by another.
+fn refused(refusal: PickError) -> Option<Step> {
+    match refusal {
+        PickError::Rejected(_) => Some(Step::Rejected),
+        PickError::Full => Some(Step::WaitsForRoom),
+        PickError::Later { at, reason } => Some(Step::Waits { at, reason }),
+        PickError::Unavailable | PickError::Entropy(_) => None,
     }
 }
 
@@ -260,8 +298,13 @@ impl fmt::Display for Step {
                 write!(f, "token {number} is good: a session of {} s on {upstream}", age.as_secs())
             }
             Self::Pinned { upstream } => write!(f, "{upstream} serves and has room: the session comes home"),
+            Self::Kept { upstream } => {
+                write!(f, "{upstream} is another process now, serves and has room: the session stays on it")
+            }
             Self::Displaced { reason } => write!(f, "its upstream cannot take it: {reason}"),
             Self::Rejected => f.write_str("sessions are not to be moved: the request is refused"),
+            Self::WaitsForRoom => f.write_str("it is not moved for that: the request waits for room"),
+            Self::Waits { at, reason } => write!(f, "{reason}: it waits until {at}"),
             Self::Candidates { upstreams, closed, full, tried } => {
                 let left = upstreams - closed - full - tried;
                 write!(f, "{left} of {upstreams} upstreams can take it")?;

@@ -1,12 +1,13 @@
 //! Coming, going and gone: what a pick has to know of an upstream beyond its verdicts, which are all it has to know
 //! most of the time.
 
+use super::Pacer;
 use crate::hash::mix64;
 use crate::time::Timestamp;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Each is a time in milliseconds, or 0 for none.
+/// Each number is a time in milliseconds, or 0 for none.
 #[derive(Debug, Default)]
 pub(crate) struct Course {
     leaves_at: AtomicU64,
@@ -14,6 +15,7 @@ pub(crate) struct Course {
     leaves_over: AtomicU64,
     warm_since: AtomicU64,
     down_since: AtomicU64,
+    admission: Pacer,
 }
 
 impl Course {
@@ -52,6 +54,11 @@ impl Course {
 
     pub(crate) fn set_down_since(&self, since: Option<Timestamp>) {
         set(&self.down_since, since);
+    }
+
+    /// When the next displaced session may come, in microseconds.
+    pub(crate) fn admission(&self) -> &Pacer {
+        &self.admission
     }
 }
 

@@ -1,0 +1,52 @@
+//! A session whose token is good: whether it comes home, has to move, or is to wait.
+
+use super::{Balancer, PickError, Request, Wait};
+use crate::affinity::{Affinity, Claims, OnFull, OnRestart, OnUnavailable};
+use crate::cluster::{Cluster, Decision, Lost, Member};
+
+/// The upstream that a token names, where it serves the session it holds, and why the session goes there. It may be
+/// full.
+pub(super) fn home<'c>(
+    cluster: &'c Cluster,
+    affinity: &Affinity,
+    claims: &Claims,
+    request: &Request<'_>,
+) -> Result<(&'c Member, Decision), Lost> {
+    let member = cluster.find(claims.upstream).ok_or(Lost::NoSuchUpstream)?;
+    let upstream = member.upstream();
+    let decision = match upstream.is_incarnation(claims.incarnation) {
+        Ok(()) => Decision::Pinned,
+        Err(lost) if affinity.on_restart() == OnRestart::Keep => Decision::Lost(lost),
+        Err(lost) => return Err(lost),
+    };
+    if upstream.departure(claims.nonce).is_some_and(|moment| request.now >= moment) {
+        return Err(Lost::Drained);
+    }
+    match upstream.health().serving && !request.tried.contains(&claims.upstream) {
+        true => Ok((member, decision)),
+        false => Err(Lost::NotServing),
+    }
+}
+
+impl Balancer {
+    /// Why a session whose home cannot take it is not moved, or not yet.
+    pub(super) fn keeps(
+        &self,
+        cluster: &Cluster,
+        affinity: &Affinity,
+        claims: &Claims,
+        lost: Lost,
+        request: &Request<'_>,
+    ) -> Option<PickError> {
+        match (lost, affinity.on_unavailable(), affinity.on_full()) {
+            (Lost::NotServing | Lost::Full, OnUnavailable::Reject, _) => Some(PickError::Rejected(lost)),
+            (Lost::Full, _, OnFull::Wait) => Some(PickError::Full),
+            (Lost::NotServing, ..) if !request.no_wait => {
+                let since = cluster.find(claims.upstream)?.upstream().course().down_since()?;
+                let at = since.after(self.failover.hold);
+                (request.now < at).then_some(PickError::Later { at, reason: Wait::Hold })
+            }
+            _ => None,
+        }
+    }
+}

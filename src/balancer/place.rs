@@ -1,0 +1,95 @@
+//! Where a session goes that does not come home: by the policy where it begins, along its own order where it is
+//! displaced.
+
+use super::{Balancer, PickError, Request, Snapshot, Wait};
+use crate::affinity::substitute;
+use crate::cluster::{Lease, Lost, Member, Pace, Session};
+use crate::hash::mix64;
+use crate::health::Failover;
+use crate::time::Timestamp;
+
+/// How often a pick asks the policy before it takes any place: it may lose a race for an upstream's last one.
+const RACES: usize = 4;
+
+/// Microseconds by which threads' clocks may be apart. Beyond, a clock has gone back.
+const JUMP: u64 = 1_000_000;
+
+/// At which pace upstreams take displaced sessions, in microseconds; a quarter of a second's worth at once.
+pub(super) fn admission(failover: Failover) -> Option<Pace> {
+    let rate = u64::from(failover.rate);
+    let interval = 1_000_000_u64.checked_div(rate)?;
+    Some(Pace { interval, slack: interval * (rate / 4).saturating_sub(1) })
+}
+
+impl Balancer {
+    /// A place for a session that does not come home.
+    pub(super) fn place(
+        &self,
+        snapshot: &Snapshot,
+        session: &Session<'_>,
+        lost: Option<Lost>,
+        request: &Request<'_>,
+    ) -> Result<Lease, PickError> {
+        let cluster = &snapshot.cluster;
+        let is_displaced = lost.is_some_and(Lost::is_displaced);
+        for _ in 0..RACES {
+            let index = match is_displaced {
+                true => substitute(cluster, session),
+                false => snapshot.policy.place(cluster, session),
+            };
+            let Some(member) = index.and_then(|index| cluster.members().get(index)) else { break };
+            if is_displaced && !request.no_wait {
+                self.admit(member, session)?;
+            }
+            // Between the policy's look and the lease another thread may take the last place.
+            if let Some(lease) = member.lease() {
+                return Ok(lease);
+            }
+        }
+        any_place(snapshot, session)
+    }
+
+    /// Counts a displaced session that is about to move to `member`, unless it is to wait.
+    fn admit(&self, member: &Member, session: &Session<'_>) -> Result<(), PickError> {
+        let Some(pace) = self.admission else { return Ok(()) };
+        let pacer = member.upstream().course().admission();
+        pacer.pass(micros(session.now), pace, JUMP).map_err(|due| later(due, pace, session))
+    }
+
+    /// What [`admit`](Self::admit) would say.
+    pub(super) fn admission_of(&self, member: &Member, session: &Session<'_>) -> Result<(), PickError> {
+        let Some(pace) = self.admission else { return Ok(()) };
+        match member.upstream().course().admission().wait(micros(session.now), pace, JUMP) {
+            Some(due) => Err(later(due, pace, session)),
+            None => Ok(()),
+        }
+    }
+}
+
+pub(super) fn micros(now: Timestamp) -> u64 {
+    now.as_millis().saturating_mul(1000)
+}
+
+/// Those who wait ask again at moments of their own, over the time in which as many as pass at once come due. Were it
+/// all at once, all but one would have come for nothing.
+fn later(due: u64, pace: Pace, session: &Session<'_>) -> PickError {
+    let over = u128::from(pace.interval + pace.slack);
+    let own = (over * u128::from(mix64(session.nonce))) >> 64;
+    let at = Timestamp::from_millis(due.saturating_add(own as u64).div_ceil(1000));
+    PickError::Later { at, reason: Wait::Pace }
+}
+
+/// Whatever place there is, for a session that lost its races: while any is free nobody is refused. Sessions begin
+/// at different upstreams, or they would race again.
+fn any_place(snapshot: &Snapshot, session: &Session<'_>) -> Result<Lease, PickError> {
+    let members = snapshot.cluster.members();
+    let start = (session.nonce % members.len() as u64) as usize;
+    let mut refusal = PickError::Unavailable;
+    for member in members[start..].iter().chain(&members[..start]).filter(|m| m.takes(session)) {
+        match member.lease() {
+            Some(lease) => return Ok(lease),
+            None => refusal = PickError::Full,
+        }
+    }
+    Err(refusal)
+}

@@ -1,0 +1,195 @@
+//! The sessions of an upstream that is gone: held for its return, then moved at the pace that their substitutes take.
+
+use crate::{NOW, ring, upstream, upstreams, visit};
+use homing::health::{Failover, Outcome, ProbeResult};
+use homing::rng::SeededEntropy;
+use homing::{
+    Affinity, Balancer, Decision, Health, HealthSettings, Lost, OnUnavailable, Pick, PickError, Request, Timestamp,
+    Token, Wait,
+};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn proxy_with(count: usize, failover: Failover, affinity: Affinity) -> Balancer {
+    Balancer::builder()
+        .upstreams(upstreams(count))
+        .policy("round_robin")
+        .affinity(affinity)
+        .health(HealthSettings { failover, ..HealthSettings::default() })
+        .entropy(SeededEntropy::new(7))
+        .build()
+        .unwrap()
+}
+
+fn proxy(count: usize, rate: u32, hold: Duration) -> Balancer {
+    proxy_with(count, Failover { rate, hold }, Affinity::builder(ring(0, &[])).build().unwrap())
+}
+
+/// Sessions of `app-1`.
+fn sessions(balancer: &Balancer, count: usize) -> Vec<Token> {
+    let visits = std::iter::repeat_with(|| visit(balancer));
+    visits.filter(|(pick, _)| pick.upstream().name() == "app-1").map(|(_, token)| token).take(count).collect()
+}
+
+fn come(balancer: &Balancer, token: &Token, now: Timestamp) -> Result<Pick, PickError> {
+    balancer.pick(&Request::new(now).tokens(&[token.as_bytes()]))
+}
+
+/// Until when the pick is to wait, and for what.
+fn waits(pick: Result<Pick, PickError>) -> Option<(Timestamp, Wait)> {
+    match pick {
+        Err(PickError::Later { at, reason }) => Some((at, reason)),
+        _ => None,
+    }
+}
+
+#[test]
+fn sessions_are_held_for_an_upstream_that_may_come_back() {
+    let balancer = proxy(3, 0, millis(5000));
+    let token = sessions(&balancer, 1)[0];
+    let home = upstream(&balancer, "app-1");
+    balancer.report(&home, Outcome::ConnectRefused, NOW);
+    let back = NOW.after(millis(5000));
+    for at in [0, 1, 4999] {
+        assert_eq!(waits(come(&balancer, &token, NOW.after(millis(at)))), Some((back, Wait::Hold)));
+    }
+    let moved = come(&balancer, &token, back).unwrap();
+    assert_eq!(moved.decision, Decision::Lost(Lost::NotServing));
+
+    // It does come back, and its sessions are at home.
+    let again = NOW.after(millis(2000));
+    for _ in 0..2 {
+        balancer.probe(home.id(), ProbeResult::Passed, again);
+    }
+    assert_eq!(come(&balancer, &token, again).unwrap().decision, Decision::Pinned);
+}
+
+#[test]
+fn the_request_that_found_it_gone_is_held_too() {
+    let balancer = proxy(3, 0, millis(5000));
+    let token = sessions(&balancer, 1)[0];
+    let home = upstream(&balancer, "app-1");
+    let tried = [home.id()];
+    let (tokens, now) = ([token.as_bytes()], NOW.after(millis(10)));
+    let request = Request::new(now).tokens(&tokens).tried(&tried);
+    assert_eq!(balancer.pick(&request).unwrap().decision, Decision::Lost(Lost::NotServing), "there is no proof");
+    balancer.report(&home, Outcome::ConnectRefused, NOW);
+    assert_eq!(waits(balancer.pick(&request)), Some((NOW.after(millis(5000)), Wait::Hold)));
+}
+
+#[test]
+fn who_cannot_wait_is_moved_at_once() {
+    let balancer = proxy(3, 1, millis(5000));
+    let sessions = sessions(&balancer, 20);
+    balancer.report(&upstream(&balancer, "app-1"), Outcome::ConnectRefused, NOW);
+    for token in &sessions {
+        let pick = balancer.pick(&Request::new(NOW).tokens(&[token.as_bytes()]).no_wait()).unwrap();
+        assert_eq!(pick.decision, Decision::Lost(Lost::NotServing));
+    }
+}
+
+#[test]
+fn only_proof_and_only_displaced_sessions_are_waited_for() {
+    let balancer = proxy(3, 0, millis(5000));
+    let token = sessions(&balancer, 1)[0];
+    // A verdict of the host's own is no proof that it comes back.
+    upstream(&balancer, "app-1").set_health(Health::DOWN);
+    assert_eq!(come(&balancer, &token, NOW).unwrap().decision, Decision::Lost(Lost::NotServing));
+    balancer.report(&upstream(&balancer, "app-1"), Outcome::ConnectRefused, NOW);
+    assert!(balancer.pick(&Request::new(NOW)).is_ok(), "a new session waits for nobody");
+    // Where sessions are not moved there is nothing to hold them from.
+    let rejecting = Affinity::builder(ring(0, &[])).on_unavailable(OnUnavailable::Reject).build().unwrap();
+    let balancer = proxy_with(3, Failover { rate: 0, hold: millis(5000) }, rejecting);
+    let token = sessions(&balancer, 1)[0];
+    balancer.report(&upstream(&balancer, "app-1"), Outcome::ConnectRefused, NOW);
+    assert!(matches!(come(&balancer, &token, NOW), Err(PickError::Rejected(Lost::NotServing))));
+}
+
+/// How many of `sessions` have moved to each substitute by each tenth of a second, where each asks again when it was told to.
+fn moves(balancer: &Balancer, sessions: &[Token], from: Timestamp) -> Vec<BTreeMap<String, usize>> {
+    let mut asks: Vec<_> = sessions.iter().map(|token| (from, token)).collect();
+    let mut moved = BTreeMap::<String, usize>::new();
+    let mut by_then = Vec::new();
+    for tenth in 1.. {
+        let end = from.after(millis(100 * tenth));
+        while let Some(next) = asks.iter().map(|(at, _)| *at).min().filter(|at| *at < end) {
+            for (at, token) in asks.iter_mut().filter(|(at, _)| *at == next) {
+                match come(balancer, token, next) {
+                    Ok(pick) => {
+                        assert_eq!(pick.decision, Decision::Lost(Lost::NotServing));
+                        *moved.entry(pick.upstream().name().to_owned()).or_default() += 1;
+                        *at = Timestamp::from_millis(u64::MAX);
+                    }
+                    Err(PickError::Later { at: later, reason: Wait::Pace }) => {
+                        assert!(later > next, "asked to ask at once");
+                        *at = later;
+                    }
+                    Err(other) => panic!("{other}"),
+                }
+            }
+            asks.retain(|(at, _)| *at != Timestamp::from_millis(u64::MAX));
+        }
+        by_then.push(moved.clone());
+        if asks.is_empty() {
+            return by_then;
+        }
+    }
+    by_then
+}
+
+#[test]
+fn each_substitute_takes_so_many_a_second() {
+    const RATE: usize = 100;
+    let balancer = proxy(3, RATE as u32, Duration::ZERO);
+    let sessions = sessions(&balancer, 2000);
+    upstream(&balancer, "app-1").set_health(Health::DOWN);
+    let by_then = moves(&balancer, &sessions, NOW);
+    for (tenths, moved) in (1..).zip(&by_then) {
+        for (name, count) in moved {
+            let most = RATE / 4 + RATE * tenths / 10 + 1;
+            assert!(*count <= most, "{name} took {count} in {tenths} tenths of a second, of {most}");
+        }
+    }
+    // About a thousand each, and no time is wasted: ten seconds, and some for those that were not halves.
+    let last = by_then.last().unwrap();
+    assert_eq!((last.len(), last.values().sum::<usize>()), (2, 2000));
+    let most = *last.values().max().unwrap();
+    assert!(by_then.len() <= most * 10 / RATE + 5, "{most} sessions took {} tenths", by_then.len());
+
+    // The control: without a limit all move at once.
+    let balancer = proxy(3, 0, Duration::ZERO);
+    let sessions = self::sessions(&balancer, 2000);
+    upstream(&balancer, "app-1").set_health(Health::DOWN);
+    assert_eq!(moves(&balancer, &sessions, NOW).len(), 1);
+}
+
+#[test]
+fn a_session_waits_for_its_own_substitute_and_takes_no_other() {
+    let (paced, free) = (proxy(5, 50, Duration::ZERO), proxy(5, 0, Duration::ZERO));
+    let sessions = sessions(&paced, 400);
+    let placed = |balancer: &Balancer, now: Timestamp| -> Vec<_> {
+        let name = |pick: Result<Pick, PickError>| pick.ok().map(|pick| pick.upstream().name().to_owned());
+        sessions.iter().map(|token| name(come(balancer, token, now))).collect()
+    };
+    for balancer in [&paced, &free] {
+        upstream(balancer, "app-1").set_health(Health::DOWN);
+    }
+    let (paced, free) = (placed(&paced, NOW), placed(&free, NOW));
+    assert!(paced.iter().any(Option::is_none) && free.iter().all(Option::is_some));
+    let agree = paced.iter().zip(&free).filter(|(paced, _)| paced.is_some()).all(|(paced, free)| paced == free);
+    assert!(agree, "a paced session went elsewhere");
+}
+
+#[test]
+fn a_clock_that_goes_back_blocks_nobody_for_long() {
+    let balancer = proxy(2, 10, Duration::ZERO);
+    let sessions = sessions(&balancer, 40);
+    upstream(&balancer, "app-1").set_health(Health::DOWN);
+    let ahead = NOW.after(Duration::from_secs(600));
+    assert!(sessions.iter().any(|token| waits(come(&balancer, token, ahead)).is_some()));
+    assert!(come(&balancer, &sessions[0], NOW).is_ok());
+}
