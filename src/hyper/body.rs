@@ -5,6 +5,7 @@ use super::client::{Client, ExchangeMark};
 use super::conn::Conn;
 use super::headers::filter_trailers;
 use super::http1::Malformed;
+use super::inbox::Inbox;
 use super::upload::UploadError;
 use crate::cluster::Lease;
 use bytes::Bytes;
@@ -36,37 +37,66 @@ pub enum BodyError {
 /// The body of a request as it comes from the client.
 #[derive(Debug)]
 pub(super) struct RequestBody {
-    incoming: Incoming,
+    source: Source,
     client: Arc<Client>,
-    /// An HTTP/2 client may reset a stream "without error", and hyper shows that as the end of the body.
-    may_be_reset: bool,
+}
+
+#[derive(Debug)]
+enum Source {
+    Own(Inbox),
+    Hyper {
+        incoming: Incoming,
+        /// An HTTP/2 client may reset a stream "without error", and hyper shows that as the end of the body.
+        may_be_reset: bool,
+    },
 }
 
 impl RequestBody {
     /// `None` where the request has no body.
-    pub(super) fn new(incoming: Incoming, received: Version, client: &Arc<Client>) -> Option<Self> {
-        let may_be_reset = received == Version::HTTP_2;
-        (!incoming.is_end_stream()).then(|| Self { incoming, client: Arc::clone(client), may_be_reset })
+    pub(super) fn of_hyper(incoming: Incoming, received: Version, client: &Arc<Client>) -> Option<Self> {
+        let source = Source::Hyper { incoming, may_be_reset: received == Version::HTTP_2 };
+        let body = Self { source, client: Arc::clone(client) };
+        (!body.is_whole()).then_some(body)
+    }
+
+    pub(super) fn of(inbox: Inbox, client: &Arc<Client>) -> Self {
+        Self { source: Source::Own(inbox), client: Arc::clone(client) }
     }
 
     /// How long it is, where the client said so.
     pub(super) fn length(&self) -> Option<u64> {
-        self.incoming.size_hint().exact()
+        match &self.source {
+            Source::Own(inbox) => inbox.size_hint().exact(),
+            Source::Hyper { incoming, .. } => incoming.size_hint().exact(),
+        }
     }
 
     pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
-        Poll::Ready(match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
-            Some(frame) => Some(frame.map(checked).map_err(UploadError::from)),
-            None if self.may_be_reset && !self.incoming.is_end_stream() => Some(Err(UploadError::Reset)),
-            None => None,
-        })
+        let frame = match &mut self.source {
+            Source::Own(inbox) => ready!(inbox.poll_frame()),
+            Source::Hyper { incoming, may_be_reset } => match ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
+                None if *may_be_reset && !incoming.is_end_stream() => Some(Err(UploadError::Reset)),
+                frame => frame.map(|frame| frame.map_err(UploadError::from)),
+            },
+        };
+        Poll::Ready(frame.map(|frame| frame.map(checked)))
+    }
+
+    fn is_whole(&self) -> bool {
+        match &self.source {
+            Source::Own(inbox) => inbox.is_whole(),
+            Source::Hyper { incoming, .. } => incoming.is_end_stream(),
+        }
     }
 }
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
-        if !self.incoming.is_end_stream() {
+        if !self.is_whole() {
             self.client.activity.note_unread();
+        }
+        if let Source::Own(inbox) = &self.source {
+            inbox.leave();
         }
     }
 }

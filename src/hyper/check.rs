@@ -1,6 +1,6 @@
 //! What a request must be before anything is done for it.
 //!
-//! hyper's parser is strict about bytes and lenient about meaning. Where two servers could read one request
+//! The parsers are strict about bytes and lenient about meaning. Where two servers could read one request
 //! differently, a proxy must refuse it, or the difference becomes a hole (RFC 9112, section 11.2).
 
 use super::fields::{self, Fields};
@@ -11,18 +11,20 @@ use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderValue, Method, Version};
 
 /// Refuses what cannot be forwarded, and leaves the request with an origin-form target and exactly one `Host`.
-pub(super) fn check(parts: &mut Parts, limits: &Limits) -> Result<Fields, Refusal> {
+pub(super) fn check(parts: &mut Parts, fields: Fields, limits: &Limits) -> Result<(), Refusal> {
     let authority = parts.uri.authority().map_or(0, |authority| authority.as_str().len());
     let path = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
     if authority + path > limits.uri_bytes {
         return Err(Refusal::UriTooLong);
     }
-    let fields = Fields::of(&parts.headers);
     if fields.bytes > limits.header_bytes {
         return Err(Refusal::HeadersTooLarge);
     }
     if fields.has(fields::TRANSFER_ENCODING) {
         transfer_encoding(&parts.headers)?;
+        if fields.has(fields::CONTENT_LENGTH) {
+            return Err(Refusal::BadTransferEncoding);
+        }
     }
     if fields.has(fields::EXPECT) {
         let expected = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
@@ -31,11 +33,10 @@ pub(super) fn check(parts: &mut Parts, limits: &Limits) -> Result<Fields, Refusa
         }
     }
     target(parts)?;
-    host(parts)?;
-    Ok(fields)
+    host(parts)
 }
 
-/// hyper looks at the last coding alone, and takes `Content-Length` out where there is one beside it.
+/// hyper's parser looks at the last coding alone, ours at none.
 fn transfer_encoding(headers: &HeaderMap) -> Result<(), Refusal> {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
@@ -137,7 +138,8 @@ mod tests {
 
     fn checked(request: http::request::Builder) -> Result<Parts, Refusal> {
         let mut parts = request.body(()).unwrap().into_parts().0;
-        check(&mut parts, &Limits::default()).map(|_| parts)
+        let fields = Fields::of(&parts.headers);
+        check(&mut parts, fields, &Limits::default()).map(|()| parts)
     }
 
     fn get(uri: &str) -> http::request::Builder {
@@ -202,6 +204,8 @@ mod tests {
         }
         let twice = ok().header(TRANSFER_ENCODING, "chunked").header(TRANSFER_ENCODING, "chunked");
         assert_eq!(refused(twice), Refusal::BadTransferEncoding);
+        let both = ok().header(TRANSFER_ENCODING, "chunked").header("content-length", "4");
+        assert_eq!(refused(both), Refusal::BadTransferEncoding);
         assert_eq!(refused(ok().header(EXPECT, "the-unexpected")), Refusal::Expectation);
         assert!(checked(ok().header(EXPECT, "100-Continue")).is_ok());
         assert_eq!(refused(ok().header("x", "y".repeat(16 * 1024))), Refusal::HeadersTooLarge);

@@ -118,8 +118,8 @@ pub(super) struct Activity {
     payload: AtomicU32,
     /// A request was not read to its end, and more of it may be on its way.
     unread: AtomicBool,
-    /// The connection has become a tunnel.
-    upgraded: AtomicBool,
+    /// The connection is to take no further request.
+    stopped: AtomicBool,
 }
 
 /// Writes up to this size may be HTTP/2's pings and acknowledgements.
@@ -167,12 +167,17 @@ impl Activity {
         self.unread.load(Ordering::Relaxed)
     }
 
-    pub(super) fn note_upgrade(&self) {
-        self.upgraded.store(true, Ordering::Relaxed);
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn is_upgraded(&self) -> bool {
-        self.upgraded.load(Ordering::Relaxed)
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// Whether a part of a head lies here.
+    pub(super) fn note_head(&self, begun: bool) {
+        self.head.store(begun, Ordering::Relaxed);
     }
 
     pub(super) fn note_read(&self) {

@@ -4,22 +4,22 @@
 //! the response's body reads on, and between exchanges nobody has to. The pool only wants to know, when it hands a
 //! connection out, whether it is still open.
 
+use super::block;
 use super::body::BodyError;
 use super::http1::{Framing, Malformed, Piece, ResponseHead};
 use super::timer::Timer;
 use super::upload::{Upload, UploadError};
 use crate::cluster::Upstream;
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use http::StatusCode;
 use http_body::{Frame, SizeHint};
-use std::cell::RefCell;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 
 /// Why a connection could not be made.
@@ -222,25 +222,9 @@ impl Conn {
 
     /// Reads once, behind what was read and not taken. 0 at the end of the stream.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        /// What is read shares blocks of this size, one at a time per thread, so that a read allocates nothing and
-        /// a connection that lies idle holds nothing.
-        const BLOCK: usize = 64 * 1024;
-        /// The least room that is read into.
-        const ROOM: usize = 8 * 1024;
-        thread_local! {
-            static BUFFER: RefCell<BytesMut> = RefCell::default();
-        }
-        BUFFER.with_borrow_mut(|buffer| {
-            buffer.clear();
-            if buffer.capacity() < self.input.len() + ROOM {
-                buffer.reserve(self.input.len() + BLOCK);
-            }
-            buffer.extend_from_slice(&self.input);
-            let count = ready!(pin!(self.stream.read_buf(buffer)).poll(cx))?;
-            self.answered |= count > 0;
-            self.input = buffer.split().freeze();
-            Poll::Ready(Ok(count))
-        })
+        let count = ready!(block::poll_read(&mut self.stream, cx, &mut self.input))?;
+        self.answered |= count > 0;
+        Poll::Ready(Ok(count))
     }
 
     /// Whether the response's body is whole.

@@ -42,37 +42,68 @@ pub(super) const HOST: u16 = 1 << 12;
 /// `Content-Length`.
 pub(super) const CONTENT_LENGTH: u16 = 1 << 13;
 
+/// `Date`.
+pub(super) const DATE: u16 = 1 << 14;
+
+/// As [`group`], for a name as it was received.
+pub(super) fn group_of(name: &[u8]) -> u16 {
+    /// No name that matters is longer.
+    const LONGEST: usize = 19;
+    let mut lower = [0; LONGEST];
+    match lower.get_mut(..name.len()) {
+        Some(lower) => {
+            lower.copy_from_slice(name);
+            lower.make_ascii_lowercase();
+            group_of_lower(lower)
+        }
+        None if name.contains(&b'_') => UNDERSCORE,
+        None => 0,
+    }
+}
+
 /// The groups that a field of this name, in lower case, is in.
 pub(super) fn group(name: &str) -> u16 {
+    group_of_lower(name.as_bytes())
+}
+
+fn group_of_lower(name: &[u8]) -> u16 {
     match name {
-        "host" => HOST,
-        "cookie" => COOKIE,
-        "content-length" => CONTENT_LENGTH,
-        "connection" => CONNECTION,
-        "keep-alive" | "proxy-connection" => HOP_BY_HOP,
-        "transfer-encoding" => TRANSFER_ENCODING | HOP_BY_HOP,
-        "upgrade" => UPGRADE | HOP_BY_HOP,
-        "te" => TE,
-        "expect" => EXPECT | REQUEST_ONLY,
+        b"host" => HOST,
+        b"cookie" => COOKIE,
+        b"date" => DATE,
+        b"content-length" => CONTENT_LENGTH,
+        b"connection" => CONNECTION,
+        b"keep-alive" | b"proxy-connection" => HOP_BY_HOP,
+        b"transfer-encoding" => TRANSFER_ENCODING | HOP_BY_HOP,
+        b"upgrade" => UPGRADE | HOP_BY_HOP,
+        b"te" => TE,
+        b"expect" => EXPECT | REQUEST_ONLY,
         // CGI programs would take `Proxy` for their `HTTP_PROXY` variable ("httpoxy").
-        "http2-settings" | "proxy-authorization" | "proxy" => REQUEST_ONLY,
-        "forwarded" | "x-forwarded-for" => FORWARDED,
-        "x-forwarded-proto" | "x-forwarded-host" | "x-real-ip" => ORIGIN,
-        "proxy-authenticate" => PROXY_AUTHENTICATE,
-        _ if name.as_bytes().contains(&b'_') => UNDERSCORE,
+        b"http2-settings" | b"proxy-authorization" | b"proxy" => REQUEST_ONLY,
+        b"forwarded" | b"x-forwarded-for" => FORWARDED,
+        b"x-forwarded-proto" | b"x-forwarded-host" | b"x-real-ip" => ORIGIN,
+        b"proxy-authenticate" => PROXY_AUTHENTICATE,
+        _ if name.contains(&b'_') => UNDERSCORE,
         _ => 0,
     }
 }
 
 impl Fields {
+    pub(super) const NONE: Self = Self { present: 0, bytes: 0 };
+
     pub(super) fn of(headers: &HeaderMap) -> Self {
-        let mut fields = Self { present: 0, bytes: 0 };
+        let mut fields = Self::NONE;
         for (name, value) in headers {
-            // A line is its name, its value, the colon, a space and the line end.
-            fields.bytes += name.as_str().len() + value.len() + 4;
-            fields.present |= group(name.as_str());
+            fields.add(group(name.as_str()), name.as_str().len(), value.len());
         }
         fields
+    }
+
+    /// Counts in a field of this group and these lengths.
+    pub(super) fn add(&mut self, group: u16, name: usize, value: usize) {
+        // A line is its name, its value, the colon, a space and the line end.
+        self.bytes += name + value + 4;
+        self.present |= group;
     }
 
     /// Whether one of these groups is there.

@@ -3,25 +3,22 @@
 
 use super::Refusal;
 use super::access_log::AccessLog;
+use super::answer::{Answer, Content};
 use super::body::{BodyError, RequestBody, ResponseBody, Tail};
 use super::client::{Client, ExchangeMark};
 use super::conn::{Conn, ConnectError, ExchangeError};
 use super::fields::{self, Fields};
 use super::headers::{lines, says_https, via, wanted_protocol};
-use super::http1::{Length, ResponseHead, request_head};
-use super::proxy::Shared;
-use super::tunnel::{Speech, tunnel};
+use super::http1::{Length, request_head};
+use super::tunnel::{Speech, Tunnel};
 use super::upload::Upload;
 use crate::balancer::{Pick, PickError};
-use crate::cluster::{Lease, UpstreamId};
+use crate::cluster::UpstreamId;
 use crate::http::cookie::tokens;
 use crate::time::Timestamp;
-use http::header::{CONNECTION, COOKIE, SET_COOKIE, UPGRADE, VIA};
-use http::{HeaderValue, Method, Response, StatusCode, Version, request};
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
+use http::header::{COOKIE, SET_COOKIE, VIA};
+use http::{HeaderValue, Method, StatusCode, Version, request};
 use std::net::IpAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -90,25 +87,24 @@ impl<'c> Sender<'c> {
 
 pub(super) async fn forward(
     mark: ExchangeMark,
-    mut parts: request::Parts,
+    parts: &request::Parts,
     fields: Fields,
     body: Option<RequestBody>,
     address: IpAddr,
     log: &mut AccessLog,
-) -> Result<Response<ResponseBody>, Refusal> {
-    let upgrade = parts.extensions.remove::<OnUpgrade>();
-    let mut sender = Sender::of(mark.client(), address, &parts);
+) -> Result<Answer, Refusal> {
+    let mut sender = Sender::of(mark.client(), address, parts);
     let mut pick = sender.pick()?;
     // What comes after the head of an upgrade is the other protocol's, so there can be no body.
-    let protocol = wanted_protocol(&parts, fields).filter(|_| body.is_none());
+    let protocol = wanted_protocol(parts, fields).filter(|_| body.is_none());
     let mut upload = body.map(|body| Box::new(Upload::new(body)));
     let length = match &upload {
         Some(upload) => upload.length(),
         None if fields.has(fields::CONTENT_LENGTH) => Length::Exact(0),
         None => Length::None,
     };
-    let head = request_head(&parts, fields, mark.client(), protocol, length, pick.upstream().address());
-    let upgrade = upgrade.filter(|_| protocol.is_some());
+    let head = request_head(parts, fields, mark.client(), protocol, length, pick.upstream().address());
+    let may_upgrade = protocol.is_some();
     let to_head = parts.method == Method::HEAD;
     let mut may_repeat = upload.is_none() && is_idempotent(&parts.method);
     let mut fresh = false;
@@ -166,56 +162,31 @@ pub(super) async fn forward(
         }
     };
 
-    let ResponseHead { status, mut headers, protocol, .. } = response;
-    let upgraded = status == StatusCode::SWITCHING_PROTOCOLS;
-    let tunnel = upgrade.filter(|_| upgraded);
-    if upgraded && tunnel.is_none() {
+    let upgraded = response.status == StatusCode::SWITCHING_PROTOCOLS;
+    if upgraded && !may_upgrade {
         return Err(Refusal::BadResponse);
     }
-    let is_websocket = protocol.as_ref().is_some_and(|name| name.as_bytes().eq_ignore_ascii_case(b"websocket"));
-    let speech = if is_websocket { Speech::WebSocket } else { Speech::Opaque };
-    if let Some(protocol) = protocol.filter(|_| upgraded) {
-        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(UPGRADE, protocol);
-    }
-    headers.append(VIA, HeaderValue::from_static(via(Version::HTTP_11)));
+    let speech = match &response.protocol {
+        Some(name) if name.eq_ignore_ascii_case(b"websocket") => Speech::WebSocket,
+        _ => Speech::Opaque,
+    };
+    let mut answer = Answer::upstreams(response);
+    answer.add(&VIA, via(Version::HTTP_11).as_bytes());
     if let Some(set_cookie) = sender.set_cookie(&pick) {
-        headers.append(SET_COOKIE, set_cookie);
+        answer.add(&SET_COOKIE, set_cookie.as_bytes());
     }
-    log.answered(status);
+    log.answered(answer.status);
     let log = std::mem::take(log);
-    let body = if let Some(upgrade) = tunnel {
-        mark.client().activity.note_upgrade();
-        tokio::spawn(switch(upgrade, conn, pick.lease, speech, Arc::clone(shared), log));
-        ResponseBody::text("")
+    answer.content = if upgraded {
+        let (shared, nonce) = (Arc::clone(shared), pick.nonce);
+        Content::Tunnel(Box::new(Tunnel { conn, lease: pick.lease, nonce, speech, shared, _log: log }))
     } else {
         let uploaded = conn.uploaded();
         let mark = mark.streaming();
-        ResponseBody::upstream(Tail { conn: Some(conn), log, timed: false, uploaded, _lease: pick.lease, mark })
+        let tail = Tail { conn: Some(conn), log, timed: false, uploaded, _lease: pick.lease, mark };
+        Content::Body(ResponseBody::upstream(tail))
     };
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    Ok(response)
-}
-
-/// After the 101 has gone to the client: the tunnel, which holds the lease as long as it lives.
-async fn switch(
-    upgrade: OnUpgrade,
-    conn: Box<Conn>,
-    lease: Lease,
-    speech: Speech,
-    shared: Arc<Shared>,
-    _log: AccessLog,
-) {
-    let (mut stream, early) = conn.into_stream();
-    let Ok(client) = upgrade.await else { return };
-    let mut client = TokioIo::new(client);
-    let leaving = pin!(shared.departures.wait(|| None, &*shared.clock));
-    // Either side may end a tunnel as it likes, so its errors are nobody's.
-    if let Err(error) = tunnel(&mut client, &mut stream, early, speech, shared.timeouts.idle, leaving).await {
-        tracing::debug!(upstream = lease.upstream().name(), %error, "tunnel broke off");
-    }
+    Ok(answer)
 }
 
 fn connect_refusal(pick: &Pick, error: &ConnectError) -> Refusal {

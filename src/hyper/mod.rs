@@ -31,18 +31,25 @@
 //! head of up to 64 KiB with up to 100 fields.
 
 mod access_log;
+mod answer;
 mod bell;
+mod block;
 mod body;
 mod check;
 mod client;
 mod client_io;
 mod coalesce;
 mod conn;
+mod date;
 mod departures;
 mod fields;
 mod forward;
 mod headers;
 mod http1;
+mod http1_server;
+mod inbox;
+mod linger;
+mod outgoing;
 mod pool;
 mod proxy;
 mod refusal;

@@ -38,13 +38,13 @@ macro_rules! refusals {
 }
 
 refusals! {
-    /// The request is not HTTP as hyper's parser knows it.
+    /// The request is not HTTP, or not told apart from another reading of it.
     Malformed = BAD_REQUEST, "malformed", "The request is not valid HTTP.";
     /// An HTTP/1.1 request without a `Host`.
     NoHost = BAD_REQUEST, "no_host", "The request names no host.";
     /// More than one `Host`, or one that no URI could have.
     BadHost = BAD_REQUEST, "bad_host", "The request's host is not valid.";
-    /// A `Transfer-Encoding` other than exactly one `chunked`.
+    /// A `Transfer-Encoding` other than exactly one `chunked`, or one with a `Content-Length` beside it.
     BadTransferEncoding = BAD_REQUEST, "bad_transfer_encoding", "The request's transfer encoding is not supported.";
     /// A target that goes with no method or this one not, such as `GET *`.
     BadTarget = BAD_REQUEST, "bad_target", "The request's target is not valid.";

@@ -1,14 +1,16 @@
 //! One accepted connection, from its first byte to its close.
 
 use super::bell::Bell;
-use super::client::{Activity, Phase};
+use super::client::{Activity, Client, Phase};
 use super::client_io::ClientIo;
+use super::http1_server;
 use super::proxy::Proxy;
 use super::service::ProxyService;
-use super::{Limits, Refusal, Timeouts};
+use super::{Refusal, Timeouts};
 use bytes::Bytes;
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http2;
 use hyper_util::rt::TokioExecutor;
+use std::error::Error;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -17,15 +19,6 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep};
-
-/// How HTTP/2 connections begin (RFC 9113, section 3.4).
-const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// The least that hyper lets its head buffer be limited to is 8 KiB. Ours leaves room for a target and fields that
-/// are over our own limits, so that most of those get their answer from us, with their counter.
-const HEAD_BUFFER: usize = 64 * 1024;
-/// What a head has besides its target and fields: method, version, line ends.
-const HEAD_SLACK: usize = 256;
 
 /// How long a connection that has brought nothing yet is listened to when the server stops.
 const FIRST_BYTE: Duration = Duration::from_millis(500);
@@ -55,26 +48,23 @@ impl Proxy {
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let client = self.client(peer, protocol != Protocol::Clear);
-        let (timeouts, limits) = (client.shared.timeouts, client.shared.limits);
-        let io = ClientIo::new(stream, Arc::clone(&client));
-        let service = ProxyService::new(Arc::clone(&client));
         let shutdown = pin!(shutdown);
-        let mut watch = Watch::new(&client.activity, timeouts, shutdown);
+        let mut watch = Watch::new(&client.activity, client.shared.timeouts, shutdown);
         let served = match protocol {
-            // Boxed, for an HTTP/1 connection should not have room for it.
-            Protocol::TlsHttp2 => watch.run(Box::pin(http2_connection(io, service, limits)).as_mut()).await,
+            Protocol::TlsHttp2 => http2(&mut watch, &client, stream, Bytes::new()).await,
             Protocol::Clear | Protocol::TlsHttp1 => {
-                let mut connection = http1_connection(io, service, limits);
-                let served = watch.run(Pin::new(&mut connection)).await;
-                match http2_by_prior_knowledge(connection, protocol, &served) {
-                    Some((io, service)) => watch.run(Box::pin(http2_connection(io, service, limits)).as_mut()).await,
-                    None => served,
+                let may_be_http2 = protocol == Protocol::Clear;
+                let connection = pin!(http1_server::serve(stream, Arc::clone(&client), may_be_http2));
+                match watch.run(connection, Kind::Http1, |_| client.activity.stop()).await {
+                    Ok(Some((stream, read))) => http2(&mut watch, &client, stream, read).await,
+                    Ok(None) => Ok(()),
+                    Err(end) => Err(end),
                 }
             }
         };
         match served {
             Ok(()) => {}
-            Err(End::Hyper(error)) => tracing::debug!(%peer, %error, "connection ended"),
+            Err(End::Broken(error)) => tracing::debug!(%peer, %error, "connection ended"),
             Err(End::Header) => {
                 client.shared.refusals.count(Refusal::RequestTimeout);
                 tracing::debug!(%peer, "no request head in time");
@@ -84,90 +74,53 @@ impl Proxy {
     }
 }
 
-type Http1<T> = http1::UpgradeableConnection<ClientIo<T>, ProxyService>;
-
-fn http1_connection<T>(io: ClientIo<T>, service: ProxyService, limits: Limits) -> Http1<T>
+/// Serves a connection of HTTP/2, of which `read` has been read.
+async fn http2<T, F>(watch: &mut Watch<'_, F>, client: &Arc<Client>, stream: T, read: Bytes) -> Result<(), End>
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    F: Future<Output = ()>,
 {
-    http1::Builder::new()
-        // The watch does this for the price of nothing, and knows a slow head from an idle connection.
-        .header_read_timeout(None)
-        .max_buf_size(HEAD_BUFFER.max(limits.header_bytes + limits.uri_bytes + HEAD_SLACK))
-        .serve_connection(io, service)
-        .with_upgrades()
-}
-
-fn http2_connection<T>(
-    io: ClientIo<T>,
-    service: ProxyService,
-    limits: Limits,
-) -> http2::Connection<ClientIo<T>, ProxyService, TokioExecutor>
-where
-    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    http2::Builder::new(TokioExecutor::new())
+    let limits = client.shared.limits;
+    let io = ClientIo::new(stream, Arc::clone(client), read);
+    let connection = http2::Builder::new(TokioExecutor::new())
         .max_concurrent_streams(MAX_STREAMS)
         // HTTP/2 counts 32 bytes for each field where we count four, and refuses without a text or a counter: what it
         // lets through is ours to judge.
         .max_header_list_size(u32::try_from(limits.header_bytes + limits.uri_bytes + 100 * 32).unwrap_or(u32::MAX))
-        .serve_connection(io, service)
-}
-
-/// What hyper's HTTP/1 parser gave up on may be HTTP/2 by prior knowledge: looking afterwards costs HTTP/1
-/// connections nothing.
-fn http2_by_prior_knowledge<T>(
-    connection: Http1<T>,
-    protocol: Protocol,
-    served: &Result<(), End>,
-) -> Option<(ClientIo<T>, ProxyService)>
-where
-    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    if protocol != Protocol::Clear || !matches!(served, Err(End::Hyper(_))) {
-        return None;
-    }
-    let parts = connection.into_parts()?;
-    let read: Bytes = parts.read_buf;
-    read.starts_with(HTTP2_PREFACE).then(|| (parts.io.rewind(read), parts.service))
+        .serve_connection(io, ProxyService::new(Arc::clone(client)));
+    // Boxed, for an HTTP/1 connection should not have room for it.
+    let mut connection = Box::pin(connection);
+    watch.run(connection.as_mut(), Kind::Http2, http2::Connection::graceful_shutdown).await
 }
 
 /// Why a connection ended before it was done.
 enum End {
-    Hyper(hyper::Error),
+    Broken(Box<dyn Error + Send + Sync>),
     Header,
     Stalled,
 }
 
-/// What both kinds of hyper's connections can do.
-trait Connection: Future<Output = hyper::Result<()>> {
-    /// Whether bytes that come between exchanges are the head of a request. HTTP/2 has frames of its own to send.
-    const HEADS: bool;
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Http1,
+    Http2,
+}
 
+impl Kind {
     /// What tells an idle connection from a busy one. HTTP/2's pings do not make a connection busy.
-    fn progress(activity: &Activity) -> u32 {
-        if Self::HEADS { activity.progress() } else { activity.payload() }
+    fn progress(self, activity: &Activity) -> u32 {
+        match self {
+            Self::Http1 => activity.progress(),
+            Self::Http2 => activity.payload(),
+        }
     }
 
-    fn graceful_shutdown(self: Pin<&mut Self>);
-}
-
-impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection for Http1<T> {
-    const HEADS: bool = true;
-
-    fn graceful_shutdown(self: Pin<&mut Self>) {
-        Http1::graceful_shutdown(self);
-    }
-}
-
-impl<T> Connection for http2::Connection<ClientIo<T>, ProxyService, TokioExecutor>
-where
-    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    const HEADS: bool = false;
-
-    fn graceful_shutdown(self: Pin<&mut Self>) {
-        http2::Connection::graceful_shutdown(self);
+    /// Bytes that come between exchanges are the head of a request, but HTTP/2 has frames of its own to send.
+    fn phase(self, activity: &Activity) -> Phase {
+        match activity.phase() {
+            Phase::Head if self == Self::Http2 => Phase::Idle,
+            phase => phase,
+        }
     }
 }
 
@@ -187,16 +140,26 @@ impl<'a, F: Future<Output = ()>> Watch<'a, F> {
         Self { activity, timeouts, shutdown, is_shut_down: false }
     }
 
-    async fn run<C: Connection>(&mut self, mut connection: Pin<&mut C>) -> Result<(), End> {
+    /// Runs the connection to its end. `stop` tells it to take no further request and end with those it has.
+    async fn run<C, O, E>(
+        &mut self,
+        mut connection: Pin<&mut C>,
+        kind: Kind,
+        stop: impl Fn(Pin<&mut C>),
+    ) -> Result<O, End>
+    where
+        C: Future<Output = Result<O, E>>,
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
         let mut alarm = Alarm {
             // The first head has to come like any other.
             sleep: pin!(tokio::time::sleep(self.timeouts.header)),
             for_head: false,
             asked: false,
-            progress: C::progress(self.activity),
+            progress: kind.progress(self.activity),
         };
         if self.is_shut_down {
-            connection.as_mut().graceful_shutdown();
+            stop(connection.as_mut());
         }
         // Told to stop before its first byte, which may be in the socket already.
         let mut hears_first = false;
@@ -208,29 +171,26 @@ impl<'a, F: Future<Output = ()>> Watch<'a, F> {
             if rung && !self.is_shut_down && self.shutdown.as_mut().poll(&mut side).is_ready() {
                 self.is_shut_down = true;
                 if self.activity.progress() > 0 {
-                    connection.as_mut().graceful_shutdown();
+                    stop(connection.as_mut());
                 } else {
                     hears_first = true;
-                    alarm.set(FIRST_BYTE, C::progress(self.activity));
+                    alarm.set(FIRST_BYTE, kind.progress(self.activity));
                 }
             }
             loop {
                 if let Poll::Ready(result) = connection.as_mut().poll(cx) {
-                    return Poll::Ready(result.map_err(End::Hyper));
+                    return Poll::Ready(result.map_err(|error| End::Broken(error.into())));
                 }
                 if hears_first && self.activity.progress() > 0 {
                     hears_first = false;
-                    connection.as_mut().graceful_shutdown();
+                    stop(connection.as_mut());
                     continue;
                 }
-                let phase = match self.activity.phase() {
-                    Phase::Head if !C::HEADS => Phase::Idle,
-                    phase => phase,
-                };
-                match alarm.poll(rung, &mut side, phase, C::progress(self.activity), self.timeouts) {
+                let (phase, progress) = (kind.phase(self.activity), kind.progress(self.activity));
+                match alarm.poll(rung, &mut side, phase, progress, self.timeouts) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Err(end)) => return Poll::Ready(Err(end)),
-                    Poll::Ready(Ok(())) => connection.as_mut().graceful_shutdown(),
+                    Poll::Ready(Ok(())) => stop(connection.as_mut()),
                 }
             }
         })

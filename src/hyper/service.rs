@@ -1,14 +1,16 @@
-//! The hyper service: a request comes in, it is checked and forwarded, or refused in the proxy's own name.
+//! A request comes in, it is checked and forwarded, or refused in the proxy's own name.
 
-use super::Refusal;
 use super::access_log::AccessLog;
+use super::answer::Answer;
 use super::body::{RequestBody, ResponseBody};
 use super::check::check;
 use super::client::{Client, ExchangeMark};
+use super::fields::Fields;
 use super::forward::forward;
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http::request::Parts;
+use http::{Request, Response};
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
@@ -34,41 +36,37 @@ impl hyper::service::Service<Request<Incoming>> for ProxyService {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let client = Arc::clone(&self.client);
-        Box::pin(async move { Ok(respond(&client, request).await) })
+        Box::pin(async move {
+            let (mut parts, body) = request.into_parts();
+            let upgrade = parts.extensions.remove::<OnUpgrade>();
+            let body = RequestBody::of_hyper(body, parts.version, &client);
+            let fields = Fields::of(&parts.headers);
+            let answer = respond(&client, &mut parts, fields, body).await;
+            Ok(answer.into_response(parts.version, upgrade))
+        })
     }
 }
 
-async fn respond(client: &Arc<Client>, request: Request<Incoming>) -> Response<ResponseBody> {
+/// The answer to a request with these fields.
+pub(super) async fn respond(
+    client: &Arc<Client>,
+    parts: &mut Parts,
+    fields: Fields,
+    body: Option<RequestBody>,
+) -> Answer {
     let mark = ExchangeMark::waiting(Arc::clone(client));
-    let (mut parts, body) = request.into_parts();
-    let version = parts.version;
-    let body = RequestBody::new(body, version, client);
     let address = client.address(&parts.headers);
-    let mut log = AccessLog::start(&parts, address);
-    let outcome = match check(&mut parts, &client.shared.limits) {
-        Ok(fields) => forward(mark, parts, fields, body, address, &mut log).await,
-        Err(refusal) => Err(refusal),
+    let mut log = AccessLog::start(parts, address);
+    let outcome = match check(parts, fields, &client.shared.limits) {
+        Ok(()) => forward(mark, parts, fields, body, address, &mut log).await,
+        Err(refusal) => {
+            drop(body);
+            Err(refusal)
+        }
     };
     outcome.unwrap_or_else(|refusal| {
         client.shared.refusals.count(refusal);
         log.refused(refusal);
-        refuse(refusal, version, client.activity.has_unread())
+        Answer::refusal(refusal, client.activity.has_unread())
     })
-}
-
-/// An answer in the proxy's own name.
-fn refuse(refusal: Refusal, version: Version, has_unread: bool) -> Response<ResponseBody> {
-    let mut response = Response::new(ResponseBody::text(refusal.text()));
-    *response.status_mut() = refusal.status();
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // After a bad request nobody knows where the next one begins, and after a body that nobody reads it is far off.
-    if (refusal.status().is_client_error() || has_unread) && version <= Version::HTTP_11 {
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    if refusal.status() == StatusCode::SERVICE_UNAVAILABLE {
-        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    }
-    response
 }

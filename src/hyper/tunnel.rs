@@ -8,14 +8,18 @@ mod leave;
 #[cfg(test)]
 mod tests;
 
+use super::access_log::AccessLog;
 use super::bell::Bell;
+use super::conn::Conn;
+use super::proxy::Shared;
 use super::timer::Timer;
+use crate::cluster::Lease;
 use bytes::{Buf, Bytes};
 use frames::Frames;
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
@@ -35,15 +39,42 @@ pub(super) enum Speech {
     Opaque,
 }
 
-/// Copies between `client` and `upstream`; `early` is what the upstream sent right behind its 101.
+/// An upstream that has said 101, until the client has heard so. Holds the lease as long as the tunnel lives.
+#[derive(Debug)]
+pub(super) struct Tunnel {
+    pub(super) conn: Box<Conn>,
+    pub(super) lease: Lease,
+    /// The session's, by which it has its moment to leave.
+    pub(super) nonce: u64,
+    pub(super) speech: Speech,
+    pub(super) shared: Arc<Shared>,
+    pub(super) _log: AccessLog,
+}
+
+impl Tunnel {
+    /// Carries what both sides say from now on, after what the client has said already.
+    pub(super) async fn run<C: AsyncRead + AsyncWrite + Unpin>(self: Box<Self>, mut client: C, said: Bytes) {
+        let Self { conn, lease, nonce, speech, shared, _log } = *self;
+        let (mut upstream, early) = conn.into_stream();
+        let moment = || lease.upstream().departure(nonce);
+        let leaving = pin!(shared.departures.wait(moment, &*shared.clock));
+        let idle = shared.timeouts.idle;
+        // Either side may end a tunnel as it likes, so its errors are nobody's.
+        if let Err(error) = tunnel(&mut client, &mut upstream, [said, early], speech, idle, leaving).await {
+            tracing::debug!(upstream = lease.upstream().name(), %error, "tunnel broke off");
+        }
+    }
+}
+
+/// Copies between `client` and `upstream`; `said` is what was read of the two before.
 ///
 /// Each side's end of stream is passed on as a shutdown of the other, and the tunnel ends when both have ended or
 /// one fails. A tunnel may be silent for as long as it likes; one that is half closed, for `idle`. Once `leaving`
 /// completes, both sides are told to [leave](leave::leave).
-pub(super) fn tunnel<C, U>(
+fn tunnel<C, U>(
     client: &mut C,
     upstream: &mut U,
-    early: Bytes,
+    said: [Bytes; 2],
     speech: Speech,
     idle: Duration,
     mut leaving: Pin<&mut impl Future<Output = ()>>,
@@ -56,7 +87,8 @@ where
         Speech::WebSocket => (Frames::of_client(), Frames::of_server()),
         Speech::Opaque => (Frames::opaque(), Frames::opaque()),
     };
-    let mut up = Direction::new(Bytes::new(), said_by_client);
+    let [said, early] = said;
+    let mut up = Direction::new(said, said_by_client);
     let mut down = Direction::new(early, said_by_server);
     let mut half_closed: Option<(Timer, u64)> = None;
     let bell = Bell::new();

@@ -2,7 +2,7 @@
 
 use super::body::RequestBody;
 use super::coalesce::poll_write_vectored;
-use super::http1::Length;
+use super::http1::{Length, Malformed};
 use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderMap;
 use std::collections::VecDeque;
@@ -23,6 +23,12 @@ pub enum UploadError {
     /// The client broke off or sent what is not HTTP.
     #[error(transparent)]
     Hyper(#[from] hyper::Error),
+    /// The client sent what is not HTTP.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// The client closed its side before the end of the body.
+    #[error("the client closed its side before the end of the body")]
+    Closed,
     /// The client reset its stream.
     #[error("the client reset the stream before the end of the body")]
     Reset,
@@ -159,7 +165,7 @@ impl Upload {
     }
 }
 
-fn last_chunk(trailers: &HeaderMap) -> Bytes {
+pub(super) fn last_chunk(trailers: &HeaderMap) -> Bytes {
     let mut chunk = BytesMut::from(&b"0\r\n"[..]);
     for (name, value) in trailers {
         chunk.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());

@@ -174,7 +174,7 @@ impl World {
         let ids = self.tried(visitor);
         let session = visitor.session(self.now, &ids);
         let request =
-            Request { now: self.now, client: visitor.client, key: visitor.key.as_deref(), tokens: &[], tried: &ids };
+            Request { client: visitor.client, key: visitor.key.as_deref(), tried: &ids, ..Request::new(self.now) };
         let tried = &visitor.tried;
         let fresh = self.goes_by_key(visitor).then(|| self.policy.peek(&self.balancer.cluster(), &session));
         let turn = self.turns.as_mut().map(Turns::next);

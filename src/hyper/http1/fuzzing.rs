@@ -3,7 +3,7 @@
 //!
 //! The first byte of an input says whether it answers a `HEAD`, the second in pieces of how many bytes the rest comes.
 
-use super::{Framing, Malformed, Piece, ResponseHead};
+use super::{Framing, Malformed, Piece, ResponseHead, fields_of};
 use bytes::Bytes;
 use http::HeaderMap;
 
@@ -97,7 +97,7 @@ fn read(wire: &[u8], to_head: bool, step: usize) -> Result<Exchange, Malformed> 
         }
     }
     let rest = input.iter().chain(pieces.flatten()).copied().collect();
-    Ok(Exchange { headers: head.headers, keep_alive: head.keep_alive, body, trailers, rest })
+    Ok(Exchange { headers: fields_of(head.lines), keep_alive: head.keep_alive, body, trailers, rest })
 }
 
 /// A head taken apart at its line ends and colons.

@@ -1,24 +1,26 @@
-//! HTTP/1.1 as it is spoken to upstreams, without I/O: heads written and read, bodies framed and unframed.
+//! HTTP/1.1 without I/O, on both sides: heads read and written, bodies framed and unframed.
 //!
 //! A request's head is written from the client's fields straight into the bytes that are sent, so that nothing is
-//! rewritten in a map, and a retry sends the same bytes again. What is read is parsed by
-//! [httparse](https://docs.rs/httparse), and shares the buffer it was read into.
+//! rewritten in a map, and a retry sends the same bytes again. A response's lines go on to the client as they came. What is
+//! read is parsed by [httparse](https://docs.rs/httparse), and shares the buffer it was read into.
 
 mod chunked;
 mod framing;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod received;
 mod request;
 mod response;
 
 pub(super) use framing::{Framing, Piece};
+pub(super) use received::{Received, has_end, receive};
 pub(super) use request::{Length, line, request_head};
-pub(super) use response::ResponseHead;
+pub(super) use response::{ResponseHead, fields_of, status_line};
 
-/// What an upstream sent is not HTTP.
+/// What was received is not HTTP.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Malformed {
-    /// The head of a response.
+    /// The head of a message.
     #[error("the head is not HTTP")]
     Head,
     /// A head of more than 64 KiB or 100 fields.
@@ -35,7 +37,7 @@ pub enum Malformed {
     Incomplete,
 }
 
-/// The largest head that an upstream may send, in bytes.
+/// The largest head of a response, and the largest trailer section, in bytes.
 const MAX_HEAD: usize = 64 * 1024;
 /// The most fields that a head or a trailer section may have.
 const MAX_FIELDS: usize = 100;

@@ -1,10 +1,10 @@
-//! The head of an upstream's response, read into the fields that travel on.
+//! The head of an upstream's response, taken over as lines: what was for this hop is left out, the rest stays as it was.
 
 use super::super::fields;
 use super::super::headers::{is_end_to_end, options};
-use super::{Framing, MAX_FIELDS, MAX_HEAD, Malformed};
+use super::{Framing, MAX_FIELDS, MAX_HEAD, Malformed, line};
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HeaderName};
+use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use std::mem::MaybeUninit;
 
@@ -12,29 +12,34 @@ use std::mem::MaybeUninit;
 #[derive(Debug)]
 pub(in super::super) struct ResponseHead {
     pub(in super::super) status: StatusCode,
-    /// Its fields without those that were for this hop.
-    pub(in super::super) headers: HeaderMap,
+    /// The status line and the fields as they are written to a client of HTTP/1.1, open for more. Without those that
+    /// were for this hop, and without the body's length.
+    pub(in super::super) lines: Vec<u8>,
+    /// The length of the body, or of what it would be in another response.
+    pub(in super::super) length: Option<u64>,
+    /// `Date` is among the fields.
+    pub(in super::super) is_dated: bool,
     pub(in super::super) framing: Framing,
     /// Whether the upstream keeps the connection open behind it.
     pub(in super::super) keep_alive: bool,
     /// What the connection is changed to, where it is.
-    pub(in super::super) protocol: Option<HeaderValue>,
+    pub(in super::super) protocol: Option<Bytes>,
 }
 
-/// Room for what the proxy adds: `Via`, a cookie, and the date that hyper sets.
-const ADDED: usize = 3;
+/// Room for what the proxy adds, and for a small body behind it.
+const ADDED: usize = 512;
 
 /// What the fields for this hop say.
 #[derive(Default)]
-struct Hop {
+struct Hop<'h> {
     length: Option<u64>,
     /// How many codings `Transfer-Encoding` names, and whether the last is `chunked`.
     codings: usize,
     chunked: bool,
     close: bool,
     keep_alive: bool,
-    named: Vec<HeaderName>,
-    protocol: Option<HeaderValue>,
+    named: Vec<&'h [u8]>,
+    protocol: Option<&'h [u8]>,
 }
 
 impl ResponseHead {
@@ -51,60 +56,108 @@ impl ResponseHead {
         };
         let status = response.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or(Malformed::Head)?;
         let is_http_11 = response.version == Some(1);
-        let mut headers = HeaderMap::with_capacity(response.headers.len() + ADDED);
-        let mut hop = Hop::default();
+        let mut lines = status_line(status, response.reason.unwrap_or_default(), length + ADDED);
+        let (mut hop, mut is_dated, start) = (Hop::default(), false, lines.len());
         for field in &*response.headers {
-            let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Malformed::Head)?;
-            let group = fields::group(name.as_str());
-            if group & HOP != 0 && hop.read(group, field.value, input)? {
+            let group = fields::group_of(field.name.as_bytes());
+            if group & HOP != 0 {
+                hop.read(group, field.value)?;
                 continue;
             }
-            let value = HeaderValue::from_maybe_shared(input.slice_ref(field.value)).map_err(|_| Malformed::Head)?;
-            headers.append(name, value);
+            is_dated |= group & fields::DATE != 0;
+            line(&mut lines, field.name, field.value);
         }
-        for name in hop.named.iter().filter(|name| !is_end_to_end(name)) {
-            headers.remove(name);
+        if !hop.named.is_empty() {
+            lines.truncate(start);
+            is_dated = false;
+            for field in &*response.headers {
+                let group = fields::group_of(field.name.as_bytes());
+                if group & HOP == 0 && !hop.names(field.name) {
+                    is_dated |= group & fields::DATE != 0;
+                    line(&mut lines, field.name, field.value);
+                }
+            }
         }
         let framing = hop.framing(status, to_head, is_http_11)?;
-        if hop.codings > 0 {
-            // It overrides a length beside it, which would be wrong from here on.
-            headers.remove(CONTENT_LENGTH);
-        }
         let persists = if is_http_11 { !hop.close } else { hop.keep_alive && !hop.close };
-        let keep_alive = persists && framing != Framing::UntilClose;
-        Ok(Some((Self { status, headers, framing, keep_alive, protocol: hop.protocol }, length)))
+        let head = Self {
+            status,
+            lines,
+            // A coding overrides a length beside it, which would be wrong from here on.
+            length: hop.length.filter(|_| hop.codings == 0),
+            is_dated,
+            framing,
+            keep_alive: persists && framing != Framing::UntilClose,
+            protocol: hop.protocol.map(|protocol| input.slice_ref(protocol)),
+        };
+        Ok(Some((head, length)))
     }
+}
+
+/// A status line, with room for `room` bytes in all.
+pub(in super::super) fn status_line(status: StatusCode, reason: &str, room: usize) -> Vec<u8> {
+    let mut lines = Vec::with_capacity(room);
+    lines.extend_from_slice(b"HTTP/1.1 ");
+    lines.extend_from_slice(status.as_str().as_bytes());
+    lines.push(b' ');
+    lines.extend_from_slice(reason.as_bytes());
+    lines.extend_from_slice(b"\r\n");
+    lines
+}
+
+/// The fields of lines that [`status_line`] begins.
+pub(in super::super) fn fields_of(mut lines: Vec<u8>) -> HeaderMap {
+    let start = lines.iter().position(|byte| *byte == b'\n').map_or(lines.len(), |end| end + 1);
+    lines.extend_from_slice(b"\r\n");
+    let lines = Bytes::from(lines).slice(start..);
+    // What the upstream sent, and ours.
+    let mut fields = [httparse::EMPTY_HEADER; 2 * MAX_FIELDS];
+    let Ok(httparse::Status::Complete((_, fields))) = httparse::parse_headers(&lines, &mut fields) else {
+        return HeaderMap::new();
+    };
+    let mut headers = HeaderMap::with_capacity(fields.len() + 1);
+    for field in fields {
+        let name = HeaderName::from_bytes(field.name.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_maybe_shared(lines.slice_ref(field.value))) {
+            headers.append(name, value);
+        }
+    }
+    headers
 }
 
 /// Fields that need a look.
 const HOP: u16 = fields::CONNECTION | fields::HOP_BY_HOP | fields::PROXY_AUTHENTICATE | fields::CONTENT_LENGTH;
 
-impl Hop {
-    /// Notes a field of [`HOP`]. True if that was all, and it does not travel on.
-    fn read(&mut self, group: u16, value: &[u8], input: &Bytes) -> Result<bool, Malformed> {
+impl<'h> Hop<'h> {
+    /// Notes a field of [`HOP`].
+    fn read(&mut self, group: u16, value: &'h [u8]) -> Result<(), Malformed> {
         if group & fields::CONTENT_LENGTH != 0 {
-            let length = length(value)?;
-            return match self.length.replace(length) {
-                None => Ok(false),
-                Some(known) if known == length => Ok(true),
-                Some(_) => Err(Malformed::Length),
-            };
-        }
-        if group & fields::CONNECTION != 0 {
+            let length = length(value).ok_or(Malformed::Length)?;
+            if self.length.replace(length).is_some_and(|known| known != length) {
+                return Err(Malformed::Length);
+            }
+        } else if group & fields::CONNECTION != 0 {
             for option in options(value) {
                 match option {
                     _ if option.eq_ignore_ascii_case(b"close") => self.close = true,
                     _ if option.eq_ignore_ascii_case(b"keep-alive") => self.keep_alive = true,
-                    _ => self.named.extend(HeaderName::from_bytes(option)),
+                    _ => self.named.push(option),
                 }
             }
         } else if group & fields::TRANSFER_ENCODING != 0 {
             self.codings += options(value).count().max(1);
             self.chunked = value.eq_ignore_ascii_case(b"chunked");
         } else if group & fields::UPGRADE != 0 {
-            self.protocol = HeaderValue::from_maybe_shared(input.slice_ref(value)).ok();
+            self.protocol = Some(value);
         }
-        Ok(true)
+        Ok(())
+    }
+
+    /// Whether `Connection` says that the field is for this hop.
+    fn names(&self, name: &str) -> bool {
+        let mut named = self.named.iter();
+        named.any(|named| name.as_bytes().eq_ignore_ascii_case(named))
+            && HeaderName::from_bytes(name.as_bytes()).is_ok_and(|name| !is_end_to_end(&name))
     }
 
     /// RFC 9112, section 6.3. Only `chunked` is undone on the way, so nothing else can be passed on as what it is.
@@ -123,10 +176,13 @@ impl Hop {
     }
 }
 
-fn length(value: &[u8]) -> Result<u64, Malformed> {
-    let digits = value.iter().all(u8::is_ascii_digit);
-    let number = std::str::from_utf8(value).ok().filter(|_| digits).and_then(|value| value.parse().ok());
-    number.ok_or(Malformed::Length)
+/// The value of `Content-Length`: digits alone.
+pub(super) fn length(value: &[u8]) -> Option<u64> {
+    let digit = |number: u64, byte: &u8| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    };
+    if value.is_empty() { None } else { value.iter().try_fold(0, digit) }
 }
 
 #[cfg(test)]
@@ -208,10 +264,12 @@ mod tests {
             "set-cookie: b=2",
         ];
         let head = head("1.1", &fields).unwrap();
-        let mut left: Vec<_> = head.headers.iter().map(|(n, v)| (n.as_str(), v.to_str().unwrap())).collect();
+        let headers = fields_of(head.lines);
+        let mut left: Vec<_> = headers.iter().map(|(n, v)| (n.as_str(), v.to_str().unwrap())).collect();
         left.sort_unstable();
         assert_eq!(left, [("content-type", "text/plain"), ("set-cookie", "a=1"), ("set-cookie", "b=2")]);
         assert_eq!(head.protocol.unwrap(), "h2c");
+        assert_eq!(head.length, None);
     }
 
     #[test]

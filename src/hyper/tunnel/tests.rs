@@ -64,7 +64,7 @@ impl Scene {
     fn with(speech: Speech, early: &'static [u8], room: usize) -> Self {
         Self::of(room, move |mut client, mut upstream, tell| async move {
             let leaving = std::pin::pin!(told(tell));
-            tunnel(&mut client, &mut upstream, Bytes::from_static(early), speech, IDLE, leaving).await
+            tunnel(&mut client, &mut upstream, [Bytes::new(), Bytes::from_static(early)], speech, IDLE, leaving).await
         })
     }
 
@@ -356,7 +356,7 @@ async fn lasts(speech: Speech, room: usize, said: &[u8]) -> Duration {
     let (tell, wait) = oneshot::channel();
     let tunnelling = tokio::spawn(async move {
         let leaving = std::pin::pin!(told(wait));
-        tunnel(&mut to_client, &mut to_upstream, Bytes::new(), speech, IDLE, leaving).await
+        tunnel(&mut to_client, &mut to_upstream, Default::default(), speech, IDLE, leaving).await
     });
     client.write_all(&said[..said.len().min(room)]).await.expect("room for it");
     upstream.write_all(&said[..said.len().min(room)]).await.expect("room for it");
@@ -400,7 +400,7 @@ async fn endpoints_that_check_take_the_close_for_what_it_is() {
     let (tell, wait) = oneshot::channel();
     let tunnelling = tokio::spawn(async move {
         let leaving = std::pin::pin!(told(wait));
-        tunnel(&mut to_client, &mut to_upstream, Bytes::new(), Speech::WebSocket, IDLE, leaving).await
+        tunnel(&mut to_client, &mut to_upstream, Default::default(), Speech::WebSocket, IDLE, leaving).await
     });
     let talk = |stream: DuplexStream, role: Role, size: usize, mut tell: Option<oneshot::Sender<()>>| async move {
         let (mut sink, mut stream) = WebSocketStream::from_raw_socket(stream, role, None).await.split();
@@ -460,7 +460,7 @@ async fn a_client_that_talks_on_is_not_reset() {
         let (upstream, mut to_upstream) = connected().await;
         drop(upstream);
         let leaving = std::pin::pin!(std::future::ready(()));
-        let left = tunnel(&mut to_client, &mut to_upstream, Bytes::new(), Speech::WebSocket, IDLE, leaving).await;
+        let left = tunnel(&mut to_client, &mut to_upstream, Default::default(), Speech::WebSocket, IDLE, leaving).await;
         left.expect("in good order");
     });
     assert_eq!(heard.await.expect("no reset"), CLOSE);
@@ -476,6 +476,6 @@ async fn a_client_that_talks_on_is_not_reset() {
 fn an_idle_tunnel_is_small() {
     let (mut client, mut upstream) = duplex(1);
     let leaving = std::pin::pin!(std::future::pending());
-    let tunnel = tunnel(&mut client, &mut upstream, Bytes::new(), Speech::WebSocket, IDLE, leaving);
+    let tunnel = tunnel(&mut client, &mut upstream, Default::default(), Speech::WebSocket, IDLE, leaving);
     assert!(size_of_val(&tunnel) <= 320, "{}", size_of_val(&tunnel));
 }
