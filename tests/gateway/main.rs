@@ -26,6 +26,7 @@ mod failover;
 mod forwarding;
 mod hashing;
 mod headers;
+mod heads;
 mod http2;
 mod keys;
 mod latency;

@@ -3,6 +3,8 @@
 //!
 //! The first byte of an input says whether it answers a `HEAD`, the second in pieces of how many bytes the rest comes.
 
+pub mod requests;
+
 use super::{Framing, Malformed, Piece, ResponseHead, fields_of};
 use bytes::Bytes;
 use http::HeaderMap;
@@ -201,15 +203,15 @@ mod tests {
     use std::path::PathBuf;
 
     /// What the fuzzer found, by file.
-    fn corpus() -> Vec<(PathBuf, Vec<u8>)> {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/http1");
+    pub(super) fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
+        let folder = format!("{}/fuzz/corpus/{target}", env!("CARGO_MANIFEST_DIR"));
         let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
         paths.map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
     }
 
     #[test]
     fn the_corpus_is_read_as_the_standard_says() {
-        let corpus = corpus();
+        let corpus = corpus("http1");
         assert!(corpus.len() > 20, "the corpus is there");
         for (path, data) in corpus {
             println!("{}", path.display());
@@ -227,6 +229,6 @@ mod tests {
             _ => rfc_9112(head, to_head),
         };
         let caught = |(_, data): &(_, Vec<u8>)| std::panic::catch_unwind(|| check_against(data, wrong)).is_err();
-        assert!(corpus().iter().any(caught));
+        assert!(corpus("http1").iter().any(caught));
     }
 }

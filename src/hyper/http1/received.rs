@@ -123,7 +123,7 @@ impl Hop {
     fn read(&mut self, group: u16, value: &[u8]) -> Result<(), Refusal> {
         if group & fields::CONTENT_LENGTH != 0 {
             let length = length(value).ok_or(Refusal::Malformed)?;
-            if self.length.replace(length).is_some_and(|known| known != length) {
+            if self.length.replace(length).is_some() {
                 return Err(Refusal::Malformed);
             }
         } else if group & fields::TRANSFER_ENCODING != 0 {
@@ -178,12 +178,14 @@ mod tests {
         let framing = |fields: &str| post(fields).map(|head| head.framing);
         assert_eq!(framing(""), Ok(Framing::NONE));
         assert_eq!(framing("Content-Length: 7\r\n"), Ok(Framing::Length(7)));
-        assert_eq!(framing("content-length: 7\r\nContent-Length: 7\r\n"), Ok(Framing::Length(7)));
         assert_eq!(framing("Transfer-Encoding: chunked\r\n"), Ok(Framing::CHUNKED));
         for value in ["", "+7", "-7", "7, 7", "7 7", "0x7", "7.0", "18446744073709551616"] {
             assert_eq!(framing(&format!("Content-Length: {value}\r\n")), Err(Refusal::Malformed), "{value}");
         }
-        assert_eq!(framing("Content-Length: 7\r\nContent-Length: 8\r\n"), Err(Refusal::Malformed));
+        for second in ["7", "8"] {
+            let twice = format!("Content-Length: 7\r\ncontent-length: {second}\r\n");
+            assert_eq!(framing(&twice), Err(Refusal::Malformed));
+        }
         let old = b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n";
         assert_eq!(received(old).unwrap_err(), Refusal::Malformed);
     }
