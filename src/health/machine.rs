@@ -80,6 +80,8 @@ pub(super) struct Machine {
     bad_probes: u32,
     good_probes: u32,
     bad_connects: u32,
+    /// Its answers when a connection timed out last: answers while it is active come here only by their count.
+    answers_before: u32,
     /// The halves of the window for the rate of failures.
     marks: [Mark; 2],
     hush: Hush,
@@ -136,6 +138,7 @@ impl Machine {
             bad_probes: 0,
             good_probes: 0,
             bad_connects: 0,
+            answers_before: answers,
             marks: [mark, mark],
             hush: Hush { answers, total, since: None, answered_at: now },
         }
@@ -175,9 +178,13 @@ impl Machine {
 
     /// A request fared so. `Answered` alone does not come here unless the condition is other than active.
     pub(super) fn report(&mut self, outcome: Outcome, settings: &HealthSettings, now: Timestamp) {
+        let answers = self.upstream.vitals().answers();
+        let has_answered = std::mem::replace(&mut self.answers_before, answers) != answers;
+        if has_answered || outcome != Outcome::ConnectTimedOut {
+            self.bad_connects = 0;
+        }
         match outcome {
             Outcome::Answered => {
-                self.bad_connects = 0;
                 if self.condition == Condition::Suspect(Suspicion::Silence) {
                     self.return_to_service(Cause::Answers, settings, now);
                 }

@@ -129,6 +129,19 @@ fn without_probes_it_is_tried_again_and_each_time_later() {
 }
 
 #[test]
+fn connections_that_time_out_count_only_in_a_row() {
+    for other in [Outcome::Answered, Outcome::ServerError, Outcome::Broken, Outcome::TimedOut { after: secs(30) }] {
+        let world = World::new(5);
+        world.report(0, Outcome::ConnectTimedOut);
+        world.report(0, other);
+        world.report(0, Outcome::ConnectTimedOut);
+        assert_eq!(world.state(0), State::Active, "{other:?} came over a connection");
+        world.report(0, Outcome::ConnectTimedOut);
+        assert_eq!(world.state(0), State::Down);
+    }
+}
+
+#[test]
 fn errors_stop_new_sessions_and_break_no_pin() {
     let mut world = World::new(4);
     for _ in 0..4 {
