@@ -205,7 +205,11 @@ impl Machine {
                     self.failed(settings, now);
                 }
             }
-            Outcome::ServerError | Outcome::Broken => self.failed(settings, now),
+            Outcome::ServerError => {
+                self.heard(now);
+                self.failed(settings, now);
+            }
+            Outcome::Broken => self.failed(settings, now),
         }
     }
 
@@ -292,13 +296,17 @@ impl Machine {
 
     /// Notices answers.
     fn look(&mut self, now: Timestamp) {
-        let (answers, total) = (self.upstream.vitals().answers(), self.upstream.total());
-        let hush = &mut self.hush;
-        if hush.answers != answers {
-            *hush = Hush { answers, total, since: None, answered_at: now };
-        } else if hush.since.is_none() && total != hush.total && self.upstream.in_flight() > 0 {
-            hush.since = Some(now);
+        if self.hush.answers != self.upstream.vitals().answers() {
+            self.heard(now);
+        } else if self.hush.since.is_none() && self.waiting() > 0 && self.upstream.in_flight() > 0 {
+            self.hush.since = Some(now);
         }
+    }
+
+    /// Somebody was answered, be it with an error.
+    fn heard(&mut self, now: Timestamp) {
+        let (answers, total) = (self.upstream.vitals().answers(), self.upstream.total());
+        self.hush = Hush { answers, total, since: None, answered_at: now };
     }
 
     fn is_silent(&self, settings: &HealthSettings, now: Timestamp) -> bool {
@@ -347,9 +355,8 @@ impl Machine {
         self.upstream.vitals().forgive();
         self.bad_connects = 0;
         self.bad_probes = 0;
-        let (answers, total) = (self.upstream.vitals().answers(), self.upstream.total());
-        self.hush = Hush { answers, total, since: None, answered_at: now };
-        self.marks = [Mark { at: now, total, failures: self.upstream.vitals().failures() }; 2];
+        self.heard(now);
+        self.marks = [Mark { at: now, total: self.upstream.total(), failures: self.upstream.vitals().failures() }; 2];
         match settings.slow_start.window.is_zero() {
             true => self.enter(Condition::Active, cause, now),
             false => self.enter(Condition::Warming, cause, now),

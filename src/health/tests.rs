@@ -209,6 +209,21 @@ fn silence_stops_new_sessions_and_a_deadline_in_silence_is_proof() {
 }
 
 #[test]
+fn an_error_is_an_answer_too() {
+    let outlier = Outlier { consecutive: 0, failure_rate: 2.0, ..Outlier::default() };
+    let mut world = World::with(5, HealthSettings { outlier, ..HealthSettings::default() });
+    let requests: Vec<_> = (0..40).map(|_| world.send(0)).collect();
+    for _ in 0..40 {
+        world.pass(secs(1));
+        world.report(0, Outcome::ServerError);
+    }
+    assert_eq!(world.state(0), State::Active, "it is not silent");
+    world.report(0, Outcome::TimedOut { after: secs(30) });
+    assert_eq!(world.state(0), State::Active, "and others were answered meanwhile");
+    drop(requests);
+}
+
+#[test]
 fn who_answers_again_is_no_longer_suspected() {
     let mut world = World::new(3);
     let waiting: Vec<Pick> = (0..3).map(|_| world.send(0)).collect();
