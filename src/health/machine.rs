@@ -77,6 +77,8 @@ pub(super) struct Machine {
     /// The length of the last time.
     last: Duration,
     probed: bool,
+    /// It wants no new sessions, by the last that it said.
+    says_full: bool,
     bad_probes: u32,
     good_probes: u32,
     bad_connects: u32,
@@ -135,6 +137,7 @@ impl Machine {
             times: 0,
             last: Duration::ZERO,
             probed: false,
+            says_full: false,
             bad_probes: 0,
             good_probes: 0,
             bad_connects: 0,
@@ -147,7 +150,12 @@ impl Machine {
     /// The state and verdicts as they should be, and why.
     pub(super) fn verdict(&self, panics: bool, now: Timestamp) -> Told {
         let overruled = panics && self.condition.is_judged();
-        let health = if overruled { Health::ACTIVE } else { self.condition.state().health() };
+        let health = match overruled {
+            // Its own word is no judgement.
+            true if self.says_full => State::Full.health(),
+            true => Health::ACTIVE,
+            false => self.condition.state().health(),
+        };
         match (self.condition.state(), self.drain) {
             (state, Some(drain)) if state != State::Down => {
                 let is_over = drain.leave.is_some_and(|(_, end)| now >= end);
@@ -236,6 +244,7 @@ impl Machine {
     pub(super) fn probe(&mut self, result: ProbeResult, settings: &HealthSettings, now: Timestamp) {
         self.probed = true;
         if matches!(result, ProbeResult::Passed | ProbeResult::Full) {
+            self.says_full = result == ProbeResult::Full;
             self.bad_probes = 0;
             self.good_probes = self.good_probes.saturating_add(1);
         } else {
@@ -358,6 +367,7 @@ impl Machine {
         self.heard(now);
         self.marks = [Mark { at: now, total: self.upstream.total(), failures: self.upstream.vitals().failures() }; 2];
         match settings.slow_start.window.is_zero() {
+            _ if self.says_full => self.enter(Condition::Full, Cause::ProbeFull, now),
             true => self.enter(Condition::Active, cause, now),
             false => self.enter(Condition::Warming, cause, now),
         }

@@ -297,6 +297,26 @@ fn full_is_not_down() {
 }
 
 #[test]
+fn who_says_that_it_is_full_returns_as_full() {
+    let mut world = World::new(5);
+    world.report(0, Outcome::ConnectRefused);
+    world.pass(secs(60));
+    world.probe(0, ProbeResult::Full);
+    world.probe(0, ProbeResult::Full);
+    assert_eq!((world.state(0), world.health(0)), (State::Full, Health::DRAINING));
+    (0..5).for_each(|_| world.report(0, Outcome::Broken));
+    assert_eq!(world.state(0), State::Suspect);
+    // Three of five look bad, which is ignored; what one of them says itself is not.
+    (1..3).for_each(|index| (0..5).for_each(|_| world.report(index, Outcome::Broken)));
+    assert!(world.balancer.panics());
+    assert_eq!([0, 1].map(|index| world.health(index)), [Health::DRAINING, Health::ACTIVE]);
+    world.pass(secs(60));
+    assert_eq!(world.state(0), State::Full);
+    world.probe(0, ProbeResult::Passed);
+    assert_eq!(world.state(0), State::Active);
+}
+
+#[test]
 fn a_drain_ends_when_nothing_is_left() {
     let mut world = World::new(2);
     let tunnel = world.send(0);
