@@ -1,0 +1,431 @@
+//! A model of the adapter: the way of a request, as `src/hyper/forward.rs` has it, with the outcomes that it reports.
+
+use crate::controls::Sabotage;
+use crate::fleet::Mood;
+use crate::invariants::{Check, ensure};
+use crate::proxy::site_of;
+use crate::scenario::{CONNECT_TIMEOUT, MINUTE};
+use crate::session::Cookie;
+use crate::world::{Event, World};
+use homing::cluster::UpstreamId;
+use homing::health::Outcome;
+use homing::{Pick, PickError, Request};
+use std::time::Duration;
+
+/// How many upstreams one request is offered to.
+const MAX_TRIES: usize = 8;
+/// How often a request that waits for a place asks again.
+const ASKS: u64 = 100;
+
+/// One of a request's attempts. What happens to an attempt that is over happens to nobody.
+#[derive(Clone, Copy, Debug)]
+pub struct Try {
+    pub travel: usize,
+    number: u8,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    /// Without an upstream.
+    Asking,
+    Connecting,
+    /// Sent; nothing came back.
+    Waiting,
+    /// The head of the response has come.
+    Streaming,
+    Over,
+}
+
+/// A request on its way.
+pub struct Travel {
+    pub user: usize,
+    pub proxy: usize,
+    pub is_post: bool,
+    /// What the client sent.
+    pub cookie: Option<Cookie>,
+    pub tried: Vec<UpstreamId>,
+    began: u64,
+    stage: Stage,
+    tries: u8,
+    held: Option<Held>,
+    was_resent: bool,
+    /// How often it broke before anything came.
+    breaks: u8,
+    /// How much of the body the client has, in percent.
+    body: u64,
+}
+
+struct Held {
+    pick: Pick,
+    cell: usize,
+    site: usize,
+    set_cookie: Option<Cookie>,
+}
+
+/// Why a request was refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// Nobody takes it.
+    Unavailable,
+    /// Nobody else takes it, after some were tried.
+    AllTried,
+    /// It waited too long for a place.
+    Full,
+    /// Its upstream is away, and it is not to be moved.
+    Rejected,
+    /// It broke off, and may not be sent again.
+    Closed,
+    /// It broke off, and there were too many retries.
+    Budget,
+    ResponseTimeout,
+}
+
+impl Travel {
+    pub fn is_over(&self) -> bool {
+        self.stage == Stage::Over
+    }
+
+    pub fn has_tried(&self, id: UpstreamId) -> bool {
+        self.tried.contains(&id)
+    }
+}
+
+impl World {
+    pub fn page(&mut self, user: usize) -> Check {
+        if self.is_closing() {
+            return Ok(());
+        }
+        let dice = &self.dice;
+        let count = dice.one_of(&[1, 1, 1, 2, 4]);
+        for _ in 0..count {
+            let dice = &self.dice;
+            let proxy = dice.below(self.proxies.len());
+            self.proxies[proxy].earn();
+            self.travels.push(Travel {
+                user,
+                proxy,
+                is_post: dice.chance(0.2),
+                cookie: self.users[user].cookie,
+                tried: Vec::new(),
+                began: self.now,
+                stage: Stage::Asking,
+                tries: 0,
+                held: None,
+                was_resent: false,
+                breaks: 0,
+                body: 0,
+            });
+            self.knock(self.travels.len() - 1)?;
+        }
+        let dice = &self.dice;
+        let visitor = &mut self.users[user];
+        let rest = match visitor.pages.checked_sub(1) {
+            Some(left) => {
+                visitor.pages = left;
+                dice.exponential(visitor.pace)
+            }
+            None => {
+                visitor.pages = dice.between(2, 15);
+                dice.exponential(10 * MINUTE)
+            }
+        };
+        self.after(rest + 1, Event::Page { user });
+        Ok(())
+    }
+
+    pub fn knock(&mut self, index: usize) -> Check {
+        let now = self.now;
+        let travel = &self.travels[index];
+        let (proxy, user) = (travel.proxy, travel.user);
+        let forgets = self.sabotage == Some(Sabotage::ForgetTokens) && self.dice.chance(0.05);
+        let token = travel.cookie.filter(|_| !forgets).map(|cookie| cookie.token);
+        let tokens: Vec<&[u8]> = token.iter().map(|token| token.as_bytes()).collect();
+        let key = user.to_be_bytes();
+        let asked = &self.proxies[proxy];
+        let request = Request::new(asked.clock(now))
+            .client(self.users[user].address)
+            .key(&key)
+            .tokens(&tokens)
+            .tried(&travel.tried);
+        let mut picked = asked.balancer.pick(&request);
+        if self.sabotage == Some(Sabotage::OddSubstitutes)
+            && proxy == 0
+            && let Ok(pick) = &picked
+            && matches!(pick.decision, homing::Decision::Lost(lost) if lost.is_displaced())
+        {
+            let tried = [&travel.tried[..], &[pick.upstream().id()]].concat();
+            picked = asked.balancer.pick(&request.tried(&tried)).or(picked);
+        }
+        self.check_pick(index, &picked)?;
+        match picked {
+            Ok(pick) => self.take(index, pick),
+            Err(PickError::Full | PickError::Later { .. }) => self.wait(index),
+            Err(PickError::Rejected(_)) => self.refuse(index, Refusal::Rejected),
+            Err(_) if self.travels[index].tried.is_empty() => self.refuse(index, Refusal::Unavailable),
+            Err(_) => self.refuse(index, Refusal::AllTried),
+        }
+    }
+
+    fn take(&mut self, index: usize, pick: Pick) -> Check {
+        let now = self.now;
+        let travel = &mut self.travels[index];
+        let proxy = &mut self.proxies[travel.proxy];
+        let cell = proxy.cell_of(pick.upstream());
+        ensure!(cell.is_some(), Membership, "{} was picked, and is unknown", pick.upstream().name());
+        let cell = cell.unwrap();
+        let taken = &mut proxy.cells[cell];
+        taken.in_flight += 1;
+        taken.decided[pick.decision.index()] += 1;
+        let known = travel.cookie.filter(|_| crate::picks::knows(pick.decision));
+        let slot = taken.slot.number;
+        let set_cookie = Cookie::after(known.as_ref(), &pick, slot, proxy, &self.scenario, now);
+        travel.tries += 1;
+        travel.stage = Stage::Connecting;
+        let attempt = Try { travel: index, number: travel.tries };
+        travel.held = Some(Held { cell, site: site_of(pick.upstream()), set_cookie, pick });
+        self.after(1, Event::Connect(attempt));
+        Ok(())
+    }
+
+    /// Waits for a place, as in a queue.
+    fn wait(&mut self, index: usize) -> Check {
+        if self.now - self.travels[index].began >= self.scenario.queue_timeout {
+            return self.refuse(index, Refusal::Full);
+        }
+        self.after(ASKS, Event::Knock { travel: index });
+        Ok(())
+    }
+
+    /// The upstream that an attempt is with, if it is at that stage.
+    fn site_at(&self, attempt: Try, stage: Stage) -> Option<usize> {
+        let travel = &self.travels[attempt.travel];
+        let is_current = travel.tries == attempt.number && travel.stage == stage;
+        travel.held.as_ref().filter(|_| is_current).map(|held| held.site)
+    }
+
+    pub fn connect(&mut self, attempt: Try) -> Check {
+        let Some(site) = self.site_at(attempt, Stage::Connecting) else { return Ok(()) };
+        let process = &mut self.fleet.sites[site];
+        if !process.is_up {
+            self.report(attempt.travel, Outcome::ConnectRefused)?;
+            return self.another(attempt.travel);
+        }
+        if process.mood == Mood::Lossy && self.dice.chance(0.3) {
+            self.after(CONNECT_TIMEOUT, Event::ConnectTimeout(attempt));
+            return Ok(());
+        }
+        process.in_flight.push(attempt.travel);
+        let incarnation = process.incarnation;
+        self.travels[attempt.travel].stage = Stage::Waiting;
+        self.after(1, Event::Work { attempt, site, incarnation });
+        self.after(self.scenario.response_timeout, Event::Deadline(attempt));
+        Ok(())
+    }
+
+    pub fn connect_timeout(&mut self, attempt: Try) -> Check {
+        if self.site_at(attempt, Stage::Connecting).is_none() {
+            return Ok(());
+        }
+        self.report(attempt.travel, Outcome::ConnectTimedOut)?;
+        self.another(attempt.travel)
+    }
+
+    /// What a process was sent it works on, whether or not somebody still waits for it.
+    pub fn work(&mut self, attempt: Try, site: usize, incarnation: u16) -> Check {
+        let process = &self.fleet.sites[site];
+        if !process.is_up || process.incarnation != incarnation {
+            return Ok(());
+        }
+        if !self.fleet.goes_on(site, Event::Work { attempt, site, incarnation }) {
+            return Ok(());
+        }
+        let runs = self.fleet.run(attempt.travel);
+        let travel = &self.travels[attempt.travel];
+        ensure!(!travel.is_post || runs == 1, RunsOnce, "POST {} ran {runs} times", attempt.travel);
+        let slowness = match self.fleet.sites[site].mood {
+            Mood::Slow(times) => times,
+            _ => 1,
+        };
+        let time = self.dice.exponential(self.scenario.service) * slowness;
+        self.after(time + 1, Event::Head(attempt));
+        Ok(())
+    }
+
+    pub fn head(&mut self, attempt: Try) -> Check {
+        let Some(site) = self.site_at(attempt, Stage::Waiting) else { return Ok(()) };
+        if !self.fleet.goes_on(site, Event::Head(attempt)) {
+            return Ok(());
+        }
+        let is_error = matches!(self.fleet.sites[site].mood, Mood::Failing { .. }) && self.dice.chance(0.8);
+        let outcome = match is_error {
+            false => Outcome::Answered,
+            true if self.sabotage == Some(Sabotage::CryWolf) => {
+                self.report_as(attempt.travel, Outcome::ServerError, Outcome::ConnectRefused)?;
+                Outcome::ServerError
+            }
+            true => Outcome::ServerError,
+        };
+        self.report(attempt.travel, outcome)?;
+        let now = self.now;
+        let travel = &mut self.travels[attempt.travel];
+        travel.stage = Stage::Streaming;
+        let Some(held) = &travel.held else { return Ok(()) };
+        let clock = self.proxies[travel.proxy].clock(now);
+        held.pick.upstream().observe(Duration::from_millis(now - travel.began), clock);
+        if let Some(cookie) = held.set_cookie {
+            let jar = &mut self.users[travel.user].cookie;
+            if jar.is_some_and(|jar| jar.picked_at > cookie.picked_at && jar.slot != cookie.slot) {
+                self.tally.count("cookies", "overtaken by an older one for another upstream");
+            }
+            *jar = Some(cookie);
+        }
+        let time = self.dice.exponential(self.scenario.service / 2);
+        self.after(time + 1, Event::End(attempt));
+        Ok(())
+    }
+
+    pub fn end(&mut self, attempt: Try) -> Check {
+        let Some(site) = self.site_at(attempt, Stage::Streaming) else { return Ok(()) };
+        if !self.fleet.goes_on(site, Event::End(attempt)) {
+            return Ok(());
+        }
+        self.travels[attempt.travel].body = 100;
+        self.finish(attempt.travel, true)?;
+        self.tally.count("requests", "answered");
+        Ok(())
+    }
+
+    /// Nothing came in time. It may run yet, so it is not sent again.
+    pub fn deadline(&mut self, attempt: Try) -> Check {
+        if self.site_at(attempt, Stage::Waiting).is_none() {
+            return Ok(());
+        }
+        let after = Duration::from_millis(self.scenario.response_timeout);
+        self.report(attempt.travel, Outcome::TimedOut { after })?;
+        self.refuse(attempt.travel, Refusal::ResponseTimeout)
+    }
+
+    /// The process went away with this request.
+    pub fn break_off(&mut self, index: usize) -> Check {
+        let travel = &mut self.travels[index];
+        match travel.stage {
+            Stage::Waiting => {
+                travel.breaks += 1;
+                self.report(index, Outcome::Broken)?;
+                self.resend(index)
+            }
+            Stage::Streaming => {
+                travel.body = self.dice.between(0, 99);
+                self.report(index, Outcome::Broken)?;
+                self.tally.count("requests", "cut");
+                self.finish(index, self.sabotage == Some(Sabotage::EndCutBodies))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn resend(&mut self, index: usize) -> Check {
+        let travel = &self.travels[index];
+        let may = match self.sabotage {
+            Some(Sabotage::ResendPosts) => true,
+            Some(Sabotage::DropRetries) => false,
+            _ => !travel.is_post && !travel.was_resent,
+        };
+        if !may {
+            return self.refuse(index, Refusal::Closed);
+        }
+        if !self.proxies[travel.proxy].spend(self.now) {
+            return self.refuse(index, Refusal::Budget);
+        }
+        self.travels[index].was_resent = true;
+        self.tally.count("requests", "sent again");
+        self.another(index)
+    }
+
+    /// On to another upstream.
+    fn another(&mut self, index: usize) -> Check {
+        let travel = &mut self.travels[index];
+        travel.tried.extend(travel.held.as_ref().map(|held| held.pick.upstream().id()));
+        travel.stage = Stage::Asking;
+        let is_last = travel.tried.len() == MAX_TRIES;
+        self.release(index)?;
+        if is_last { self.refuse(index, Refusal::AllTried) } else { self.knock(index) }
+    }
+
+    fn refuse(&mut self, index: usize, refusal: Refusal) -> Check {
+        self.tell(|| format!("request {index} is refused: {refusal:?}"));
+        let travel = &self.travels[index];
+        self.check_refusal(travel, refusal, travel.breaks)?;
+        let group = if travel.is_post { "refused POSTs" } else { "exempt" };
+        self.tally.count(group, refusal.name());
+        self.travels[index].stage = Stage::Over;
+        self.release(index)
+    }
+
+    /// The client is told that the body is whole, or that it is cut.
+    fn finish(&mut self, index: usize, ends_whole: bool) -> Check {
+        let travel = &mut self.travels[index];
+        travel.stage = Stage::Over;
+        let body = travel.body;
+        ensure!(!ends_whole || body == 100, CutIsCut, "a body was ended as whole at {body} %");
+        self.release(index)
+    }
+
+    fn release(&mut self, index: usize) -> Check {
+        let leaks = self.sabotage == Some(Sabotage::LeakLeases) && self.dice.chance(0.01);
+        let travel = &mut self.travels[index];
+        let Some(held) = travel.held.take() else { return Ok(()) };
+        self.fleet.leave(held.site, index);
+        let upstream = held.pick.upstream().clone();
+        if leaks {
+            std::mem::forget(held.pick.lease);
+        } else {
+            drop(held.pick.lease);
+        }
+        let cell = &mut self.proxies[travel.proxy].cells[held.cell];
+        cell.in_flight -= 1;
+        let (counted, held) = (upstream.in_flight(), cell.in_flight);
+        ensure!(counted == held, Leases, "{} counts {counted} in flight of {held}", upstream.name());
+        Ok(())
+    }
+
+    fn report(&mut self, index: usize, outcome: Outcome) -> Check {
+        self.report_as(index, outcome, outcome)
+    }
+
+    /// Tells the balancer `said`, and the witness what `happened`.
+    fn report_as(&mut self, index: usize, happened: Outcome, said: Outcome) -> Check {
+        let now = self.now;
+        let travel = &self.travels[index];
+        let Some(held) = &travel.held else { return Ok(()) };
+        let proxy = &mut self.proxies[travel.proxy];
+        proxy.cells[held.cell].witness.saw(happened, now);
+        let clock = proxy.clock(now);
+        proxy.balancer.report(held.pick.upstream(), said, clock);
+        proxy.hear(now, &mut self.tally)?;
+        match said {
+            Outcome::Answered => Ok(()),
+            _ => {
+                let name = held.pick.upstream().name();
+                if self.is_told {
+                    println!("{:>12.3} proxy {}: {name}: {said:?}", now as f64 / 1000.0, travel.proxy);
+                }
+                proxy.check(now)
+            }
+        }
+    }
+}
+
+impl Refusal {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Unavailable => "nobody accepts",
+            Self::AllTried => "all tried",
+            Self::Full => "queue timeout",
+            Self::Rejected => "not to be moved",
+            Self::Closed => "broke off",
+            Self::Budget => "no retries left",
+            Self::ResponseTimeout => "response timeout",
+        }
+    }
+}

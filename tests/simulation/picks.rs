@@ -1,0 +1,185 @@
+//! What every pick is held against.
+
+use crate::host::{Refusal, Travel};
+use crate::invariants::{Check, ensure};
+use crate::proxy::{Cell, Proxy, slot_of};
+use crate::session::{Cookie, Verdict};
+use crate::world::World;
+use homing::health::State;
+use homing::{Decision, Lost, Pick, PickError, Request};
+
+/// Whether the decision is about a session whose token was good.
+pub fn knows(decision: Decision) -> bool {
+    match decision {
+        Decision::Pinned => true,
+        Decision::New => false,
+        Decision::Lost(lost) => lost.is_displaced(),
+    }
+}
+
+impl World {
+    /// Before the pick is counted: what was decided, and whether it should have been.
+    pub fn check_pick(&mut self, index: usize, picked: &Result<Pick, PickError>) -> Check {
+        let travel = &self.travels[index];
+        let proxy = &self.proxies[travel.proxy];
+        match picked {
+            Err(error) => self.check_error(travel, proxy, error),
+            Ok(pick) => {
+                self.tally.count("decisions", pick.decision.as_str());
+                let travel = &self.travels[index];
+                self.check_decision(travel, proxy, pick)?;
+                if pick.decision == Decision::Pinned {
+                    return Ok(());
+                }
+                let slot = slot_of(pick.upstream());
+                self.tell(|| format!("request {index} at proxy {}: {} goes to {slot}", travel.proxy, pick.decision));
+                check_placed(proxy, slot)?;
+                match pick.decision {
+                    Decision::Lost(lost) if lost.is_displaced() => self.check_move(index, pick.nonce, lost, slot),
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+
+    fn check_error(&self, travel: &Travel, proxy: &Proxy, error: &PickError) -> Check {
+        let open = takers(travel, proxy).count();
+        let with_room = takers(travel, proxy).filter(|cell| cell.has_room()).count();
+        match error {
+            PickError::Unavailable => ensure!(open == 0, Answered, "unavailable, and {open} accept"),
+            PickError::Full => {
+                ensure!(open > 0 && with_room == 0, Answered, "full, and {with_room} of {open} have room");
+            }
+            PickError::Rejected(lost) => {
+                let verdict = travel.cookie.map(|cookie| self.verdict(travel, proxy, &cookie));
+                ensure!(verdict == Some(Verdict::Lost(*lost)), PinHolds, "rejected: {lost}, but {verdict:?}");
+            }
+            error => ensure!(false, Answered, "{error}"),
+        }
+        Ok(())
+    }
+
+    fn verdict(&self, travel: &Travel, proxy: &Proxy, cookie: &Cookie) -> Verdict {
+        cookie.verdict(proxy, &self.scenario, |cell| travel.has_tried(cell.upstream.id()), self.now)
+    }
+
+    /// The decision follows from the client's cookie alone.
+    fn check_decision(&self, travel: &Travel, proxy: &Proxy, pick: &Pick) -> Check {
+        let (decision, name) = (pick.decision, pick.upstream().name());
+        let slot = slot_of(pick.upstream());
+        let member = proxy.members.get(&slot).map(|cell| &proxy.cells[*cell]);
+        let is_member = member.is_some_and(|cell| std::sync::Arc::ptr_eq(&cell.upstream, pick.upstream()));
+        ensure!(is_member, Membership, "{name} was picked, and is not in the cluster");
+        let Some(cookie) = &travel.cookie else {
+            ensure!(decision == Decision::New, PinHolds, "{decision} without a cookie");
+            return Ok(());
+        };
+        let verdict = self.verdict(travel, proxy, cookie);
+        let holds = match verdict {
+            Verdict::Home(cell) => decision == Decision::Pinned && proxy.cells[cell].slot.number == slot,
+            Verdict::Lost(lost) => decision == Decision::Lost(lost),
+        };
+        ensure!(holds, PinHolds, "a session of app-{} goes to {name}: {decision}, but {verdict:?}", cookie.slot);
+        if knows(decision) {
+            ensure!(pick.nonce == cookie.nonce, PinHolds, "a session's nonce has changed");
+            let is_current =
+                cookie.is_current(slot, pick.upstream().incarnation(), proxy, &self.scenario, self.now);
+            let is_set = pick.token.is_some();
+            ensure!(is_set != is_current, PinHolds, "{decision}: token set: {is_set}, and it is current: {is_current}");
+        }
+        Ok(())
+    }
+
+    /// Once by one event, and to where every proxy would send it.
+    fn check_move(&mut self, index: usize, nonce: u64, lost: Lost, slot: usize) -> Check {
+        let travel = &self.travels[index];
+        let Some(cookie) = travel.cookie else { return Ok(()) };
+        let proxy = &self.proxies[travel.proxy];
+        let home = proxy.members.get(&cookie.slot).map(|cell| &proxy.cells[*cell]);
+        let cells = proxy.cells.iter().filter(|cell| cell.slot.number == cookie.slot).count() as u64;
+        let event = match (lost, home) {
+            (Lost::NoSuchUpstream, _) => Some(cells << 32),
+            (Lost::OtherIncarnation, Some(home)) => Some(1 << 63 | u64::from(home.upstream.incarnation())),
+            (Lost::NotServing, Some(home)) if !travel.has_tried(home.upstream.id()) => {
+                Some(cells << 32 | home.times_gone)
+            }
+            _ => None,
+        };
+        if let Some(event) = event.filter(|_| slot != cookie.slot) {
+            let key = (nonce, travel.proxy, cookie.slot, event);
+            let before = self.moves.insert(key, self.now);
+            let is_again = before.is_some_and(|before| cookie.picked_at > before);
+            ensure!(!is_again, PinHolds, "a session left app-{} a second time: {lost}", cookie.slot);
+        }
+        self.check_agreement(index, nonce, slot)
+    }
+
+    fn check_agreement(&mut self, index: usize, nonce: u64, slot: usize) -> Check {
+        let travel = &self.travels[index];
+        let Some(cookie) = travel.cookie else { return Ok(()) };
+        let proxy = &self.proxies[travel.proxy];
+        let able = live_set(travel, proxy);
+        let before = *self.substitutes.entry((nonce, able)).or_insert(slot);
+        ensure!(before == slot, Agreement, "a session goes to app-{slot}, and went to app-{before} before");
+        // Others may not know yet that its upstream is gone: they are told.
+        let home = proxy.members.get(&cookie.slot).map(|cell| proxy.cells[*cell].upstream.id());
+        let tried: Vec<_> = travel.tried.iter().copied().chain(home).collect();
+        let is_home_able = home.is_some_and(|home| takers(travel, proxy).any(|cell| cell.upstream.id() == home));
+        if is_home_able {
+            return Ok(());
+        }
+        let key = travel.user.to_be_bytes();
+        let tokens = [cookie.token.as_bytes()];
+        for other in self.proxies.iter().filter(|other| live_set(travel, other) == able) {
+            let request = Request::new(other.clock(self.now)).key(&key).tokens(&tokens).tried(&tried);
+            let told = other.balancer.explain(&request);
+            if told.decision.is_some_and(|decision| matches!(decision, Decision::Lost(lost) if lost.is_displaced())) {
+                let there = told.upstream.unwrap_or_default();
+                ensure!(there == format!("app-{slot}"), Agreement, "one proxy says app-{slot}, another {there}");
+                self.tally.count("noticed", "agreements");
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a request may be refused so.
+    pub fn check_refusal(&self, travel: &Travel, refusal: Refusal, breaks: u8) -> Check {
+        match refusal {
+            Refusal::Closed if !travel.is_post => {
+                ensure!(breaks > 1, Answered, "an idempotent request broke off {breaks} times and was not sent again");
+            }
+            Refusal::Budget => {
+                let left = self.proxies[travel.proxy].budget;
+                ensure!(left < 1.0, Answered, "an idempotent request was not sent again, with {left} retries left");
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// Nobody is sent a new session who should not have one.
+fn check_placed(proxy: &Proxy, slot: usize) -> Check {
+    let cell = &proxy.cells[proxy.members[&slot]];
+    let name = cell.upstream.name();
+    let is_overruled = proxy.panics() && cell.is_judged();
+    let takes = matches!(cell.state, State::Active | State::Warming) || is_overruled;
+    ensure!(takes, TakesNoNew, "{name} is {} ({}) and gets a session", cell.state, cell.cause);
+    ensure!(!proxy.drains.contains_key(&slot), TakesNoNew, "{name} drains and gets a session");
+    ensure!(!cell.witness.says_full(), TakesNoNew, "{name} says that it is full and gets a session");
+    Ok(())
+}
+
+fn takers<'p>(travel: &'p Travel, proxy: &'p Proxy) -> impl Iterator<Item = &'p Cell> {
+    let members = proxy.members.values().map(|cell| &proxy.cells[*cell]);
+    members.filter(|cell| cell.upstream.health().accepting && !travel.has_tried(cell.upstream.id()))
+}
+
+/// A number for the set of those that could take the request now, the same on every proxy.
+fn live_set(travel: &Travel, proxy: &Proxy) -> u64 {
+    let able = takers(travel, proxy).filter(|cell| cell.has_room());
+    able.fold(0xcbf2_9ce4_8422_2325, |hash, cell| {
+        let word = (cell.slot.number as u64) << 16 | u64::from(cell.slot.weight);
+        (hash ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(23)
+    })
+}

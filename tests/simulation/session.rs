@@ -1,0 +1,121 @@
+//! Users with their cookies, and what a proxy has to make of them.
+
+use crate::proxy::{Cell, Proxy};
+use crate::scenario::Scenario;
+use homing::{KeyRing, Lost, Pick, Timestamp, Token};
+use std::net::{IpAddr, Ipv4Addr};
+
+/// The ring in which `signer` signs and `others` verify.
+pub fn key_ring(signer: u8, others: &[u8]) -> KeyRing {
+    let secret = |id: u8| [0x50 + id; 32];
+    let ring = KeyRing::builder("pool", [0x1d; 32]).sign_with(signer, secret(signer));
+    others.iter().fold(ring, |ring, id| ring.verify_with(*id, secret(*id))).build().unwrap()
+}
+
+pub struct User {
+    pub address: IpAddr,
+    pub cookie: Option<Cookie>,
+    /// Pages until it goes away for a while.
+    pub pages: u64,
+    /// The mean time between two of them.
+    pub pace: u64,
+}
+
+impl User {
+    pub fn new(number: usize, pace: u64) -> Self {
+        let address = IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + 97 * number as u32));
+        Self { address, cookie: None, pages: 0, pace }
+    }
+}
+
+/// A token, with what we know to be in it.
+#[derive(Clone, Copy)]
+pub struct Cookie {
+    pub token: Token,
+    pub slot: usize,
+    pub nonce: u64,
+    incarnation: u16,
+    issued: u64,
+    window: u64,
+    key: u8,
+    /// In true time.
+    pub picked_at: u64,
+}
+
+/// What a proxy has to make of a cookie.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// The index of the cell that the session is at home on.
+    Home(usize),
+    Lost(Lost),
+}
+
+impl Cookie {
+    /// The cookie of a session after `pick`, or `None` where nothing in it has changed. `known` is what the client
+    /// sent, where it was good.
+    pub fn after(known: Option<&Self>, pick: &Pick, slot: usize, proxy: &Proxy, scenario: &Scenario, now: u64) -> Option<Self> {
+        let clock = proxy.clock(now).as_secs();
+        let issued = known.map_or(clock, |known| known.issued);
+        let window = clock.saturating_sub(issued) / window_length(scenario);
+        let same_home = known.filter(|known| known.slot == slot);
+        let mut incarnation = pick.upstream().incarnation();
+        if incarnation == 0 {
+            incarnation = same_home.map_or(0, |known| known.incarnation);
+        }
+        let next = Self {
+            token: pick.token?,
+            slot,
+            nonce: pick.nonce,
+            incarnation,
+            issued,
+            window: window.max(known.map_or(0, |known| known.window)),
+            key: proxy.signer,
+            picked_at: now,
+        };
+        Some(next)
+    }
+
+    /// Whether what `after` would say is what this says already.
+    pub fn is_current(&self, slot: usize, incarnation: u16, proxy: &Proxy, scenario: &Scenario, now: u64) -> bool {
+        let window = proxy.clock(now).as_secs().saturating_sub(self.issued) / window_length(scenario);
+        self.slot == slot
+            && (incarnation == 0 || self.incarnation == incarnation)
+            && window <= self.window
+            && self.key == proxy.signer
+    }
+
+    /// By the rules that are written down, in their order.
+    pub fn verdict(&self, proxy: &Proxy, scenario: &Scenario, is_tried: impl Fn(&Cell) -> bool, now: u64) -> Verdict {
+        let clock = proxy.clock(now);
+        if let Some(lost) = self.is_over(scenario, clock) {
+            return Verdict::Lost(lost);
+        }
+        let Some(cell) = proxy.members.get(&self.slot).copied() else { return Verdict::Lost(Lost::NoSuchUpstream) };
+        let home = &proxy.cells[cell];
+        let incarnation = home.upstream.incarnation();
+        if incarnation != 0 && self.incarnation != 0 && incarnation != self.incarnation {
+            return Verdict::Lost(Lost::OtherIncarnation);
+        }
+        if !home.upstream.health().serving || is_tried(home) {
+            return Verdict::Lost(Lost::NotServing);
+        }
+        match home.has_room() {
+            true => Verdict::Home(cell),
+            false => Verdict::Lost(Lost::Full),
+        }
+    }
+
+    fn is_over(&self, scenario: &Scenario, clock: Timestamp) -> Option<Lost> {
+        let now = clock.as_secs();
+        if self.issued > now + 60 || now.saturating_sub(self.issued) >= scenario.max_age {
+            return Some(Lost::Expired);
+        }
+        let seen_until = self.issued + (self.window + 1) * window_length(scenario);
+        (now >= seen_until + scenario.idle).then_some(Lost::Idle)
+    }
+}
+
+/// Idle time is counted in windows of a power of two of seconds, about an eighth of the idle age.
+fn window_length(scenario: &Scenario) -> u64 {
+    1 << (scenario.idle / 8).ilog2()
+}
