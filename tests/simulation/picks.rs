@@ -130,7 +130,9 @@ impl World {
         }
         let key = travel.user.to_be_bytes();
         let tokens = [cookie.token.as_bytes()];
-        for other in self.proxies.iter().filter(|other| live_set(travel, other) == able) {
+        // Not its own: the pick has taken a place there.
+        let others = self.proxies.iter().enumerate().filter(|(other, _)| *other != travel.proxy);
+        for other in others.map(|(_, other)| other).filter(|other| live_set(travel, other) == able) {
             let request = Request::new(other.clock(self.now)).key(&key).tokens(&tokens).tried(&tried);
             let told = other.balancer.explain(&request);
             if told.decision.is_some_and(|decision| matches!(decision, Decision::Lost(lost) if lost.is_displaced())) {
