@@ -9,7 +9,7 @@ use crate::session::Cookie;
 use crate::world::{Event, World};
 use homing::cluster::UpstreamId;
 use homing::health::Outcome;
-use homing::{Pick, PickError, Request};
+use homing::{Pick, PickError, Request, Wait};
 use std::time::Duration;
 
 /// How many upstreams one request is offered to.
@@ -45,6 +45,8 @@ pub struct Travel {
     pub cookie: Option<Cookie>,
     pub tried: Vec<UpstreamId>,
     began: u64,
+    /// Since when it waits for a place.
+    waits_since: Option<u64>,
     stage: Stage,
     tries: u8,
     held: Option<Held>,
@@ -108,6 +110,7 @@ impl World {
                 cookie: self.users[user].cookie,
                 tried: Vec::new(),
                 began: self.now,
+                waits_since: None,
                 stage: Stage::Asking,
                 tries: 0,
                 held: None,
@@ -142,7 +145,8 @@ impl World {
         let tokens: Vec<&[u8]> = token.iter().map(|token| token.as_bytes()).collect();
         let key = user.to_be_bytes();
         let asked = &self.proxies[proxy];
-        let request = Request::new(asked.clock(now))
+        let clock = asked.clock(now);
+        let request = Request::new(clock)
             .client(self.users[user].address)
             .key(&key)
             .tokens(&tokens)
@@ -159,7 +163,13 @@ impl World {
         self.check_pick(index, &picked)?;
         match picked {
             Ok(pick) => self.take(index, pick),
-            Err(PickError::Full | PickError::Later { .. }) => self.wait(index),
+            Err(PickError::Full) => self.wait(index, ASKS),
+            Err(PickError::Later { at, reason }) => {
+                if reason == Wait::Hold {
+                    self.travels[index].tried.clear();
+                }
+                self.wait(index, at.since(clock).as_millis() as u64)
+            }
             Err(PickError::Rejected(_)) => self.refuse(index, Refusal::Rejected),
             Err(_) if self.travels[index].tried.is_empty() => self.refuse(index, Refusal::Unavailable),
             Err(_) => self.refuse(index, Refusal::AllTried),
@@ -178,9 +188,11 @@ impl World {
         taken.decided[pick.decision.index()] += 1;
         let known = travel.cookie.filter(|_| crate::picks::knows(pick.decision));
         let slot = taken.slot.number;
-        let set_cookie = Cookie::after(known.as_ref(), &pick, slot, proxy, &self.scenario, now);
+        let by = (travel.proxy, &*proxy);
+        let set_cookie = Cookie::after(known.as_ref(), &pick, slot, by, &self.scenario, now);
         travel.tries += 1;
         travel.stage = Stage::Connecting;
+        travel.waits_since = None;
         let attempt = Try { travel: index, number: travel.tries };
         travel.held = Some(Held { cell, site: site_of(pick.upstream()), set_cookie, pick });
         self.after(1, Event::Connect(attempt));
@@ -188,11 +200,13 @@ impl World {
     }
 
     /// Waits for a place, as in a queue.
-    fn wait(&mut self, index: usize) -> Check {
-        if self.now - self.travels[index].began >= self.scenario.queue_timeout {
+    fn wait(&mut self, index: usize, delay: u64) -> Check {
+        let since = *self.travels[index].waits_since.get_or_insert(self.now);
+        let left = (since + self.scenario.queue_timeout).saturating_sub(self.now);
+        if left == 0 {
             return self.refuse(index, Refusal::Full);
         }
-        self.after(ASKS, Event::Knock { travel: index });
+        self.after(delay.clamp(1, left), Event::Knock { travel: index });
         Ok(())
     }
 

@@ -6,7 +6,9 @@ use crate::proxy::{Cell, Proxy, slot_of};
 use crate::session::{Cookie, Verdict};
 use crate::world::World;
 use homing::health::State;
-use homing::{Decision, Lost, Pick, PickError, Request};
+use homing::affinity::OnFull;
+use homing::{Decision, Lost, Pick, PickError, Request, Wait};
+use std::time::Duration;
 
 /// Whether the decision is about a session whose token was good.
 pub fn knows(decision: Decision) -> bool {
@@ -32,6 +34,9 @@ impl World {
                     return Ok(());
                 }
                 let slot = slot_of(pick.upstream());
+                if travel.cookie.is_some_and(|cookie| matches!(self.verdict(travel, proxy, &cookie), Verdict::Home(..))) {
+                    return Ok(());
+                }
                 self.tell(|| format!("request {index} at proxy {}: {} goes to {slot}", travel.proxy, pick.decision));
                 check_placed(proxy, slot)?;
                 match pick.decision {
@@ -43,16 +48,26 @@ impl World {
     }
 
     fn check_error(&self, travel: &Travel, proxy: &Proxy, error: &PickError) -> Check {
+        let verdict = travel.cookie.map(|cookie| self.verdict(travel, proxy, &cookie));
+        let failover = self.scenario.health.failover;
         let open = takers(travel, proxy).count();
         let with_room = takers(travel, proxy).filter(|cell| cell.has_room()).count();
         match error {
             PickError::Unavailable => ensure!(open == 0, Answered, "unavailable, and {open} accept"),
+            PickError::Full if verdict == Some(Verdict::Lost(Lost::Full)) && self.scenario.on_full == OnFull::Wait => {}
             PickError::Full => {
                 ensure!(open > 0 && with_room == 0, Answered, "full, and {with_room} of {open} have room");
             }
             PickError::Rejected(lost) => {
-                let verdict = travel.cookie.map(|cookie| self.verdict(travel, proxy, &cookie));
                 ensure!(verdict == Some(Verdict::Lost(*lost)), PinHolds, "rejected: {lost}, but {verdict:?}");
+            }
+            PickError::Later { reason: Wait::Hold, .. } => {
+                let is_away = verdict == Some(Verdict::Lost(Lost::NotServing));
+                ensure!(is_away && !failover.hold.is_zero(), PinHolds, "held, but {verdict:?}");
+            }
+            PickError::Later { reason: Wait::Pace, .. } => {
+                let is_displaced = matches!(verdict, Some(Verdict::Lost(lost)) if lost.is_displaced());
+                ensure!(is_displaced && failover.rate > 0, PinHolds, "paced, but {verdict:?}");
             }
             error => ensure!(false, Answered, "{error}"),
         }
@@ -76,7 +91,7 @@ impl World {
         };
         let verdict = self.verdict(travel, proxy, cookie);
         let holds = match verdict {
-            Verdict::Home(cell) => decision == Decision::Pinned && proxy.cells[cell].slot.number == slot,
+            Verdict::Home(cell, why) => decision == why && proxy.cells[cell].slot.number == slot,
             Verdict::Lost(lost) => decision == Decision::Lost(lost),
         };
         ensure!(holds, PinHolds, "a session of app-{} goes to {name}: {decision}, but {verdict:?}", cookie.slot);
@@ -100,6 +115,7 @@ impl World {
         let event = match (lost, home) {
             (Lost::NoSuchUpstream, _) => Some(cells << 32),
             (Lost::OtherIncarnation, Some(home)) => Some(1 << 63 | u64::from(home.upstream.incarnation())),
+            (Lost::Drained, Some(home)) => Some(1 << 62 | home.times_gone),
             (Lost::NotServing, Some(home)) if !travel.has_tried(home.upstream.id()) => {
                 Some(cells << 32 | home.times_gone)
             }
@@ -108,10 +124,40 @@ impl World {
         if let Some(event) = event.filter(|_| slot != cookie.slot) {
             let key = (nonce, travel.proxy, cookie.slot, event);
             let before = self.moves.insert(key, self.now);
-            let is_again = before.is_some_and(|before| cookie.picked_at > before);
+            // Another proxy may think better of it, and send the session there.
+            let is_again = cookie.placed_by == travel.proxy && before.is_some_and(|before| cookie.picked_at > before);
             ensure!(!is_again, PinHolds, "a session left app-{} a second time: {lost}", cookie.slot);
         }
+        self.check_shape(index, lost, slot)?;
         self.check_agreement(index, nonce, slot)
+    }
+
+    /// Not before its upstream had its time to come back, and not more at a time than the next one takes.
+    fn check_shape(&mut self, index: usize, lost: Lost, slot: usize) -> Check {
+        let failover = self.scenario.health.failover;
+        let travel = &self.travels[index];
+        let proxy = &mut self.proxies[travel.proxy];
+        let home = travel.cookie.and_then(|cookie| proxy.members.get(&cookie.slot)).map(|cell| &proxy.cells[*cell]);
+        let has_jumped = |since: u64| proxy.jumped_at > 0 && proxy.jumped_at >= since;
+        if let (Lost::NotServing, Some(home)) = (lost, home)
+            && home.state == State::Down
+            && !has_jumped(home.down_at)
+        {
+            // Threads may be two seconds apart, and so is the balancer's idea of time.
+            let waited = Duration::from_millis(self.now - home.down_at + 2000);
+            ensure!(waited >= failover.hold, PinHolds, "a session is not held: {waited:?}");
+        }
+        let second_ago = self.now.saturating_sub(1000);
+        let has_jumped = has_jumped(second_ago);
+        let refuge = &mut proxy.cells[proxy.members[&slot]].refuge;
+        refuge.push_back(self.now);
+        while refuge.front().is_some_and(|at| *at <= second_ago) {
+            refuge.pop_front();
+        }
+        let most = (failover.rate + failover.rate / 4 + 1) as usize;
+        let is_paced = failover.rate == 0 || has_jumped || refuge.len() <= most;
+        ensure!(is_paced, PinHolds, "app-{slot} takes {} displaced sessions in a second", refuge.len());
+        Ok(())
     }
 
     fn check_agreement(&mut self, index: usize, nonce: u64, slot: usize) -> Check {
@@ -133,7 +179,7 @@ impl World {
         // Not its own: the pick has taken a place there.
         let others = self.proxies.iter().enumerate().filter(|(other, _)| *other != travel.proxy);
         for other in others.map(|(_, other)| other).filter(|other| live_set(travel, other) == able) {
-            let request = Request::new(other.clock(self.now)).key(&key).tokens(&tokens).tried(&tried);
+            let request = Request::new(other.clock(self.now)).key(&key).tokens(&tokens).tried(&tried).no_wait();
             let told = other.balancer.explain(&request);
             if told.decision.is_some_and(|decision| matches!(decision, Decision::Lost(lost) if lost.is_displaced())) {
                 let there = told.upstream.unwrap_or_default();

@@ -9,7 +9,7 @@ use crate::witness::Witness;
 use homing::health::{Cause, EventKind, State, Subscription};
 use homing::rng::SeededEntropy;
 use homing::{Affinity, Balancer, Change, Decision, Health, Timestamp, Upstream, UpstreamConfig};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,6 +54,9 @@ pub struct Cell {
     pub decided: [u64; Decision::COUNT],
     /// How often it has stopped to serve.
     pub times_gone: u64,
+    pub down_at: u64,
+    /// When displaced sessions came, the last of them.
+    pub refuge: VecDeque<u64>,
 }
 
 impl Cell {
@@ -93,6 +96,8 @@ impl Proxy {
             .max_age(Duration::from_secs(scenario.max_age))
             .idle(Some(Duration::from_secs(scenario.idle)))
             .on_unavailable(scenario.on_unavailable)
+            .on_full(scenario.on_full)
+            .on_restart(scenario.on_restart)
             .build()
             .unwrap();
         let balancer = Balancer::builder()
@@ -185,6 +190,8 @@ impl Proxy {
                     in_flight: 0,
                     decided: [0; Decision::COUNT],
                     times_gone: 0,
+                    down_at: 0,
+                    refuge: VecDeque::new(),
                 });
                 self.cells.len() - 1
             });
@@ -214,6 +221,7 @@ impl Proxy {
                     }
                     if to == State::Down {
                         cell.times_gone += 1;
+                        cell.down_at = now;
                         tally.count("went down", cause_name(cause));
                     } else if to == State::Suspect {
                         tally.count("judged", cause_name(cause));
@@ -253,6 +261,9 @@ impl Proxy {
                 "{name} is {} and its drain is {drain:?}",
                 cell.state
             );
+            let leaves = drain.is_some_and(Option::is_some);
+            let departs = cell.upstream.departure(0).is_some();
+            ensure!(departs == leaves, PinHolds, "sessions leave {name}: {departs}, and its drain is {drain:?}");
             let has_left = drain.is_some_and(|end| end.is_some_and(|end| self.clock(now) >= end));
             let expected = match cell.state {
                 State::Draining if has_left => Health::DOWN,

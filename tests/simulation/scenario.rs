@@ -1,8 +1,8 @@
 //! What kind of pool a seed makes: its size, its settings and its luck.
 
 use crate::dice::Dice;
-use homing::affinity::OnUnavailable;
-use homing::health::{HealthSettings, Outlier, Probes, SlowStart};
+use homing::affinity::{OnFull, OnRestart, OnUnavailable};
+use homing::health::{Failover, HealthSettings, Outlier, Probes, SlowStart};
 use std::time::Duration;
 
 /// Times are virtual milliseconds.
@@ -15,6 +15,8 @@ pub struct Scenario {
     pub policy: &'static str,
     pub health: HealthSettings,
     pub on_unavailable: OnUnavailable,
+    pub on_full: OnFull,
+    pub on_restart: OnRestart,
     /// Seconds.
     pub max_age: u64,
     /// Seconds.
@@ -50,7 +52,9 @@ pub fn draw(dice: &Dice) -> Scenario {
     let (fall, rise) = (dice.between(1, 3) as u32, dice.between(1, 3) as u32);
     let window = Duration::from_secs(dice.one_of(&[0, 10, 10, 60]));
     let base = Duration::from_secs(dice.one_of(&[2, 10, 10, 30]));
+    let failover = Failover { rate: dice.one_of(&[0, 5, 500]), hold: Duration::from_secs(dice.one_of(&[0, 0, 1, 3])) };
     let health = HealthSettings {
+        failover,
         probes: Probes { fall, rise },
         outlier: Outlier { consecutive: dice.one_of(&[0, 3, 5]), min_requests: 10, base, ..Outlier::default() },
         slow_start: SlowStart { window, ..SlowStart::default() },
@@ -65,6 +69,8 @@ pub fn draw(dice: &Dice) -> Scenario {
         policy: dice.one_of(POLICIES),
         health,
         on_unavailable: if dice.chance(0.05) { OnUnavailable::Reject } else { OnUnavailable::Repin },
+        on_full: if dice.chance(0.3) { OnFull::Move } else { OnFull::Wait },
+        on_restart: if dice.chance(0.3) { OnRestart::Keep } else { OnRestart::Replace },
         max_age: dice.between(10, 90) * 60,
         idle: dice.between(2, 15) * 60,
         limit: if dice.chance(0.4) { dice.between(1, 6) as u32 } else { 0 },

@@ -2,7 +2,8 @@
 
 use crate::proxy::{Cell, Proxy};
 use crate::scenario::Scenario;
-use homing::{KeyRing, Lost, Pick, Timestamp, Token};
+use homing::affinity::OnRestart;
+use homing::{Decision, KeyRing, Lost, Pick, Timestamp, Token};
 use std::net::{IpAddr, Ipv4Addr};
 
 /// The ring in which `signer` signs and `others` verify.
@@ -40,20 +41,29 @@ pub struct Cookie {
     key: u8,
     /// In true time.
     pub picked_at: u64,
+    /// The proxy that sent the session to this upstream.
+    pub placed_by: usize,
 }
 
 /// What a proxy has to make of a cookie.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict {
-    /// The index of the cell that the session is at home on.
-    Home(usize),
+    /// The index of the cell that the session is at home on, and why it goes there.
+    Home(usize, Decision),
     Lost(Lost),
 }
 
 impl Cookie {
     /// The cookie of a session after `pick`, or `None` where nothing in it has changed. `known` is what the client
     /// sent, where it was good.
-    pub fn after(known: Option<&Self>, pick: &Pick, slot: usize, proxy: &Proxy, scenario: &Scenario, now: u64) -> Option<Self> {
+    pub fn after(
+        known: Option<&Self>,
+        pick: &Pick,
+        slot: usize,
+        (index, proxy): (usize, &Proxy),
+        scenario: &Scenario,
+        now: u64,
+    ) -> Option<Self> {
         let clock = proxy.clock(now).as_secs();
         let issued = known.map_or(clock, |known| known.issued);
         let window = clock.saturating_sub(issued) / window_length(scenario);
@@ -71,6 +81,7 @@ impl Cookie {
             window: window.max(known.map_or(0, |known| known.window)),
             key: proxy.signer,
             picked_at: now,
+            placed_by: same_home.map_or(index, |known| known.placed_by),
         };
         Some(next)
     }
@@ -93,14 +104,19 @@ impl Cookie {
         let Some(cell) = proxy.members.get(&self.slot).copied() else { return Verdict::Lost(Lost::NoSuchUpstream) };
         let home = &proxy.cells[cell];
         let incarnation = home.upstream.incarnation();
-        if incarnation != 0 && self.incarnation != 0 && incarnation != self.incarnation {
+        let is_other = incarnation != 0 && self.incarnation != 0 && incarnation != self.incarnation;
+        if is_other && scenario.on_restart == OnRestart::Replace {
             return Verdict::Lost(Lost::OtherIncarnation);
+        }
+        if home.upstream.departure(self.nonce).is_some_and(|moment| clock >= moment) {
+            return Verdict::Lost(Lost::Drained);
         }
         if !home.upstream.health().serving || is_tried(home) {
             return Verdict::Lost(Lost::NotServing);
         }
         match home.has_room() {
-            true => Verdict::Home(cell),
+            true if is_other => Verdict::Home(cell, Decision::Lost(Lost::OtherIncarnation)),
+            true => Verdict::Home(cell, Decision::Pinned),
             false => Verdict::Lost(Lost::Full),
         }
     }
