@@ -177,6 +177,12 @@ impl Machine {
         is_drained && !std::mem::replace(&mut drain.is_drained, true)
     }
 
+    /// The operator drains it.
+    pub(super) fn drain_until(&mut self, drain: Drain, settings: &HealthSettings) {
+        self.upstream.course().set_departure(drain.leave.map(|(start, _)| (start, settings.drain_spread)));
+        self.drain = Some(drain);
+    }
+
     /// The operator has ended a drain.
     pub(super) fn resume(&mut self, settings: &HealthSettings, now: Timestamp) {
         if self.condition == Condition::Active {

@@ -54,7 +54,9 @@ impl Monitor {
                 Some(machine) if Arc::ptr_eq(&machine.upstream, upstream) => machine,
                 other => {
                     let mut machine = Machine::new(Arc::clone(upstream), warms, now);
-                    machine.drain = other.and_then(|machine| machine.drain);
+                    if let Some(drain) = other.and_then(|machine| machine.drain) {
+                        machine.drain_until(drain, &self.settings);
+                    }
                     machine
                 }
             };
@@ -84,9 +86,8 @@ impl Monitor {
         self.input(id, now, |machine, settings, now| {
             let leave =
                 deadline.map(|deadline| (now.after(deadline), now.after(deadline).after(settings.drain_spread)));
-            machine.upstream.course().set_departure(leave.map(|(start, _)| (start, settings.drain_spread)));
             let since = machine.drain.map_or(now, |drain| drain.since);
-            machine.drain = Some(Drain { since, leave, is_drained: false });
+            machine.drain_until(Drain { since, leave, is_drained: false }, settings);
         })
     }
 

@@ -391,10 +391,14 @@ fn upstreams_that_are_added_begin_slowly_and_keep_what_was_said_of_them() {
     assert_eq!(world.states(), [State::Active, State::Active, State::Warming]);
     world.pass(secs(10));
     assert_eq!(world.state(2), State::Active);
-    world.balancer.drain("app-3", None, world.now).unwrap();
+    world.balancer.drain("app-3", Some(secs(60)), world.now).unwrap();
+    let departure = |world: &World| world.balancer.cluster().members()[2].upstream().departure(7);
+    let before = departure(&world);
+    assert!(before.is_some());
     apply(&world, put("app-3", "10.0.0.9:80"));
     world.pass(secs(1));
     assert_eq!((world.state(2), world.health(2)), (State::Draining, Health::DRAINING));
+    assert_eq!(departure(&world), before);
 }
 
 #[test]
