@@ -80,6 +80,8 @@ pub(super) struct Machine {
     /// It wants no new sessions, by the last that it said.
     says_full: bool,
     bad_probes: u32,
+    /// Of those, the last that were not answered at all.
+    lost_probes: u32,
     good_probes: u32,
     bad_connects: u32,
     /// Its answers when a connection timed out last: answers while it is active come here only by their count.
@@ -139,6 +141,7 @@ impl Machine {
             probed: false,
             says_full: false,
             bad_probes: 0,
+            lost_probes: 0,
             good_probes: 0,
             bad_connects: 0,
             answers_before: answers,
@@ -257,10 +260,12 @@ impl Machine {
             self.good_probes = 0;
             self.bad_probes = self.bad_probes.saturating_add(1);
         }
+        self.lost_probes = if result == ProbeResult::TimedOut { self.lost_probes.saturating_add(1) } else { 0 };
         let fell = self.bad_probes >= settings.probes.fall;
+        let is_lost = self.lost_probes >= settings.probes.fall;
         match (result, self.condition) {
             (ProbeResult::Refused, _) => self.down(Cause::ProbeRefused, settings, now),
-            (ProbeResult::TimedOut, _) if fell => self.down(Cause::ProbeTimedOut(self.bad_probes), settings, now),
+            (ProbeResult::TimedOut, _) if is_lost => self.down(Cause::ProbeTimedOut(self.lost_probes), settings, now),
             (
                 ProbeResult::Status(status),
                 Condition::Active | Condition::Warming | Condition::Full | Condition::Suspect(_),
@@ -370,6 +375,7 @@ impl Machine {
         self.upstream.vitals().forgive();
         self.bad_connects = 0;
         self.bad_probes = 0;
+        self.lost_probes = 0;
         self.heard(now);
         self.marks = [Mark { at: now, total: self.upstream.total(), failures: self.upstream.vitals().failures() }; 2];
         match settings.slow_start.window.is_zero() {

@@ -288,6 +288,23 @@ fn probes_that_are_answered_badly_are_judged() {
 }
 
 #[test]
+fn an_error_between_two_silences_proves_that_somebody_is_there() {
+    let mut world = World::new(5);
+    for _ in 0..3 {
+        world.probe(0, ProbeResult::TimedOut);
+        world.probe(0, ProbeResult::Passed);
+        world.probe(0, ProbeResult::Status(500));
+        world.probe(0, ProbeResult::TimedOut);
+        assert_eq!(world.state(0), State::Active);
+        world.probe(0, ProbeResult::Passed);
+        world.pass(secs(2));
+    }
+    world.probe(0, ProbeResult::TimedOut);
+    world.probe(0, ProbeResult::TimedOut);
+    assert_eq!(world.state(0), State::Down);
+}
+
+#[test]
 fn full_is_not_down() {
     let world = World::new(2);
     world.probe(0, ProbeResult::Full);

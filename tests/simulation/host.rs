@@ -132,7 +132,9 @@ impl World {
                 dice.exponential(10 * MINUTE)
             }
         };
-        self.after(rest + 1, Event::Page { user });
+        if !visitor.is_passing || visitor.pages > 0 {
+            self.after(rest + 1, Event::Page { user });
+        }
         Ok(())
     }
 
@@ -288,7 +290,7 @@ impl World {
         held.pick.upstream().observe(Duration::from_millis(now - travel.began), clock);
         if let Some(cookie) = held.set_cookie {
             let jar = &mut self.users[travel.user].cookie;
-            if jar.is_some_and(|jar| jar.picked_at > cookie.picked_at && jar.slot != cookie.slot) {
+            if jar.is_some_and(|jar| jar.picked_at > cookie.picked_at && jar.slot != cookie.slot && jar.nonce == cookie.nonce) {
                 self.tally.count("cookies", "overtaken by an older one for another upstream");
             }
             *jar = Some(cookie);
@@ -370,10 +372,19 @@ impl World {
         self.tell(|| format!("request {index} is refused: {refusal:?}"));
         let travel = &self.travels[index];
         self.check_refusal(travel, refusal, travel.breaks)?;
+        let is_spared = refusal == Refusal::Unavailable && self.count_well(travel) > 0;
+        let name = if is_spared { "nobody accepts, though some are well" } else { refusal.name() };
         let group = if travel.is_post { "refused POSTs" } else { "exempt" };
-        self.tally.count(group, refusal.name());
+        self.tally.count(group, name);
         self.travels[index].stage = Stage::Over;
         self.release(index)
+    }
+
+    /// Upstreams in the cluster of its proxy that would have answered.
+    fn count_well(&self, travel: &Travel) -> usize {
+        let proxy = &self.proxies[travel.proxy];
+        let sites = proxy.members.values().map(|cell| &self.fleet.sites[proxy.cells[*cell].slot.site]);
+        sites.filter(|site| site.is_up && !site.is_hung && site.mood == Mood::Well).count()
     }
 
     /// The client is told that the body is whole, or that it is cut.

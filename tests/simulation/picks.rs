@@ -95,6 +95,10 @@ impl World {
             Verdict::Lost(lost) => decision == Decision::Lost(lost),
         };
         ensure!(holds, PinHolds, "a session of app-{} goes to {name}: {decision}, but {verdict:?}", cookie.slot);
+        if decision == Decision::Lost(Lost::UnknownKey) {
+            let is_over = cookie.is_over(&self.scenario, proxy.clock(self.now));
+            ensure!(is_over.is_some(), PinHolds, "a key was retired before its sessions");
+        }
         if knows(decision) {
             ensure!(pick.nonce == cookie.nonce, PinHolds, "a session's nonce has changed");
             let is_current =
@@ -125,7 +129,7 @@ impl World {
             let key = (nonce, travel.proxy, cookie.slot, event);
             let before = self.moves.insert(key, self.now);
             // Another proxy may think better of it, and send the session there.
-            let is_again = cookie.placed_by == travel.proxy && before.is_some_and(|before| cookie.picked_at > before);
+            let is_again = cookie.placed.0 == travel.proxy && before.is_some_and(|before| cookie.placed.1 > before);
             ensure!(!is_again, PinHolds, "a session left app-{} a second time: {lost}", cookie.slot);
         }
         self.check_shape(index, lost, slot)?;

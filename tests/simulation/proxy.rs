@@ -78,8 +78,8 @@ pub struct Proxy {
     pub members: BTreeMap<usize, usize>,
     /// What the operator drains, and when the last session has left it by the proxy's clock.
     pub drains: BTreeMap<usize, Option<Timestamp>>,
-    /// The key that signs, as last told.
-    pub signer: u8,
+    /// The keys that it was told of; the first signs.
+    pub keys: Vec<u8>,
     /// Retries that it may still make.
     pub budget: f64,
     pub budget_at: u64,
@@ -116,7 +116,7 @@ impl Proxy {
             cells: Vec::new(),
             members: BTreeMap::new(),
             drains: BTreeMap::new(),
-            signer: 0,
+            keys: vec![0],
             budget: 10.0,
             budget_at: 0,
             jumped_at: 0,
@@ -212,7 +212,8 @@ impl Proxy {
                     let cell = &mut self.cells[*member.unwrap()];
                     ensure!(cell.state == from, Evidence, "{name} was {}, and the event says {event}", cell.state);
                     let is_drained = self.drains.contains_key(&cell.slot.number);
-                    let borne_out = cell.witness.bears_out(from, to, cause, &self.health, now);
+                    let has_jumped = self.jumped_at > 0 && matches!(cause, Cause::Silent(_));
+                    let borne_out = has_jumped || cell.witness.bears_out(from, to, cause, &self.health, now);
                     // What went on under a drain comes to light when it ends.
                     let is_uncovered = is_drained || from == State::Draining;
                     ensure!(borne_out || is_uncovered, Evidence, "no evidence for {event}");
@@ -273,6 +274,8 @@ impl Proxy {
             let health = cell.upstream.health();
             // A drain's end shows at the next tick.
             let is_right = health == expected || (has_left && health == Health::DRAINING);
+            let takes_too_many = health.accepting && !expected.accepting;
+            ensure!(!takes_too_many, TakesNoNew, "{name} is {} (panic: {}) and accepts", cell.state, self.panics);
             ensure!(is_right, Evidence, "{name} is {} (panic: {}) and its verdicts are {health:?}", cell.state, self.panics);
             let is_gone = cell.witness.is_proven_gone(&self.health);
             ensure!(!is_gone || !health.serving, Evidence, "{name} is proven gone, and is {}", cell.state);

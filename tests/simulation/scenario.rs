@@ -43,10 +43,10 @@ pub const PROBE_TIMEOUT: u64 = SECOND;
 
 /// Most seeds are small, so that many can be run.
 pub fn draw(dice: &Dice) -> Scenario {
-    let is_large = dice.chance(0.02);
+    let is_large = dice.chance(0.01);
     let sessions = match is_large {
-        true => dice.between(1000, 4000),
-        false => dice.between(20, 150),
+        true => dice.between(1000, 3000),
+        false => dice.between(10, 80),
     };
     let length = dice.between(20, 120) * MINUTE;
     let (fall, rise) = (dice.between(1, 3) as u32, dice.between(1, 3) as u32);
@@ -61,10 +61,14 @@ pub fn draw(dice: &Dice) -> Scenario {
         drain_spread: Duration::from_secs(dice.one_of(&[0, 10, 30, 120])),
         ..HealthSettings::default()
     };
+    let (proxies, upstreams, service) = (dice.between(1, 5), dice.between(3, 12), dice.one_of(&[30, 100, 500, 2000]));
+    // A user sends some 20 requests in a thousand seconds, and more while awake.
+    let usual_load = sessions as f64 * 0.03 * service as f64 / 1000.0 * 1.5 / (proxies * upstreams) as f64;
+    let limit = (3.0 * usual_load) as u32 + dice.between(1, 6) as u32;
     Scenario {
         length,
-        proxies: dice.between(1, 5) as usize,
-        upstreams: dice.between(3, 12) as usize,
+        proxies: proxies as usize,
+        upstreams: upstreams as usize,
         sessions: sessions as usize,
         policy: dice.one_of(POLICIES),
         health,
@@ -73,12 +77,12 @@ pub fn draw(dice: &Dice) -> Scenario {
         on_restart: if dice.chance(0.3) { OnRestart::Keep } else { OnRestart::Replace },
         max_age: dice.between(10, 90) * 60,
         idle: dice.between(2, 15) * 60,
-        limit: if dice.chance(0.4) { dice.between(1, 6) as u32 } else { 0 },
+        limit: if dice.chance(0.4) { limit } else { 0 },
         probes: dice.chance(0.85).then(|| dice.between(2, 15) * SECOND),
         tick: dice.one_of(&[200, 500, 1000, 1000]),
         trouble: dice.between(10, 300) * SECOND,
         skew: dice.one_of(&[0, 0, 200, 5000, 30_000]),
-        service: dice.one_of(&[30, 100, 500, 2000]),
+        service,
         response_timeout: dice.between(5, 30) * SECOND,
         queue_timeout: 5 * SECOND,
     }

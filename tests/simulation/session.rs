@@ -20,12 +20,14 @@ pub struct User {
     pub pages: u64,
     /// The mean time between two of them.
     pub pace: u64,
+    /// It does not come back.
+    pub is_passing: bool,
 }
 
 impl User {
     pub fn new(number: usize, pace: u64) -> Self {
         let address = IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + 97 * number as u32));
-        Self { address, cookie: None, pages: 0, pace }
+        Self { address, cookie: None, pages: 0, pace, is_passing: false }
     }
 }
 
@@ -41,8 +43,8 @@ pub struct Cookie {
     key: u8,
     /// In true time.
     pub picked_at: u64,
-    /// The proxy that sent the session to this upstream.
-    pub placed_by: usize,
+    /// The proxy that sent the session to this upstream, and when.
+    pub placed: (usize, u64),
 }
 
 /// What a proxy has to make of a cookie.
@@ -79,9 +81,9 @@ impl Cookie {
             incarnation,
             issued,
             window: window.max(known.map_or(0, |known| known.window)),
-            key: proxy.signer,
+            key: proxy.keys[0],
             picked_at: now,
-            placed_by: same_home.map_or(index, |known| known.placed_by),
+            placed: same_home.map_or((index, now), |known| known.placed),
         };
         Some(next)
     }
@@ -92,12 +94,15 @@ impl Cookie {
         self.slot == slot
             && (incarnation == 0 || self.incarnation == incarnation)
             && window <= self.window
-            && self.key == proxy.signer
+            && self.key == proxy.keys[0]
     }
 
     /// By the rules that are written down, in their order.
     pub fn verdict(&self, proxy: &Proxy, scenario: &Scenario, is_tried: impl Fn(&Cell) -> bool, now: u64) -> Verdict {
         let clock = proxy.clock(now);
+        if !proxy.keys.contains(&self.key) {
+            return Verdict::Lost(Lost::UnknownKey);
+        }
         if let Some(lost) = self.is_over(scenario, clock) {
             return Verdict::Lost(lost);
         }
@@ -121,7 +126,8 @@ impl Cookie {
         }
     }
 
-    fn is_over(&self, scenario: &Scenario, clock: Timestamp) -> Option<Lost> {
+    /// Whether its time has passed.
+    pub fn is_over(&self, scenario: &Scenario, clock: Timestamp) -> Option<Lost> {
         let now = clock.as_secs();
         if self.issued > now + 60 || now.saturating_sub(self.issued) >= scenario.max_age {
             return Some(Lost::Expired);

@@ -5,7 +5,7 @@ use crate::fleet::Mood;
 use crate::invariants::Check;
 use crate::proxy::Slot;
 use crate::scenario::{MINUTE, SECOND};
-use crate::session::key_ring;
+use crate::session::{User, key_ring};
 use crate::world::{Event, World};
 use homing::Health;
 use std::time::Duration;
@@ -135,17 +135,9 @@ impl World {
             }
             "crowd" => {
                 let (count, within) = (dice.below(self.users.len()), dice.between(1, 5000));
-                for _ in 0..count.min(300) {
-                    let user = self.dice.below(self.users.len());
-                    let travel_user = self.users.len();
-                    // Somebody who was never here, or one page more of somebody who was.
-                    if self.dice.chance(0.5) {
-                        self.users.push(crate::session::User::new(travel_user, 10 * SECOND));
-                        self.after(self.dice.between(0, within), Event::Page { user: travel_user });
-                    } else {
-                        self.users[user].pages = 5;
-                        self.users[user].pace = SECOND;
-                    }
+                for user in self.users.len()..self.users.len() + count.min(200) {
+                    self.users.push(User { is_passing: true, pages: 3, ..User::new(user, 5 * SECOND) });
+                    self.after(self.dice.between(0, within), Event::Page { user });
                 }
                 Ok(())
             }
@@ -167,7 +159,7 @@ impl World {
             }
             "put back" => self.slots.extend(self.removed.pop()),
             "weight" => self.slots[slot].weight = dice.between(1, 10) as u16,
-            "limit" if self.scenario.limit > 0 => self.slots[slot].limit = dice.between(1, 8) as u32,
+            "limit" if self.scenario.limit > 0 => self.slots[slot].limit += dice.between(0, 3) as u32,
             "move" => self.slots[slot].site = self.fleet.open(),
             _ => {}
         }
@@ -215,7 +207,7 @@ impl World {
             Order::Keys { signer, other } => {
                 let others: Vec<u8> = other.into_iter().collect();
                 proxy.balancer.set_keys(key_ring(signer, &others)).unwrap();
-                proxy.signer = signer;
+                proxy.keys = [&[signer], &others[..]].concat();
             }
             Order::Jump { by } => {
                 proxy.offset = (proxy.offset + by).clamp(-FURTHEST, FURTHEST);

@@ -14,6 +14,7 @@ pub struct Witness {
     /// When somebody was answered last, with whatever status.
     answered_at: u64,
     last_probe: Option<ProbeResult>,
+    says_full: bool,
     refused_probes: u32,
     silent_probes: u32,
     bad_probes: u32,
@@ -46,6 +47,7 @@ impl Witness {
         let count = |row: &mut u32, goes_on| *row = if goes_on { *row + 1 } else { 0 };
         let is_good = matches!(result, ProbeResult::Passed | ProbeResult::Full);
         self.last_probe = Some(result);
+        self.says_full = if is_good { result == ProbeResult::Full } else { self.says_full };
         count(&mut self.refused_probes, result == ProbeResult::Refused);
         count(&mut self.silent_probes, result == ProbeResult::TimedOut);
         count(&mut self.bad_probes, !is_good);
@@ -60,7 +62,7 @@ impl Witness {
 
     /// Whether the upstream itself said that it wants no new sessions, the last time it said anything.
     pub fn says_full(&self) -> bool {
-        self.last_probe == Some(ProbeResult::Full)
+        self.says_full
     }
 
     /// Whether it is proven beyond doubt that nobody answers there.
