@@ -1,0 +1,194 @@
+//! Instances as processes: killed, stopped, continued and started again, each at its own address.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use socket2::{Domain, Socket, Type};
+use tempfile::TempDir;
+
+use crate::mode::Mode;
+use crate::record::{self, Record};
+
+pub struct Instance {
+    pub name: String,
+    pub address: SocketAddr,
+    journal: PathBuf,
+    /// Bound and never listening: nobody else gets the port while the process is dead.
+    _port: Socket,
+    process: Option<Child>,
+}
+
+pub struct Fleet {
+    pub instances: Vec<Instance>,
+    /// The mode that a process begins in.
+    usual: Mode,
+    program: PathBuf,
+    _directory: TempDir,
+}
+
+/// `target/<profile>/examples/faults`, for a test that runs from `deps` and for the program itself.
+pub fn program(name: &str) -> PathBuf {
+    let this = std::env::current_exe().expect("the path of this program");
+    let profile = this.ancestors().nth(2).expect("a target directory");
+    let program = profile.join("examples").join(name);
+    let hint = format!("build it with `cargo build --features gateway --example {name}`");
+    assert!(program.exists(), "{} is missing: {hint}", program.display());
+    program
+}
+
+impl Fleet {
+    /// `app-1` and so on, at free ports.
+    pub fn start(count: usize, usual: Mode) -> Self {
+        Self::at(&vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0)); count], usual)
+    }
+
+    pub fn at(addresses: &[SocketAddr], usual: Mode) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let reserve = |(index, address): (usize, &SocketAddr)| {
+            let name = format!("app-{}", index + 1);
+            let port = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+            port.set_reuse_address(true).expect("set SO_REUSEADDR");
+            port.bind(&(*address).into()).expect("bind an instance's port");
+            let address = port.local_addr().expect("a bound address").as_socket().expect("an address");
+            let journal = directory.path().join(&name);
+            Instance { name, address, journal, _port: port, process: None }
+        };
+        let instances = addresses.iter().enumerate().map(reserve).collect();
+        let mut fleet = Self { instances, usual, program: program("faults"), _directory: directory };
+        (0..addresses.len()).for_each(|index| fleet.begin(index));
+        fleet
+    }
+
+    /// Starts a process, and returns when it accepts connections.
+    pub fn begin(&mut self, index: usize) {
+        let program = &self.program;
+        let instance = &mut self.instances[index];
+        assert!(instance.process.is_none(), "{} runs", instance.name);
+        let mut process = Command::new(program)
+            .args(["instance", &instance.name, &instance.address.to_string()])
+            .arg(&instance.journal)
+            .arg(self.usual.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("start an instance");
+        let mut line = String::new();
+        let output = process.stdout.take().expect("its standard output");
+        instance.process = Some(process);
+        BufReader::new(output).read_line(&mut line).expect("read its standard output");
+        assert_eq!(line, "ready\n", "{} did not start", instance.name);
+    }
+
+    /// Kills it as `kill -9` does. The moment of its death, which is before this returns.
+    pub fn kill(&mut self, index: usize) -> u64 {
+        let mut process = self.instances[index].process.take().expect("a running instance");
+        let at = record::now();
+        process.kill().expect("kill it");
+        process.wait().expect("its exit status");
+        at
+    }
+
+    pub fn pause(&self, index: usize) {
+        self.signal(index, "STOP");
+    }
+
+    pub fn resume(&self, index: usize) {
+        self.signal(index, "CONT");
+    }
+
+    fn signal(&self, index: usize, name: &str) {
+        let process = self.instances[index].process.as_ref().expect("a running instance");
+        let sent = Command::new("kill").args([&format!("-{name}"), &process.id().to_string()]).status();
+        assert!(sent.expect("run kill").success(), "{} had ended already", self.instances[index].name);
+    }
+
+    /// Switches how it fails, which it confirms.
+    pub fn set(&self, index: usize, mode: Mode) {
+        let mut stream = TcpStream::connect(self.instances[index].address).expect("connect to an instance");
+        write!(stream, "GET /mode/{mode} HTTP/1.1\r\n\r\n").expect("ask for the mode");
+        let mut status = String::new();
+        BufReader::new(stream).read_line(&mut status).expect("its answer");
+        assert_eq!(status, "HTTP/1.1 200 OK\r\n", "{mode}");
+    }
+
+    /// What each instance has written down, over all its processes.
+    pub fn journals(&self) -> Vec<Vec<Record>> {
+        self.instances.iter().map(|instance| record::read(&instance.journal)).collect()
+    }
+
+    pub fn journal(&self, index: usize) -> Vec<Record> {
+        record::read(&self.instances[index].journal)
+    }
+
+    /// The entries of the gateway's configuration.
+    pub fn upstreams(&self) -> String {
+        let entry = |instance: &Instance| {
+            format!("[[upstream]]\nname = \"{}\"\naddress = \"{}\"\n", instance.name, instance.address)
+        };
+        self.instances.iter().map(entry).collect()
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            // It may have ended by itself.
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
+
+/// A proxy in front of the fleet, as a process; it ends with this value.
+pub struct Front {
+    pub address: SocketAddr,
+    process: Child,
+    _directory: Option<TempDir>,
+}
+
+impl Front {
+    /// Homing's gateway, with `settings` (top-level keys first, then tables), at a free port.
+    pub fn gateway(settings: &str, fleet: &Fleet) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let file = directory.path().join("gateway.toml");
+        let config = format!("listen = [\"127.0.0.1:0\"]\n{settings}\n{}", fleet.upstreams());
+        std::fs::write(&file, config).expect("write the configuration");
+        let mut process = Command::new(program("gateway"))
+            .args(["--log", "error", "--config"])
+            .arg(&file)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("start the gateway");
+        let output = process.stdout.take().expect("its standard output");
+        let mut front = Self { address: fleet.instances[0].address, process, _directory: Some(directory) };
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line).expect("read its standard output");
+        let address = line.trim().strip_prefix("listening on http://").expect("the gateway listens");
+        front.address = address.parse().expect("an address");
+        front
+    }
+
+    /// Any proxy that listens at `address`, once it does.
+    pub fn run(command: &[String], address: SocketAddr) -> Self {
+        let (program, arguments) = command.split_first().expect("a proxy's program");
+        let process = Command::new(program).args(arguments).stdin(Stdio::null()).spawn().expect("start the proxy");
+        let mut front = Self { address, process, _directory: None };
+        while TcpStream::connect(address).is_err() {
+            let ended = front.process.try_wait().expect("its state");
+            assert!(ended.is_none(), "{program} ended: {ended:?}");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        front
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

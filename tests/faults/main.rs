@@ -1,0 +1,48 @@
+//! Instances that die, hang, flap and break off, as processes behind a real gateway, and thousands of sessions that
+//! should not notice.
+//!
+//! `cargo test --features gateway --test faults` needs the examples `gateway` and `faults`, which `cargo test`
+//! builds. `HOMING_FAULTS=full` runs the sizes that a release is held to, for about half an hour; the default is a
+//! slice of them. Linux only.
+
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test reads the clock and the environment, and fails by a panic"
+)]
+
+mod answer;
+mod crashes;
+mod fleet;
+mod judge;
+mod kills;
+mod load;
+mod mode;
+mod record;
+mod session;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// One scenario at a time: each loads the machine, and would be another's fault.
+fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// `full` where the full size is asked for.
+fn size<T>(slice: T, full: T) -> T {
+    match std::env::var_os("HOMING_FAULTS").is_some_and(|size| size == "full") {
+        true => full,
+        false => slice,
+    }
+}
+
+/// Runs a scenario, alone, on a runtime of its own.
+fn scenario(run: impl Future<Output = ()>) {
+    let _alone = alone();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.expect("a runtime").block_on(run);
+}
