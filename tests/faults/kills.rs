@@ -18,7 +18,7 @@ const GUARD: Duration = Duration::from_secs(120);
 pub const AT_WORK: Mode = Mode::Slow(5);
 
 /// Sessions that only look who takes new ones have numbers from here on.
-const SCOUTS: u32 = 1 << 30;
+pub const SCOUTS: u32 = 1 << 30;
 
 #[derive(Clone, Copy, Debug)]
 pub struct Kills {

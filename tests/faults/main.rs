@@ -15,12 +15,16 @@
 )]
 
 mod answer;
+mod breaks;
 mod crashes;
+mod doubles;
 mod fleet;
+mod hangs;
 mod judge;
 mod kills;
 mod load;
 mod mode;
+mod outages;
 mod record;
 mod session;
 
