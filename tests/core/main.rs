@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod agreement;
+mod churn;
 mod concurrency;
 mod decisions;
 mod drain;
