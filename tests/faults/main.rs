@@ -18,6 +18,7 @@ mod answer;
 mod breaks;
 mod crashes;
 mod doubles;
+mod drains;
 mod fleet;
 mod hangs;
 mod judge;
@@ -27,6 +28,7 @@ mod mode;
 mod outages;
 mod record;
 mod session;
+mod socket;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

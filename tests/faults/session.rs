@@ -148,7 +148,8 @@ impl Session {
         })
     }
 
-    fn keep(&mut self, set_cookie: &str) {
+    /// Takes the cookie that a `Set-Cookie` brings.
+    pub fn keep(&mut self, set_cookie: &str) {
         let pair = set_cookie.split(';').next().and_then(|pair| pair.split_once('='));
         let Some((name, value)) = pair else { return };
         self.cookies.retain(|(known, _)| known != name);
