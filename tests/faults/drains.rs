@@ -16,9 +16,9 @@ use tokio::time::{sleep, timeout};
 
 use crate::fleet::Fleet;
 use crate::judge::{Report, moves};
-use crate::kills::{SCOUTS, placed_on};
 use crate::load::{Load, OFTEN, Pace};
 use crate::mode::Mode;
+use crate::scouts::{self, Scouts};
 use crate::session::{Link, Session, Visit};
 use crate::socket::{End, Stay, keep_open};
 use crate::{scenario, size};
@@ -76,7 +76,7 @@ async fn embed(fleet: &Fleet) -> (SocketAddr, Arc<Balancer>) {
 fn scout(front: SocketAddr, stop: Arc<AtomicBool>) -> JoinHandle<Vec<Visit>> {
     tokio::spawn(async move {
         let (mut link, mut visits) = (Link::new(front), Vec::new());
-        for number in 2 * SCOUTS.. {
+        for number in 2 * scouts::FIRST.. {
             if stop.load(Ordering::SeqCst) {
                 break;
             }
@@ -100,7 +100,7 @@ async fn until_drained(events: &Subscription, instance: &str) {
 
 /// One drain after the other. The load goes on beside it.
 async fn roll(fleet: &mut Fleet, balancer: &Balancer, front: SocketAddr) -> Vec<Drain> {
-    let (events, mut scouts, mut drains) = (balancer.subscribe(), SCOUTS, Vec::new());
+    let (events, mut scouts, mut drains) = (balancer.subscribe(), Scouts::new(front), Vec::new());
     for index in 0..fleet.instances.len() {
         let instance = fleet.instances[index].name.clone();
         balancer.drain(&instance, Some(DEADLINE), SystemClock.now()).expect("a known instance");
@@ -111,8 +111,7 @@ async fn roll(fleet: &mut Fleet, balancer: &Balancer, front: SocketAddr) -> Vec<
         fleet.kill(index);
         fleet.begin(index);
         balancer.resume(&instance, SystemClock.now()).expect("a known instance");
-        let back = timeout(GUARD, placed_on(front, &instance, &mut scouts)).await;
-        back.unwrap_or_else(|_| panic!("{instance} is back and gets no new session"));
+        scouts.find(&instance).await;
     }
     drains
 }

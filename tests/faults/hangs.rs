@@ -1,6 +1,7 @@
-//! An instance that is stopped (SIGSTOP): the kernel goes on to take connections and requests for it, and nobody
-//! answers.
+//! An instance that takes no more: stopped (SIGSTOP), so that the kernel goes on to take connections and requests for
+//! it and nobody answers; or full, as it says itself.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -8,9 +9,9 @@ use tokio::time::{sleep, timeout};
 
 use crate::fleet::{Fleet, Front};
 use crate::judge::{Report, moves};
-use crate::kills::{SCOUTS, placed_on};
 use crate::load::{Load, OFTEN, Pace};
 use crate::mode::Mode;
+use crate::scouts::Scouts;
 use crate::session::{Link, Session, Visit};
 use crate::{scenario, size};
 
@@ -25,72 +26,81 @@ const IN_TURN: &str = "[policy]\nname = \"round_robin\"";
 const HEALTH: &str = "[health]\ninterval = \"100ms\"\ntimeout = \"500ms\"\nsilence = \"500ms\"\n\
                       [outlier]\nmin_requests = 5\nbase = \"200ms\"\nmax = \"1s\"\n[slow_start]\nwindow = \"0s\"";
 
-/// A new session that is not answered for so long has been caught.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a user waits before they ask again.
+const PATIENCE: Duration = Duration::from_secs(1);
 
-/// New sessions in a row that were answered: then the instance takes no more of them.
-const IN_A_ROW: u32 = 50;
-
-/// Ends a run in which the stopped instance takes new sessions for ever.
+/// Ends a test in which nobody is ever moved.
 const GUARD: Duration = Duration::from_secs(60);
+
+/// When the sessions of the stopped instance visit it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Visits {
+    /// As soon as it is stopped, and they wait.
+    AtOnce,
+    /// When one of them was answered by another instance.
+    OnceOneHasMoved,
+}
 
 struct Seen {
     fleet: Fleet,
-    /// Visits of the sessions of the stopped instance, and of all others.
+    /// How many sessions the stopped instance had.
+    there: usize,
+    /// Visits of those, and of all others.
     caught: Vec<Visit>,
     beside: Vec<Visit>,
     after: Vec<Visit>,
 }
 
-/// The visit of a new session, unless nobody answers it.
-async fn scout(front: SocketAddr, number: &mut u32) -> bool {
-    *number += 1;
-    timeout(PATIENCE, Session::new(*number).visit(&mut Link::new(front))).await.is_ok()
-}
-
-/// Waits until new sessions are no longer caught. Whether none is from then on.
-async fn is_avoided(front: SocketAddr, number: &mut u32) -> bool {
-    let mut answered = 0;
-    while answered < IN_A_ROW {
-        answered = if scout(front, number).await { answered + 1 } else { 0 };
-    }
-    for _ in 0..2 * IN_A_ROW {
-        if !scout(front, number).await {
-            return false;
-        }
-    }
-    true
-}
-
 /// Stops the first of five for a while.
-async fn stop_one(settings: &str) -> Seen {
+async fn stop_one(settings: &str, visits: Visits) -> Seen {
     let fleet = Fleet::start(5, Mode::Serve);
     let gateway = Front::gateway(&format!("{settings}\n{IN_TURN}"), &fleet);
     let front = gateway.address;
     let load = Load::start(front, Session::several(0..200), PACE);
     load.visits(1).await;
     let (sessions, _) = load.stop().await;
-    let (there, elsewhere): (Vec<_>, Vec<_>) =
+    let (mut there, elsewhere): (Vec<_>, Vec<_>) =
         sessions.into_iter().partition(|session| session.home.as_deref() == Some("app-1"));
-    assert!(there.len() > 20, "{} sessions on it", there.len());
+    let count = there.len();
+    assert!(count > 20, "{count} sessions on it");
 
     fleet.pause(0);
-    let (there, elsewhere) = (Load::start(front, there, EACH_ITS_OWN), Load::start(front, elsewhere, PACE));
-    let mut scouts = SCOUTS;
-    let avoided = timeout(GUARD, is_avoided(front, &mut scouts)).await;
-    assert_eq!(avoided, Ok(true), "new sessions are placed on an instance that answers nobody");
+    let elsewhere = Load::start(front, elsewhere, PACE);
+    if visits == Visits::OnceOneHasMoved {
+        until_moved(front, &mut there[0]).await;
+        // That one has been judged.
+        there.remove(0);
+    }
+    let there = Load::start(front, there, EACH_ITS_OWN);
+    let mut scouts = Scouts::new(front);
+    scouts.keep_away_from("app-1").await;
     elsewhere.visits(OFTEN).await;
+    if visits == Visits::OnceOneHasMoved {
+        there.visits(OFTEN).await;
+    }
     // What else there is to go wrong has this long.
     sleep(Duration::from_secs(size(1, 10))).await;
     fleet.resume(0);
-    timeout(GUARD, placed_on(front, "app-1", &mut scouts)).await.expect("it is back and gets no new session");
+    scouts.find("app-1").await;
     there.visits(OFTEN).await;
     let ((there, caught), (elsewhere, beside)) = (there.stop().await, elsewhere.stop().await);
 
+    let count = there.len();
     let load = Load::start(front, there.into_iter().chain(elsewhere).collect(), PACE);
     load.visits(OFTEN).await;
     let (_, after) = load.stop().await;
-    Seen { fleet, caught, beside, after }
+    Seen { fleet, there: count, caught, beside, after }
+}
+
+/// A user who does not wait and asks again, until another instance answers.
+async fn until_moved(front: SocketAddr, session: &mut Session) {
+    let moved = timeout(GUARD, async {
+        while session.home.as_deref() == Some("app-1") {
+            // Not to be answered is what is expected at first.
+            let _ = timeout(PATIENCE, session.visit(&mut Link::new(front))).await;
+        }
+    });
+    moved.await.expect("its sessions are never moved");
 }
 
 impl Seen {
@@ -99,13 +109,8 @@ impl Seen {
         Report::of(&self.beside, &journals, &[]).assert_spared();
         Report::of(&self.after, &journals, &[]).assert_spared();
         let caught = Report::of(&self.caught, &journals, &[]);
-        assert_eq!([caught.repeated_posts, caught.wrong, caught.unknown], [0; 3], "{caught:#?}");
-    }
-
-    /// Of its sessions, from before the stop to after it.
-    fn moves(&self) -> usize {
-        let all: Vec<_> = self.caught.iter().chain(&self.after).cloned().collect();
-        moves(&all).len()
+        let faults = [caught.failed_gets, caught.failed_posts, caught.repeated_posts, caught.wrong, caught.unknown];
+        assert_eq!(faults, [0; 5], "{caught:#?}");
     }
 }
 
@@ -113,11 +118,10 @@ impl Seen {
 #[test]
 fn the_sessions_of_a_stopped_instance_wait_for_it_where_nothing_proves_it_dead() {
     scenario(async {
-        let seen = stop_one(HEALTH).await;
+        let seen = stop_one(HEALTH, Visits::AtOnce).await;
         seen.assert_contained();
-        let caught = Report::of(&seen.caught, &seen.fleet.journals(), &[]);
-        assert_eq!((caught.failed_gets, caught.failed_posts), (0, 0), "{caught:#?}");
-        assert_eq!(seen.moves(), 0);
+        let all: Vec<_> = seen.caught.iter().chain(&seen.after).cloned().collect();
+        assert_eq!(moves(&all).len(), 0);
     });
 }
 
@@ -125,10 +129,17 @@ fn the_sessions_of_a_stopped_instance_wait_for_it_where_nothing_proves_it_dead()
 fn the_sessions_of_a_stopped_instance_move_once_where_its_probes_time_out() {
     scenario(async {
         let settings = HEALTH.replacen("[health]", "[health]\npath = \"/healthz\"", 1);
-        let seen = stop_one(&settings).await;
+        let seen = stop_one(&settings, Visits::OnceOneHasMoved).await;
         seen.assert_contained();
-        let all: Vec<_> = seen.caught.iter().chain(&seen.after).cloned().collect();
-        assert!(crate::breaks::most_moves(&all) <= 1);
+        let homes: BTreeMap<u32, BTreeSet<&str>> =
+            seen.caught.iter().chain(&seen.after).fold(BTreeMap::new(), |mut homes, visit| {
+                homes.entry(visit.session).or_default().extend(visit.instance());
+                homes
+            });
+        assert_eq!(homes.len(), seen.there);
+        for (session, homes) in homes {
+            assert!(homes.len() == 1 && !homes.contains("app-1"), "session {session} was on {homes:?}");
+        }
     });
 }
 
@@ -139,12 +150,28 @@ fn a_session_that_is_caught_is_noticed() {
         let fleet = Fleet::start(5, Mode::Serve);
         let gateway = Front::gateway(IN_TURN, &fleet);
         fleet.pause(0);
-        let mut scouts = SCOUTS;
-        let mut answered = 0;
-        while answered < IN_A_ROW && scout(gateway.address, &mut scouts).await {
-            answered += 1;
-        }
+        let caught = Scouts::new(gateway.address).any_strays_to("app-1").await;
         fleet.resume(0);
-        assert!(answered < IN_A_ROW, "a stopped instance caught nobody: the other tests prove nothing");
+        assert!(caught, "a stopped instance caught nobody: the other tests prove nothing");
+    });
+}
+
+/// Full is what an instance says of itself: it serves whom it has.
+#[test]
+fn a_full_instance_keeps_its_sessions_and_takes_no_new_ones() {
+    scenario(async {
+        let fleet = Fleet::start(5, Mode::Serve);
+        let full = HEALTH.replacen("[health]", "[health]\nprofile = \"wisej\"\npath = \"/healthz\"", 1);
+        let gateway = Front::gateway(&format!("{full}\n{IN_TURN}"), &fleet);
+        let load = Load::start(gateway.address, Session::several(0..200), PACE);
+        load.visits(1).await;
+        let mut scouts = Scouts::new(gateway.address);
+        fleet.set(0, Mode::Full);
+        scouts.keep_away_from("app-1").await;
+        load.visits(OFTEN).await;
+        fleet.set(0, Mode::Serve);
+        scouts.find("app-1").await;
+        let (_, visits) = load.stop().await;
+        Report::of(&visits, &fleet.journals(), &[]).assert_spared();
     });
 }

@@ -27,6 +27,7 @@ mod load;
 mod mode;
 mod outages;
 mod record;
+mod scouts;
 mod session;
 mod socket;
 

@@ -19,6 +19,7 @@ mod kills;
 mod load;
 mod mode;
 mod record;
+mod scouts;
 mod session;
 
 use std::net::SocketAddr;
