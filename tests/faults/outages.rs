@@ -40,7 +40,9 @@ fn a_recovery_brings_no_more_than_there_is() {
         let load = Load::start(gateway.address, Session::several(0..size(500, 5000)), pace());
         load.visits(1).await;
         let died = record::now();
-        (0..5).for_each(|index| drop(fleet.kill(index)));
+        for index in 0..5 {
+            fleet.kill(index);
+        }
         load.visits(OFTEN).await;
         let back = record::now();
         (0..5).for_each(|index| fleet.begin(index));

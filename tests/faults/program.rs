@@ -1,7 +1,6 @@
 //! The processes of the fault tests: `instance` is what they put behind a gateway, and `kills` runs one of them in
 //! front of any proxy, for `benches/gateway/faults.sh`.
 
-#![cfg(target_os = "linux")]
 #![allow(
     clippy::disallowed_methods,
     clippy::expect_used,
