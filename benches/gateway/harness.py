@@ -143,7 +143,7 @@ class Bench(contextlib.ExitStack):
         values = {"RUN": str(self.run), "PORT": str(port)}
         values |= {f"UPSTREAM_{n}": str(upstream) for n, upstream in enumerate(self.upstreams, 1)}
         text = (HERE / "configs" / template).read_text()
-        config = self.run / template
+        config = self.run / Path(template).name
         config.write_text(re.sub(r"@([A-Z_0-9]+)@", lambda found: values[found[1]], text))
         return config
 

@@ -10,7 +10,7 @@ use crate::scouts::Scouts;
 use crate::session::Session;
 
 /// Visits take some milliseconds, so that some of them are under way when their instance dies.
-pub const AT_WORK: Mode = Mode::Slow(5);
+pub const AT_WORK: Mode = Mode::Slow(20);
 
 #[derive(Clone, Copy, Debug)]
 pub struct Kills {
