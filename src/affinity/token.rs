@@ -143,14 +143,7 @@ impl Claims {
     /// The order is the cheap checks that need no secret (length, alphabet, version, key id), then the tag in
     /// constant time. Times and upstream are for the caller, who knows them to be ours.
     pub(crate) fn verify(text: &[u8], keys: &KeyRing) -> Result<Self, Lost> {
-        if text.len() != TOKEN_LEN {
-            return Err(Lost::Malformed);
-        }
-        let mut bytes = [0; BYTES];
-        match URL_SAFE_NO_PAD.decode_slice(text, &mut bytes) {
-            Ok(BYTES) => {}
-            _ => return Err(Lost::Malformed),
-        }
+        let bytes = text.try_into().ok().and_then(decode).ok_or(Lost::Malformed)?;
         if bytes[0] >> 4 != VERSION {
             return Err(Lost::OtherVersion);
         }
@@ -160,6 +153,35 @@ impl Claims {
         keys.verify(body[0] & 15, body, tag)?;
         Self::from_body(body)
     }
+}
+
+/// What is no character of base64url.
+const NONE: u8 = 0x80;
+
+/// The six bits that a character stands for, or [`NONE`].
+const DIGITS: [u8; 256] = {
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut digits = [NONE; 256];
+    let mut digit = 0;
+    while digit < alphabet.len() {
+        digits[alphabet[digit] as usize] = digit as u8;
+        digit += 1;
+    }
+    digits
+};
+
+/// Every request has a token to decode, always of this length: that takes a quarter of what a decoder of any text does.
+fn decode(text: &[u8; TOKEN_LEN]) -> Option<[u8; BYTES]> {
+    let mut bytes = [0; BYTES];
+    let mut seen = 0;
+    for (three, four) in bytes.as_chunks_mut::<3>().0.iter_mut().zip(text.as_chunks::<4>().0) {
+        let digits = four.map(|character| DIGITS[usize::from(character)]);
+        seen |= digits[0] | digits[1] | digits[2] | digits[3];
+        let bits = digits.iter().fold(0, |bits, digit| bits << 6 | u32::from(*digit));
+        let [_, first, second, third] = bits.to_be_bytes();
+        *three = [first, second, third];
+    }
+    (seen & NONE == 0).then_some(bytes)
 }
 
 #[cfg(test)]

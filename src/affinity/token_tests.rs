@@ -101,3 +101,17 @@ fn each_kind_of_bad_token_has_its_reason() {
 fn debug_does_not_show_the_token() {
     assert_eq!(format!("{:?}", claims(1).sign(&ring()).unwrap()), "Token(..)");
 }
+
+#[test]
+fn texts_are_decoded_as_the_base64_crate_does() {
+    let good = [b'A'; TOKEN_LEN];
+    for at in 0..TOKEN_LEN {
+        for byte in 0..=u8::MAX {
+            let mut text = good;
+            text[at] = byte;
+            let mut bytes = [0; BYTES];
+            let known = URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok().map(|_| bytes);
+            assert_eq!(decode(&text), known, "{}", text.escape_ascii());
+        }
+    }
+}
