@@ -120,6 +120,8 @@ pub(super) struct Activity {
     unread: AtomicBool,
     /// The connection is to take no further request.
     stopped: AtomicBool,
+    /// The head of a request took too long.
+    late: AtomicBool,
 }
 
 /// Writes up to this size may be HTTP/2's pings and acknowledgements.
@@ -173,6 +175,14 @@ impl Activity {
 
     pub(super) fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_late(&self) {
+        self.late.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_late(&self) -> bool {
+        self.late.load(Ordering::Relaxed)
     }
 
     /// Whether a part of a head lies here.

@@ -132,6 +132,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
                 }
             }
             *seen = self.input.len();
+            if client.activity.is_late() {
+                return Poll::Ready(Ok(Next::Refused(Refusal::RequestTimeout)));
+            }
             if self.input.is_empty() {
                 if client.activity.is_stopped() {
                     return Poll::Ready(Ok(Next::End));
@@ -155,7 +158,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
     async fn exchange(&mut self, parts: &mut Parts, received: Received) -> Result<After, BodyError> {
         let inbox =
             (!received.framing.is_done()).then(|| Inbox::new(std::mem::take(&mut self.input), received.framing));
-        self.expects = received.expects;
+        self.expects = received.expects && inbox.is_some();
         let answer = {
             let body = inbox.clone().map(|inbox| RequestBody::of(inbox, self.client));
             let mut answering = pin!(respond(self.client, parts, received.fields, body));
@@ -169,8 +172,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
             })
             .await?
         };
-        self.expects = false;
-        let keeps = received.keep_alive && !inbox.as_ref().is_some_and(Inbox::is_left_unread);
+        // A body that was never asked for may come or not: what follows cannot be told from it.
+        let is_owed = std::mem::take(&mut self.expects);
+        let keeps = received.keep_alive && !is_owed && !inbox.as_ref().is_some_and(Inbox::is_left_unread);
         let trailers = received.fields.has(fields::TE) && lines(&parts.headers, &TE).any(accepts_trailers);
         let to_head = parts.method == Method::HEAD;
         // The request is answered: nothing of it is to stay in memory while the connection lies idle.

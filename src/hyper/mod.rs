@@ -1,7 +1,9 @@
-//! The adapter: a [hyper](https://hyper.rs) service that forwards each request to the upstream that a
-//! [`Balancer`](crate::Balancer) picks, and brings sessions back by a signed cookie.
+//! The adapter: forwards each request to the upstream that a [`Balancer`](crate::Balancer) picks, and brings sessions back
+//! by a signed cookie.
 //!
-//! HTTP/1.1 and HTTP/2 come in, HTTP/1.1 goes out over kept-alive connections. Bodies stream both ways with
+//! HTTP/1.1 and HTTP/2 come in, HTTP/1.1 goes out over kept-alive connections. [`Proxy::serve`] serves a connection:
+//! HTTP/1.1 by a codec of its own, HTTP/2 by [hyper](https://hyper.rs). For those who run hyper's server themselves there
+//! is a service, [`Proxy::service`]. Bodies stream both ways with
 //! back-pressure; upgrades (WebSocket) become tunnels once the upstream has said 101.
 //!
 //! ```no_run
@@ -27,7 +29,7 @@
 //! # What it does not do
 //!
 //! It caches nothing, rewrites no path, compresses nothing and speaks no HTTP/2 to upstreams. Informational
-//! responses other than `100 Continue` end here: hyper's server cannot send them. An upstream's response may have a
+//! responses other than `100 Continue` end here. An upstream's response may have a
 //! head of up to 64 KiB with up to 100 fields.
 
 mod access_log;

@@ -1,12 +1,12 @@
 //! One accepted connection, from its first byte to its close.
 
+use super::Timeouts;
 use super::bell::Bell;
 use super::client::{Activity, Client, Phase};
 use super::client_io::ClientIo;
 use super::http1_server;
 use super::proxy::Proxy;
 use super::service::ProxyService;
-use super::{Refusal, Timeouts};
 use bytes::Bytes;
 use hyper::server::conn::http2;
 use hyper_util::rt::TokioExecutor;
@@ -22,6 +22,9 @@ use tokio::time::{Instant, Sleep};
 
 /// How long a connection that has brought nothing yet is listened to when the server stops.
 const FIRST_BYTE: Duration = Duration::from_millis(500);
+
+/// How long a client whose request came too slowly is given to hear so.
+const FAREWELL: Duration = Duration::from_secs(3);
 
 /// Requests in flight on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 256;
@@ -54,10 +57,16 @@ impl Proxy {
             Protocol::TlsHttp2 => http2(&mut watch, &client, stream, Bytes::new()).await,
             Protocol::Clear | Protocol::TlsHttp1 => {
                 let may_be_http2 = protocol == Protocol::Clear;
-                let connection = pin!(http1_server::serve(stream, Arc::clone(&client), may_be_http2));
-                match watch.run(connection, Kind::Http1, |_| client.activity.stop()).await {
+                let mut connection = pin!(http1_server::serve(stream, Arc::clone(&client), may_be_http2));
+                match watch.run(connection.as_mut(), Kind::Http1, |_| client.activity.stop()).await {
                     Ok(Some((stream, read))) => http2(&mut watch, &client, stream, read).await,
                     Ok(None) => Ok(()),
+                    Err(End::Header) => {
+                        client.activity.note_late();
+                        // Whoever takes no answer in this time gets none.
+                        let _ = tokio::time::timeout(FAREWELL, connection).await;
+                        Err(End::Header)
+                    }
                     Err(end) => Err(end),
                 }
             }
@@ -65,10 +74,7 @@ impl Proxy {
         match served {
             Ok(()) => {}
             Err(End::Broken(error)) => tracing::debug!(%peer, %error, "connection ended"),
-            Err(End::Header) => {
-                client.shared.refusals.count(Refusal::RequestTimeout);
-                tracing::debug!(%peer, "no request head in time");
-            }
+            Err(End::Header) => tracing::debug!(%peer, "no request head in time"),
             Err(End::Stalled) => tracing::debug!(%peer, "client took nothing for the idle timeout"),
         }
     }

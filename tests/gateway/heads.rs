@@ -168,3 +168,17 @@ fn two_readings_are_no_request() {
     }
     assert_eq!(upstream.raw(), b"");
 }
+
+#[test]
+fn a_head_that_does_not_come_is_told_so() {
+    let upstream = Upstream::named("app-1");
+    let gateway = Gateway::start("workers = 1\n[timeouts]\nheader = \"200ms\"", &[&upstream]);
+    let mut wire = connect(gateway.address());
+    assert_eq!(wire.exchange(request("GET", "/", "")).status(), 200);
+    wire.send("GET / HTTP/1.1\r\nHost: app.ex").expect("send");
+    let response = wire.response("GET");
+    assert_eq!((response.status(), response.head.list("connection")), (408, vec!["close".to_owned()]));
+    assert_reason(&response.head.all("content-type"), &response.text());
+    assert!(wire.ended());
+    assert_eq!(upstream.seen().len(), 1);
+}

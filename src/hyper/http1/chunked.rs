@@ -1,12 +1,15 @@
 //! The chunked coding (RFC 9112, section 7.1), undone. Extensions end here.
 
 use super::framing::Piece;
-use super::{MAX_FIELDS, MAX_HEAD, Malformed};
+use super::{MAX_FIELDS, Malformed};
 use bytes::{Buf, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// The longest line that says how long a chunk is, with its extensions.
 const MAX_SIZE_LINE: usize = 4096;
+
+/// The longest trailer section. It is parsed anew with each piece that comes, so one byte by byte must not be long.
+const MAX_TRAILERS: usize = 16 * 1024;
 
 /// What comes next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -100,7 +103,7 @@ fn trailers(input: &Bytes) -> Result<Option<(HeaderMap, usize)>, Malformed> {
             }
             Ok(Some((trailers, length)))
         }
-        Ok(httparse::Status::Partial) if input.len() < MAX_HEAD => Ok(None),
+        Ok(httparse::Status::Partial) if input.len() < MAX_TRAILERS => Ok(None),
         _ => Err(Malformed::Chunk),
     }
 }

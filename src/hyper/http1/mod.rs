@@ -37,7 +37,7 @@ pub enum Malformed {
     Incomplete,
 }
 
-/// The largest head of a response, and the largest trailer section, in bytes.
+/// The largest head of a response, in bytes.
 const MAX_HEAD: usize = 64 * 1024;
 /// The most fields that a head or a trailer section may have.
 const MAX_FIELDS: usize = 100;
