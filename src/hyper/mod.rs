@@ -50,6 +50,7 @@ mod headers;
 mod http1;
 mod http1_server;
 mod inbox;
+mod keeper;
 mod linger;
 mod outgoing;
 mod pool;
@@ -68,9 +69,10 @@ pub use http1::Malformed;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use http1::fuzzing;
+pub use keeper::HEALTH_TARGET;
 pub use proxy::{Proxy, ProxyBuilder};
 pub use refusal::{Refusal, RefusalCounts};
 pub use serve::Protocol;
 pub use service::ProxyService;
-pub use settings::{Limits, Timeouts};
+pub use settings::{Limits, ProbeProfile, ProbeSettings, QueueSettings, RetrySettings, Timeouts};
 pub use upload::UploadError;

@@ -4,10 +4,11 @@ use super::client::Client;
 use super::departures::Departures;
 use super::pool::Pool;
 use super::service::ProxyService;
-use super::{Limits, RefusalCounts, Timeouts};
+use super::{Limits, QueueSettings, RefusalCounts, RetrySettings, Timeouts};
 use crate::balancer::Balancer;
 use crate::http::{CookieSpec, RequestKey, TrustedProxies};
 use crate::time::{Clock, SystemClock};
+use http::HeaderName;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -29,6 +30,7 @@ pub(super) struct Shared {
     pub(super) trusted_proxies: TrustedProxies,
     pub(super) timeouts: Timeouts,
     pub(super) limits: Limits,
+    pub(super) lost_header: Option<HeaderName>,
     pub(super) refusals: Arc<RefusalCounts>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) pool: Arc<Pool>,
@@ -51,6 +53,9 @@ impl Proxy {
             trusted_proxies: TrustedProxies::default(),
             timeouts: Timeouts::default(),
             limits: Limits::default(),
+            retry: RetrySettings::default(),
+            queue: QueueSettings::default(),
+            lost_header: None,
             clock: Arc::new(SystemClock),
         }
     }
@@ -59,8 +64,19 @@ impl Proxy {
     /// crosses threads.
     #[must_use]
     pub fn worker(&self) -> Self {
-        let Shared { balancer, cookie, key, trusted_proxies, timeouts, limits, refusals, clock, pool: _, departures } =
-            &*self.shared;
+        let Shared {
+            balancer,
+            cookie,
+            key,
+            trusted_proxies,
+            timeouts,
+            limits,
+            lost_header,
+            refusals,
+            clock,
+            pool: _,
+            departures,
+        } = &*self.shared;
         let shared = Shared {
             balancer: Arc::clone(balancer),
             cookie: cookie.clone(),
@@ -68,6 +84,7 @@ impl Proxy {
             trusted_proxies: trusted_proxies.clone(),
             timeouts: *timeouts,
             limits: *limits,
+            lost_header: lost_header.clone(),
             refusals: Arc::clone(refusals),
             clock: Arc::clone(clock),
             pool: Pool::new(timeouts.idle),
@@ -110,6 +127,9 @@ pub struct ProxyBuilder {
     trusted_proxies: TrustedProxies,
     timeouts: Timeouts,
     limits: Limits,
+    retry: RetrySettings,
+    queue: QueueSettings,
+    lost_header: Option<HeaderName>,
     clock: Arc<dyn Clock>,
 }
 
@@ -150,6 +170,29 @@ impl ProxyBuilder {
         self
     }
 
+    /// How often requests are tried again.
+    #[must_use]
+    pub fn retry(mut self, retry: RetrySettings) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// How requests wait while all upstreams are at their limit.
+    #[must_use]
+    pub fn queue(mut self, queue: QueueSettings) -> Self {
+        self.queue = queue;
+        self
+    }
+
+    /// The field of responses to sessions that were displaced, and so have lost what their upstream knew of them; its
+    /// value is the [decision's name](crate::Decision::as_str). Upstreams' own fields of that name go no further. None
+    /// unless said otherwise.
+    #[must_use]
+    pub fn lost_header(mut self, name: HeaderName) -> Self {
+        self.lost_header = Some(name);
+        self
+    }
+
     /// The clock that dates tokens; the system's unless said otherwise.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
@@ -169,6 +212,7 @@ impl ProxyBuilder {
             trusted_proxies: self.trusted_proxies,
             timeouts: self.timeouts,
             limits: self.limits,
+            lost_header: self.lost_header,
             refusals: Arc::default(),
             clock: self.clock,
             pool,

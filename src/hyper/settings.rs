@@ -1,5 +1,6 @@
-//! How long the proxy waits, and how much it takes.
+//! How long the proxy waits, how much it takes, how often it tries again, and how it probes.
 
+use http::HeaderName;
 use std::time::Duration;
 
 /// How long the proxy waits for what.
@@ -37,4 +38,80 @@ impl Default for Limits {
     fn default() -> Self {
         Self { header_bytes: 16 * 1024, uri_bytes: 8 * 1024 }
     }
+}
+
+/// How many retries there may be, over all workers: tries of a request on another upstream, and requests that are sent
+/// again. What was saved up is worth some ten seconds. The budget is Finagle's (`RetryBudget`), which tower has too.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct RetrySettings {
+    /// Retries for each request, 0 or above. Default 0.2.
+    pub ratio: f64,
+    /// Retries a second besides. Default 10; with a ratio of 0 too, there are no retries.
+    pub min_per_second: u32,
+}
+
+impl Default for RetrySettings {
+    fn default() -> Self {
+        Self { ratio: 0.2, min_per_second: 10 }
+    }
+}
+
+/// How many requests wait for a place while all upstreams are at their limit, and for how long.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct QueueSettings {
+    /// The most that wait at once, over all workers; 0 for none. Default 1024.
+    pub size: usize,
+    /// The longest that one waits. Default 5 s.
+    pub timeout: Duration,
+}
+
+impl Default for QueueSettings {
+    fn default() -> Self {
+        Self { size: 1024, timeout: Duration::from_secs(5) }
+    }
+}
+
+/// How upstreams are probed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ProbeSettings {
+    /// The target of a `GET`; without one a probe is a TCP connection, made and closed. Default none.
+    pub path: Option<String>,
+    /// What an answer means. Default [`ProbeProfile::Standard`].
+    pub profile: ProbeProfile,
+    /// From one probe to the next, give or take 15 %. An upstream that fails its probes or is down is probed four times
+    /// as often, but for a floor of 250 ms. Default 2 s.
+    pub interval: Duration,
+    /// For a whole probe. Default 1 s.
+    pub timeout: Duration,
+    /// The field of a probe's response that says which process answers, by any value that no other process is likely
+    /// to have. Default none.
+    pub incarnation_header: Option<HeaderName>,
+    /// Likewise, a JSON pointer (RFC 6901) to a string, number or boolean in the body, of which the first 64 KiB are
+    /// read. The field counts where there are both. Default none.
+    pub incarnation_json: Option<String>,
+}
+
+impl Default for ProbeSettings {
+    fn default() -> Self {
+        Self {
+            path: None,
+            profile: ProbeProfile::Standard,
+            interval: Duration::from_secs(2),
+            timeout: Duration::from_secs(1),
+            incarnation_header: None,
+            incarnation_json: None,
+        }
+    }
+}
+
+/// What the answer to a probe means. In every profile 2xx is passed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ProbeProfile {
+    /// Anything else is failed.
+    Standard,
+    /// 503 with `Retry-After` is full: the upstream serves the sessions it has and wants no new ones. So [Wisej's health
+    /// check][docs] at `/healthcheck.wx` answers unless it is configured otherwise.
+    ///
+    /// [docs]: https://docs.wisej.com/api/wisej.core/general/wisej.core.healthcheck
+    Wisej,
 }

@@ -148,11 +148,8 @@ impl World {
         let key = user.to_be_bytes();
         let asked = &self.proxies[proxy];
         let clock = asked.clock(now);
-        let request = Request::new(clock)
-            .client(self.users[user].address)
-            .key(&key)
-            .tokens(&tokens)
-            .tried(&travel.tried);
+        let request =
+            Request::new(clock).client(self.users[user].address).key(&key).tokens(&tokens).tried(&travel.tried);
         let mut picked = asked.balancer.pick(&request);
         if self.sabotage == Some(Sabotage::OddSubstitutes)
             && proxy == 0
@@ -290,7 +287,9 @@ impl World {
         held.pick.upstream().observe(Duration::from_millis(now - travel.began), clock);
         if let Some(cookie) = held.set_cookie {
             let jar = &mut self.users[travel.user].cookie;
-            if jar.is_some_and(|jar| jar.picked_at > cookie.picked_at && jar.slot != cookie.slot && jar.nonce == cookie.nonce) {
+            if jar.is_some_and(|jar| {
+                jar.picked_at > cookie.picked_at && jar.slot != cookie.slot && jar.nonce == cookie.nonce
+            }) {
                 self.tally.count("cookies", "overtaken by an older one for another upstream");
             }
             *jar = Some(cookie);

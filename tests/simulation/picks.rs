@@ -5,8 +5,8 @@ use crate::invariants::{Check, ensure};
 use crate::proxy::{Cell, Proxy, slot_of};
 use crate::session::{Cookie, Verdict};
 use crate::world::World;
-use homing::health::State;
 use homing::affinity::OnFull;
+use homing::health::State;
 use homing::{Decision, Lost, Pick, PickError, Request, Wait};
 use std::time::Duration;
 
@@ -34,7 +34,8 @@ impl World {
                     return Ok(());
                 }
                 let slot = slot_of(pick.upstream());
-                if travel.cookie.is_some_and(|cookie| matches!(self.verdict(travel, proxy, &cookie), Verdict::Home(..))) {
+                if travel.cookie.is_some_and(|cookie| matches!(self.verdict(travel, proxy, &cookie), Verdict::Home(..)))
+                {
                     return Ok(());
                 }
                 self.tell(|| format!("request {index} at proxy {}: {} goes to {slot}", travel.proxy, pick.decision));
@@ -101,8 +102,7 @@ impl World {
         }
         if knows(decision) {
             ensure!(pick.nonce == cookie.nonce, PinHolds, "a session's nonce has changed");
-            let is_current =
-                cookie.is_current(slot, pick.upstream().incarnation(), proxy, &self.scenario, self.now);
+            let is_current = cookie.is_current(slot, pick.upstream().incarnation(), proxy, &self.scenario, self.now);
             let is_set = pick.token.is_some();
             ensure!(is_set != is_current, PinHolds, "{decision}: token set: {is_set}, and it is current: {is_current}");
         }

@@ -52,12 +52,15 @@ impl World {
         let now = self.now;
         let is_good = matches!(result, ProbeResult::Passed | ProbeResult::Full);
         if !is_good {
-            self.tell(|| format!("proxy {proxy}: probe of {}: {result:?}", self.proxies[proxy].cells[cell].slot.name()));
+            self.tell(|| {
+                format!("proxy {proxy}: probe of {}: {result:?}", self.proxies[proxy].cells[cell].slot.name())
+            });
         }
         let prober = &mut self.proxies[proxy];
         let (clock, upstream) = (prober.clock(now), prober.cells[cell].upstream.clone());
         let site = &self.fleet.sites[prober.cells[cell].slot.site];
-        if !matches!(result, ProbeResult::Refused | ProbeResult::TimedOut) && upstream.incarnation() != site.incarnation {
+        if !matches!(result, ProbeResult::Refused | ProbeResult::TimedOut) && upstream.incarnation() != site.incarnation
+        {
             prober.balancer.set_incarnation(&upstream, site.incarnation, clock);
         }
         prober.cells[cell].witness.probed(result);

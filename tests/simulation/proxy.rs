@@ -177,9 +177,8 @@ impl Proxy {
         let cluster = self.balancer.cluster();
         for slot in slots {
             let upstream = cluster.find_name(&slot.name()).unwrap().upstream();
-            let known = before.get(&slot.number).copied().filter(|cell| {
-                Arc::ptr_eq(&self.cells[*cell].upstream, upstream)
-            });
+            let known =
+                before.get(&slot.number).copied().filter(|cell| Arc::ptr_eq(&self.cells[*cell].upstream, upstream));
             let index = known.unwrap_or_else(|| {
                 self.cells.push(Cell {
                     upstream: Arc::clone(upstream),
@@ -276,7 +275,13 @@ impl Proxy {
             let is_right = health == expected || (has_left && health == Health::DRAINING);
             let takes_too_many = health.accepting && !expected.accepting;
             ensure!(!takes_too_many, TakesNoNew, "{name} is {} (panic: {}) and accepts", cell.state, self.panics);
-            ensure!(is_right, Evidence, "{name} is {} (panic: {}) and its verdicts are {health:?}", cell.state, self.panics);
+            ensure!(
+                is_right,
+                Evidence,
+                "{name} is {} (panic: {}) and its verdicts are {health:?}",
+                cell.state,
+                self.panics
+            );
             let is_gone = cell.witness.is_proven_gone(&self.health);
             ensure!(!is_gone || !health.serving, Evidence, "{name} is proven gone, and is {}", cell.state);
         }

@@ -15,12 +15,22 @@ use std::time::Duration;
 pub enum Order {
     /// To take the configuration as it is now.
     Configure,
-    Drain { slot: usize, deadline: Option<u64> },
-    Resume { slot: usize },
+    Drain {
+        slot: usize,
+        deadline: Option<u64>,
+    },
+    Resume {
+        slot: usize,
+    },
     /// To sign with one key and verify with another too.
-    Keys { signer: u8, other: Option<u8> },
+    Keys {
+        signer: u8,
+        other: Option<u8>,
+    },
     /// Nobody's order: its clock jumps.
-    Jump { by: i64 },
+    Jump {
+        by: i64,
+    },
 }
 
 /// A rotation of keys on its way.

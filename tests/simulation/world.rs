@@ -16,27 +16,54 @@ use std::collections::{BinaryHeap, HashMap};
 #[derive(Clone, Debug)]
 pub enum Event {
     /// A user opens a page.
-    Page { user: usize },
+    Page {
+        user: usize,
+    },
     /// A request asks for a place, for the first time or again.
-    Knock { travel: usize },
+    Knock {
+        travel: usize,
+    },
     Connect(Try),
     ConnectTimeout(Try),
     /// It is in the hands of that process.
-    Work { attempt: Try, site: usize, incarnation: u16 },
+    Work {
+        attempt: Try,
+        site: usize,
+        incarnation: u16,
+    },
     Head(Try),
     End(Try),
     Deadline(Try),
-    Tick { proxy: usize },
-    Probe { proxy: usize, cell: usize },
-    ProbeEnds { proxy: usize, cell: usize },
+    Tick {
+        proxy: usize,
+    },
+    Probe {
+        proxy: usize,
+        cell: usize,
+    },
+    ProbeEnds {
+        proxy: usize,
+        cell: usize,
+    },
     /// Something goes wrong somewhere.
     Trouble,
-    Kill { site: usize },
-    Start { site: usize },
-    Continue { site: usize },
-    Recover { site: usize },
+    Kill {
+        site: usize,
+    },
+    Start {
+        site: usize,
+    },
+    Continue {
+        site: usize,
+    },
+    Recover {
+        site: usize,
+    },
     /// The operator's word arrives at one proxy.
-    Told { proxy: usize, order: Order },
+    Told {
+        proxy: usize,
+        order: Order,
+    },
     Rotate,
 }
 
