@@ -1,5 +1,7 @@
 //! The balancer: one snapshot of cluster, policy and affinity, and the picks made from it.
 
+#[cfg(feature = "hyper")]
+mod adapter;
 mod builder;
 mod explain;
 mod forecast;

@@ -18,12 +18,18 @@ impl Balancer {
     /// Tells how a request fared. An answer costs two relaxed operations while its upstream is active; everything else
     /// takes a lock and is looked at at once.
     pub fn report(&self, upstream: &Upstream, outcome: Outcome, now: Timestamp) {
+        self.report_at(upstream, outcome, || now);
+    }
+
+    /// Likewise. The time is asked for only where it matters.
+    pub(crate) fn report_at(&self, upstream: &Upstream, outcome: Outcome, now: impl FnOnce() -> Timestamp) {
         if outcome == Outcome::Answered {
             upstream.vitals().answered();
             if upstream.health() == Health::ACTIVE {
                 return;
             }
         }
+        let now = now();
         self.health.lock().report(upstream.id(), outcome, now);
     }
 

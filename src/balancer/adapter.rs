@@ -1,0 +1,20 @@
+//! What the adapter asks besides picks.
+
+use super::{Balancer, Request, home};
+use crate::cluster::UpstreamId;
+
+impl Balancer {
+    /// The upstream where the session of a request lives, and where alone it can be served while that serves. Costs what
+    /// verifying its token costs.
+    pub(crate) fn home_of(&self, request: &Request<'_>) -> Option<UpstreamId> {
+        let snapshot = self.snapshot.load();
+        let claims = snapshot.affinity.as_ref()?.open(request.tokens, request.now).ok()?;
+        home(&snapshot.cluster, &claims, request.tried).ok().map(|member| member.upstream().id())
+    }
+
+    /// How many requests were leased so far on the upstreams there are. Looks at every one.
+    pub(crate) fn requests(&self) -> u64 {
+        let snapshot = self.snapshot.load();
+        snapshot.cluster.members().iter().map(|member| member.upstream().total()).sum()
+    }
+}
