@@ -8,8 +8,9 @@ impl Balancer {
     /// verifying its token costs.
     pub(crate) fn home_of(&self, request: &Request<'_>) -> Option<UpstreamId> {
         let snapshot = self.snapshot.load();
-        let claims = snapshot.affinity.as_ref()?.open(request.tokens, request.now).ok()?;
-        home(&snapshot.cluster, &claims, request.tried).ok().map(|member| member.upstream().id())
+        let affinity = snapshot.affinity.as_ref()?;
+        let claims = affinity.open(request.tokens, request.now).ok()?;
+        home(&snapshot.cluster, affinity, &claims, request).ok().map(|(member, _)| member.upstream().id())
     }
 
     /// How many requests were leased so far on the upstreams there are. Looks at every one.

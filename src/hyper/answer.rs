@@ -66,6 +66,20 @@ impl Answer {
         answer
     }
 
+    /// Drops every field of this name: it is ours to set.
+    pub(super) fn remove(&mut self, name: &HeaderName) {
+        let is_named = |line: &[u8]| {
+            let field = line.split_at_checked(name.as_str().len());
+            field.is_some_and(|(start, rest)| {
+                start.eq_ignore_ascii_case(name.as_str().as_bytes()) && rest.starts_with(b":")
+            })
+        };
+        if self.lines.split_inclusive(|byte| *byte == b'\n').any(is_named) {
+            let kept = self.lines.split_inclusive(|byte| *byte == b'\n').filter(|line| !is_named(line));
+            self.lines = kept.flatten().copied().collect();
+        }
+    }
+
     pub(super) fn add(&mut self, name: &HeaderName, value: &[u8]) {
         line(&mut self.lines, name.as_str(), value);
     }

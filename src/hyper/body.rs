@@ -6,8 +6,9 @@ use super::conn::Conn;
 use super::headers::filter_trailers;
 use super::http1::Malformed;
 use super::inbox::Inbox;
+use super::placed::Place;
 use super::upload::UploadError;
-use crate::cluster::Lease;
+use crate::health::Outcome;
 use bytes::Bytes;
 use http::Version;
 use http_body::{Body, Frame, SizeHint};
@@ -141,7 +142,7 @@ pub(super) struct Tail {
     pub(super) timed: bool,
     /// How far the request was, where it is still on its way.
     pub(super) uploaded: u32,
-    pub(super) _lease: Lease,
+    pub(super) _lease: Place,
     pub(super) mark: ExchangeMark,
 }
 
@@ -167,7 +168,13 @@ impl Tail {
         self.timed = false;
         let frame = match polled {
             Some(Ok(frame)) => checked(frame),
-            Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+            Some(Err(error)) => {
+                // Silence is not reported: whoever streams events has nothing to say for long.
+                if !matches!(error, BodyError::Upload(_)) {
+                    self.mark.client().shared.report(conn.upstream(), Outcome::Broken);
+                }
+                return Poll::Ready(Some(Err(error)));
+            }
             None => {
                 self.release_if_done();
                 return Poll::Ready(None);

@@ -14,7 +14,6 @@ pub(super) struct Departures(Notify);
 
 impl Departures {
     /// Says that moments may have changed: an upstream drains, or no longer.
-    #[cfg_attr(not(test), expect(dead_code, reason = "whoever drains an upstream says so; nobody can yet"))]
     pub(super) fn changed(&self) {
         self.0.notify_waiters();
     }

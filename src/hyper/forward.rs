@@ -10,16 +10,21 @@ use super::conn::{Conn, ConnectError, ExchangeError};
 use super::fields::{self, Fields};
 use super::headers::{lines, says_https, via, wanted_protocol};
 use super::http1::{Length, request_head};
+use super::placed::Placed;
+use super::queue::{Asked, Line};
 use super::tunnel::{Speech, Tunnel};
 use super::upload::Upload;
-use crate::balancer::{Pick, PickError};
-use crate::cluster::UpstreamId;
+use crate::balancer::{PickError, Wait};
+use crate::cluster::{Decision, UpstreamId};
+use crate::health::Outcome;
 use crate::http::cookie::tokens;
 use crate::time::Timestamp;
 use http::header::{COOKIE, SET_COOKIE, VIA};
 use http::{HeaderValue, Method, StatusCode, Version, request};
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// How many upstreams one request is offered to before it is given up.
@@ -34,6 +39,8 @@ struct Sender<'c> {
     https: bool,
     /// Upstreams that this request has been turned away from.
     tried: Vec<UpstreamId>,
+    /// How often it was.
+    tries: usize,
 }
 
 impl<'c> Sender<'c> {
@@ -45,23 +52,89 @@ impl<'c> Sender<'c> {
             now: client.shared.clock.now(),
             https: client.is_https() || (client.peer_is_trusted() && says_https(&parts.headers)),
             tried: Vec::new(),
+            tries: 0,
         }
     }
 
-    fn pick(&self) -> Result<Pick, Refusal> {
+    /// Hands over what the balancer is told of this request.
+    fn asking<T>(&self, ask: impl FnOnce(&crate::Request<'_>) -> T) -> T {
         let shared = &self.client.shared;
         let headers = &self.parts.headers;
         let request = crate::Request::new(self.now).client(self.address).tried(&self.tried);
         let target = self.parts.uri.path_and_query().map_or("/", |target| target.as_str());
         let key = shared.key.of(target, |name| headers.get_all(name).into_iter().map(HeaderValue::as_bytes));
         let request = crate::Request { key, ..request };
-        let picked = match &shared.cookie {
-            Some(cookie) => shared.balancer.pick(&request.tokens(&tokens(lines(headers, &COOKIE), cookie.name()))),
-            None => shared.balancer.pick(&request),
+        match &shared.cookie {
+            Some(cookie) => ask(&request.tokens(&tokens(lines(headers, &COOKIE), cookie.name()))),
+            None => ask(&request),
+        }
+    }
+
+    fn pick(&self) -> Result<Placed, PickError> {
+        let shared = &self.client.shared;
+        let pick = self.asking(|request| shared.balancer.pick(request))?;
+        Ok(Placed::new(pick, shared))
+    }
+
+    /// A place at an upstream, at once or after a wait for it.
+    async fn place(&mut self) -> Result<Placed, Refusal> {
+        match self.pick() {
+            Ok(placed) if self.client.shared.queue.is_empty() => Ok(placed),
+            // Boxed because it is rare, and would be a part of every request's future.
+            picked => Box::pin(self.wait(picked)).await,
+        }
+    }
+
+    async fn wait(&mut self, picked: Result<Placed, PickError>) -> Result<Placed, Refusal> {
+        let queue = &self.client.shared.queue;
+        let first = match picked {
+            Ok(placed) if !queue.overtakes(placed.decision, placed.upstream().id()) => return Ok(placed),
+            Ok(placed) => {
+                let (decision, home) = (placed.decision, placed.upstream().id());
+                // Free before this one waits, for those who wait already.
+                drop(placed);
+                Asked::Full(if decision == Decision::Pinned { Line::Home(home) } else { Line::Any })
+            }
+            Err(error) => self.asked(Err(error)),
         };
-        picked.map_err(|error| match error {
+        match first {
+            Asked::Refused(refusal) => Err(refusal),
+            _ if !queue.is_open() => Err(Refusal::Full),
+            first => {
+                queue
+                    .wait(first, || {
+                        self.now = self.client.shared.clock.now();
+                        let picked = self.pick();
+                        self.asked(picked)
+                    })
+                    .await
+            }
+        }
+    }
+
+    fn asked(&mut self, picked: Result<Placed, PickError>) -> Asked<Placed> {
+        let shared = &self.client.shared;
+        let error = match picked {
+            Ok(placed) => {
+                let upstream = placed.upstream().id();
+                return Asked::Placed(placed, upstream);
+            }
+            Err(error) => error,
+        };
+        Asked::Refused(match error {
+            PickError::Full => {
+                let home = self.asking(|request| shared.balancer.home_of(request));
+                return Asked::Full(home.map_or(Line::Any, Line::Home));
+            }
+            PickError::Later { at, reason } => {
+                let left = at.since(shared.clock.now());
+                if reason == Wait::Hold {
+                    // Whoever is waited for is welcome when it is back.
+                    self.tried.clear();
+                }
+                return Asked::Later(pause(left, reason));
+            }
             PickError::Unavailable => Refusal::Unavailable,
-            PickError::Full | PickError::Later { .. } => Refusal::Full,
             PickError::Rejected(_) => Refusal::Rejected,
             PickError::Entropy(error) => {
                 tracing::error!(%error, "cannot place a new session");
@@ -70,16 +143,28 @@ impl<'c> Sender<'c> {
         })
     }
 
-    /// Another upstream, now that this one turned the request away; `refusal` if there is none.
-    fn pick_another(&mut self, failed: UpstreamId, refusal: Refusal) -> Result<Pick, Refusal> {
-        self.tried.push(failed);
-        if self.tried.len() == MAX_TRIES {
+    /// Another upstream, now that this one turned the request away; `refusal` if there is none, or too much is tried
+    /// again already.
+    async fn pick_another(&mut self, failed: Placed, refusal: Refusal) -> Result<Placed, Refusal> {
+        self.tried.push(failed.upstream().id());
+        drop(failed);
+        self.tries += 1;
+        if self.tries == MAX_TRIES || !self.may_retry() {
             return Err(refusal);
         }
-        self.pick().map_err(|none| if none == Refusal::Unavailable { refusal } else { none })
+        self.place().await.map_err(|none| if none == Refusal::Unavailable { refusal } else { none })
     }
 
-    fn set_cookie(&self, pick: &Pick) -> Option<HeaderValue> {
+    fn may_retry(&self) -> bool {
+        let shared = &self.client.shared;
+        let may = shared.retries.withdraw(|| shared.balancer.requests());
+        if !may {
+            tracing::debug!("no retry: the budget is spent");
+        }
+        may
+    }
+
+    fn set_cookie(&self, pick: &Placed) -> Option<HeaderValue> {
         let (cookie, token) = (self.client.shared.cookie.as_ref()?, pick.token.as_ref()?);
         HeaderValue::try_from(cookie.set_cookie(token.as_str(), self.https)).ok()
     }
@@ -94,7 +179,7 @@ pub(super) async fn forward(
     log: &mut AccessLog,
 ) -> Result<Answer, Refusal> {
     let mut sender = Sender::of(mark.client(), address, parts);
-    let mut pick = sender.pick()?;
+    let mut pick = sender.place().await?;
     // What comes after the head of an upgrade is the other protocol's, so there can be no body.
     let protocol = wanted_protocol(parts, fields).filter(|_| body.is_none());
     let mut upload = body.map(|body| Box::new(Upload::new(body)));
@@ -121,7 +206,11 @@ pub(super) async fn forward(
         let mut conn = match connected {
             Ok(conn) => conn,
             Err(error) => {
-                pick = sender.pick_another(pick.upstream().id(), connect_refusal(&pick, &error))?;
+                if let Some(outcome) = connect_outcome(&error) {
+                    shared.report(pick.upstream(), outcome);
+                }
+                let refusal = connect_refusal(&pick, &error);
+                pick = sender.pick_another(pick, refusal).await?;
                 continue;
             }
         };
@@ -143,39 +232,61 @@ pub(super) async fn forward(
             Err(ExchangeError::Unsent(unsent)) => {
                 upload = unsent;
                 if !conn.is_reused() {
-                    pick = sender.pick_another(pick.upstream().id(), Refusal::UpstreamClosed)?;
+                    shared.report(pick.upstream(), Outcome::Broken);
+                    drop(conn);
+                    pick = sender.pick_another(pick, Refusal::UpstreamClosed).await?;
                 }
             }
             Err(ExchangeError::Broken { error, answered }) => {
                 tracing::debug!(upstream = pick.upstream().name(), %error, answered, "exchange broke off");
+                // A kept connection that breaks says little about the upstream; a new one will tell.
+                fresh = conn.is_reused();
+                if (answered || !fresh) && !matches!(error, BodyError::Upload(_)) {
+                    shared.report(pick.upstream(), Outcome::Broken);
+                }
                 if answered || !std::mem::take(&mut may_repeat) {
                     return Err(broken_refusal(&error, answered));
                 }
-                // A kept connection that breaks says little about the upstream; a new one will tell.
-                fresh = conn.is_reused();
+                drop(conn);
                 if !fresh {
-                    pick = sender.pick_another(pick.upstream().id(), Refusal::UpstreamClosed)?;
+                    pick = sender.pick_another(pick, Refusal::UpstreamClosed).await?;
+                } else if !sender.may_retry() {
+                    return Err(Refusal::UpstreamClosed);
                 }
             }
             Err(ExchangeError::TimedOut { client: true }) => return Err(Refusal::RequestTimeout),
-            Err(ExchangeError::TimedOut { client: false }) => return Err(Refusal::ResponseTimeout),
+            Err(ExchangeError::TimedOut { client: false }) => {
+                shared.report(pick.upstream(), Outcome::TimedOut { after: shared.timeouts.response });
+                return Err(Refusal::ResponseTimeout);
+            }
         }
     };
 
-    let upgraded = response.status == StatusCode::SWITCHING_PROTOCOLS;
+    let status = response.status;
+    let upgraded = status == StatusCode::SWITCHING_PROTOCOLS;
     if upgraded && !may_upgrade {
+        shared.report(pick.upstream(), Outcome::Broken);
         return Err(Refusal::BadResponse);
     }
+    shared.report(pick.upstream(), if status.is_server_error() { Outcome::ServerError } else { Outcome::Answered });
     let speech = match &response.protocol {
         Some(name) if name.eq_ignore_ascii_case(b"websocket") => Speech::WebSocket,
         _ => Speech::Opaque,
     };
     let mut answer = Answer::upstreams(response);
     answer.add(&VIA, via(Version::HTTP_11).as_bytes());
+    if let Some(name) = &shared.lost_header {
+        answer.remove(name);
+        if let Decision::Lost(lost) = pick.decision
+            && lost.is_displaced()
+        {
+            answer.add(name, pick.decision.as_str().as_bytes());
+        }
+    }
     if let Some(set_cookie) = sender.set_cookie(&pick) {
         answer.add(&SET_COOKIE, set_cookie.as_bytes());
     }
-    log.answered(answer.status);
+    log.answered(status);
     let log = std::mem::take(log);
     answer.content = if upgraded {
         let (shared, nonce) = (Arc::clone(shared), pick.nonce);
@@ -189,7 +300,7 @@ pub(super) async fn forward(
     Ok(answer)
 }
 
-fn connect_refusal(pick: &Pick, error: &ConnectError) -> Refusal {
+fn connect_refusal(pick: &Placed, error: &ConnectError) -> Refusal {
     let (name, address) = (pick.upstream().name(), pick.upstream().address());
     match error {
         ConnectError::TimedOut => {
@@ -200,6 +311,32 @@ fn connect_refusal(pick: &Pick, error: &ConnectError) -> Refusal {
             tracing::warn!(upstream = name, address, %error, "cannot connect");
             Refusal::ConnectFailed
         }
+    }
+}
+
+/// What a failed connection says about the upstream, if it says anything.
+pub(super) fn connect_outcome(error: &ConnectError) -> Option<Outcome> {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable, TimedOut,
+    };
+    let ConnectError::Failed(error) = error else { return Some(Outcome::ConnectTimedOut) };
+    match error.kind() {
+        ConnectionRefused => Some(Outcome::ConnectRefused),
+        TimedOut | HostUnreachable | NetworkUnreachable => Some(Outcome::ConnectTimedOut),
+        ConnectionReset | ConnectionAborted => Some(Outcome::Broken),
+        // Its name has no address, or nobody knows. That may be true of all upstreams at once, so it proves nothing.
+        _ if error.raw_os_error().is_none() => Some(Outcome::Broken),
+        // No file descriptor or no port is left: this machine's own trouble.
+        _ => None,
+    }
+}
+
+/// How long to wait before the balancer is asked again. One that is waited for may be back before its time.
+fn pause(left: Duration, reason: Wait) -> Duration {
+    const LOOK: Duration = Duration::from_millis(100);
+    match reason {
+        Wait::Hold => left.clamp(Duration::from_millis(1), LOOK),
+        Wait::Pace => left.max(Duration::from_millis(1)),
     }
 }
 

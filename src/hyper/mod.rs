@@ -26,6 +26,17 @@
 //! # }
 //! ```
 //!
+//! # Upstreams in trouble
+//!
+//! [`Proxy::keep`] is a future that looks after the upstreams: spawn it beside the loop above. While it runs, requests
+//! report how they fared, upstreams are probed where [`ProbeSettings`] say how, and those that fail take no more
+//! sessions until they are well again (see [`health`](crate::health)). Without it nobody is judged.
+//!
+//! A request that finds every upstream at its limit waits for a place, first come, first served: [`QueueSettings`]. One
+//! that an upstream turned away is tried on another where nothing of it was sent, or where it is idempotent and nothing
+//! came back, as far as the budget of [`RetrySettings`] goes. Only a kept-alive connection that turns out to be closed is
+//! replaced by a fresh one to the same upstream (the race of RFC 9112, section 9.3.1): going elsewhere would lose the session.
+//!
 //! # What it does not do
 //!
 //! It caches nothing, rewrites no path, compresses nothing and speaks no HTTP/2 to upstreams. Informational
@@ -53,9 +64,13 @@ mod inbox;
 mod keeper;
 mod linger;
 mod outgoing;
+mod placed;
 mod pool;
+mod probe;
 mod proxy;
+mod queue;
 mod refusal;
+mod retry;
 mod serve;
 mod service;
 mod settings;
@@ -72,6 +87,7 @@ pub use http1::fuzzing;
 pub use keeper::HEALTH_TARGET;
 pub use proxy::{Proxy, ProxyBuilder};
 pub use refusal::{Refusal, RefusalCounts};
+pub use retry::RetryBudget;
 pub use serve::Protocol;
 pub use service::ProxyService;
 pub use settings::{Limits, ProbeProfile, ProbeSettings, QueueSettings, RetrySettings, Timeouts};

@@ -3,14 +3,18 @@
 use super::client::Client;
 use super::departures::Departures;
 use super::pool::Pool;
+use super::queue::Queue;
 use super::service::ProxyService;
-use super::{Limits, QueueSettings, RefusalCounts, RetrySettings, Timeouts};
+use super::{Limits, QueueSettings, RefusalCounts, RetryBudget, RetrySettings, Timeouts};
 use crate::balancer::Balancer;
+use crate::cluster::Upstream;
+use crate::health::Outcome;
 use crate::http::{CookieSpec, RequestKey, TrustedProxies};
 use crate::time::{Clock, SystemClock};
 use http::HeaderName;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Forwards requests to the upstreams that a [`Balancer`] picks.
 ///
@@ -32,9 +36,22 @@ pub(super) struct Shared {
     pub(super) limits: Limits,
     pub(super) lost_header: Option<HeaderName>,
     pub(super) refusals: Arc<RefusalCounts>,
+    pub(super) retries: Arc<RetryBudget>,
+    pub(super) queue: Arc<Queue>,
+    /// How many look after the upstreams.
+    pub(super) keepers: Arc<AtomicUsize>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) pool: Arc<Pool>,
     pub(super) departures: Arc<Departures>,
+}
+
+impl Shared {
+    /// Tells how a request fared, where somebody looks after the upstreams: what is judged down comes back only by that.
+    pub(super) fn report(&self, upstream: &Upstream, outcome: Outcome) {
+        if self.keepers.load(Ordering::Relaxed) > 0 {
+            self.balancer.report_at(upstream, outcome, || self.clock.now());
+        }
+    }
 }
 
 impl Proxy {
@@ -64,19 +81,8 @@ impl Proxy {
     /// crosses threads.
     #[must_use]
     pub fn worker(&self) -> Self {
-        let Shared {
-            balancer,
-            cookie,
-            key,
-            trusted_proxies,
-            timeouts,
-            limits,
-            lost_header,
-            refusals,
-            clock,
-            pool: _,
-            departures,
-        } = &*self.shared;
+        let Shared { balancer, cookie, key, trusted_proxies, timeouts, limits, lost_header, .. } = &*self.shared;
+        let Shared { refusals, retries, queue, keepers, clock, pool: _, departures, .. } = &*self.shared;
         let shared = Shared {
             balancer: Arc::clone(balancer),
             cookie: cookie.clone(),
@@ -86,6 +92,9 @@ impl Proxy {
             limits: *limits,
             lost_header: lost_header.clone(),
             refusals: Arc::clone(refusals),
+            retries: Arc::clone(retries),
+            queue: Arc::clone(queue),
+            keepers: Arc::clone(keepers),
             clock: Arc::clone(clock),
             pool: Pool::new(timeouts.idle),
             departures: Arc::clone(departures),
@@ -107,10 +116,26 @@ impl Proxy {
         &self.shared.refusals
     }
 
+    /// How many requests wait for a place at an upstream, over all workers.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.shared.queue.waiting()
+    }
+
+    /// The budget that retries are taken from, over all workers.
+    #[must_use]
+    pub fn retries(&self) -> &RetryBudget {
+        &self.shared.retries
+    }
+
     /// The balancer that picks.
     #[must_use]
     pub fn balancer(&self) -> &Arc<Balancer> {
         &self.shared.balancer
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     pub(super) fn client(&self, peer: SocketAddr, https: bool) -> Arc<Client> {
@@ -205,6 +230,7 @@ impl ProxyBuilder {
     pub fn build(self) -> Proxy {
         let cookie = self.balancer.affinity().map(|_| self.cookie.unwrap_or_default());
         let pool = Pool::new(self.timeouts.idle);
+        let requests = self.balancer.requests();
         let shared = Shared {
             balancer: self.balancer,
             cookie,
@@ -214,6 +240,9 @@ impl ProxyBuilder {
             limits: self.limits,
             lost_header: self.lost_header,
             refusals: Arc::default(),
+            retries: Arc::new(RetryBudget::new(self.retry, requests)),
+            queue: Arc::new(Queue::new(self.queue)),
+            keepers: Arc::default(),
             clock: self.clock,
             pool,
             departures: Arc::default(),

@@ -70,8 +70,12 @@ refusals! {
     BadResponse = BAD_GATEWAY, "bad_response", "The upstream's answer is not valid.";
     /// No upstream accepts.
     Unavailable = SERVICE_UNAVAILABLE, "unavailable", "No instance is available. Try again shortly.";
-    /// All upstreams are at their limits.
+    /// All upstreams are at their limits, and requests do not wait.
     Full = SERVICE_UNAVAILABLE, "full", "All instances are busy. Try again shortly.";
+    /// All upstreams are at their limits, and as many requests wait for a place as may.
+    QueueFull = SERVICE_UNAVAILABLE, "queue_full", "All instances are busy. Try again shortly.";
+    /// No place came free in time.
+    QueueTimeout = SERVICE_UNAVAILABLE, "queue_timeout", "All instances are busy. Try again shortly.";
     /// The session's own upstream cannot take it, and sessions are not moved.
     Rejected = SERVICE_UNAVAILABLE, "rejected", "Your session's instance is not available. Try again shortly.";
     /// No upstream was connected to in time.

@@ -74,12 +74,12 @@ impl Default for QueueSettings {
 /// How upstreams are probed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ProbeSettings {
-    /// The target of a `GET`; without one a probe is a TCP connection, made and closed. Default none.
+    /// The target of a `GET`, in origin form and without spaces, such as `/healthz`; without one a probe is a TCP connection, made and closed. Default none.
     pub path: Option<String>,
     /// What an answer means. Default [`ProbeProfile::Standard`].
     pub profile: ProbeProfile,
     /// From one probe to the next, give or take 15 %. An upstream that fails its probes or is down is probed four times
-    /// as often, but for a floor of 250 ms. Default 2 s.
+    /// as often, but for a floor of 250 ms. From 10 ms to a day; default 2 s.
     pub interval: Duration,
     /// For a whole probe. Default 1 s.
     pub timeout: Duration,

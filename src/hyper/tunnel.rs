@@ -11,9 +11,9 @@ mod tests;
 use super::access_log::AccessLog;
 use super::bell::Bell;
 use super::conn::Conn;
+use super::placed::Place;
 use super::proxy::Shared;
 use super::timer::Timer;
-use crate::cluster::Lease;
 use bytes::{Buf, Bytes};
 use frames::Frames;
 use std::cell::RefCell;
@@ -43,7 +43,7 @@ pub(super) enum Speech {
 #[derive(Debug)]
 pub(super) struct Tunnel {
     pub(super) conn: Box<Conn>,
-    pub(super) lease: Lease,
+    pub(super) lease: Place,
     /// The session's, by which it has its moment to leave.
     pub(super) nonce: u64,
     pub(super) speech: Speech,
