@@ -1,0 +1,21 @@
+//! The adapter as a library: a proxy in this process, scripted upstreams behind it, clients before it, all over real
+//! sockets. What reached an upstream is told by that upstream's own log.
+
+#![cfg(all(feature = "gateway", target_os = "linux"))]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test starts threads, and fails by a panic"
+)]
+
+#[allow(dead_code, reason = "the tests of the gateway need more of it")]
+#[path = "../support/mod.rs"]
+mod support;
+
+mod host;
+mod outcomes;
+mod probes;
+mod queue;
+mod retries;

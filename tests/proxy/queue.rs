@@ -1,0 +1,170 @@
+//! Requests that wait for a place.
+
+use crate::host::{Host, Keep, balancer, eventually};
+use crate::support::client::{Response, connect, get, request};
+use crate::support::upstream::Upstream;
+use crate::support::visitor::Visitor;
+use crate::support::wire::Wire;
+use homing::hyper::{Proxy, QueueSettings, Refusal};
+use std::net::TcpStream;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+/// Holds answers back until it is opened.
+#[derive(Clone, Default)]
+struct Gate(Arc<(Mutex<bool>, Condvar)>);
+
+impl Gate {
+    fn open(&self) {
+        *self.0.0.lock().unwrap() = true;
+        self.0.1.notify_all();
+    }
+
+    fn pass(&self) {
+        let guard = self.0.0.lock().unwrap();
+        drop(self.0.1.wait_while(guard, |open| !*open).unwrap());
+    }
+
+    fn upstream(&self, name: &str) -> Upstream {
+        let (gate, body) = (self.clone(), name.to_owned());
+        Upstream::start(name, move |exchange| {
+            gate.pass();
+            exchange.ok(&body)
+        })
+    }
+}
+
+const PATIENT: QueueSettings = QueueSettings { size: 49, timeout: Duration::from_secs(30) };
+
+fn host(upstreams: &[&Upstream], queue: QueueSettings) -> Host {
+    Host::start(Proxy::builder(balancer(upstreams, 1).build().unwrap()).queue(queue), Keep::No)
+}
+
+fn send(host: &Host, target: &str, fields: &str) -> Wire<TcpStream> {
+    let mut wire = connect(host.address);
+    wire.send(request("GET", target, fields)).unwrap();
+    wire
+}
+
+/// Requests `/0` and on, each sent when the one before is at an upstream or waits.
+fn crowd(host: &Host, upstreams: &[&Upstream], count: usize) -> Vec<Wire<TcpStream>> {
+    let arrived = || host.proxy.waiting() + upstreams.iter().map(|upstream| upstream.seen().len()).sum::<usize>();
+    let join = |number: usize| {
+        let wire = send(host, &format!("/{number}"), "");
+        eventually("it has arrived", || arrived() == number + 1);
+        wire
+    };
+    (0..count).map(join).collect()
+}
+
+fn assert_busy(response: &Response) {
+    assert_eq!((response.status(), response.head.all("retry-after")), (503, vec!["1".to_owned()]));
+}
+
+#[test]
+fn fifty_clients_of_one_place_are_served_in_order_and_the_next_is_told_to_come_back() {
+    let gate = Gate::default();
+    let upstream = gate.upstream("one");
+    let host = host(&[&upstream], PATIENT);
+    let mut wires = crowd(&host, &[&upstream], 50);
+    assert_eq!((upstream.seen().len(), host.proxy.waiting()), (1, 49));
+    assert_busy(&get(host.address, "/over"));
+    gate.open();
+    for wire in &mut wires {
+        assert_eq!(wire.response("GET").text(), "one");
+    }
+    let order: Vec<String> = upstream.seen().iter().map(|seen| seen.head.target().to_owned()).collect();
+    assert_eq!(order, (0..50).map(|number| format!("/{number}")).collect::<Vec<_>>());
+    assert_eq!((host.proxy.waiting(), host.proxy.refusals().get(Refusal::QueueFull)), (0, 1));
+    assert_eq!(get(host.address, "/").status(), 200);
+}
+
+#[test]
+fn all_places_of_all_upstreams_are_used() {
+    let gate = Gate::default();
+    let upstreams = ["one", "two", "three"].map(|name| gate.upstream(name));
+    let upstreams: Vec<&Upstream> = upstreams.iter().collect();
+    let host = host(&upstreams, PATIENT);
+    let mut wires = crowd(&host, &upstreams, 40);
+    assert_eq!(host.proxy.waiting(), 37);
+    gate.open();
+    for wire in &mut wires {
+        assert_eq!(wire.response("GET").status(), 200);
+    }
+    let seen: Vec<usize> = upstreams.iter().map(|upstream| upstream.seen().len()).collect();
+    assert!(seen.iter().sum::<usize>() == 40 && seen.iter().all(|count| *count > 1), "{seen:?}");
+}
+
+#[test]
+fn who_waits_too_long_is_told_to_come_back() {
+    let gate = Gate::default();
+    let upstream = gate.upstream("one");
+    let host = host(&[&upstream], QueueSettings { size: 10, timeout: Duration::from_millis(50) });
+    let mut first = crowd(&host, &[&upstream], 1);
+    assert_busy(&get(host.address, "/late"));
+    assert_eq!(host.proxy.refusals().get(Refusal::QueueTimeout), 1);
+    gate.open();
+    assert_eq!(first[0].response("GET").status(), 200);
+    assert_eq!(upstream.count("/late"), 0);
+}
+
+#[test]
+fn without_a_queue_nobody_waits() {
+    let gate = Gate::default();
+    let upstream = gate.upstream("one");
+    let host = host(&[&upstream], QueueSettings { size: 0, ..PATIENT });
+    let mut first = crowd(&host, &[&upstream], 1);
+    assert_busy(&get(host.address, "/"));
+    assert_eq!(host.proxy.refusals().get(Refusal::Full), 1);
+    gate.open();
+    assert_eq!(first[0].response("GET").status(), 200);
+}
+
+#[test]
+fn who_goes_away_leaves_the_queue() {
+    let gate = Gate::default();
+    let upstream = gate.upstream("one");
+    let host = host(&[&upstream], PATIENT);
+    let mut wires = crowd(&host, &[&upstream], 5);
+    drop(wires.remove(2));
+    eventually("it has left", || host.proxy.waiting() == 3);
+    gate.open();
+    for wire in &mut wires {
+        assert_eq!(wire.response("GET").status(), 200);
+    }
+    assert_eq!((upstream.count("/2"), upstream.seen().len()), (0, 4));
+}
+
+#[test]
+fn a_place_is_offered_when_a_client_leaves_it_in_the_middle() {
+    let gate = Gate::default();
+    let upstream = gate.upstream("one");
+    let host = host(&[&upstream], PATIENT);
+    let mut wires = crowd(&host, &[&upstream], 2);
+    // The upstream still holds its answer back, and the second comes to it nevertheless.
+    drop(wires.remove(0));
+    eventually("it has come", || upstream.count("/1") == 1);
+    gate.open();
+    assert_eq!(wires[0].response("GET").status(), 200);
+}
+
+#[test]
+fn a_session_that_comes_home_overtakes_those_who_would_take_any_place() {
+    let (shut, open) = (Gate::default(), Gate::default());
+    open.open();
+    let (held, free) = (shut.upstream("held"), open.upstream("free"));
+    let balancer = Arc::new(balancer(&[&held, &free], 1).build().unwrap());
+    let host = Host::start(Proxy::builder(Arc::clone(&balancer)).queue(PATIENT), Keep::No);
+    let mut pinned = Visitor::new(host.address, "pinned");
+    let _first = send(&host, "/held", "");
+    eventually("it is held", || held.seen().len() == 1);
+    assert_eq!(pinned.visit().text(), "free");
+    // From here on the free one takes no new sessions.
+    balancer.drain("free", None, homing::time::Clock::now(&homing::time::SystemClock)).unwrap();
+    let mut waits = send(&host, "/waits", "");
+    eventually("it waits", || host.proxy.waiting() == 1);
+    assert_eq!(pinned.visit().text(), "free");
+    assert_eq!(host.proxy.waiting(), 1);
+    shut.open();
+    assert_eq!(waits.response("GET").text(), "held");
+}

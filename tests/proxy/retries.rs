@@ -1,0 +1,60 @@
+//! The budget of retries.
+
+use crate::host::{Host, Keep, proxy};
+use crate::support::client::{exchange, get, post};
+use crate::support::upstream::{Next, Upstream};
+use homing::hyper::RetrySettings;
+
+const NONE: RetrySettings = RetrySettings { ratio: 0.0, min_per_second: 0 };
+
+#[test]
+fn without_a_budget_a_request_is_tried_once() {
+    let (mut dead, alive) = (Upstream::named("dead"), Upstream::named("alive"));
+    dead.stop();
+    // In turn, a request that is tried again takes two turns: then the next one begins at the dead one again.
+    for (settings, retries, failures) in [(RetrySettings::default(), 20, 0), (NONE, 0, 10)] {
+        let host = Host::start(proxy(&[&dead, &alive]).retry(settings), Keep::No);
+        let failed = (0..20).filter(|_| get(host.address, "/").status() == 502).count();
+        assert_eq!((failed, host.proxy.retries().denied()), (failures, failures as u64));
+        assert_eq!(host.proxy.retries().granted(), retries);
+    }
+    assert_eq!(alive.seen().len(), 30);
+}
+
+#[test]
+fn a_budget_that_is_spent_stops_the_retries_and_not_the_requests() {
+    let (mut dead, alive) = (Upstream::named("dead"), Upstream::named("alive"));
+    dead.stop();
+    // Ten seconds' worth of one a second, and one in ten requests.
+    let settings = RetrySettings { ratio: 0.1, min_per_second: 1 };
+    let host = Host::start(proxy(&[&dead, &alive]).retry(settings), Keep::No);
+    let statuses: Vec<u16> = (0..200).map(|_| get(host.address, "/").status()).collect();
+    let failed = statuses.iter().filter(|status| **status == 502).count() as u64;
+    let retries = host.proxy.retries();
+    assert!(failed > 0 && retries.granted() >= 10, "{failed} failed, {} were granted", retries.granted());
+    assert_eq!(failed, retries.denied());
+    assert_eq!(alive.seen().len() as u64, 200 - failed);
+}
+
+#[test]
+fn what_is_sent_again_counts_and_a_stale_connection_before_anything_was_sent_does_not() {
+    // Answers the first of a connection, and hangs up on the second after having read it.
+    let stale = Upstream::start("stale", |exchange| match exchange.before {
+        0 => exchange.ok("fresh"),
+        _ => {
+            exchange.body()?;
+            Ok(Next::Close)
+        }
+    });
+    for (settings, status) in [(RetrySettings::default(), 200), (NONE, 502)] {
+        let host = Host::start(proxy(&[&stale]).retry(settings), Keep::No);
+        assert_eq!(get(host.address, "/").status(), 200);
+        assert_eq!(get(host.address, "/").status(), status);
+        assert_eq!(host.proxy.retries().granted(), u64::from(status == 200));
+    }
+    let host = Host::start(proxy(&[&stale]), Keep::No);
+    assert_eq!(get(host.address, "/").status(), 200);
+    let before = stale.seen().len();
+    assert_eq!(exchange(host.address, post("/order", "", "one")).status(), 502, "never twice");
+    assert_eq!((stale.seen().len(), host.proxy.retries().granted()), (before + 1, 0));
+}
