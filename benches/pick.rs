@@ -3,7 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark that cannot go on should say where")]
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
-use homing::cluster::Session;
+use homing::cluster::{Session, Warming};
 use homing::rng::{Entropy, OsEntropy, SeededEntropy};
 use homing::{
     Affinity, Balancer, Change, Decision, Health, KeyRing, Lost, Request, Timestamp, Token, UpstreamConfig, policy,
@@ -79,7 +79,7 @@ fn placement(c: &mut Criterion) {
                 b.iter(|| {
                     let (nonce, client, key) = &clients[turn()];
                     let (client, key) = (Some(*client), Some(key.as_flattened()));
-                    let session = Session { nonce: *nonce, now: NOW, client, key, tried: &[] };
+                    let session = Session { nonce: *nonce, now: NOW, client, key, tried: &[], warming: Warming::All };
                     policy.place(&cluster, &session)
                 });
             });

@@ -8,6 +8,8 @@ mod forecast;
 mod health;
 mod home;
 mod place;
+mod rebalance;
+mod warming;
 
 pub use builder::{BalancerBuilder, BuildError};
 pub use explain::{Explanation, Step, TokenSet};
@@ -17,17 +19,19 @@ pub use health::UnknownUpstream;
 use crate::affinity::{Affinity, Claims, KeyError, KeyRing, Token};
 use crate::cluster::{
     self, ApplyError, Change, Cluster, ClusterError, Decision, Generation, Lease, Lost, Pace, Plan, PlanError, Session,
-    Upstream, UpstreamConfig, UpstreamId,
+    Upstream, UpstreamConfig, UpstreamId, Warming,
 };
-use crate::health::{Failover, Monitor};
+use crate::health::{Failover, Monitor, SlowStart};
 use crate::policy::{Factory, Policy};
 use crate::rng::{Entropy, EntropyError, SeededEntropy};
 use crate::time::Timestamp;
 use arc_swap::ArcSwap;
 use home::home;
 use parking_lot::Mutex;
+use rebalance::Rebalancing;
 use std::net::IpAddr;
 use std::sync::Arc;
+use warming::Warmth;
 
 /// What a host knows of a request when it asks where it goes.
 #[derive(Clone, Copy, Debug)]
@@ -90,7 +94,7 @@ impl<'a> Request<'a> {
     }
 
     fn session(&self, nonce: u64) -> Session<'a> {
-        Session { nonce, now: self.now, client: self.client, key: self.key, tried: self.tried }
+        Session { nonce, now: self.now, client: self.client, key: self.key, tried: self.tried, warming: Warming::All }
     }
 }
 
@@ -180,6 +184,9 @@ pub struct Balancer {
     failover: Failover,
     /// At which pace an upstream takes displaced sessions.
     admission: Option<Pace>,
+    slow_start: SlowStart,
+    warmth: Warmth,
+    rebalancing: Option<Rebalancing>,
     factory: Factory,
     policy_name: Box<str>,
     entropy: Box<dyn Entropy>,
@@ -229,6 +236,12 @@ impl Balancer {
     fn pick_bound(&self, snapshot: &Snapshot, affinity: &Affinity, request: &Request<'_>) -> Result<Pick, PickError> {
         let (known, lost) = match affinity.open(request.tokens, request.now) {
             Ok(claims) => match home(&snapshot.cluster, affinity, &claims, request) {
+                Ok((member, Decision::Pinned))
+                    if let Some(lease) = self.relieve(&snapshot.cluster, &claims, member, request) =>
+                {
+                    let decision = Decision::Lost(Lost::Rebalanced);
+                    return Ok(answer(affinity, lease, decision, Some(&claims), claims.nonce, request.now));
+                }
                 Ok((member, decision)) => match member.lease() {
                     Some(lease) => {
                         return Ok(answer(affinity, lease, decision, Some(&claims), claims.nonce, request.now));
@@ -299,7 +312,9 @@ impl Balancer {
         let current = self.snapshot.load();
         current.is_base_of(&plan)?;
         let affinity = current.affinity.clone();
-        self.health.lock().follow(&plan.cluster);
+        let mut health = self.health.lock();
+        health.follow(&plan.cluster);
+        self.warm(&plan.cluster, health.now());
         Ok(self.publish(Snapshot { generation: plan.base, cluster: plan.cluster, policy, affinity }))
     }
 

@@ -8,14 +8,17 @@ mod affinity;
 mod keys;
 mod lifetimes;
 mod mac;
+mod rebalance;
 mod substitute;
 mod token;
 
 pub use affinity::{Affinity, AffinityBuilder, OnFull, OnRestart, OnUnavailable};
 pub use keys::{KeyError, KeyRing, KeyRingBuilder, MAX_KEYS, MIN_SECRET};
 pub use lifetimes::{LifetimeError, Lifetimes};
+pub use rebalance::{Candidate, Rebalance};
 pub use token::{TOKEN_LEN, Token};
 
 pub(crate) use affinity::MAX_TOKENS;
+pub(crate) use rebalance::{Rank, Veto};
 pub(crate) use substitute::substitute;
 pub(crate) use token::Claims;

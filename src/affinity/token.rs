@@ -17,9 +17,11 @@
 
 use super::keys::KeyRing;
 use crate::cluster::{Lost, UpstreamId};
+use crate::time::Timestamp;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::fmt;
+use std::time::Duration;
 
 /// The length of a token's text.
 pub const TOKEN_LEN: usize = 56;
@@ -69,6 +71,18 @@ pub(crate) struct Claims {
 }
 
 impl Claims {
+    /// For how many whole windows the session was away before `now`.
+    pub(crate) fn idle_windows(&self, now: Timestamp) -> u64 {
+        let age = now.as_secs().saturating_sub(u64::from(self.issued));
+        (age >> self.scale).saturating_sub(u64::from(self.window) + 1)
+    }
+
+    /// For how long it was away at least.
+    pub(crate) fn idle(&self, now: Timestamp) -> Duration {
+        let seen = u64::from(self.issued) + ((u64::from(self.window) + 1) << self.scale);
+        Duration::from_secs(now.as_secs().saturating_sub(seen))
+    }
+
     fn to_body(self) -> [u8; BODY] {
         let mut body = [0; BODY];
         body[0] = VERSION << 4 | self.key;

@@ -1,8 +1,10 @@
 //! How a balancer is configured, and why a configuration may be refused.
 
 use super::place::admission;
+use super::rebalance::Rebalancing;
+use super::warming::Warmth;
 use super::{Balancer, Snapshot, build_cluster};
-use crate::affinity::Affinity;
+use crate::affinity::{Affinity, Candidate, Rebalance, Veto};
 use crate::cluster::{Cluster, ClusterError, Generation, UpstreamConfig};
 use crate::health::{HealthSettings, HealthSettingsError, Monitor};
 use crate::policy::{self, Factory, ParamError, Params, Policy, UnknownPolicy};
@@ -45,6 +47,8 @@ pub struct BalancerBuilder {
     policy: PolicyChoice,
     affinity: Option<Affinity>,
     health: HealthSettings,
+    rebalance: Rebalance,
+    veto: Option<Veto>,
     entropy: Option<Box<dyn Entropy>>,
 }
 
@@ -61,6 +65,8 @@ impl BalancerBuilder {
             policy: PolicyChoice::Named(DEFAULT_POLICY.into(), Params::new()),
             affinity: None,
             health: HealthSettings::default(),
+            rebalance: Rebalance::default(),
+            veto: None,
             entropy: None,
         }
     }
@@ -114,6 +120,27 @@ impl BalancerBuilder {
         self
     }
 
+    /// Moves sessions from upstreams that hold more than their share of the [live ones](crate::Upstream::live_sessions) to
+    /// those with room, as after a scale-out; off unless said otherwise. Longest idle first, at most so many a minute, until
+    /// each is within 5 % of its share; a session moves forward in its own rendezvous order only. It takes affinity, and
+    /// [`tick`](Balancer::tick).
+    ///
+    /// Every proxy has a budget of its own, and chooses the same sessions. Whoever is moved loses what its upstream keeps in
+    /// memory; so does a request that the same page sends meanwhile with the old token, which is answered by the old upstream.
+    #[must_use]
+    pub fn rebalance(mut self, rebalance: Rebalance) -> Self {
+        self.rebalance = rebalance;
+        self
+    }
+
+    /// Asks before a session is [rebalanced](Self::rebalance): where `veto` says `true` it stays. It is asked within a pick, so
+    /// it should be quick, and again at each request of a session that stays; and by [`explain`](Balancer::explain).
+    #[must_use]
+    pub fn veto(mut self, veto: impl Fn(&Candidate<'_>) -> bool + Send + Sync + 'static) -> Self {
+        self.veto = Some(Arc::new(veto));
+        self
+    }
+
     /// Draws from this source instead of the operating system: for tests and simulations that must repeat.
     #[must_use]
     pub fn entropy(mut self, entropy: impl Entropy + 'static) -> Self {
@@ -146,6 +173,9 @@ impl BalancerBuilder {
             writer: Mutex::new(()),
             health,
             failover: self.health.failover,
+            slow_start: self.health.slow_start,
+            warmth: Warmth::default(),
+            rebalancing: Rebalancing::new(self.rebalance, self.veto),
             admission: admission(self.health.failover),
             factory,
             policy_name: policy_name.into(),

@@ -54,6 +54,13 @@ pub enum Step {
         /// Its name.
         upstream: String,
     },
+    /// The session's own upstream holds more than its share of sessions, and this one is moved.
+    Relieved {
+        /// The upstream's name.
+        from: String,
+        /// The first in the session's order that holds less than its share.
+        to: String,
+    },
     /// The session's own upstream cannot.
     Displaced {
         /// Why.
@@ -80,6 +87,8 @@ pub enum Step {
         full: usize,
         /// The ones that have already failed this request.
         tried: usize,
+        /// The ones that warm, and leave this one to others.
+        warming: usize,
     },
     /// The first in the session's own rendezvous order, on which every proxy agrees, takes the request.
     Substituted {
@@ -152,6 +161,14 @@ impl<'s> Teller<'s> {
         let known = self.open(affinity);
         let lost = match &known {
             Ok(claims) => match home(cluster, affinity, claims, request) {
+                Ok((member, Decision::Pinned))
+                    if let Some(target) = self.balancer.relief(cluster, claims, member, request) =>
+                {
+                    let decision = Decision::Lost(Lost::Rebalanced);
+                    self.steps.push(Step::Relieved { from: name(member), to: name(target) });
+                    self.token(affinity, Some(claims), target);
+                    return Some((target, decision));
+                }
                 Ok((member, decision)) if member.has_room() => {
                     let upstream = name(member);
                     self.steps.push(match decision {
@@ -207,16 +224,21 @@ impl<'s> Teller<'s> {
         let cluster = &self.snapshot.cluster;
         let members = || cluster.members().iter();
         let tried = |member: &Member| session.tried.contains(&member.upstream().id());
+        let displaced = lost.is_some_and(Lost::is_displaced);
+        let spared = match displaced {
+            true => *session,
+            false => self.balancer.spare_the_warming(self.snapshot, session, false),
+        };
         self.steps.push(Step::Candidates {
             upstreams: cluster.len(),
             closed: members().filter(|member| !member.upstream().health().accepting).count(),
             full: members().filter(|member| member.takes(session) && !member.has_room()).count(),
             tried: members().filter(|member| member.upstream().health().accepting && tried(member)).count(),
+            warming: members().filter(|m| m.takes(session) && m.has_room() && !m.takes(&spared)).count(),
         });
-        let displaced = lost.is_some_and(Lost::is_displaced);
         let index = match displaced {
             true => substitute(cluster, session),
-            false => self.snapshot.policy.peek(cluster, session),
+            false => self.snapshot.policy.peek(cluster, &spared),
         };
         let Some(member) = index.and_then(|index| cluster.members().get(index)) else {
             self.steps.push(Step::Nowhere);
@@ -301,14 +323,23 @@ impl fmt::Display for Step {
             Self::Kept { upstream } => {
                 write!(f, "{upstream} is another process now, serves and has room: the session stays on it")
             }
+            Self::Relieved { from, to } => {
+                write!(f, "{from} holds more than its share of sessions: this one moves to {to}, which has room")
+            }
             Self::Displaced { reason } => write!(f, "its upstream cannot take it: {reason}"),
             Self::Rejected => f.write_str("sessions are not to be moved: the request is refused"),
             Self::WaitsForRoom => f.write_str("it is not moved for that: the request waits for room"),
             Self::Waits { at, reason } => write!(f, "{reason}: it waits until {at}"),
-            Self::Candidates { upstreams, closed, full, tried } => {
-                let left = upstreams - closed - full - tried;
+            Self::Candidates { upstreams, closed, full, tried, warming } => {
+                let left = upstreams - closed - full - tried - warming;
                 write!(f, "{left} of {upstreams} upstreams can take it")?;
-                for (count, why) in [(closed, "take no new sessions"), (full, "full"), (tried, "tried before")] {
+                let others = [
+                    (closed, "take no new sessions"),
+                    (full, "full"),
+                    (tried, "tried before"),
+                    (warming, "in slow start and not due"),
+                ];
+                for (count, why) in others {
                     if *count > 0 {
                         write!(f, "; {count} {why}")?;
                     }

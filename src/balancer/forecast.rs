@@ -1,7 +1,7 @@
 //! What a planned change would do to those who are being served.
 
 use super::{Balancer, Snapshot};
-use crate::cluster::{ApplyError, Cluster, Effect, Generation, Member, Plan, Session};
+use crate::cluster::{ApplyError, Cluster, Effect, Generation, Member, Plan, Session, Warming};
 use crate::hash::mix64;
 use crate::policy::Policy;
 use crate::time::Timestamp;
@@ -83,7 +83,7 @@ fn moved(snapshot: &Snapshot, policy: &dyn Policy, next: &Cluster, now: Timestam
         let nonce = mix64(u64::from(*number));
         let key = nonce.to_be_bytes();
         let client = IpAddr::V4(Ipv4Addr::from(nonce as u32));
-        let session = Session { nonce, now, client: Some(client), key: Some(&key), tried: &[] };
+        let session = Session { nonce, now, client: Some(client), key: Some(&key), tried: &[], warming: Warming::All };
         let id = |cluster: &Cluster, index: Option<usize>| Some(cluster.members().get(index?)?.upstream().id());
         id(&snapshot.cluster, snapshot.policy.peek(&snapshot.cluster, &session))
             != id(next, policy.peek(next, &session))

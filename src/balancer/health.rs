@@ -2,8 +2,9 @@
 
 use super::Balancer;
 use crate::cluster::{Health, Upstream, UpstreamId};
-use crate::health::{Outcome, ProbeResult, Subscription, UpstreamStatus};
+use crate::health::{Monitor, Outcome, ProbeResult, Subscription, UpstreamStatus};
 use crate::time::Timestamp;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// There is no upstream of that name.
@@ -30,18 +31,27 @@ impl Balancer {
             }
         }
         let now = now();
-        self.health.lock().report(upstream.id(), outcome, now);
+        self.tell(upstream, |health| health.report(upstream.id(), outcome, now));
     }
 
     /// Tells how a probe fared.
     pub fn probe(&self, upstream: UpstreamId, result: ProbeResult, now: Timestamp) {
-        self.health.lock().probe(upstream, result, now);
+        let member = self.snapshot.load().cluster.find(upstream).map(|member| Arc::clone(member.upstream()));
+        if let Some(upstream) = member {
+            self.tell(&upstream, |health| health.probe(upstream.id(), result, now));
+        }
     }
 
     /// Lets time pass: what was out returns, slow starts end, silence is noticed. A host calls it some ten times a
     /// second; it looks at every upstream.
     pub fn tick(&self, now: Timestamp) {
-        self.health.lock().tick(now);
+        let mut health = self.health.lock();
+        health.tick(now);
+        let (snapshot, now) = (self.snapshot.load(), health.now());
+        self.warm(&snapshot.cluster, now);
+        if let (Some(rebalancing), Some(affinity)) = (&self.rebalancing, &snapshot.affinity) {
+            rebalancing.weigh(&snapshot.cluster, Duration::from_secs(1 << affinity.live_window()), now);
+        }
     }
 
     /// Lets the upstream of this name take no new sessions. Those it has stay; with a `deadline` (from `now` on) they
@@ -52,8 +62,8 @@ impl Balancer {
     /// # Errors
     /// [`UnknownUpstream`].
     pub fn drain(&self, name: &str, deadline: Option<Duration>, now: Timestamp) -> Result<(), UnknownUpstream> {
-        let id = self.id_of(name)?;
-        self.health.lock().drain(id, deadline, now);
+        let upstream = self.named(name)?;
+        self.tell(&upstream, |health| _ = health.drain(upstream.id(), deadline, now));
         Ok(())
     }
 
@@ -62,8 +72,8 @@ impl Balancer {
     /// # Errors
     /// [`UnknownUpstream`].
     pub fn resume(&self, name: &str, now: Timestamp) -> Result<(), UnknownUpstream> {
-        let id = self.id_of(name)?;
-        self.health.lock().resume(id, now);
+        let upstream = self.named(name)?;
+        self.tell(&upstream, |health| _ = health.resume(upstream.id(), now));
         Ok(())
     }
 
@@ -96,8 +106,18 @@ impl Balancer {
         self.health.lock().subscribe()
     }
 
-    fn id_of(&self, name: &str) -> Result<UpstreamId, UnknownUpstream> {
-        let member = self.cluster().find_name(name).map(|member| member.upstream().id());
-        member.ok_or_else(|| UnknownUpstream { name: name.to_owned() })
+    /// Tells what happened to one upstream. Others are concerned where it begins to warm, or ends.
+    fn tell(&self, upstream: &Upstream, what: impl FnOnce(&mut Monitor)) {
+        let mut health = self.health.lock();
+        let before = upstream.course().warm_since();
+        what(&mut health);
+        if upstream.course().warm_since() != before {
+            self.warm(&self.snapshot.load().cluster, health.now());
+        }
+    }
+
+    fn named(&self, name: &str) -> Result<Arc<Upstream>, UnknownUpstream> {
+        let upstream = self.snapshot.load().cluster.find_name(name).map(|member| Arc::clone(member.upstream()));
+        upstream.ok_or_else(|| UnknownUpstream { name: name.to_owned() })
     }
 }

@@ -3,7 +3,7 @@
 
 use super::{Balancer, PickError, Request, Snapshot, Wait};
 use crate::affinity::substitute;
-use crate::cluster::{Lease, Lost, Member, Pace, Session};
+use crate::cluster::{Lease, Lost, Member, Pace, Session, Warming};
 use crate::hash::mix64;
 use crate::health::Failover;
 use crate::time::Timestamp;
@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 const RACES: usize = 4;
 
 /// Microseconds by which threads' clocks may be apart. Beyond, a clock has gone back.
-const JUMP: u64 = 1_000_000;
+pub(super) const JUMP: u64 = 1_000_000;
 
 /// At which pace upstreams take displaced sessions, in microseconds; a quarter of a second's worth at once.
 pub(super) fn admission(failover: Failover) -> Option<Pace> {
@@ -32,10 +32,11 @@ impl Balancer {
     ) -> Result<Lease, PickError> {
         let cluster = &snapshot.cluster;
         let is_displaced = lost.is_some_and(Lost::is_displaced);
+        let spared = if is_displaced { *session } else { self.spare_the_warming(snapshot, session, true) };
         for _ in 0..RACES {
             let index = match is_displaced {
                 true => substitute(cluster, session),
-                false => snapshot.policy.place(cluster, session),
+                false => snapshot.policy.place(cluster, &spared),
             };
             let Some(member) = index.and_then(|index| cluster.members().get(index)) else { break };
             if is_displaced && !request.no_wait {
@@ -43,6 +44,9 @@ impl Balancer {
             }
             // Between the policy's look and the lease another thread may take the last place.
             if let Some(lease) = member.lease() {
+                if spared.warming != Warming::All {
+                    member.upstream().course().took(spared.warming);
+                }
                 return Ok(lease);
             }
         }

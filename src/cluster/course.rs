@@ -1,10 +1,10 @@
 //! Coming, going and gone: what a pick has to know of an upstream beyond its verdicts, which are all it has to know
 //! most of the time.
 
-use super::Pacer;
+use super::{Pace, Pacer, UpstreamId, Warming};
 use crate::hash::mix64;
 use crate::time::Timestamp;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Each number is a time in milliseconds, or 0 for none.
@@ -16,7 +16,36 @@ pub(crate) struct Course {
     warm_since: AtomicU64,
     down_since: AtomicU64,
     admission: Pacer,
+    /// A [`Share`] as two fixed-point numbers, or 0 for one that is not limited.
+    share: AtomicU64,
+    turns: Pacer,
+    crowding: Crowding,
 }
+
+/// How many sessions it has, beside its share.
+#[derive(Debug, Default)]
+pub(crate) struct Crowding {
+    /// The part of its sessions, of 2^32, that is to move to others; 0: it is not crowded.
+    pub(crate) excess: AtomicU32,
+    /// When that part was drawn, in milliseconds.
+    pub(crate) drawn_at: AtomicU64,
+    /// It holds less than its share.
+    pub(crate) has_room: AtomicBool,
+    /// It was given sessions of others.
+    pub(crate) is_filled: AtomicBool,
+}
+
+/// What an upstream that warms may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Share {
+    /// Of all keys, 0 to 1.
+    pub(crate) keys: f64,
+    /// One of so many placements.
+    pub(crate) interval: f64,
+}
+
+/// Placements are counted in so many parts.
+const PARTS: u64 = 16;
 
 impl Course {
     /// Sessions leave from `at` on, over `spread`; `None`: they stay.
@@ -54,6 +83,47 @@ impl Course {
 
     pub(crate) fn set_down_since(&self, since: Option<Timestamp>) {
         set(&self.down_since, since);
+    }
+
+    /// What it may take of those that are spared it otherwise; `None`: everything.
+    pub(crate) fn set_share(&self, share: Option<Share>) {
+        let word = share.map_or(0, |Share { keys, interval }| {
+            let keys = (keys * f64::from(u32::MAX)) as u32;
+            let parts = (interval * PARTS as f64) as u32;
+            u64::from(keys) << 32 | u64::from(parts.max(1))
+        });
+        if self.share.load(Ordering::Relaxed) != word {
+            self.share.store(word, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether it is open to a session for which not all that warm are.
+    pub(crate) fn is_open_to(&self, warming: Warming, id: UpstreamId) -> bool {
+        let share = || self.share.load(Ordering::Relaxed);
+        match warming {
+            Warming::All => true,
+            Warming::Turn(number) => share() == 0 || self.turns.is_due(number.saturating_mul(PARTS)),
+            Warming::Key(point) => match share() {
+                0 => true,
+                share => mix64(point ^ mix64(id.0)) >> 32 < share >> 32,
+            },
+        }
+    }
+
+    /// It was given this session.
+    pub(crate) fn took(&self, warming: Warming) {
+        let interval = self.share.load(Ordering::Relaxed) & u64::from(u32::MAX);
+        if let Warming::Turn(number) = warming
+            && interval != 0
+        {
+            // A turn that nobody gave it is kept, one at most: two at once are no rush.
+            self.turns.force(number.saturating_mul(PARTS), Pace { interval, slack: interval });
+        }
+    }
+
+    /// How its sessions compare with its share, where that is looked at.
+    pub(crate) fn crowding(&self) -> &Crowding {
+        &self.crowding
     }
 
     /// When the next displaced session may come, in microseconds.

@@ -24,12 +24,13 @@ mod vitals;
 
 pub(crate) use board::{Seat, Seating};
 pub use config::{ClusterError, MAX_UPSTREAMS, UpstreamConfig};
+pub(crate) use course::Share;
 pub use decision::{Decision, Lost};
 pub use lease::Lease;
 pub(crate) use pacer::{Pace, Pacer};
 pub use plan::{ApplyError, Change, Effect, Generation, Plan, PlanError};
 pub(crate) use plan::{effects, next_configs};
-pub use session::Session;
+pub use session::{Session, Warming};
 pub(crate) use set::IdMap;
 pub use set::{Cluster, Member};
 pub use standing::Health;

@@ -29,6 +29,28 @@ impl Pacer {
         pace.wait(self.0.load(Ordering::Relaxed), now, jump)
     }
 
+    /// Whether one that comes at `now` is due.
+    pub(crate) fn is_due(&self, now: u64) -> bool {
+        self.0.load(Ordering::Relaxed) <= now
+    }
+
+    /// Whether the clock has gone back since.
+    pub(crate) fn is_beyond(&self, now: u64, pace: Pace, jump: u64) -> bool {
+        !self.is_due(now) && self.wait(now, pace, jump).is_none()
+    }
+
+    /// Forgets what was kept: the next is due at `now`.
+    pub(crate) fn start(&self, now: u64) {
+        self.0.store(now, Ordering::Relaxed);
+    }
+
+    /// Lets one pass at `now`, due or not.
+    pub(crate) fn force(&self, now: u64, pace: Pace) {
+        let next = |due: u64| Some(due.max(now.saturating_sub(pace.slack)).saturating_add(pace.interval));
+        // Never refuses, since `next` never does.
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+    }
+
     /// Lets one pass at `now`, or says when it is due. One compare-exchange.
     pub(crate) fn pass(&self, now: u64, pace: Pace, jump: u64) -> Result<(), u64> {
         let mut due = self.0.load(Ordering::Relaxed);

@@ -18,4 +18,18 @@ pub struct Session<'a> {
     pub key: Option<&'a [u8]>,
     /// Upstreams that already failed this request.
     pub tried: &'a [UpstreamId],
+    /// Which of those in slow start are open to it. Policies leave it to [`Cluster::accepts`](super::Cluster::accepts).
+    pub warming: Warming,
+}
+
+/// Which of the upstreams in slow start are open to a session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Warming {
+    /// All.
+    #[default]
+    All,
+    /// Those whose turn it is: this is the number of the placement.
+    Turn(u64),
+    /// Those that have been given this key: this is its hash.
+    Key(u64),
 }

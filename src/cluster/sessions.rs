@@ -38,6 +38,8 @@ const M: usize = WORDS * SLOTS as usize;
 pub(crate) struct Sessions {
     /// What `words` add up to, so that an estimate reads one word: see [`Counts`].
     counts: AtomicU64,
+    /// How many of those counted live elsewhere now, by the window of their marks.
+    moved: AtomicU64,
     /// Each the window's number (16 bits), marks of the window before (24 bits), marks of the window (24 bits).
     words: Box<[AtomicU64]>,
     /// A window is 2^scale seconds long.
@@ -50,6 +52,7 @@ impl Sessions {
         let words = scale.map_or(0, |_| WORDS);
         Self {
             counts: AtomicU64::new(0),
+            moved: AtomicU64::new(0),
             words: (0..words).map(|_| AtomicU64::new(0)).collect(),
             scale: scale.unwrap_or_default(),
         }
@@ -59,9 +62,7 @@ impl Sessions {
     ///
     /// Relaxed is enough: a word is all there is to know about its marks, and nothing else is published by it.
     pub(crate) fn touch(&self, nonce: u64, now: Timestamp) {
-        let scaled = |bits: u64, count: u64| ((bits & 0xffff_ffff) * count) >> 32;
-        let Some(word) = self.words.get(scaled(nonce >> 32, WORDS as u64) as usize) else { return };
-        let mark = 1 << scaled(nonce, u64::from(SLOTS));
+        let Some((word, mark)) = self.slot(nonce) else { return };
         let window = self.window(now);
         let mut seen = word.load(Ordering::Relaxed);
         let before = loop {
@@ -78,6 +79,36 @@ impl Sessions {
         let count = |seen| Some(Counts::at(seen, window).one_more(before & mark == 0).word());
         // Never refuses, since `count` never does.
         let _ = self.counts.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count);
+    }
+
+    /// The session of this nonce went elsewhere. Its marks stay, since others may share them.
+    pub(crate) fn move_away(&self, nonce: u64, now: Timestamp) {
+        let Some((word, mark)) = self.slot(nonce) else { return };
+        let window = self.window(now);
+        let marks = Marks::at(word.load(Ordering::Relaxed), window);
+        let count = |seen| {
+            let counts = Counts::at(seen, window);
+            match (marks.current & mark != 0, marks.previous & mark != 0) {
+                (true, _) => Some(counts.one_more(false).word()),
+                (false, true) => Some(Counts { previous: counts.previous.saturating_add(1), ..counts }.word()),
+                (false, false) => None,
+            }
+        };
+        // Refused where it was not counted.
+        let _ = self.moved.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count);
+    }
+
+    /// How many of those that the estimate counts went elsewhere.
+    pub(crate) fn moved(&self, now: Timestamp) -> u32 {
+        let counts = Counts::at(self.moved.load(Ordering::Relaxed), self.window(now));
+        u32::from(counts.previous) + u32::from(counts.current)
+    }
+
+    /// The word and the mark of this nonce; `None` for who does not count.
+    fn slot(&self, nonce: u64) -> Option<(&AtomicU64, u32)> {
+        let scaled = |bits: u64, count: u64| ((bits & 0xffff_ffff) * count) >> 32;
+        let word = self.words.get(scaled(nonce >> 32, WORDS as u64) as usize)?;
+        Some((word, 1 << scaled(nonce, u64::from(SLOTS))))
     }
 
     /// About how many sessions had a request in this window or the last. Two loads.

@@ -41,7 +41,13 @@ impl Member {
 
     /// Whether nothing but its limit keeps `session` from it: it accepts, and was not tried before.
     pub(crate) fn takes(&self, session: &Session<'_>) -> bool {
-        self.upstream.health().accepting && !session.tried.contains(&self.upstream.id())
+        self.upstream.health().accepting && self.is_open_to(session)
+    }
+
+    /// Whether it was not tried before, and does not warm or has room for it there.
+    pub(crate) fn is_open_to(&self, session: &Session<'_>) -> bool {
+        let id = self.upstream.id();
+        !session.tried.contains(&id) && self.upstream.course().is_open_to(session.warming, id)
     }
 
     pub(crate) fn lease(&self) -> Option<Lease> {

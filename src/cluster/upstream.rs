@@ -168,6 +168,22 @@ impl Upstream {
         self.sessions.touch(nonce, now);
     }
 
+    /// As [`live_sessions`](Self::live_sessions), less those that were [moved away](Self::move_away) and would be counted until
+    /// their windows are over.
+    pub(crate) fn resident_sessions(&self, now: Timestamp) -> u32 {
+        self.sessions.estimate(now).saturating_sub(self.sessions.moved(now))
+    }
+
+    /// Whether sessions [moved away](Self::move_away) in this window or the last.
+    pub(crate) fn is_leaving(&self, now: Timestamp) -> bool {
+        self.sessions.moved(now) > 0
+    }
+
+    /// The session of `nonce` does not live here any more.
+    pub(crate) fn move_away(&self, nonce: u64, now: Timestamp) {
+        self.sessions.move_away(nonce, now);
+    }
+
     /// The verdicts in force.
     #[must_use]
     pub fn health(&self) -> Health {

@@ -44,6 +44,11 @@ impl Monitor {
         self.subscribers.subscribe()
     }
 
+    /// The time that was told last.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.now
+    }
+
     /// Follows a change of membership. Upstreams that came are warmed; one that only changed its address stays drained.
     pub(crate) fn follow(&mut self, cluster: &Cluster) {
         let (now, warms) = (self.now, !self.settings.slow_start.window.is_zero());

@@ -85,6 +85,18 @@ pub struct SlowStart {
     pub aggression: f64,
 }
 
+impl SlowStart {
+    /// The part of its share, 0 to 1, that an upstream has been given after `elapsed`.
+    #[must_use]
+    pub fn fraction(&self, elapsed: Duration) -> f64 {
+        if elapsed >= self.window {
+            return 1.0;
+        }
+        let linear = elapsed.as_secs_f64() / self.window.as_secs_f64();
+        linear.powf(1.0 / self.aggression).max(self.min)
+    }
+}
+
 /// How the sessions of an upstream that is gone are moved.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Failover {

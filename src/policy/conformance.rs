@@ -1,7 +1,7 @@
 //! What every policy owes, whatever its algorithm. A policy inherits all of it with `conforms!(Type);`.
 
 use super::Policy;
-use crate::cluster::{Cluster, Health, Session, UpstreamConfig, UpstreamId};
+use crate::cluster::{Cluster, Health, Session, UpstreamConfig, UpstreamId, Warming};
 use crate::hash::mix64;
 use crate::time::Timestamp;
 use std::net::{IpAddr, Ipv4Addr};
@@ -55,6 +55,7 @@ pub(crate) fn session(nonce: u64) -> Session<'static> {
         client: Some(IpAddr::V4(Ipv4Addr::from(address))),
         key: None,
         tried: &[],
+        warming: Warming::All,
     }
 }
 

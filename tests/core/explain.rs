@@ -2,8 +2,12 @@
 
 use crate::{NOW, balancer, balancer_with, ring, upstream, upstreams, visit};
 use homing::balancer::{Explanation, Step, TokenSet};
+use homing::health::{Failover, Outcome, ProbeResult, SlowStart};
 use homing::rng::SeededEntropy;
-use homing::{Affinity, Balancer, Change, Decision, Health, KeyRing, Lost, OnUnavailable, Request, Timestamp};
+use homing::{
+    Affinity, Balancer, Change, Decision, Health, HealthSettings, KeyRing, Lost, OnFull, OnRestart, OnUnavailable,
+    PickError, Request, Timestamp,
+};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -97,11 +101,24 @@ struct Turn {
     minutes: u64,
     hold: bool,
     tried: bool,
+    event: Option<Event>,
+}
+
+/// What may be told of an upstream, with which it goes, comes back, or has to let go.
+#[derive(Debug, Clone, Copy)]
+enum Event {
+    Refused,
+    Returned,
+    Drained,
+    Resumed,
+    Passed,
 }
 
 fn turns() -> impl Strategy<Value = Vec<Turn>> {
-    let turn = (0..5_usize, 0..3_u8, 0..3_u16, 0..6_usize, 0..40_u64, any::<bool>(), any::<bool>());
-    let turn = turn.prop_map(|(upstream, health, incarnation, client, minutes, hold, tried)| Turn {
+    use Event::{Drained, Passed, Refused, Resumed, Returned};
+    let event = prop::option::of(prop::sample::select(vec![Refused, Returned, Drained, Resumed, Passed]));
+    let turn = (0..5_usize, 0..3_u8, 0..3_u16, 0..6_usize, 0..40_u64, any::<bool>(), any::<bool>(), event);
+    let turn = turn.prop_map(|(upstream, health, incarnation, client, minutes, hold, tried, event)| Turn {
         upstream,
         health,
         incarnation,
@@ -109,19 +126,30 @@ fn turns() -> impl Strategy<Value = Vec<Turn>> {
         minutes,
         hold,
         tried,
+        event,
     });
     prop::collection::vec(turn, 1..60)
 }
 
 proptest! {
-    /// Whatever has happened, the pick does what was explained. Both policies leave nothing to chance, and one remembers.
+    /// Whatever has happened, the pick does what was explained. These policies leave nothing to chance, and two remember.
     #[test]
-    fn a_pick_does_what_was_explained(turns in turns(), policy in prop::sample::select(vec!["round_robin", "ip_hash"])) {
+    fn a_pick_does_what_was_explained(turns in turns(), policy in prop::sample::select(vec!["round_robin", "ip_hash", "least_conn"]), choices: u8) {
         let keys = KeyRing::builder("pool", [7; 32]).sign_with(0, [8; 32]).build().unwrap();
+        let affinity = Affinity::builder(keys)
+            .on_full([OnFull::Wait, OnFull::Move][usize::from(choices & 1)])
+            .on_restart([OnRestart::Replace, OnRestart::Keep][usize::from(choices >> 1 & 1)]);
+        let health = HealthSettings {
+            failover: Failover { rate: u32::from(choices >> 2 & 1), hold: Duration::from_secs(u64::from(choices >> 3 & 1) * 600) },
+            slow_start: SlowStart { window: Duration::from_secs(7200), ..SlowStart::default() },
+            drain_spread: Duration::from_secs(3600),
+            ..HealthSettings::default()
+        };
         let balancer = Balancer::builder()
             .upstreams(upstreams(5).into_iter().map(|upstream| upstream.max_in_flight(3)))
             .policy(policy)
-            .affinity(Affinity::builder(keys).build().unwrap())
+            .affinity(affinity.build().unwrap())
+            .health(health)
             .entropy(SeededEntropy::new(3))
             .build()
             .unwrap();
@@ -131,10 +159,23 @@ proptest! {
             let name = format!("app-{}", turn.upstream + 1);
             if let Some(member) = balancer.cluster().find_name(&name) {
                 let health = [Health::ACTIVE, Health::DRAINING, Health::DOWN][usize::from(turn.health)];
-                member.upstream().set_health(health);
-                member.upstream().set_incarnation(turn.incarnation);
+                let upstream = member.upstream();
+                if turn.event.is_none() {
+                    upstream.set_health(health);
+                }
+                upstream.set_incarnation(turn.incarnation);
+                match turn.event {
+                    Some(Event::Refused) => balancer.report(upstream, Outcome::ConnectRefused, now),
+                    Some(Event::Returned) => (0..2).for_each(|_| balancer.probe(upstream.id(), ProbeResult::Passed, now)),
+                    Some(Event::Drained) => balancer.drain(&name, Some(Duration::from_secs(300)), now).unwrap(),
+                    Some(Event::Resumed) => balancer.resume(&name, now).unwrap(),
+                    Some(Event::Passed) | None => {}
+                }
             }
             now = now.after(Duration::from_secs(60 * turn.minutes));
+            if turn.event.is_some() {
+                balancer.tick(now);
+            }
             let id = balancer.cluster().find_name(&name).map(|member| member.upstream().id());
             let tried: Vec<_> = id.filter(|_| turn.tried).into_iter().collect();
             let token: Option<homing::Token> = tokens[turn.client];
@@ -160,7 +201,16 @@ proptest! {
                         held.push(pick.lease);
                     }
                 }
-                Err(_) => prop_assert_eq!(explained.upstream, None),
+                Err(error) => {
+                    prop_assert_eq!(explained.upstream.as_deref(), None);
+                    let told = match explained.steps.last() {
+                        Some(Step::Waits { at, reason }) => matches!(error, PickError::Later { at: a, reason: r } if a == *at && r == *reason),
+                        Some(Step::WaitsForRoom) => matches!(error, PickError::Full),
+                        Some(Step::Nowhere) => matches!(error, PickError::Full | PickError::Unavailable),
+                        _ => false,
+                    };
+                    prop_assert!(told, "{} but {}", explained, error);
+                }
             }
             if held.len() > 10 {
                 held.remove(0);

@@ -12,10 +12,12 @@ mod forecast;
 mod live_sessions;
 mod membership;
 mod placement;
+mod rebalance;
 mod rotation;
 mod scale_out;
 #[path = "../../examples/simulation/mod.rs"]
 mod simulation;
+mod slow_start;
 mod tokens;
 
 use homing::rng::SeededEntropy;

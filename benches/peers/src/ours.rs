@@ -99,7 +99,7 @@ impl Alone {
     }
 
     fn place_session(&self, key: &Key, nonce: u64) -> Option<usize> {
-        let session = Session { nonce, now: NOW, client: Some(client(key)), key: Some(key), tried: &[] };
+        let session = Session { nonce, now: NOW, client: Some(client(key)), key: Some(key), tried: &[], warming: Default::default() };
         self.policy.place(&self.cluster, &session)
     }
 

@@ -5,7 +5,7 @@ use super::Subject;
 use super::model::{Model, Seat, Wish};
 use super::rules::{self, Rules, Turns};
 use homing::balancer::{PickError, Request};
-use homing::cluster::{Effect, Plan, Session, UpstreamId};
+use homing::cluster::{Effect, Plan, Session, UpstreamId, Warming};
 use homing::rng::SeededEntropy;
 use homing::{Affinity, Balancer, Decision, Health, KeyRing, Lease, Policy, Timestamp};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -70,7 +70,7 @@ impl Visitor {
     }
 
     fn session<'a>(&'a self, now: Timestamp, tried: &'a [UpstreamId]) -> Session<'a> {
-        Session { nonce: self.nonce, now, client: self.client, key: self.key.as_deref(), tried }
+        Session { nonce: self.nonce, now, client: self.client, key: self.key.as_deref(), tried, warming: Warming::All }
     }
 }
 

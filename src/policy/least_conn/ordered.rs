@@ -4,7 +4,7 @@
 //! rung a position for each of its upstreams; so its least loaded stand at its lowest positions. The least of the groups
 //! are compared as fractions, which is exact whatever the weights.
 
-use crate::cluster::{Cluster, Seat, Seating, Session};
+use crate::cluster::{Cluster, Seat, Seating, Session, Warming};
 use std::collections::BTreeMap;
 
 /// With fewer upstreams to a group than this, looking at each of them is as fast.
@@ -136,7 +136,7 @@ impl Ordered {
         (rung + 1 < self.rungs).then(|| (group.position(rung), group.position(rung + 1)))
     }
 
-    /// The first upstream of a group that stands from position `from` on and below `end`, and was not tried before.
+    /// The first upstream of a group that stands from position `from` on and below `end`, and is open to the session.
     fn first(
         &self,
         group: &Group,
@@ -149,9 +149,8 @@ impl Ordered {
             match group.member(position) {
                 None => self.seating.vacate(position),
                 Some(index) => {
-                    let tried =
-                        || cluster.members().get(index).is_some_and(|m| session.tried.contains(&m.upstream().id()));
-                    if session.tried.is_empty() || !tried() {
+                    let is_open = || cluster.members().get(index).is_none_or(|member| member.is_open_to(session));
+                    if (session.tried.is_empty() && session.warming == Warming::All) || is_open() {
                         return Some((index, position));
                     }
                 }

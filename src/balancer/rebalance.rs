@@ -1,0 +1,164 @@
+//! Which sessions move from crowded upstreams to those with room: see [`affinity::rebalance`](crate::affinity::Rebalance).
+
+use super::place::{JUMP, micros};
+use super::{Balancer, Request};
+use crate::affinity::{Candidate, Claims, Rank, Rebalance, Veto};
+use crate::cluster::{Cluster, Lease, Member, Pace, Pacer};
+use crate::hash::mix64;
+use crate::time::Timestamp;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// By how much more than its share an upstream holds when it becomes crowded, and when it no longer is. Between the two
+/// nothing begins, so that what has been moved is not moved on.
+const CROWDED: f64 = 0.10;
+const EVEN: f64 = 0.05;
+
+/// Fewer sessions than this above the share are chance.
+const FEW: f64 = 4.0;
+
+pub(super) struct Rebalancing {
+    pace: Pace,
+    budget: Pacer,
+    veto: Option<Veto>,
+    /// Of the lots that are drawn.
+    salt: AtomicU64,
+    is_under_way: AtomicBool,
+}
+
+impl Rebalancing {
+    /// `None` where there is no budget.
+    pub(super) fn new(rebalance: Rebalance, veto: Option<Veto>) -> Option<Self> {
+        let pace = rebalance.pace()?;
+        let (budget, salt, is_under_way) = (Pacer::default(), AtomicU64::new(0), AtomicBool::new(false));
+        Some(Self { pace, budget, veto, salt, is_under_way })
+    }
+
+    /// Works out who is crowded and who has room, in time linear in the upstreams. Live sessions are counted in windows of
+    /// this length.
+    pub(super) fn weigh(&self, cluster: &Cluster, window: Duration, now: Timestamp) {
+        let accepting = || cluster.members().iter().filter(|member| member.upstream().health().accepting);
+        let resident = |member: &Member| f64::from(member.upstream().resident_sessions(now));
+        let (mut sessions, mut weights, mut salt) = (0.0, 0.0, 0);
+        for member in accepting() {
+            sessions += resident(member);
+            weights += f64::from(member.weight());
+            salt ^= mix64(member.upstream().id().as_u64() ^ mix64(u64::from(member.weight())));
+        }
+        let share = |member: &Member| sessions * f64::from(member.weight()) / weights;
+        let has_room = |member: &Member| resident(member) < share(member);
+        let room: f64 = accepting().filter(|member| has_room(member)).map(|member| f64::from(member.weight())).sum();
+        let is_changed = self.salt.swap(salt, Ordering::Relaxed) != salt;
+        let mut any = false;
+        for member in cluster.members() {
+            let upstream = member.upstream();
+            let crowding = upstream.course().crowding();
+            if is_changed {
+                crowding.is_filled.store(false, Ordering::Relaxed);
+            }
+            let (live, share) = (resident(member), share(member));
+            let above = live - share;
+            // So many of its sessions have one with room before it in their order.
+            let ahead = room / (room + f64::from(member.weight()));
+            let part = ((above / (live * ahead)).clamp(0.0, 1.0) * f64::from(u32::MAX)) as u32;
+            let is_crowded = above > (CROWDED * share).max(FEW);
+            let drawn_at = Timestamp::from_millis(crowding.drawn_at.load(Ordering::Relaxed));
+            let before = crowding.excess.load(Ordering::Relaxed);
+            let excess = match before {
+                // What was moved there is not moved on, unless the cluster changes.
+                _ if !upstream.health().accepting || crowding.is_filled.load(Ordering::Relaxed) => 0,
+                0 if is_crowded => part,
+                0 => 0,
+                _ if above <= EVEN * share => 0,
+                // All that were drawn have gone, and what other proxies have moved is known here too.
+                _ if is_crowded && now.since(drawn_at) > 3 * window && !upstream.is_leaving(now) => {
+                    before.saturating_add(part)
+                }
+                // What was drawn stands, or those who see less of what moves would draw others.
+                _ => before.max(part),
+            };
+            if excess > before {
+                crowding.drawn_at.store(now.as_millis(), Ordering::Relaxed);
+            }
+            crowding.excess.store(excess, Ordering::Relaxed);
+            crowding.has_room.store(above < 0.0, Ordering::Relaxed);
+            any |= excess > 0;
+        }
+        let at = micros(now);
+        let clock_went_back = self.budget.is_beyond(at, self.pace, JUMP);
+        // What lay unspent while nobody was crowded is no budget.
+        if (any && !self.is_under_way.load(Ordering::Relaxed)) || clock_went_back {
+            self.budget.start(at);
+        }
+        self.is_under_way.store(any, Ordering::Relaxed);
+    }
+
+    /// Where a session of a crowded upstream is to go, if it is to go now.
+    fn target<'c>(
+        &self,
+        cluster: &'c Cluster,
+        claims: &Claims,
+        home: &Member,
+        request: &Request<'_>,
+    ) -> Option<&'c Member> {
+        let excess = home.upstream().course().crowding().excess.load(Ordering::Relaxed);
+        if excess == 0 {
+            return None;
+        }
+        let rank = Rank::new(claims, self.salt.load(Ordering::Relaxed), request.now);
+        let since = micros(request.now).saturating_sub(rank.patience(self.pace));
+        if rank.lot >= excess || !request.tried.is_empty() || !self.budget.is_due(since) {
+            return None;
+        }
+        let session = request.session(claims.nonce);
+        let home = home.upstream();
+        let has_room = |member: &Member| member.upstream().course().crowding().has_room.load(Ordering::Relaxed);
+        let index = cluster.first_in_order(claims.nonce, |index| {
+            let member = &cluster.members()[index];
+            member.upstream().id() == home.id() || (has_room(member) && cluster.accepts(index, &session))
+        })?;
+        let member = &cluster.members()[index];
+        let candidate =
+            Candidate { from: home, to: member.upstream(), idle: claims.idle(request.now), nonce: claims.nonce };
+        let stays = candidate.to.id() == home.id() || self.veto.as_ref().is_some_and(|veto| veto(&candidate));
+        (!stays).then_some(member)
+    }
+}
+
+impl fmt::Debug for Rebalancing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rebalancing").field("pace", &self.pace).finish_non_exhaustive()
+    }
+}
+
+impl Balancer {
+    /// Where a session is to go that could come home to `home`, if it is to be moved now.
+    pub(super) fn relief<'c>(
+        &self,
+        cluster: &'c Cluster,
+        claims: &Claims,
+        home: &Member,
+        request: &Request<'_>,
+    ) -> Option<&'c Member> {
+        self.rebalancing.as_ref()?.target(cluster, claims, home, request)
+    }
+
+    /// A place there.
+    pub(super) fn relieve(
+        &self,
+        cluster: &Cluster,
+        claims: &Claims,
+        home: &Member,
+        request: &Request<'_>,
+    ) -> Option<Lease> {
+        let rebalancing = self.rebalancing.as_ref()?;
+        let target = rebalancing.target(cluster, claims, home, request)?;
+        // Another thread may have spent what was left, or taken the last place.
+        rebalancing.budget.pass(micros(request.now), rebalancing.pace, JUMP).ok()?;
+        let lease = target.lease()?;
+        target.upstream().course().crowding().is_filled.store(true, Ordering::Relaxed);
+        home.upstream().move_away(claims.nonce, request.now);
+        Some(lease)
+    }
+}

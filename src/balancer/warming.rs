@@ -1,0 +1,93 @@
+//! Slow start, whatever the policy: an upstream that warms passes for one that does not accept, but for its part.
+//!
+//! A policy that goes by load gives an upstream of weight w and fraction f, of all placements, at most its share
+//! w·f / Σ w·f; turns are counted, and it is passed over until its next one is due. One that goes by key would then place a
+//! key now here, now there: it is asked as if the upstream had a fraction f of all keys, those that hash low enough, so that
+//! each key moves there once. What matters is f beside that of the others: where all warm alike, nobody is spared.
+
+use super::{Balancer, Snapshot};
+use crate::cluster::{Cluster, Member, Session, Share, Warming};
+use crate::hash::{hash_bytes, mix64};
+use crate::time::Timestamp;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+#[derive(Debug, Default)]
+pub(super) struct Warmth {
+    /// When nobody warms any more, in milliseconds: the one look of a pick while that is long past.
+    until: AtomicU64,
+    turns: Turns,
+}
+
+/// Placements while somebody warms. On a cache line of its own: each writes it.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Turns(AtomicU64);
+
+impl Balancer {
+    /// The session as a policy is to see it: as one for whom those that warm are not all open. For a pick that `counts` a
+    /// turn is over.
+    pub(super) fn spare_the_warming<'a>(
+        &self,
+        snapshot: &Snapshot,
+        session: &Session<'a>,
+        counts: bool,
+    ) -> Session<'a> {
+        if self.warmth.until.load(Ordering::Relaxed) <= session.now.as_millis() {
+            return *session;
+        }
+        let turns = &self.warmth.turns.0;
+        let warming = match (snapshot.policy.is_keyed(), counts) {
+            (true, _) => Warming::Key(point(session)),
+            (false, true) => Warming::Turn(turns.fetch_add(1, Ordering::Relaxed)),
+            (false, false) => Warming::Turn(turns.load(Ordering::Relaxed)),
+        };
+        let spared = Session { warming, ..*session };
+        // Nobody is refused for the sake of slow start. Mostly the first that is looked at accepts.
+        let (cluster, start) = (&snapshot.cluster, (session.nonce % snapshot.cluster.len() as u64) as usize);
+        let any = (start..cluster.len()).chain(0..start).any(|index| cluster.accepts(index, &spared));
+        if any { spared } else { *session }
+    }
+
+    /// Works out what each of those that warm may take. Call with the lock of health held, or it may be undone by one who
+    /// knew less.
+    pub(super) fn warm(&self, cluster: &Cluster, now: Timestamp) {
+        let fraction = |member: &Member| {
+            let upstream = member.upstream();
+            let since = upstream.course().warm_since();
+            let fraction = since.map_or(1.0, |since| self.slow_start.fraction(now.since(since)));
+            upstream.health().accepting.then_some(fraction)
+        };
+        let (mut most, mut least, mut sum) = (0.0_f64, 1.0_f64, 0.0);
+        for member in cluster.members() {
+            if let Some(fraction) = fraction(member) {
+                (most, least) = (most.max(fraction), least.min(fraction));
+                sum += fraction * f64::from(member.weight());
+            }
+        }
+        let warms = least < most;
+        if !warms && self.warmth.until.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        for member in cluster.members() {
+            let share = fraction(member).filter(|fraction| *fraction < most).map(|fraction| Share {
+                keys: fraction / most,
+                interval: sum / (fraction * f64::from(member.weight())),
+            });
+            member.upstream().course().set_share(share);
+        }
+        // Where nobody lets time pass any more, this ends all the same.
+        let until = if warms { now.after(self.slow_start.window).as_millis() } else { 0 };
+        self.warmth.until.store(until, Ordering::Relaxed);
+    }
+}
+
+/// What keyed policies place by, or what stands in for it, as a point among all.
+fn point(session: &Session<'_>) -> u64 {
+    match (session.key, session.client.map(|client| client.to_canonical())) {
+        (Some(key), _) => hash_bytes(key),
+        (None, Some(IpAddr::V4(address))) => hash_bytes(&address.octets()),
+        (None, Some(IpAddr::V6(address))) => hash_bytes(&address.octets()),
+        (None, None) => mix64(session.nonce),
+    }
+}
