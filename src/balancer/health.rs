@@ -31,7 +31,7 @@ impl Balancer {
             }
         }
         let now = now();
-        self.tell(upstream, |health| health.report(upstream.id(), outcome, now));
+        self.tell(upstream, |health| health.report(upstream, outcome, now));
     }
 
     /// Tells how a probe fared.

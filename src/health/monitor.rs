@@ -70,8 +70,13 @@ impl Monitor {
         self.settle_all(now);
     }
 
-    pub(crate) fn report(&mut self, id: UpstreamId, outcome: Outcome, now: Timestamp) {
-        self.input(id, now, |machine, settings, now| machine.report(outcome, settings, now));
+    /// What was sent to an address that the upstream had before says nothing of the process that it has now.
+    pub(crate) fn report(&mut self, upstream: &Upstream, outcome: Outcome, now: Timestamp) {
+        let machine = self.machines.get(&upstream.id());
+        if machine.is_none_or(|machine| !std::ptr::eq(&*machine.upstream, upstream)) {
+            return;
+        }
+        self.input(upstream.id(), now, |machine, settings, now| machine.report(outcome, settings, now));
     }
 
     pub(crate) fn probe(&mut self, id: UpstreamId, result: ProbeResult, now: Timestamp) {

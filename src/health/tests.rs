@@ -416,6 +416,11 @@ fn upstreams_that_are_added_begin_slowly_and_keep_what_was_said_of_them() {
     world.pass(secs(1));
     assert_eq!((world.state(2), world.health(2)), (State::Draining, Health::DRAINING));
     assert_eq!(departure(&world), before);
+    // A request that was on its way to the address before.
+    let cluster = world.balancer.cluster();
+    apply(&world, put("app-1", "10.0.0.8:80"));
+    world.balancer.report(cluster.members()[0].upstream(), Outcome::ConnectRefused, world.now);
+    assert_eq!(world.state(0), State::Warming, "nobody was refused by it");
 }
 
 #[test]
