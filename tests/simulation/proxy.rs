@@ -246,7 +246,10 @@ impl Proxy {
         ensure!(self.panics == self.balancer.panics(), Cap, "panic is not what the events said");
         for status in self.balancer.status() {
             let slot: usize = status.name["app-".len()..].parse().expect("upstreams are numbered");
-            let cell = &mut self.cells[self.members[&slot]];
+            let Some(cell) = self.members.get(&slot).map(|cell| &mut self.cells[*cell]) else {
+                ensure!(false, Membership, "app-{slot} was removed, and is {status:?}");
+                continue;
+            };
             ensure!(cell.state == status.state, Evidence, "events say {}, and the status {status:?}", cell.state);
             // What is down by judgement may be down by proof meanwhile, which is no event.
             cell.cause = status.cause;

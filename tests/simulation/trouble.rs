@@ -170,7 +170,12 @@ impl World {
             "put back" => self.slots.extend(self.removed.pop()),
             "weight" => self.slots[slot].weight = dice.between(1, 10) as u16,
             "limit" if self.scenario.limit > 0 => self.slots[slot].limit += dice.between(0, 3) as u32,
-            "move" => self.slots[slot].site = self.fleet.open(),
+            "move" => {
+                // The process before goes when its successor is there.
+                let site = self.slots[slot].site;
+                self.slots[slot].site = self.fleet.open();
+                self.after(self.dice.between(0, 2 * ROLLOUT), Event::Kill { site });
+            }
             _ => {}
         }
         self.order(0, Order::Configure);
