@@ -153,16 +153,19 @@ impl Machine {
     /// The state and verdicts as they should be, and why.
     pub(super) fn verdict(&self, panics: bool, now: Timestamp) -> Told {
         let overruled = panics && self.condition.is_judged();
-        let health = match overruled {
-            // Its own word is no judgement.
-            true if self.says_full => State::Full.health(),
-            true => Health::ACTIVE,
-            false => self.condition.state().health(),
+        let drained = self.drain.map(|drain| match drain.leave {
+            Some((_, end)) if now >= end => Health::DOWN,
+            _ => Health::DRAINING,
+        });
+        let health = match (overruled, drained) {
+            (false, _) => self.condition.state().health(),
+            // The operator's word is no judgement, nor is its own.
+            (true, Some(health)) => health,
+            (true, None) if self.says_full => State::Full.health(),
+            (true, None) => Health::ACTIVE,
         };
-        match (self.condition.state(), self.drain) {
-            (state, Some(drain)) if state != State::Down => {
-                let is_over = drain.leave.is_some_and(|(_, end)| now >= end);
-                let health = if is_over { Health::DOWN } else { Health::DRAINING };
+        match (self.condition.state(), self.drain.zip(drained)) {
+            (state, Some((drain, health))) if state != State::Down => {
                 Told { state: State::Draining, cause: Cause::Operator, since: drain.since, health }
             }
             (state, _) => Told { state, cause: self.cause, since: self.since, health },

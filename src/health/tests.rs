@@ -327,6 +327,12 @@ fn who_says_that_it_is_full_returns_as_full() {
     (1..3).for_each(|index| (0..5).for_each(|_| world.report(index, Outcome::Broken)));
     assert!(world.balancer.panics());
     assert_eq!([0, 1].map(|index| world.health(index)), [Health::DRAINING, Health::ACTIVE]);
+    // Nor is what the operator says.
+    (0..2).for_each(|_| world.probe(3, ProbeResult::Status(500)));
+    assert_eq!((world.state(3), world.health(3)), (State::Down, Health::ACTIVE));
+    world.balancer.drain("app-4", None, world.now).unwrap();
+    assert_eq!((world.state(3), world.health(3)), (State::Down, Health::DRAINING));
+    world.balancer.resume("app-4", world.now).unwrap();
     world.pass(secs(60));
     assert_eq!(world.state(0), State::Full);
     world.probe(0, ProbeResult::Passed);
