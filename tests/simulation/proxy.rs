@@ -270,7 +270,12 @@ impl Proxy {
             let has_left = drain.is_some_and(|end| end.is_some_and(|end| self.clock(now) >= end));
             let expected = match cell.state {
                 State::Draining if has_left => Health::DOWN,
-                State::Suspect | State::Down if self.panics && cell.is_judged() => Health::ACTIVE,
+                State::Suspect | State::Down if self.panics && cell.is_judged() => match cell.witness.says_full() {
+                    // Neither the operator's word nor its own is a judgement.
+                    _ if has_left => Health::DOWN,
+                    is_full if is_full || drain.is_some() => Health::DRAINING,
+                    _ => Health::ACTIVE,
+                },
                 state => state.health(),
             };
             let health = cell.upstream.health();
