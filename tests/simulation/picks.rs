@@ -3,6 +3,7 @@
 use crate::host::{Refusal, Travel};
 use crate::invariants::{Check, ensure};
 use crate::proxy::{Cell, Proxy, slot_of};
+use crate::scenario::MINUTE;
 use crate::session::{Cookie, Verdict};
 use crate::world::World;
 use homing::affinity::OnFull;
@@ -34,6 +35,9 @@ impl World {
                     return Ok(());
                 }
                 let slot = slot_of(pick.upstream());
+                if pick.decision == Decision::Lost(Lost::Rebalanced) {
+                    return self.check_relief(index, pick.nonce, slot);
+                }
                 if travel.cookie.is_some_and(|cookie| matches!(self.verdict(travel, proxy, &cookie), Verdict::Home(..)))
                 {
                     return Ok(());
@@ -92,6 +96,9 @@ impl World {
         };
         let verdict = self.verdict(travel, proxy, cookie);
         let holds = match verdict {
+            Verdict::Home(cell, Decision::Pinned) if decision == Decision::Lost(Lost::Rebalanced) => {
+                self.scenario.rebalance > 0 && proxy.cells[cell].slot.number != slot
+            }
             Verdict::Home(cell, why) => decision == why && proxy.cells[cell].slot.number == slot,
             Verdict::Lost(lost) => decision == Decision::Lost(lost),
         };
@@ -161,6 +168,26 @@ impl World {
         let most = (failover.rate + failover.rate / 4 + 1) as usize;
         let is_paced = failover.rate == 0 || has_jumped || refuge.len() <= most;
         ensure!(is_paced, PinHolds, "app-{slot} takes {} displaced sessions in a second", refuge.len());
+        Ok(())
+    }
+
+    /// To one that takes sessions, within the budget, and never back.
+    fn check_relief(&mut self, index: usize, nonce: u64, slot: usize) -> Check {
+        let now = self.now;
+        let travel = &self.travels[index];
+        let Some(cookie) = travel.cookie else { return Ok(()) };
+        let proxy = &mut self.proxies[travel.proxy];
+        check_placed(proxy, slot)?;
+        proxy.rebalanced.push_back(now);
+        while proxy.rebalanced.front().is_some_and(|at| at + MINUTE < now) {
+            proxy.rebalanced.pop_front();
+        }
+        let has_jumped = proxy.jumped_at > 0 && proxy.jumped_at + MINUTE >= now;
+        let (moved, most) = (proxy.rebalanced.len(), self.scenario.rebalance as usize + 33);
+        ensure!(has_jumped || moved <= most, PinHolds, "{moved} sessions were rebalanced in a minute");
+        self.relieved.insert((nonce, cookie.slot, slot));
+        let is_back = self.relieved.contains(&(nonce, slot, cookie.slot));
+        ensure!(!is_back, PinHolds, "a session was rebalanced back to app-{slot}");
         Ok(())
     }
 

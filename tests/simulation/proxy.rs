@@ -6,6 +6,7 @@ use crate::scenario::Scenario;
 use crate::session::key_ring;
 use crate::tally::Tally;
 use crate::witness::Witness;
+use homing::affinity::Rebalance;
 use homing::health::{Cause, EventKind, State, Subscription};
 use homing::rng::SeededEntropy;
 use homing::{Affinity, Balancer, Change, Decision, Health, Timestamp, Upstream, UpstreamConfig};
@@ -83,6 +84,8 @@ pub struct Proxy {
     /// Retries that it may still make.
     pub budget: f64,
     pub budget_at: u64,
+    /// When it rebalanced sessions, in the last minute.
+    pub rebalanced: VecDeque<u64>,
     /// When its clock jumped last.
     pub jumped_at: u64,
     events: Subscription,
@@ -104,6 +107,7 @@ impl Proxy {
             .upstreams(slots.iter().map(Slot::config))
             .policy(scenario.policy)
             .affinity(affinity)
+            .rebalance(Rebalance { budget_per_minute: scenario.rebalance })
             .health(scenario.health)
             .entropy(SeededEntropy::new(dice.draw()))
             .build()
@@ -119,6 +123,7 @@ impl Proxy {
             keys: vec![0],
             budget: 10.0,
             budget_at: 0,
+            rebalanced: VecDeque::new(),
             jumped_at: 0,
             panics: false,
             health: scenario.health,

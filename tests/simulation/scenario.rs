@@ -17,6 +17,8 @@ pub struct Scenario {
     pub on_unavailable: OnUnavailable,
     pub on_full: OnFull,
     pub on_restart: OnRestart,
+    /// Sessions a minute that a proxy may rebalance.
+    pub rebalance: u32,
     /// Seconds.
     pub max_age: u64,
     /// Seconds.
@@ -75,6 +77,7 @@ pub fn draw(dice: &Dice) -> Scenario {
         on_unavailable: if dice.chance(0.05) { OnUnavailable::Reject } else { OnUnavailable::Repin },
         on_full: if dice.chance(0.3) { OnFull::Move } else { OnFull::Wait },
         on_restart: if dice.chance(0.3) { OnRestart::Keep } else { OnRestart::Replace },
+        rebalance: dice.one_of(&[0, 0, 0, 30, 300]),
         max_age: dice.between(10, 90) * 60,
         idle: dice.between(2, 15) * 60,
         limit: if dice.chance(0.4) { limit } else { 0 },

@@ -168,7 +168,10 @@ impl World {
                 self.removed.push(removed);
             }
             "put back" => self.slots.extend(self.removed.pop()),
-            "weight" => self.slots[slot].weight = dice.between(1, 10) as u16,
+            "weight" => {
+                self.slots[slot].weight = dice.between(1, 10) as u16;
+                self.relieved.clear();
+            }
             "limit" if self.scenario.limit > 0 => self.slots[slot].limit += dice.between(0, 3) as u32,
             "move" => {
                 // The process before goes when its successor is there.

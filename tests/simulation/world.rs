@@ -11,7 +11,7 @@ use crate::session::User;
 use crate::tally::Tally;
 use crate::trouble::{Order, Rotation};
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -112,6 +112,8 @@ pub struct World {
     pub substitutes: HashMap<(u64, u64), usize>,
     /// When a session left an upstream that was gone.
     pub moves: HashMap<(u64, usize, usize, u64), u64>,
+    /// Where sessions were rebalanced: by their nonces, from where to where. Weights make other orders.
+    pub relieved: HashSet<(u64, usize, usize)>,
     /// Whether to print what happens.
     pub is_told: bool,
     queue: BinaryHeap<Reverse<Entry>>,
@@ -149,6 +151,7 @@ impl World {
             tally: Tally { seeds: 1, ..Tally::default() },
             substitutes: HashMap::new(),
             moves: HashMap::new(),
+            relieved: HashSet::new(),
             is_told: false,
             queue: BinaryHeap::new(),
             scheduled: 0,
