@@ -96,8 +96,10 @@ impl World {
         };
         let verdict = self.verdict(travel, proxy, cookie);
         let holds = match verdict {
-            Verdict::Home(cell, Decision::Pinned) if decision == Decision::Lost(Lost::Rebalanced) => {
-                self.scenario.rebalance > 0 && proxy.cells[cell].slot.number != slot
+            Verdict::Home(_, Decision::Pinned) | Verdict::Lost(Lost::Full)
+                if decision == Decision::Lost(Lost::Rebalanced) =>
+            {
+                self.scenario.rebalance > 0 && cookie.slot != slot
             }
             Verdict::Home(cell, why) => decision == why && proxy.cells[cell].slot.number == slot,
             Verdict::Lost(lost) => decision == Decision::Lost(lost),
@@ -137,10 +139,23 @@ impl World {
             let before = self.moves.insert(key, self.now);
             // Another proxy may think better of it, and send the session there.
             let is_again = cookie.placed.0 == travel.proxy && before.is_some_and(|before| cookie.placed.1 > before);
+            if is_again && lost == Lost::OtherIncarnation && !self.all_had_learned(&cookie) {
+                // A proxy that had not heard of a restart took the new process for another one, and named the old.
+                self.tally.count("noticed", "echoes of a restart");
+                return Ok(());
+            }
             ensure!(!is_again, PinHolds, "a session left app-{} a second time: {lost}", cookie.slot);
         }
         self.check_shape(index, lost, slot)?;
         self.check_agreement(index, nonce, slot)
+    }
+
+    /// Whether every proxy knew which process a session's upstream is when its cookie was made.
+    fn all_had_learned(&self, cookie: &Cookie) -> bool {
+        let homes = self.proxies.iter().filter_map(|proxy| Some(&proxy.cells[*proxy.members.get(&cookie.slot)?]));
+        let incarnations: Vec<u16> = homes.clone().map(|home| home.upstream.incarnation()).collect();
+        let is_one = incarnations.windows(2).all(|pair| pair[0] == pair[1]);
+        is_one && homes.map(|home| home.learned_at).max().is_some_and(|learned_at| learned_at < cookie.picked_at)
     }
 
     /// Not before its upstream had its time to come back, and not more at a time than the next one takes.

@@ -61,6 +61,7 @@ impl World {
         let site = &self.fleet.sites[prober.cells[cell].slot.site];
         if !matches!(result, ProbeResult::Refused | ProbeResult::TimedOut) && upstream.incarnation() != site.incarnation
         {
+            prober.cells[cell].learned_at = now;
             prober.balancer.set_incarnation(&upstream, site.incarnation, clock);
         }
         prober.cells[cell].witness.probed(result);
