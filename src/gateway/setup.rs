@@ -66,6 +66,7 @@ fn build(
                 .max_in_flight(upstream.max_in_flight)
         }),
     );
+    balancer = balancer.health(config.health_settings());
     let settings = &config.affinity;
     if settings.enabled {
         balancer = balancer.affinity(affinity(settings, keys(&settings.keys)?)?);
@@ -79,9 +80,14 @@ fn build(
             response: config.timeouts.response,
             idle: config.timeouts.idle,
         })
-        .limits(Limits { header_bytes: config.limits.header_bytes, uri_bytes: config.limits.uri_bytes });
+        .limits(Limits { header_bytes: config.limits.header_bytes, uri_bytes: config.limits.uri_bytes })
+        .queue(config.queue)
+        .retry(config.retry);
     if settings.enabled {
         proxy = proxy.cookie(settings.cookie_spec()?);
+    }
+    if let Some(name) = &settings.lost_header {
+        proxy = proxy.lost_header(name.clone());
     }
     let tls = config.tls.as_ref().map(|tls| Acceptor::load(tls, config.timeouts.header)).transpose()?;
     Ok((proxy.build(), tls))
@@ -106,6 +112,8 @@ fn affinity(settings: &config::Affinity, keys: KeyRing) -> Result<Affinity, Setu
         .on_unavailable(match settings.on_unavailable {
             config::OnUnavailable::Repin => OnUnavailable::Repin,
             config::OnUnavailable::Reject => OnUnavailable::Reject,
-        });
+        })
+        .on_full(settings.on_full)
+        .on_restart(settings.on_restart);
     Ok(affinity.build()?)
 }

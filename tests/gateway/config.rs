@@ -22,10 +22,57 @@ max_age = "12h"
 idle = "30m"
 secure = "auto"
 on_unavailable = "repin"
+on_full = "wait"
+on_restart = "replace"
+lost_header = "homing-lost"
 keys = "homing.keys"
 
 [policy]
 name = "least_conn"
+
+[health]
+enabled = true
+path = "/healthz"
+profile = "standard"
+interval = "2s"
+timeout = "1s"
+fall = 2
+rise = 2
+silence = "5s"
+incarnation_header = "homing-incarnation"
+incarnation_json = "/pid"
+
+[outlier]
+consecutive = 5
+failure_rate = 0.5
+window = "10s"
+min_requests = 20
+base = "10s"
+max = "5m"
+max_ejected = 0.5
+
+[slow_start]
+window = "10s"
+min = 0.1
+aggression = 1.0
+
+[drain]
+spread = "30s"
+
+[failover]
+rate = 500
+hold = "0s"
+
+[rebalance]
+budget = 0
+
+[queue]
+size = 1024
+timeout = "5s"
+
+[retry]
+ratio = 0.2
+min_per_second = 10
 
 [timeouts]
 header = "10s"
@@ -102,7 +149,17 @@ fn unknown_keys_are_told_with_line_and_column() {
         ("name = \"least_conn\"", "named = \"least_conn\""),
         ("connect = \"2s\"", "conect = \"2s\""),
         ("weight = 1", "wieght = 1"),
+        ("path = \"/healthz\"", "paht = \"/healthz\""),
+        ("max_ejected = 0.5", "max_ejectde = 0.5"),
+        ("aggression = 1.0", "agression = 1.0"),
+        ("spread = \"30s\"", "deadline = \"30s\""),
+        ("hold = \"0s\"", "holds = \"0s\""),
+        ("budget = 0", "bugdet = 0"),
+        ("size = 1024", "length = 1024"),
+        ("min_per_second = 10", "per_second = 10"),
+        ("lost_header = \"homing-lost\"", "lost = \"homing-lost\""),
         ("[timeouts]", "[timeout]"),
+        ("[outlier]", "[outliers]"),
     ] {
         let config = FULL.replace(known, unknown);
         let key = unknown.split(' ').next().expect("a key").trim_matches(['[', ']']);
@@ -123,6 +180,22 @@ fn values_of_a_wrong_kind_are_told_with_line_and_column() {
         ("secure = \"auto\"", "secure = \"maybe\""),
         ("on_unavailable = \"repin\"", "on_unavailable = \"panic\""),
         ("connect = \"2s\"", "connect = \"-2s\""),
+        ("path = \"/healthz\"", "path = \"healthz\""),
+        ("profile = \"standard\"", "profile = \"iis\""),
+        ("fall = 2", "fall = 0"),
+        ("silence = \"5s\"", "silence = 5"),
+        ("incarnation_json = \"/pid\"", "incarnation_json = \"pid\""),
+        ("failure_rate = 0.5", "failure_rate = 0.0"),
+        ("max = \"5m\"", "max = \"5s\""),
+        ("min = 0.1", "min = 1.1"),
+        ("spread = \"30s\"", "spread = \"soon\""),
+        ("rate = 500", "rate = -1"),
+        ("budget = 0", "budget = 0.5"),
+        ("timeout = \"5s\"", "timeout = \"0s\""),
+        ("ratio = 0.2", "ratio = 20"),
+        ("on_full = \"wait\"", "on_full = \"queue\""),
+        ("on_restart = \"replace\"", "on_restart = \"repin\""),
+        ("lost_header = \"homing-lost\"", "lost_header = \"homing lost\""),
         ("weight = 1", "weight = 65536"),
         ("weight = 1", "weight = 1.5"),
         ("address = \"127.0.0.1:9001\"", "address = \"127.0.0.1\""),

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Affinity, Config, MAX_UPSTREAMS, Policy, Upstream};
+use super::{Affinity, Config, Health, MAX_UPSTREAMS, Policy, Upstream};
 use crate::affinity::Lifetimes;
 use crate::gateway::document::{Diagnostic, Document};
 use crate::http::CookieError;
@@ -13,6 +13,8 @@ pub(super) fn check(config: &Config, document: &Document<'_>) -> Result<(), Diag
     lifetimes(&config.affinity, document)?;
     cookie(&config.affinity, document)?;
     policy(&config.policy, document)?;
+    health(config, document)?;
+    incarnations(&config.health, document)?;
     upstreams(&config.upstreams, document)
 }
 
@@ -56,6 +58,28 @@ fn policy(policy: &Policy, document: &Document<'_>) -> Result<(), Diagnostic> {
             ParamError::Invalid { .. } => document.at(&key, error),
         }
     })
+}
+
+fn health(config: &Config, document: &Document<'_>) -> Result<(), Diagnostic> {
+    let Err(error) = config.health_settings().check() else {
+        return Ok(());
+    };
+    // Here the counts of probes stand with the rest of them.
+    let key = error.name.replace("probes.", "health.");
+    let nearest = if document.has(&key) { &key } else { "outlier.base" };
+    Err(document.at(nearest, error))
+}
+
+/// Who asks for processes to be told apart asks for probes that are answered.
+fn incarnations(health: &Health, document: &Document<'_>) -> Result<(), Diagnostic> {
+    if health.target().is_some() {
+        return Ok(());
+    }
+    let mut keys = ["health.incarnation_header", "health.incarnation_json"].into_iter();
+    match keys.find(|key| document.has(key)) {
+        Some(key) => Err(document.at(key, "is read from the answers to probes; say by health.path what they get")),
+        None => Ok(()),
+    }
 }
 
 fn upstreams(upstreams: &[Upstream], document: &Document<'_>) -> Result<(), Diagnostic> {

@@ -5,6 +5,8 @@
 //! `check`.
 
 mod check;
+mod health;
+mod tables;
 mod value;
 
 use std::collections::BTreeMap;
@@ -16,10 +18,17 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::document::{Document, read_text, unreadable};
+use crate::health::{Failover, Outlier, SlowStart};
 use crate::http::{CookieError, CookieName, CookieSpec, RequestKey, SameSite, Secure, TrustedProxies};
+use crate::hyper::{QueueSettings, RetrySettings};
 use crate::policy::Params;
+use crate::{OnFull, OnRestart};
+use http::HeaderName;
+use tables::{FailoverTable, OutlierTable, QueueTable, RetryTable, SlowStartTable};
 
 pub use super::document::{ConfigError, Diagnostic};
+pub use health::Health;
+pub use tables::{Drain, Rebalance};
 
 pub use crate::cluster::MAX_UPSTREAMS;
 
@@ -57,6 +66,27 @@ pub struct Config {
     pub affinity: Affinity,
     /// How new sessions are placed.
     pub policy: Policy,
+    /// How upstreams are probed.
+    pub health: Health,
+    /// `[outlier]`: how upstreams are judged by their requests; counts up to 1,000,000.
+    #[serde(with = "OutlierTable")]
+    pub outlier: Outlier,
+    /// `[slow_start]`: how new and returned upstreams are filled.
+    #[serde(with = "SlowStartTable")]
+    pub slow_start: SlowStart,
+    /// How an upstream is emptied.
+    pub drain: Drain,
+    /// `[failover]`: how the sessions of one that is gone are moved; a rate of up to 1,000,000.
+    #[serde(with = "FailoverTable")]
+    pub failover: Failover,
+    /// How sessions move to upstreams that were added.
+    pub rebalance: Rebalance,
+    /// `[queue]`: how requests wait for room; up to 1,000,000 of them.
+    #[serde(with = "QueueTable")]
+    pub queue: QueueSettings,
+    /// `[retry]`: how many requests are tried again; a ratio of up to 1, and up to 1,000,000 a second.
+    #[serde(with = "RetryTable")]
+    pub retry: RetrySettings,
     /// How long things may take.
     pub timeouts: Timeouts,
     /// How large things may be.
@@ -101,6 +131,15 @@ pub struct Affinity {
     pub partitioned: bool,
     /// What happens to a session whose upstream can't serve it. Default: `repin`.
     pub on_unavailable: OnUnavailable,
+    /// What happens to a session whose upstream is at its limit. Default: `wait`.
+    #[serde(with = "value::OnFullValue")]
+    pub on_full: OnFull,
+    /// What happens to a session whose upstream was restarted. Default: `replace`.
+    #[serde(with = "value::OnRestartValue")]
+    pub on_restart: OnRestart,
+    /// The field of a response that tells a session that it has lost its state, and why. Default: none.
+    #[serde(deserialize_with = "value::header_name")]
+    pub lost_header: Option<HeaderName>,
     /// The key file, created where absent; relative to the configuration's folder. Default:
     /// `homing.keys`.
     #[serde(deserialize_with = "value::path")]
@@ -270,6 +309,14 @@ impl Default for Config {
             trusted_proxies: TrustedProxies::default(),
             affinity: Affinity::default(),
             policy: Policy::default(),
+            health: Health::default(),
+            outlier: Outlier::default(),
+            slow_start: SlowStart::default(),
+            drain: Drain::default(),
+            failover: Failover::default(),
+            rebalance: Rebalance::default(),
+            queue: QueueSettings::default(),
+            retry: RetrySettings::default(),
             timeouts: Timeouts::default(),
             limits: Limits::default(),
             tls: None,
@@ -292,6 +339,9 @@ impl Default for Affinity {
             path: "/".to_owned(),
             partitioned: false,
             on_unavailable: OnUnavailable::default(),
+            on_full: OnFull::default(),
+            on_restart: OnRestart::default(),
+            lost_header: None,
             keys: PathBuf::from("homing.keys"),
         }
     }

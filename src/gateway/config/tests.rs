@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::gateway::document::tests::check_refusals;
+use crate::health::HealthSettings;
+use crate::hyper::{ProbeProfile, ProbeSettings};
 
 const UPSTREAM: &str = "[[upstream]]\nname = \"app-1\"\naddress = \"127.0.0.1:9001\"\n";
 
@@ -63,12 +65,51 @@ domain = "example.com"
 path = "/app"
 partitioned = true
 on_unavailable = "reject"
+on_full = "move"
+on_restart = "keep"
+lost_header = "X-Lost"
 keys = "/var/lib/homing/keys"
 [policy]
 name = "ip_hash"
 key = "header:X-User"
 prefix_v4 = 20
 prefix_v6 = "64"
+[health]
+enabled = false
+path = "/ready?deep=1"
+profile = "wisej"
+interval = "500ms"
+timeout = "3s"
+fall = 1000
+rise = 1
+silence = "0s"
+incarnation_header = "X-Process"
+incarnation_json = "/a~1b/0"
+[outlier]
+consecutive = 0
+failure_rate = 2
+window = "1m"
+min_requests = 1000000
+base = "1s"
+max = "1s"
+max_ejected = 1
+[slow_start]
+window = "0s"
+min = 1.0
+aggression = 2.5
+[drain]
+spread = "0s"
+[failover]
+rate = 0
+hold = "5s"
+[rebalance]
+budget = 60
+[queue]
+size = 0
+timeout = "1ms"
+[retry]
+ratio = 0
+min_per_second = 0
 [timeouts]
 header = "1s"
 connect = "500ms"
@@ -103,6 +144,9 @@ max_in_flight = 4294967295
             path: "/app".into(),
             partitioned: true,
             on_unavailable: OnUnavailable::Reject,
+            on_full: OnFull::Move,
+            on_restart: OnRestart::Keep,
+            lost_header: Some(HeaderName::from_static("x-lost")),
             keys: "/var/lib/homing/keys".into(),
         },
         policy: Policy {
@@ -110,6 +154,33 @@ max_in_flight = 4294967295
             key: RequestKey::Header("x-user".into()),
             params: BTreeMap::from([("prefix_v4".into(), 20.into()), ("prefix_v6".into(), "64".into())]),
         },
+        health: Health {
+            enabled: false,
+            path: Some("/ready?deep=1".into()),
+            profile: ProbeProfile::Wisej,
+            interval: Duration::from_millis(500),
+            timeout: Duration::from_secs(3),
+            fall: 1000,
+            rise: 1,
+            silence: Duration::ZERO,
+            incarnation_header: Some(HeaderName::from_static("x-process")),
+            incarnation_json: Some("/a~1b/0".into()),
+        },
+        outlier: Outlier {
+            consecutive: 0,
+            failure_rate: 2.0,
+            window: Duration::from_mins(1),
+            min_requests: 1_000_000,
+            base: Duration::from_secs(1),
+            max: Duration::from_secs(1),
+            max_ejected: 1.0,
+        },
+        slow_start: SlowStart { window: Duration::ZERO, min: 1.0, aggression: 2.5 },
+        drain: Drain { spread: Duration::ZERO },
+        failover: Failover { rate: 0, hold: Duration::from_secs(5) },
+        rebalance: Rebalance { budget: 60 },
+        queue: QueueSettings { size: 0, timeout: Duration::from_millis(1) },
+        retry: RetrySettings { ratio: 0.0, min_per_second: 0 },
         timeouts: Timeouts {
             header: Duration::from_secs(1),
             connect: Duration::from_millis(500),
@@ -129,6 +200,39 @@ max_in_flight = 4294967295
     assert_eq!(parse(text).unwrap(), expected);
     let cookie = expected.affinity.cookie_spec().unwrap().set_cookie("T", false);
     assert_eq!(cookie, "__Secure-pin=T; HttpOnly; SameSite=None; Partitioned; Secure; Path=/app; Domain=example.com");
+}
+
+/// What a table leaves out is as if the table were not there.
+#[test]
+fn tables_may_be_empty_or_begun() {
+    let defaults = parse(UPSTREAM).unwrap();
+    let tables = ["health", "outlier", "slow_start", "drain", "failover", "rebalance", "queue", "retry"];
+    let empty: String = tables.iter().map(|table| format!("[{table}]\n")).collect();
+    assert_eq!(parse(&format!("{empty}{UPSTREAM}")).unwrap(), defaults);
+
+    let begun = parse(&format!("[outlier]\nconsecutive = 7\n[queue]\nsize = 9\n{UPSTREAM}")).unwrap();
+    assert_eq!(begun.outlier, Outlier { consecutive: 7, ..Outlier::default() });
+    assert_eq!(begun.queue, QueueSettings { size: 9, ..QueueSettings::default() });
+}
+
+#[test]
+fn upstreams_are_probed_and_judged_by_default() {
+    let config = parse(UPSTREAM).unwrap();
+    assert_eq!(config.health_settings(), HealthSettings::default());
+    let incarnation_header = Some(HeaderName::from_static("homing-incarnation"));
+    assert_eq!(config.health.probes(), Some(ProbeSettings { incarnation_header, ..ProbeSettings::default() }));
+}
+
+#[test]
+fn probes_go_where_the_profile_has_them_unless_told_otherwise() {
+    let target = |table: &str| {
+        let config = parse(&format!("[health]\n{table}\n{UPSTREAM}")).unwrap();
+        config.health.probes().map(|probes| probes.path)
+    };
+    assert_eq!(target(""), Some(None));
+    assert_eq!(target("profile = \"wisej\""), Some(Some("/healthcheck.wx".into())));
+    assert_eq!(target("profile = \"wisej\"\npath = \"/app/healthcheck.wx\""), Some(Some("/app/healthcheck.wx".into())));
+    assert_eq!(target("enabled = false\npath = \"/x\""), None);
 }
 
 #[test]
@@ -171,6 +275,30 @@ prefix = 24
 [timeouts]
 read = "1s"
 => 2:1: timeouts.read: expected one of `header`
+[health]
+url = "/"
+=> 2:1: health.url: unknown field `url`, expected one of `enabled`, `path`
+[outlier]
+consecutive_5xx = 5
+=> 2:1: outlier.consecutive_5xx: expected one of `consecutive`
+[slow_start]
+begin = 0.1
+=> 2:1: slow_start.begin: expected one of `window`, `min`, `aggression`
+[drain]
+deadline = "1m"
+=> 2:1: drain.deadline: unknown field
+[failover]
+pace = 1
+=> 2:1: failover.pace: expected `rate` or `hold`
+[rebalance]
+rate = 1
+=> 2:1: rebalance.rate: unknown field
+[queue]
+length = 1
+=> 2:1: queue.length: expected `size` or `timeout`
+[retry]
+tries = 3
+=> 2:1: retry.tries: expected `ratio` or `min_per_second`
 [limits]
 body = 1
 => 2:1: limits.body: unknown field
@@ -242,8 +370,122 @@ path = "app"
 on_unavailable = ""
 => 2:18: affinity.on_unavailable: `repin` or `reject`
 [affinity]
+on_full = "queue"
+=> 2:11: affinity.on_full: `wait` or `move`
+[affinity]
+on_restart = "repin"
+=> 2:14: affinity.on_restart: `replace` or `keep`
+[affinity]
+lost_header = "homing lost"
+=> 2:15: affinity.lost_header: the name of a header field such as "homing-lost"
+[affinity]
+lost_header = ""
+=> 2:15: affinity.lost_header: the name of a header field
+[affinity]
 keys = ""
 => 2:8: affinity.keys: the name of a file
+[health]
+enabled = 1
+=> 2:11: health.enabled: expected a boolean
+[health]
+path = "healthz"
+=> 2:8: health.path: with a / in front
+[health]
+path = "/health z"
+=> 2:8: health.path: without spaces
+[health]
+path = "/#top"
+=> 2:8: health.path: without spaces or fragment
+[health]
+profile = "aspnet"
+=> 2:11: health.profile: `standard` or `wisej`
+[health]
+interval = "0s"
+=> 2:12: health.interval: longer than zero
+[health]
+timeout = 1
+=> 2:11: health.timeout: such as "500ms"
+[health]
+fall = 0
+=> 2:8: health.fall: from 1 to 1000
+[health]
+rise = 1001
+=> 2:8: health.rise: from 1 to 1000
+[health]
+silence = "long"
+=> 2:11: health.silence: such as "0s"
+[health]
+path = "/"
+incarnation_header = "a:b"
+=> 3:22: health.incarnation_header: the name of a header field
+[health]
+path = "/"
+incarnation_json = "pid"
+=> 3:20: health.incarnation_json: a JSON pointer such as "/pid"
+[health]
+path = "/"
+incarnation_json = "/a~2"
+=> 3:20: health.incarnation_json: a JSON pointer
+[outlier]
+consecutive = -1
+=> 2:15: outlier.consecutive: from 0 to 1000000
+[outlier]
+failure_rate = "half"
+=> 2:16: outlier.failure_rate: expected a number such as 0.5
+[outlier]
+failure_rate = 0.0
+=> 2:16: outlier.failure_rate: must be above 0
+[outlier]
+failure_rate = nan
+=> 2:16: outlier.failure_rate: must be above 0
+[outlier]
+window = "0s"
+=> 2:10: outlier.window: longer than zero
+[outlier]
+min_requests = 1.5
+=> 2:16: outlier.min_requests: from 0 to 1000000
+[outlier]
+base = "0s"
+=> 2:8: outlier.base: longer than zero
+[outlier]
+max_ejected = 1.5
+=> 2:15: outlier.max_ejected: must be from 0 to 1
+[slow_start]
+window = 10
+=> 2:10: slow_start.window: such as "0s"
+[slow_start]
+min = 0
+=> 2:7: slow_start.min: must be above 0 and up to 1
+[slow_start]
+aggression = inf
+=> 2:14: slow_start.aggression: must be above 0
+[drain]
+spread = "401d"
+=> 2:10: drain.spread: at most 400 days
+[failover]
+rate = 1000001
+=> 2:8: failover.rate: from 0 to 1000000
+[failover]
+hold = "-1s"
+=> 2:8: failover.hold: such as "0s"
+[rebalance]
+budget = true
+=> 2:10: rebalance.budget: from 0 to 1000000
+[queue]
+size = -1
+=> 2:8: queue.size: from 0 to 1000000
+[queue]
+timeout = "0s"
+=> 2:11: queue.timeout: longer than zero
+[retry]
+ratio = 1.1
+=> 2:9: retry.ratio: from 0 to 1
+[retry]
+ratio = nan
+=> 2:9: retry.ratio: from 0 to 1
+[retry]
+min_per_second = "10"
+=> 2:18: retry.min_per_second: from 0 to 1000000
 [timeouts]
 header = "0s"
 => 2:10: timeouts.header: longer than zero
@@ -306,6 +548,18 @@ same_site = "none"
 secure = "never"
 partitioned = true
 => 3:15: affinity.partitioned: set secure
+[outlier]
+max = "1s"
+=> 2:7: outlier.max: must be at least outlier.base
+[outlier]
+base = "1h"
+=> 2:8: outlier.base: outlier.max must be at least
+[health]
+incarnation_header = "x-process"
+=> 2:22: health.incarnation_header: say by health.path what they get
+[health]
+incarnation_json = "/pid"
+=> 2:20: health.incarnation_json: say by health.path what they get
 [policy]
 name = "fastest"
 => 2:8: policy.name: use one of round_robin, random

@@ -9,6 +9,9 @@ use std::time::Duration;
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 
 use crate::http::{Cidr, SameSite, Secure, TrustedProxies};
+use crate::hyper::ProbeProfile;
+use crate::{OnFull, OnRestart};
+use http::HeaderName;
 
 /// Longer than this is surely a mistake: even a cookie lives no longer (RFC 6265bis), and a
 /// deadline that can't overflow needs some limit.
@@ -28,6 +31,27 @@ pub(super) enum SameSiteValue {
     Strict,
     Lax,
     None,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(remote = "OnFull", rename_all = "lowercase")]
+pub(super) enum OnFullValue {
+    Wait,
+    Move,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(remote = "OnRestart", rename_all = "lowercase")]
+pub(super) enum OnRestartValue {
+    Replace,
+    Keep,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(remote = "ProbeProfile", rename_all = "lowercase")]
+pub(super) enum ProbeProfileValue {
+    Standard,
+    Wisej,
 }
 
 /// Any integer from `MIN` to `MAX`, both of which `T` can hold.
@@ -125,6 +149,51 @@ pub(super) fn timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Dura
     })
 }
 
+/// How long something takes, where zero turns it off.
+pub(super) fn duration_or_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    text(deserializer, "a duration such as \"0s\", \"500ms\" or \"10s\", at most 400 days", duration)
+}
+
+/// Any number; what it may be is said where all of its table is checked.
+pub(super) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    number_that(deserializer, "a number such as 0.5", |_| true)
+}
+
+/// A part of a whole.
+pub(super) fn part<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    number_that(deserializer, "a number from 0 to 1", |number| (0.0..=1.0).contains(&number))
+}
+
+fn number_that<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    expected: &'static str,
+    holds: fn(f64) -> bool,
+) -> Result<f64, D::Error> {
+    struct Number {
+        expected: &'static str,
+        holds: fn(f64) -> bool,
+    }
+
+    impl Visitor<'_> for Number {
+        type Value = f64;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.expected)
+        }
+
+        fn visit_f64<E: Error>(self, number: f64) -> Result<f64, E> {
+            let refused = || E::invalid_value(Unexpected::Float(number), &self);
+            if (self.holds)(number) { Ok(number) } else { Err(refused()) }
+        }
+
+        fn visit_i64<E: Error>(self, number: i64) -> Result<f64, E> {
+            self.visit_f64(number as f64)
+        }
+    }
+
+    deserializer.deserialize_f64(Number { expected, holds })
+}
+
 /// How long a token is good for; tokens count in seconds.
 pub(super) fn lifetime<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     text(deserializer, "a duration such as \"30m\" or \"12h\", from 1 second to 400 days", |text| {
@@ -138,6 +207,27 @@ fn duration(text: &str) -> Option<Duration> {
 
 pub(super) fn path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
     text(deserializer, "the name of a file", |text| (!text.is_empty()).then(|| text.into()))
+}
+
+/// The target of a request, in origin form (RFC 9112, section 3.2.1).
+pub(super) fn probe_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    text(deserializer, "a path such as \"/healthz\", with a / in front and without spaces or fragment", |path| {
+        let is_target = path.starts_with('/') && !path.contains('#') && path.parse::<http::Uri>().is_ok();
+        is_target.then(|| Some(path.to_owned()))
+    })
+}
+
+pub(super) fn header_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<HeaderName>, D::Error> {
+    text(deserializer, "the name of a header field such as \"homing-lost\"", |name| name.parse().ok().map(Some))
+}
+
+/// A JSON pointer (RFC 6901): in it `~` only stands for itself as `~0` and for `/` as `~1`.
+pub(super) fn json_pointer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    text(deserializer, "a JSON pointer such as \"/pid\" or \"/process/id\"", |pointer| {
+        let mut escapes = pointer.split('~').skip(1);
+        let is_pointer = pointer.starts_with('/') && escapes.all(|rest| rest.starts_with(['0', '1']));
+        is_pointer.then(|| Some(pointer.to_owned()))
+    })
 }
 
 pub(super) fn upstream_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
