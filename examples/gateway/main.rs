@@ -2,18 +2,21 @@
 //! with `--config FILE` it serves real ones.
 
 mod demo;
+mod desk;
 
 use clap::Parser;
-use demo::Demo;
-use homing::gateway::config::Config;
+use desk::Desk;
+use homing::gateway::config::{Config, Health};
 use homing::gateway::server::{Running, ServeError, Server};
 use homing::gateway::setup;
-use homing::hyper::Proxy;
+use homing::health::{HealthSettings, Outlier, Silence, SlowStart};
+use homing::hyper::{ProbeProfile, Proxy, Timeouts};
 use homing::{Affinity, Balancer, KeyRing, UpstreamConfig};
 use std::io::{IsTerminal, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
@@ -82,7 +85,7 @@ fn serve(path: &Path) -> Result<(), Error> {
     for address in addresses {
         say(&format!("listening on {scheme}://{address}"))?;
     }
-    runtime.block_on(told_to_stop);
+    runtime.block_on(proxy.keep(config.health.probes(), told_to_stop));
     stop(running, config.timeouts.shutdown);
     Ok(())
 }
@@ -90,19 +93,16 @@ fn serve(path: &Path) -> Result<(), Error> {
 /// Five instances of a small stateful application, and a gateway in front of them.
 fn show() -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let demo = runtime.block_on(Demo::start(5))?;
-    let instances = demo.instances();
+    let reserved = demo::Reserved::new(5)?;
+    let instances = reserved.instances();
     let balancer = Balancer::builder()
         .upstreams(instances.iter().map(|(name, address)| UpstreamConfig::new(name, address.to_string())))
         .affinity(Affinity::builder(KeyRing::generate("demo")?).build()?)
+        .health(impatient())
         .build()?;
-    let proxy = Proxy::new(balancer);
-    let balancer = std::sync::Arc::clone(proxy.balancer());
-    demo.on_start(move |name, incarnation| {
-        if let Some(member) = balancer.cluster().find_name(name) {
-            member.upstream().set_incarnation(incarnation);
-        }
-    });
+    let timeouts = Timeouts { response: Duration::from_secs(5), ..Timeouts::default() };
+    let proxy = Proxy::builder(balancer).timeouts(timeouts).build();
+    runtime.block_on(reserved.start(Desk(Arc::clone(proxy.balancer()))))?;
     let told_to_stop = runtime.block_on(async { told_to_stop() })?;
     let server = first_free(8080)?;
     let address = server.addresses()[0];
@@ -112,9 +112,27 @@ fn show() -> Result<(), Error> {
     }
     say(&format!("open http://{address}/"))?;
     say("Two browsers stay with an instance each. Kill one on the page: its visitors move once, the others never.")?;
-    runtime.block_on(told_to_stop);
+    let probes = Health {
+        path: Some("/healthz".to_owned()),
+        profile: ProbeProfile::Wisej,
+        interval: Duration::from_secs(1),
+        ..Health::default()
+    };
+    runtime.block_on(proxy.keep(probes.probes(), told_to_stop));
     stop(running, Duration::from_secs(1));
     Ok(())
+}
+
+/// Nobody who tries the buttons wants to wait as long as is wise elsewhere.
+fn impatient() -> HealthSettings {
+    let secs = Duration::from_secs;
+    HealthSettings {
+        silence: Silence { after: secs(2), ..Silence::default() },
+        outlier: Outlier { base: secs(2), ..Outlier::default() },
+        slow_start: SlowStart { window: secs(5), ..SlowStart::default() },
+        drain_spread: secs(3),
+        ..HealthSettings::default()
+    }
 }
 
 /// The port or the next one that nobody listens on, also no other gateway, which would share it.

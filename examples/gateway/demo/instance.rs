@@ -2,7 +2,9 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::stream;
@@ -18,15 +20,17 @@ use hyper_util::rt::TokioIo;
 use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 
+use super::actions::Action;
 use super::sessions::Sessions;
-use super::{Demo, Process, Refusal, chat};
+use super::{Demo, Process, chat};
 
-type Request = hyper::Request<Incoming>;
-type Response = hyper::Response<UnsyncBoxBody<Bytes, Infallible>>;
+pub(super) type Request = hyper::Request<Incoming>;
+pub(super) type Response = hyper::Response<UnsyncBoxBody<Bytes, Infallible>>;
 
 /// The application's own cookie: it names a session in the memory of one instance.
 const SESSION: &str = "demo_session";
@@ -37,6 +41,9 @@ const FACTS: &str = "\"FACTS\"";
 const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
      connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+/// What tells one process of an instance from the next, in the answers to probes.
+const INCARNATION: HeaderName = HeaderName::from_static("homing-incarnation");
+
 /// The memory of one incarnation.
 pub(super) struct Instance {
     name: String,
@@ -44,11 +51,31 @@ pub(super) struct Instance {
     incarnation: u16,
     started: Instant,
     sessions: Mutex<Sessions>,
+    /// Takes connections and does nothing else.
+    hangs: watch::Sender<bool>,
+    /// Says to probes that it wants no new sessions.
+    pub(super) full: AtomicBool,
 }
 
 impl Instance {
     pub(super) fn new(name: &str, address: SocketAddr, incarnation: u16) -> Instance {
-        Instance { name: name.to_owned(), address, incarnation, started: Instant::now(), sessions: Mutex::default() }
+        Instance {
+            name: name.to_owned(),
+            address,
+            incarnation,
+            started: Instant::now(),
+            sessions: Mutex::default(),
+            hangs: watch::Sender::new(false),
+            full: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn hang(&self, hangs: bool) {
+        self.hangs.send_replace(hangs);
+    }
+
+    pub(super) fn hangs(&self) -> bool {
+        *self.hangs.borrow()
     }
 
     pub(super) fn name(&self) -> &str {
@@ -82,7 +109,8 @@ pub(super) async fn serve(listener: TcpListener, instance: Arc<Instance>, demo: 
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(connection(stream, instance.clone(), demo.clone()));
+                    let connection = connection(stream, instance.clone(), demo.clone());
+                    connections.spawn(unless_hanging(instance.hangs.subscribe(), connection));
                 }
                 // Out of file descriptors, most likely: others must close first.
                 Err(_) => sleep(Duration::from_millis(50)).await,
@@ -92,9 +120,23 @@ pub(super) async fn serve(listener: TcpListener, instance: Arc<Instance>, demo: 
     }
 }
 
+/// Does `work`, and nothing while the instance hangs.
+async fn unless_hanging(mut hangs: watch::Receiver<bool>, work: impl Future<Output = ()>) {
+    let mut work = pin!(work);
+    // The sender lives as long as the instance, which `work` has too.
+    while hangs.wait_for(|hangs| !hangs).await.is_ok() {
+        tokio::select! {
+            biased;
+            _ = hangs.wait_for(|hangs| *hangs) => {}
+            () = &mut work => return,
+        }
+    }
+}
+
 /// What a connection does once its last response is written.
-enum Then {
+pub(super) enum Then {
     Chat(OnUpgrade, Option<String>),
+    Hang(Arc<Instance>),
     Kill(Process),
 }
 
@@ -112,15 +154,16 @@ async fn connection(stream: TcpStream, instance: Arc<Instance>, demo: Demo) {
                 let _ = chat::serve(upgraded, &instance, session.as_deref()).await;
             }
         }
+        Some(Then::Hang(instance)) => instance.hang(true),
         Some(Then::Kill(process)) => drop(process),
         None => {}
     }
 }
 
-struct Routes<'a> {
-    instance: &'a Instance,
-    demo: &'a Demo,
-    then: &'a Mutex<Option<Then>>,
+pub(super) struct Routes<'a> {
+    pub(super) instance: &'a Instance,
+    pub(super) demo: &'a Demo,
+    pub(super) then: &'a Mutex<Option<Then>>,
 }
 
 impl Routes<'_> {
@@ -141,16 +184,15 @@ impl Routes<'_> {
             ("/api/instances", &Method::GET) => self.instances(),
             ("/events", &Method::GET) => self.events(),
             ("/ws", &Method::GET) => self.chat(request),
-            ("/healthz", &Method::GET | &Method::HEAD) => text(StatusCode::OK, "ok\n"),
-            ("/api/kill" | "/api/revive", &Method::POST) if cross_site(&request) => {
-                text(StatusCode::FORBIDDEN, "another site may not ask for this\n")
-            }
-            ("/api/kill", &Method::POST) => self.kill(&request),
-            ("/api/revive", &Method::POST) => self.revive(&request).await,
-            ("/api/kill" | "/api/revive", _) => not_allowed("POST"),
+            ("/healthz", &Method::GET | &Method::HEAD) => self.health(),
             ("/" | "/healthz", _) => not_allowed("GET, HEAD"),
             ("/api/whoami" | "/api/instances" | "/events" | "/ws", _) => not_allowed("GET"),
-            _ => text(StatusCode::NOT_FOUND, "there is nothing here\n"),
+            (path, method) => match Action::of(path) {
+                Some(_) if method != Method::POST => not_allowed("POST"),
+                Some(_) if cross_site(&request) => text(StatusCode::FORBIDDEN, "another site may not ask for this\n"),
+                Some(action) => self.act(action, &request).await,
+                None => text(StatusCode::NOT_FOUND, "there is nothing here\n"),
+            },
         }
     }
 
@@ -174,17 +216,40 @@ impl Routes<'_> {
         response
     }
 
+    /// What probes are told. One that is full says so as Wisej does.
+    fn health(&self) -> Response {
+        let mut answer = if self.instance.full.load(Ordering::Relaxed) {
+            let mut full = text(StatusCode::SERVICE_UNAVAILABLE, "full\n");
+            full.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+            full
+        } else {
+            text(StatusCode::OK, "ok\n")
+        };
+        answer.headers_mut().insert(INCARNATION, self.instance.incarnation.into());
+        answer
+    }
+
     fn instances(&self) -> Response {
-        let statuses = self.demo.statuses().into_iter().map(|status| {
+        let statuses = self.demo.statuses();
+        let of = statuses.len();
+        let instances = statuses.into_iter().map(|status| {
             json!({
                 "name": status.name,
                 "address": status.address,
                 "alive": status.alive,
                 "incarnation": status.incarnation,
                 "sessions": status.sessions,
+                "hangs": status.hangs,
+                "full": status.full,
+                "state": status.standing.state,
+                "cause": status.standing.cause,
             })
         });
-        json_text(Value::from_iter(statuses).to_string())
+        let roll = self.demo.progress().map(
+            |progress| json!({ "instance": progress.instance, "step": progress.step, "done": progress.done, "of": of }),
+        );
+        let you = json!({ "instance": self.instance.name, "incarnation": self.instance.incarnation });
+        json_text(json!({ "you": you, "instances": Value::from_iter(instances), "roll": roll }).to_string())
     }
 
     fn events(&self) -> Response {
@@ -210,30 +275,6 @@ impl Routes<'_> {
             Err(error) => text(StatusCode::BAD_REQUEST, format!("a WebSocket is spoken here: {error}\n")),
         }
     }
-
-    /// Kills once this is answered, which is then the last thing said on the connection.
-    fn kill(&self, request: &Request) -> Response {
-        let name = parameter(request, "instance").unwrap_or(self.instance.name());
-        match self.demo.kill(name) {
-            Ok(process) => {
-                *self.then.lock() = Some(Then::Kill(process));
-                let mut answer = json_text(json!({ "killed": name }).to_string());
-                answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-                answer
-            }
-            Err(refusal) => refused(&refusal),
-        }
-    }
-
-    async fn revive(&self, request: &Request) -> Response {
-        let Some(name) = parameter(request, "instance") else {
-            return text(StatusCode::BAD_REQUEST, "say which: /api/revive?instance=app-1\n");
-        };
-        match self.demo.revive(name).await {
-            Ok(incarnation) => json_text(json!({ "revived": name, "incarnation": incarnation }).to_string()),
-            Err(refusal) => refused(&refusal),
-        }
-    }
 }
 
 /// The value of the client's session cookie.
@@ -244,7 +285,7 @@ fn session(request: &Request) -> Option<&str> {
 }
 
 /// A parameter of the query. No name or value of this application needs percent-encoding.
-fn parameter<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
+pub(super) fn parameter<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
     let mut pairs = request.uri().query()?.split('&');
     pairs.find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
 }
@@ -255,26 +296,17 @@ fn cross_site(request: &Request) -> bool {
     site.is_some_and(|site| site != "same-origin" && site != "none")
 }
 
-fn refused(refusal: &Refusal) -> Response {
-    let status = match refusal {
-        Refusal::Unknown => StatusCode::NOT_FOUND,
-        Refusal::Dead | Refusal::Alive | Refusal::Last => StatusCode::CONFLICT,
-        Refusal::Listen(_) => StatusCode::INTERNAL_SERVER_ERROR,
-    };
-    text(status, format!("{refusal}\n"))
-}
-
 fn not_allowed(methods: &'static str) -> Response {
     let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, format!("this takes {methods}\n"));
     refusal.headers_mut().insert(header::ALLOW, HeaderValue::from_static(methods));
     refusal
 }
 
-fn text(status: StatusCode, text: impl Into<Bytes>) -> Response {
+pub(super) fn text(status: StatusCode, text: impl Into<Bytes>) -> Response {
     response(status, "text/plain; charset=utf-8", text)
 }
 
-fn json_text(json: String) -> Response {
+pub(super) fn json_text(json: String) -> Response {
     response(StatusCode::OK, "application/json", json)
 }
 

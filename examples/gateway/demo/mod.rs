@@ -1,17 +1,22 @@
 //! The demo: several instances of a small stateful web application, in one process.
 //!
 //! To a gateway each instance is what a real one would be: a port of its own, sessions in its own memory, and
-//! sockets that break when it dies. The demo knows nothing of the gateway in front of it, and nothing here is
-//! shared between instances but the table that says which of them live.
+//! sockets that break when it dies. Of the gateway in front of it the demo knows what an [`Operator`] is told, and
+//! nothing here is shared between instances but the table that says which of them live.
 
+mod actions;
 mod chat;
 mod instance;
+mod operator;
 mod port;
+mod roll;
 mod sessions;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
@@ -20,10 +25,19 @@ use tokio::task::AbortHandle;
 
 use instance::Instance;
 use port::Port;
+use roll::Progress;
 
-/// A handle on all instances. They run until the runtime that [`Demo::start`] was called on ends.
+pub use operator::{Operator, Standing};
+
+/// How long a death may stay unnoticed before the instance is brought back all the same.
+const UNNOTICED: Duration = Duration::from_secs(5);
+
+/// The addresses of instances that don't run yet.
+pub struct Reserved(Vec<Slot>);
+
+/// A handle on all instances. They run until the runtime that [`Reserved::start`] was called on ends.
 #[derive(Clone)]
-pub struct Demo(Arc<Shared>);
+struct Demo(Arc<Shared>);
 
 struct Shared {
     slots: Vec<Slot>,
@@ -31,10 +45,10 @@ struct Shared {
     lives: Mutex<Vec<Life>>,
     /// Held by whoever starts an instance, so that none is started twice.
     starting: AsyncMutex<()>,
-    watchers: Mutex<Vec<Watcher>>,
+    operator: Box<dyn Operator>,
+    /// Of the rolling restart, while there is one.
+    progress: Mutex<Option<Progress>>,
 }
-
-type Watcher = Box<dyn Fn(&str, u16) + Send + Sync>;
 
 /// What an instance keeps through death and revival.
 struct Slot {
@@ -78,7 +92,7 @@ impl Drop for Process {
     }
 }
 
-/// Why an instance is neither killed nor revived.
+/// Why something is not done to an instance.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
     #[error("there is no instance of that name: see /api/instances")]
@@ -89,6 +103,8 @@ enum Refusal {
     Alive,
     #[error("the last living instance stays: nobody would be left to bring the others back")]
     Last,
+    #[error("they are being restarted one after another already: wait for the last")]
+    Rolling,
     #[error("its port can't be listened on: {0}")]
     Listen(#[from] io::Error),
 }
@@ -100,63 +116,83 @@ struct Status {
     alive: bool,
     incarnation: u16,
     sessions: usize,
+    hangs: bool,
+    full: bool,
+    standing: Standing,
 }
 
-impl Demo {
-    /// Starts `count` instances, `app-1` to `app-N`, each on a free loopback port that stays its own.
+impl Reserved {
+    /// Reserves `count` instances, `app-1` to `app-N`, each with a free loopback port that stays its own.
     ///
     /// # Errors
     /// Where a port can't be had.
-    pub async fn start(count: usize) -> io::Result<Demo> {
-        let mut slots = Vec::with_capacity(count);
-        for number in 1..=count {
+    pub fn new(count: usize) -> io::Result<Reserved> {
+        let slot = |number| {
             let port = Port::reserve()?;
-            slots.push(Slot {
-                name: format!("app-{number}"),
-                address: port.address(),
-                port: Arc::new(AsyncMutex::new(port)),
-            });
-        }
+            let (name, address) = (format!("app-{number}"), port.address());
+            Ok(Slot { name, address, port: Arc::new(AsyncMutex::new(port)) })
+        };
+        Ok(Reserved((1..=count).map(slot).collect::<io::Result<_>>()?))
+    }
+
+    /// Names and addresses of all instances: both are constant.
+    pub fn instances(&self) -> Vec<(String, SocketAddr)> {
+        self.0.iter().map(|slot| (slot.name.clone(), slot.address)).collect()
+    }
+
+    /// Starts them all.
+    ///
+    /// # Errors
+    /// Where a port can't be listened on.
+    pub async fn start(self, operator: impl Operator + 'static) -> io::Result<()> {
         let demo = Demo(Arc::new(Shared {
-            lives: Mutex::new(slots.iter().map(|_| Life::default()).collect()),
-            slots,
+            lives: Mutex::new(self.0.iter().map(|_| Life::default()).collect()),
+            slots: self.0,
             starting: AsyncMutex::new(()),
-            watchers: Mutex::new(Vec::new()),
+            operator: Box::new(operator),
+            progress: Mutex::default(),
         }));
-        for index in 0..count {
+        for index in 0..demo.0.slots.len() {
             demo.launch(index).await?;
         }
-        Ok(demo)
+        Ok(())
     }
+}
 
-    /// Names and addresses of all instances, dead ones included: both are constant.
-    pub fn instances(&self) -> Vec<(String, SocketAddr)> {
-        let slots = self.0.slots.iter();
-        slots.map(|slot| (slot.name.clone(), slot.address)).collect()
-    }
-
-    /// Has `f` called with an instance's name and incarnation: now for each that runs, and from now on for each
-    /// that is brought back, before it answers its first request. The first incarnation is 1. `f` must not
-    /// call `on_start` itself.
-    pub fn on_start(&self, f: impl Fn(&str, u16) + Send + Sync + 'static) {
-        let mut watchers = self.0.watchers.lock();
-        for status in self.statuses().iter().filter(|status| status.alive) {
-            f(&status.name, status.incarnation);
-        }
-        watchers.push(Box::new(f));
-    }
-
+impl Demo {
     fn statuses(&self) -> Vec<Status> {
         let lives = self.0.lives.lock();
         let both = self.0.slots.iter().zip(lives.iter());
-        both.map(|(slot, life)| Status {
-            name: slot.name.clone(),
-            address: slot.address,
-            alive: life.process.is_some(),
-            incarnation: life.incarnation,
-            sessions: life.process.as_ref().map_or(0, |process| process.instance.sessions().len()),
+        both.map(|(slot, life)| {
+            let instance = life.process.as_ref().map(|process| &process.instance);
+            Status {
+                name: slot.name.clone(),
+                address: slot.address,
+                alive: instance.is_some(),
+                incarnation: life.incarnation,
+                sessions: instance.map_or(0, |instance| instance.sessions().len()),
+                hangs: instance.is_some_and(|instance| instance.hangs()),
+                full: instance.is_some_and(|instance| instance.full.load(Ordering::Relaxed)),
+                standing: self.0.operator.standing(&slot.name),
+            }
         })
         .collect()
+    }
+
+    fn progress(&self) -> Option<Progress> {
+        self.0.progress.lock().clone()
+    }
+
+    fn living(&self, name: &str) -> Result<Arc<Instance>, Refusal> {
+        let index = self.find(name)?;
+        let lives = self.0.lives.lock();
+        lives[index].process.as_ref().map(|process| process.instance.clone()).ok_or(Refusal::Dead)
+    }
+
+    /// The operator, for an instance that there is.
+    fn operator(&self, name: &str) -> Result<&dyn Operator, Refusal> {
+        self.find(name)?;
+        Ok(&*self.0.operator)
     }
 
     /// Takes a living instance off the table. It counts as dead at once, and dies when the caller drops it: so
@@ -172,30 +208,30 @@ impl Demo {
         victim.take().ok_or(Refusal::Dead)
     }
 
-    /// Starts a dead instance again, on its port, with empty memory; returns its new incarnation.
-    async fn revive(&self, name: &str) -> Result<u16, Refusal> {
+    /// Starts a dead instance again, on its port, with empty memory.
+    ///
+    /// First the balancer notices the death: then it asks who is there before it sends anybody, and nobody comes
+    /// to the new process unknowing that it is another.
+    async fn revive(&self, name: &str) -> Result<(), Refusal> {
         let index = self.find(name)?;
         let _alone = self.0.starting.lock().await;
         if self.0.lives.lock()[index].process.is_some() {
             return Err(Refusal::Alive);
         }
+        self.until(UNNOTICED, || self.0.operator.standing(name).state == "down").await;
         Ok(self.launch(index).await?)
     }
 
-    async fn launch(&self, index: usize) -> io::Result<u16> {
+    async fn launch(&self, index: usize) -> io::Result<()> {
         let slot = &self.0.slots[index];
         let port = slot.port.clone().lock_owned().await;
         let listener = port.listen()?;
         // Nothing is awaited from here on: a caller that goes away leaves a whole instance or none.
         let incarnation = self.0.lives.lock()[index].incarnation.wrapping_add(1);
-        let watchers = self.0.watchers.lock();
-        for watcher in watchers.iter() {
-            watcher(&slot.name, incarnation);
-        }
         let instance = Arc::new(Instance::new(&slot.name, slot.address, incarnation));
         let process = Process::start(instance, listener, port, self.clone());
         self.0.lives.lock()[index] = Life { incarnation, process: Some(process) };
-        Ok(incarnation)
+        Ok(())
     }
 
     fn find(&self, name: &str) -> Result<usize, Refusal> {
