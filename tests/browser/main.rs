@@ -2,6 +2,7 @@
 #![cfg(feature = "gateway")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this is a test")]
 
+mod buttons;
 mod gateway;
 mod webdriver;
 
@@ -15,26 +16,31 @@ use gateway::Gateway;
 use webdriver::{Driver, Page, Result};
 
 /// How long a change may take to show. Only a failing test waits this long.
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn a_browser_stays_with_its_instance_and_survives_its_death() {
+    browse("stays", visit).await;
+}
+
+/// Has a browser visit a new gateway's demo. Both are named after `test` where it fails.
+async fn browse<F: Future<Output = Result<()>> + 'static>(test: &str, visit: impl FnOnce(Page, String) -> F) {
     let (Some(driver), Some(browser)) = (program("chromedriver"), program("chromium")) else {
         return;
     };
     let profile = tempfile::tempdir().unwrap();
-    let gateway = Gateway::start().await.unwrap();
+    let gateway = Gateway::start(test).await.unwrap();
     let driver = Driver::start(&driver).await.unwrap();
     let page = driver.open(&browser, profile.path()).await.unwrap();
 
     // A task of its own, so that the browser is closed whatever comes of it.
     let local = LocalSet::new();
-    let visit = local.run_until(local.spawn_local(visit(page.clone(), gateway.url.clone()))).await;
-    if !matches!(visit, Ok(Ok(()))) {
-        picture(&page).await.unwrap();
+    let visited = local.run_until(local.spawn_local(visit(page.clone(), gateway.url.clone()))).await;
+    if !matches!(visited, Ok(Ok(()))) {
+        picture(&page, &format!("{test}.png")).await.unwrap();
     }
     page.close().await.unwrap();
-    visit.unwrap().unwrap();
+    visited.unwrap().unwrap();
 }
 
 async fn visit(page: Page, url: String) -> Result<()> {
@@ -64,7 +70,7 @@ async fn visit(page: Page, url: String) -> Result<()> {
 
     let card = format!("[data-instance={first}]");
     alive(&page, &card, "false").await;
-    picture(&page).await?;
+    picture(&page, "demo.png").await?;
     page.click(&format!("{card} .revive")).await?;
     alive(&page, &card, "true").await;
     assert_eq!(page.attribute(&card, "data-incarnation").await?.as_deref(), Some("2"));
@@ -79,10 +85,10 @@ async fn visit(page: Page, url: String) -> Result<()> {
     Ok(())
 }
 
-/// Keeps what the browser shows as `target/demo.png`: the switch to another instance, or where the test failed.
-async fn picture(page: &Page) -> Result<()> {
+/// Keeps what the browser shows in `target`: as `demo.png` the switch to another instance, or where a test failed.
+async fn picture(page: &Page, name: &str) -> Result<()> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().ok_or("no target folder")?;
-    Ok(std::fs::write(target.join("demo.png"), page.screenshot().await?)?)
+    Ok(std::fs::write(target.join(name), page.screenshot().await?)?)
 }
 
 async fn socket_at(page: &Page, instance: &str) {

@@ -27,6 +27,7 @@ mod forwarding;
 mod hashing;
 mod headers;
 mod heads;
+mod health;
 mod http2;
 mod keys;
 mod latency;

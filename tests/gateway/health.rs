@@ -1,0 +1,214 @@
+//! Upstreams that are probed: gone, full, restarted or failing, and what becomes of old and new visitors.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::support::GUARD;
+use crate::support::gateway::Gateway;
+use crate::support::upstream::Upstream;
+use crate::support::visitor::Visitor;
+
+/// Probes of a path, often enough for a test.
+const PROBES: &str = "path = \"/healthz\"\ninterval = \"100ms\"\n";
+
+/// An upstream whose probes are answered as the test likes; every other request is answered with its name.
+struct Probed {
+    upstream: Upstream,
+    /// The status, with `Retry-After` where it is 503.
+    status: Arc<AtomicU16>,
+    incarnation: Arc<AtomicU16>,
+}
+
+impl Probed {
+    fn named(name: &str) -> Self {
+        let (status, incarnation) = (Arc::new(AtomicU16::new(200)), Arc::new(AtomicU16::new(1)));
+        let upstream = Upstream::start(name, {
+            let (name, status, incarnation) = (name.to_owned(), status.clone(), incarnation.clone());
+            move |exchange| {
+                if exchange.head.target() != "/healthz" {
+                    return exchange.ok(&name);
+                }
+                let status = status.load(Ordering::SeqCst);
+                let retry = if status == 503 { "Retry-After: 1\r\n" } else { "" };
+                let incarnation = incarnation.load(Ordering::SeqCst);
+                exchange.answer(format!(
+                    "HTTP/1.1 {status} Probed\r\n{retry}homing-incarnation: {incarnation}\r\nContent-Length: 0\r\n\r\n"
+                ))
+            }
+        });
+        Self { upstream, status, incarnation }
+    }
+
+    fn several(count: usize) -> Vec<Self> {
+        (1..=count).map(|number| Self::named(&format!("app-{number}"))).collect()
+    }
+
+    fn answers(&self, status: u16) {
+        self.status.store(status, Ordering::SeqCst);
+    }
+
+    /// Is another process from here on.
+    fn restarts(&self) {
+        self.incarnation.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+fn before(settings: &str, upstreams: &[Probed]) -> Gateway {
+    Gateway::start(settings, &upstreams.iter().map(|probed| &probed.upstream).collect::<Vec<_>>())
+}
+
+fn until(what: &str, condition: impl Fn() -> bool) {
+    let end = Instant::now() + GUARD;
+    while !condition() {
+        assert!(Instant::now() < end, "waited in vain: {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Waits for the gateway to log that.
+fn until_logged(gateway: &Gateway, event: &str) {
+    until(event, || gateway.log().contains(event));
+}
+
+/// Where so many new visitors are served.
+fn newcomers(gateway: &Gateway, count: usize) -> Vec<String> {
+    Visitor::several(gateway.address(), count).iter_mut().map(served).collect()
+}
+
+fn served(visitor: &mut Visitor) -> String {
+    let response = visitor.visit();
+    assert_eq!(response.status(), 200, "{response:?}");
+    response.text()
+}
+
+/// Nothing is tried twice: who is sent to a dead upstream sees it.
+const NO_RETRIES: &str = "[retry]\nratio = 0\nmin_per_second = 0\n[policy]\nname = \"round_robin\"\n";
+
+#[test]
+fn probes_find_out_that_an_upstream_is_gone_before_any_visitor_does() {
+    let mut upstreams = Upstream::several(3);
+    let gateway = Gateway::start(NO_RETRIES, &upstreams.iter().collect::<Vec<_>>());
+    upstreams[1].stop();
+    until_logged(&gateway, "app-2: active -> down: a probe was refused");
+    assert!(!newcomers(&gateway, 30).contains(&"app-2".to_owned()));
+
+    upstreams[1].restart();
+    until_logged(&gateway, "app-2: down -> warming: probes pass");
+    until("newcomers come to the one that is back", || newcomers(&gateway, 1) == ["app-2"]);
+}
+
+/// The control: the judge above sees who is sent to a dead upstream.
+#[test]
+fn without_probes_a_visitor_is_sent_to_one_that_is_gone() {
+    let mut upstreams = Upstream::several(3);
+    let settings = format!("{NO_RETRIES}[health]\nenabled = false\n");
+    let gateway = Gateway::start(&settings, &upstreams.iter().collect::<Vec<_>>());
+    upstreams[1].stop();
+    let mut visitors = Visitor::several(gateway.address(), 3);
+    let statuses: Vec<_> = visitors.iter_mut().map(|visitor| visitor.visit().status()).collect();
+    assert!(statuses.iter().any(|status| *status != 200), "{statuses:?}");
+}
+
+#[test]
+fn one_that_says_it_is_full_keeps_its_visitors_and_gets_no_more() {
+    let upstreams = Probed::several(2);
+    let settings = format!("[policy]\nname = \"round_robin\"\n[health]\nprofile = \"wisej\"\n{PROBES}");
+    let gateway = before(&settings, &upstreams);
+    let mut visitors = Visitor::several(gateway.address(), 4);
+    let homes: Vec<_> = visitors.iter_mut().map(served).collect();
+    assert!(homes.contains(&"app-1".to_owned()) && homes.contains(&"app-2".to_owned()), "{homes:?}");
+
+    upstreams[0].answers(503);
+    until_logged(&gateway, "app-1: active -> full");
+    assert_eq!(newcomers(&gateway, 10), vec!["app-2"; 10]);
+    assert_eq!(visitors.iter_mut().map(served).collect::<Vec<_>>(), homes);
+
+    upstreams[0].answers(200);
+    until_logged(&gateway, "app-1: full -> active");
+    assert!(newcomers(&gateway, 10).contains(&"app-1".to_owned()));
+}
+
+#[test]
+fn one_that_answers_probes_badly_is_taken_out_unless_all_do() {
+    let upstreams = Probed::several(2);
+    let settings = format!("[policy]\nname = \"round_robin\"\n[outlier]\nbase = \"200ms\"\n[health]\n{PROBES}");
+    let gateway = before(&settings, &upstreams);
+    assert!(newcomers(&gateway, 4).contains(&"app-1".to_owned()));
+
+    // With `Retry-After`, which means nothing where the profile does not say what.
+    upstreams[0].answers(503);
+    until_logged(&gateway, "app-1: active -> down: probes are answered 503");
+    assert_eq!(newcomers(&gateway, 10), vec!["app-2"; 10]);
+
+    upstreams[1].answers(404);
+    until_logged(&gateway, "too many upstreams look bad");
+    let homes = newcomers(&gateway, 10);
+    assert!(homes.contains(&"app-1".to_owned()) && homes.contains(&"app-2".to_owned()), "{homes:?}");
+
+    for probed in &upstreams {
+        probed.answers(200);
+    }
+    until_logged(&gateway, "judgements count again");
+}
+
+/// Upstreams whose processes the gateway knows, and visitors with their homes.
+fn known(on_restart: &str) -> (Vec<Probed>, Gateway, Vec<(Visitor, String)>) {
+    let upstreams = Probed::several(3);
+    let settings = format!(
+        "[affinity]\nlost_header = \"Homing-Lost\"\non_restart = \"{on_restart}\"\n\
+         [policy]\nname = \"round_robin\"\n[health]\n{PROBES}"
+    );
+    let gateway = before(&settings, &upstreams);
+    // What the first probe was told is known when the next one comes.
+    for probed in &upstreams {
+        until("two probes", || probed.upstream.count("/healthz") > 1);
+    }
+    let visitors = Visitor::several(gateway.address(), 60).into_iter().map(|mut visitor| {
+        let response = visitor.visit();
+        assert_eq!(response.head.all("homing-lost"), Vec::<String>::new());
+        (visitor, response.text())
+    });
+    let visitors = visitors.collect();
+    (upstreams, gateway, visitors)
+}
+
+/// Restarts `app-1`, visits again, and says where those are served now that were there. They alone are told, once.
+fn after_a_restart(upstreams: &[Probed], gateway: &Gateway, visitors: &mut [(Visitor, String)]) -> Vec<String> {
+    upstreams[0].restarts();
+    until_logged(gateway, "app-1: another process");
+    let mut homes = Vec::new();
+    for (visitor, home) in visitors {
+        let response = visitor.visit();
+        assert_eq!(response.status(), 200, "{response:?}");
+        let was_there = home == "app-1";
+        let told: &[String] = if was_there { &["other_incarnation".to_owned()] } else { &[] };
+        assert_eq!(response.head.all("homing-lost"), told, "{}", visitor.name);
+        assert_eq!(visitor.given, if was_there { 2 } else { 1 }, "{}", visitor.name);
+        if was_there {
+            homes.push(response.text());
+        } else {
+            assert_eq!(response.text(), *home);
+        }
+        let again = visitor.visit();
+        assert_eq!((again.text(), again.head.all("homing-lost")), (response.text(), Vec::new()));
+    }
+    assert!(!homes.is_empty());
+    homes
+}
+
+#[test]
+fn visitors_of_a_restarted_upstream_are_told_and_go_where_their_own_order_says() {
+    let (upstreams, gateway, mut visitors) = known("replace");
+    let homes = after_a_restart(&upstreams, &gateway, &mut visitors);
+    // Twenty that all stay by chance, with three to choose from: once in three billion.
+    assert!(homes.iter().any(|home| home != "app-1"), "{homes:?}");
+}
+
+#[test]
+fn visitors_of_a_restarted_upstream_stay_with_it_where_that_is_configured() {
+    let (upstreams, gateway, mut visitors) = known("keep");
+    let homes = after_a_restart(&upstreams, &gateway, &mut visitors);
+    assert_eq!(homes, vec!["app-1"; homes.len()]);
+}
