@@ -21,8 +21,8 @@ pub struct Gateway {
 impl Gateway {
     /// A gateway whose log is named after `test`.
     pub async fn start(test: &str) -> Result<Gateway> {
-        let test = std::env::current_exe()?;
-        let profile = test.parent().and_then(Path::parent).ok_or("the test stands in no target folder")?;
+        let tests = std::env::current_exe()?;
+        let profile = tests.parent().and_then(Path::parent).ok_or("the tests stand in no target folder")?;
         let program = profile.join("examples").join(format!("gateway{EXE_SUFFIX}"));
         if !program.is_file() {
             let advice = "cargo build --features gateway --example gateway";
