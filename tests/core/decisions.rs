@@ -118,7 +118,7 @@ fn counts_by_decision_add_up_to_the_total() {
     assert_eq!(app.decided(Decision::New), 1);
     assert_eq!(app.decided(Decision::Pinned), 5);
     assert_eq!(app.decided(Decision::Lost(Lost::Malformed)), 1);
-    assert_eq!(app.total(), Decision::all().map(|d| app.decided(d)).sum());
+    assert_eq!(app.total(), Decision::all().map(|d| app.decided(d)).sum::<u64>());
     assert_eq!((app.total(), app.in_flight()), (7, 0));
 }
 
