@@ -77,7 +77,7 @@ impl Checker {
     }
 
     /// A snapshot is a run of numbers, all of the weight that one change gave them.
-    fn snapshot<'a>(&self, members: impl IntoIterator<Item = (u64, u16)>) {
+    fn snapshot(&self, members: impl IntoIterator<Item = (u64, u16)>) {
         let members: Vec<_> = members.into_iter().collect();
         let first = members[0];
         let run = members.iter().enumerate().all(|(i, (number, _))| *number == first.0 + i as u64);
