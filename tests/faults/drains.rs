@@ -56,13 +56,7 @@ async fn embed(fleet: &Fleet) -> (SocketAddr, Arc<Balancer>) {
     let balancer = Arc::clone(proxy.balancer());
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("bind");
     let address = listener.local_addr().expect("an address");
-    let ticking = Arc::clone(&balancer);
-    tokio::spawn(async move {
-        loop {
-            ticking.tick(SystemClock.now());
-            sleep(Duration::from_millis(50)).await;
-        }
-    });
+    tokio::spawn(proxy.keep(None, std::future::pending()));
     tokio::spawn(async move {
         while let Ok((stream, peer)) = listener.accept().await {
             let proxy = proxy.clone();
