@@ -13,7 +13,7 @@ use crate::session::Session;
 use crate::{scenario, size};
 
 /// What is used up in the first crashes must not be missing in the next: short penalties for a process that is back.
-const SETTINGS: &str = "";
+const SETTINGS: &str = "[health]\ninterval = \"100ms\"\n[outlier]\nbase = \"200ms\"\nmax = \"1s\"";
 
 /// How long it is dead, and how long it lives.
 const FLAP: Duration = Duration::from_millis(200);

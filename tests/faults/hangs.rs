@@ -148,7 +148,8 @@ fn the_sessions_of_a_stopped_instance_move_once_where_its_probes_time_out() {
 fn a_session_that_is_caught_is_noticed() {
     scenario(async {
         let fleet = Fleet::start(5, Mode::Serve);
-        let gateway = Front::gateway(IN_TURN, &fleet);
+        let blind = format!("[health]\nenabled = false\nsilence = \"0s\"\n{IN_TURN}");
+        let gateway = Front::gateway(&blind, &fleet);
         fleet.pause(0);
         let caught = Scouts::new(gateway.address).any_strays_to("app-1").await;
         fleet.resume(0);
