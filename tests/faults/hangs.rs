@@ -131,11 +131,13 @@ fn the_sessions_of_a_stopped_instance_move_once_where_its_probes_time_out() {
         let settings = HEALTH.replacen("[health]", "[health]\npath = \"/healthz\"", 1);
         let seen = stop_one(&settings, Visits::OnceOneHasMoved).await;
         seen.assert_contained();
-        let homes: BTreeMap<u32, BTreeSet<&str>> =
-            seen.caught.iter().chain(&seen.after).fold(BTreeMap::new(), |mut homes, visit| {
-                homes.entry(visit.session).or_default().extend(visit.instance());
-                homes
-            });
+        let mut homes: BTreeMap<u32, BTreeSet<&str>> = BTreeMap::new();
+        for visit in &seen.caught {
+            homes.entry(visit.session).or_default().extend(visit.instance());
+        }
+        for visit in &seen.after {
+            homes.entry(visit.session).and_modify(|homes| homes.extend(visit.instance()));
+        }
         assert_eq!(homes.len(), seen.there);
         for (session, homes) in homes {
             assert!(homes.len() == 1 && !homes.contains("app-1"), "session {session} was on {homes:?}");
