@@ -1,4 +1,4 @@
-//! What an application says may look like hyper's own refusals, which the gateway puts a text into.
+//! What an application says may look like a refusal that a server gives by itself, and passes as it is.
 
 use std::io::{ErrorKind, Read};
 use std::sync::{Mutex, mpsc};
@@ -9,7 +9,7 @@ use crate::support::gateway::Gateway;
 use crate::support::upstream::{Next, Upstream};
 use crate::support::websocket;
 
-/// Byte for byte what hyper answers to a head that it cannot parse.
+/// Byte for byte what hyper's server answers to a head that it cannot parse.
 const BARE: &str = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 /// Sends the head, and each piece of the body only once the test has seen what is before it.
