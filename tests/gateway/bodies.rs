@@ -65,7 +65,8 @@ fn large(chunked: bool) {
     pour(chunked, |piece| wire.send(piece)).expect("send");
     assert_eq!(wire.response("POST").text(), format!("true {LARGE} None"));
 
-    let growth = gateway.peak_memory() - before;
+    // The kernel counts in batches, so that a peak that has not moved may read a little lower.
+    let growth = gateway.peak_memory().saturating_sub(before);
     assert!(growth < GROWTH, "the gateway's peak grew by {growth} bytes");
 }
 
