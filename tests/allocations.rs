@@ -5,6 +5,7 @@
 #![allow(unsafe_code, reason = "a global allocator is an unsafe trait")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+use homing::affinity::Rebalance;
 use homing::health::{Failover, Outcome};
 use homing::rng::{OsEntropy, SeededEntropy};
 use homing::{
@@ -193,6 +194,50 @@ fn no_waiting_allocates() {
         assert_eq!(calls(|| told = Some(waits())), 0, "{reason}");
         assert_eq!(told, Some(reason));
     }
+}
+
+#[test]
+fn no_pick_allocates_while_upstreams_warm() {
+    for entry in policy::registry() {
+        let balancer = bound(entry.name, OnUnavailable::Repin);
+        balancer.tick(NOW);
+        let more = (0..10).map(|i| homing::Change::Put(UpstreamConfig::new(format!("new-{i}"), "10.0.0.1:80")));
+        balancer.apply(balancer.plan(&more.collect::<Vec<_>>()).unwrap()).unwrap();
+        let now = NOW.after(Duration::from_secs(1));
+        balancer.tick(now);
+        let mut spared = 0;
+        for key in 0..200_u32 {
+            let key = key.to_be_bytes();
+            let request = Request::new(now).client(IpAddr::V4(key.into())).key(&key);
+            spared += u32::from(balancer.explain(&request).to_string().contains("in slow start"));
+            assert_eq!(calls(|| balancer.pick(&request).map(drop).unwrap()), 0, "{}", entry.name);
+        }
+        assert!(spared > 100, "{}: nobody warms", entry.name);
+    }
+}
+
+#[test]
+fn no_move_allocates() {
+    let balancer = Balancer::builder()
+        .upstreams(upstreams().take(1).map(|upstream| upstream.max_in_flight(0)))
+        .affinity(affinity(OnUnavailable::Repin))
+        .rebalance(Rebalance { budget_per_minute: 60_000 })
+        .veto(|candidate| candidate.nonce % 8 == 0)
+        .build()
+        .unwrap();
+    let tokens: Vec<_> = (0..300).map(|_| balancer.pick(&Request::new(NOW)).unwrap().token.unwrap()).collect();
+    let more = homing::Change::Put(UpstreamConfig::new("more", "10.0.0.1:80"));
+    balancer.apply(balancer.plan(&[more]).unwrap()).unwrap();
+    balancer.tick(NOW);
+    let (mut moved, later) = (0, NOW.after(Duration::from_secs(1)));
+    for token in &tokens {
+        let tokens = [token.as_bytes()];
+        let mut decision = None;
+        let request = Request::new(later).tokens(&tokens);
+        assert_eq!(calls(|| decision = balancer.pick(&request).ok().map(|pick| pick.decision)), 0);
+        moved += usize::from(decision == Some(Decision::Lost(Lost::Rebalanced)));
+    }
+    assert!((10..200).contains(&moved), "{moved} moved");
 }
 
 #[test]
