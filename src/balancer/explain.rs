@@ -225,9 +225,9 @@ impl<'s> Teller<'s> {
         let members = || cluster.members().iter();
         let tried = |member: &Member| session.tried.contains(&member.upstream().id());
         let displaced = lost.is_some_and(Lost::is_displaced);
-        let spared = match displaced {
-            true => *session,
-            false => self.balancer.spare_the_warming(self.snapshot, session, false),
+        let spared = match !displaced && self.balancer.warms(session.now) {
+            true => self.balancer.spare_the_warming(self.snapshot, session, false),
+            false => *session,
         };
         self.steps.push(Step::Candidates {
             upstreams: cluster.len(),

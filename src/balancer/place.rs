@@ -32,11 +32,18 @@ impl Balancer {
     ) -> Result<Lease, PickError> {
         let cluster = &snapshot.cluster;
         let is_displaced = lost.is_some_and(Lost::is_displaced);
-        let spared = if is_displaced { *session } else { self.spare_the_warming(snapshot, session, true) };
+        let spared;
+        let seen = match !is_displaced && self.warms(session.now) {
+            true => {
+                spared = self.spare_the_warming(snapshot, session, true);
+                &spared
+            }
+            false => session,
+        };
         for _ in 0..RACES {
             let index = match is_displaced {
                 true => substitute(cluster, session),
-                false => snapshot.policy.place(cluster, &spared),
+                false => snapshot.policy.place(cluster, seen),
             };
             let Some(member) = index.and_then(|index| cluster.members().get(index)) else { break };
             if is_displaced && !request.no_wait {
@@ -44,8 +51,8 @@ impl Balancer {
             }
             // Between the policy's look and the lease another thread may take the last place.
             if let Some(lease) = member.lease() {
-                if spared.warming != Warming::All {
-                    member.upstream().course().took(spared.warming);
+                if seen.warming != Warming::All {
+                    member.upstream().course().took(seen.warming);
                 }
                 return Ok(lease);
             }
@@ -54,6 +61,7 @@ impl Balancer {
     }
 
     /// Counts a displaced session that is about to move to `member`, unless it is to wait.
+    #[cold]
     fn admit(&self, member: &Member, session: &Session<'_>) -> Result<(), PickError> {
         let Some(pace) = self.admission else { return Ok(()) };
         let pacer = member.upstream().course().admission();

@@ -126,6 +126,20 @@ impl Rebalancing {
     }
 }
 
+impl Rebalancing {
+    /// A place where a session is to go.
+    #[cold]
+    fn relieve(&self, cluster: &Cluster, claims: &Claims, home: &Member, request: &Request<'_>) -> Option<Lease> {
+        let target = self.target(cluster, claims, home, request)?;
+        // Another thread may have spent what was left, or taken the last place.
+        self.budget.pass(micros(request.now), self.pace, JUMP).ok()?;
+        let lease = target.lease()?;
+        target.upstream().course().crowding().is_filled.store(true, Ordering::Relaxed);
+        home.upstream().move_away(claims.nonce, request.now);
+        Some(lease)
+    }
+}
+
 impl fmt::Debug for Rebalancing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rebalancing").field("pace", &self.pace).finish_non_exhaustive()
@@ -144,7 +158,8 @@ impl Balancer {
         self.rebalancing.as_ref()?.target(cluster, claims, home, request)
     }
 
-    /// A place there.
+    /// A place there. Most balancers move nobody, and every pinned pick asks.
+    #[inline]
     pub(super) fn relieve(
         &self,
         cluster: &Cluster,
@@ -152,13 +167,6 @@ impl Balancer {
         home: &Member,
         request: &Request<'_>,
     ) -> Option<Lease> {
-        let rebalancing = self.rebalancing.as_ref()?;
-        let target = rebalancing.target(cluster, claims, home, request)?;
-        // Another thread may have spent what was left, or taken the last place.
-        rebalancing.budget.pass(micros(request.now), rebalancing.pace, JUMP).ok()?;
-        let lease = target.lease()?;
-        target.upstream().course().crowding().is_filled.store(true, Ordering::Relaxed);
-        home.upstream().move_away(claims.nonce, request.now);
-        Some(lease)
+        self.rebalancing.as_ref()?.relieve(cluster, claims, home, request)
     }
 }

@@ -25,17 +25,20 @@ pub(super) struct Warmth {
 struct Turns(AtomicU64);
 
 impl Balancer {
-    /// The session as a policy is to see it: as one for whom those that warm are not all open. For a pick that `counts` a
-    /// turn is over.
+    /// Whether anybody warms.
+    pub(super) fn warms(&self, now: Timestamp) -> bool {
+        self.warmth.until.load(Ordering::Relaxed) > now.as_millis()
+    }
+
+    /// The session as a policy is to see it while somebody warms: as one for whom those are not all open. For a pick that
+    /// `counts` a turn is over.
+    #[cold]
     pub(super) fn spare_the_warming<'a>(
         &self,
         snapshot: &Snapshot,
         session: &Session<'a>,
         counts: bool,
     ) -> Session<'a> {
-        if self.warmth.until.load(Ordering::Relaxed) <= session.now.as_millis() {
-            return *session;
-        }
         let turns = &self.warmth.turns.0;
         let warming = match (snapshot.policy.is_keyed(), counts) {
             (true, _) => Warming::Key(point(session)),

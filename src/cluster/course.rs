@@ -56,6 +56,11 @@ impl Course {
         self.leaves_at.store(at.as_millis(), Ordering::Release);
     }
 
+    /// Whether sessions leave at all.
+    pub(crate) fn has_departures(&self) -> bool {
+        self.leaves_at.load(Ordering::Relaxed) != 0
+    }
+
     /// When the session that `point` stands for has to leave.
     pub(crate) fn departure(&self, point: u64) -> Option<Timestamp> {
         let at = self.leaves_at.load(Ordering::Acquire);

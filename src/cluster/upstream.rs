@@ -234,7 +234,8 @@ impl Upstream {
     /// gave a deadline: then, or at a moment of its own within the spread that follows. The same on every proxy.
     #[must_use]
     pub fn departure(&self, nonce: u64) -> Option<Timestamp> {
-        self.course.departure(nonce ^ mix64(self.id.0))
+        // Nobody drains most of the time, and every pinned pick asks.
+        self.course.has_departures().then(|| self.course.departure(nonce ^ mix64(self.id.0))).flatten()
     }
 
     pub(crate) fn course(&self) -> &Course {
