@@ -128,7 +128,7 @@ fn moves(balancer: &Balancer, sessions: &[Token], from: Timestamp) -> Vec<BTreeM
                         assert!(later > next, "asked to ask at once");
                         *at = later;
                     }
-                    Err(other) => panic!("{other}"),
+                    Err(other) => unreachable!("{other}"),
                 }
             }
             asks.retain(|(at, _)| *at != Timestamp::from_millis(u64::MAX));

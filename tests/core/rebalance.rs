@@ -99,7 +99,7 @@ impl World {
                 self.moved.push((number, from, session.every, by));
                 session.moves += 1;
             }
-            other => panic!("{other}"),
+            other => unreachable!("{other}"),
         }
         session.token = pick.token.unwrap_or(session.token);
         session.next = self.now.after(secs(session.every));
@@ -190,7 +190,7 @@ fn the_longest_idle_go_first() {
 fn the_veto_holds() {
     let veto = |candidate: &homing::affinity::Candidate<'_>| {
         assert_ne!(candidate.from.id(), candidate.to.id());
-        candidate.nonce % 2 == 0 || candidate.idle > secs(3600)
+        candidate.nonce.is_multiple_of(2) || candidate.idle > secs(3600)
     };
     let mut world = World::new(vec![builder(BUDGET).veto(veto).build().unwrap()], steady);
     world.scale_out();
