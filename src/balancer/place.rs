@@ -30,30 +30,33 @@ impl Balancer {
         lost: Option<Lost>,
         request: &Request<'_>,
     ) -> Result<Lease, PickError> {
-        let cluster = &snapshot.cluster;
-        let is_displaced = lost.is_some_and(Lost::is_displaced);
-        let spared;
-        let seen = match !is_displaced && self.warms(session.now) {
-            true => {
-                spared = self.spare_the_warming(snapshot, session, true);
-                &spared
+        match lost {
+            Some(lost) if lost.is_displaced() => self.place_displaced(snapshot, session, request),
+            _ if self.warms(session.now) => {
+                let spared = self.spare_the_warming(snapshot, session, true);
+                let lease = place_new(snapshot, &spared)?;
+                lease.upstream().course().took(spared.warming);
+                Ok(lease)
             }
-            false => session,
-        };
+            _ => place_new(snapshot, session),
+        }
+    }
+
+    #[cold]
+    fn place_displaced(
+        &self,
+        snapshot: &Snapshot,
+        session: &Session<'_>,
+        request: &Request<'_>,
+    ) -> Result<Lease, PickError> {
+        let cluster = &snapshot.cluster;
         for _ in 0..RACES {
-            let index = match is_displaced {
-                true => substitute(cluster, session),
-                false => snapshot.policy.place(cluster, seen),
-            };
-            let Some(member) = index.and_then(|index| cluster.members().get(index)) else { break };
-            if is_displaced && !request.no_wait {
+            let Some(index) = substitute(cluster, session) else { break };
+            let member = &cluster.members()[index];
+            if !request.no_wait {
                 self.admit(member, session)?;
             }
-            // Between the policy's look and the lease another thread may take the last place.
             if let Some(lease) = member.lease() {
-                if seen.warming != Warming::All {
-                    member.upstream().course().took(seen.warming);
-                }
                 return Ok(lease);
             }
         }
@@ -78,6 +81,19 @@ impl Balancer {
     }
 }
 
+fn place_new(snapshot: &Snapshot, session: &Session<'_>) -> Result<Lease, PickError> {
+    let cluster = &snapshot.cluster;
+    for _ in 0..RACES {
+        let index = snapshot.policy.place(cluster, session);
+        let Some(member) = index.and_then(|index| cluster.members().get(index)) else { break };
+        // Between the policy's look and the lease another thread may take the last place.
+        if let Some(lease) = member.lease() {
+            return Ok(lease);
+        }
+    }
+    any_place(snapshot, &Session { warming: Warming::All, ..*session })
+}
+
 pub(super) fn micros(now: Timestamp) -> u64 {
     now.as_millis().saturating_mul(1000)
 }
@@ -93,6 +109,7 @@ fn later(due: u64, pace: Pace, session: &Session<'_>) -> PickError {
 
 /// Whatever place there is, for a session that lost its races: while any is free nobody is refused. Sessions begin
 /// at different upstreams, or they would race again.
+#[cold]
 fn any_place(snapshot: &Snapshot, session: &Session<'_>) -> Result<Lease, PickError> {
     let members = snapshot.cluster.members();
     let start = (session.nonce % members.len() as u64) as usize;
