@@ -54,7 +54,7 @@ impl Driver {
                 "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
                 // A browser on a pipe ends with its driver, however that ends.
                 "--remote-debugging-pipe",
-                "--window-size=1200,960",
+                "--window-size=1200,1180",
                 format!("--user-data-dir={}", profile.display()),
             ],
         });

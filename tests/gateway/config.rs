@@ -163,7 +163,7 @@ fn unknown_keys_are_told_with_line_and_column() {
     ] {
         let config = FULL.replace(known, unknown);
         let key = unknown.split(' ').next().expect("a key").trim_matches(['[', ']']);
-        refused(&config, &[&place(&config, key), key]);
+        refused(&config, &[&place(&config, unknown.trim_start_matches('[')), key]);
     }
 }
 

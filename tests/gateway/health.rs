@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
 
-use crate::support::GUARD;
 use crate::support::gateway::Gateway;
+use crate::support::until;
 use crate::support::upstream::Upstream;
 use crate::support::visitor::Visitor;
 
@@ -57,14 +55,6 @@ impl Probed {
 
 fn before(settings: &str, upstreams: &[Probed]) -> Gateway {
     Gateway::start(settings, &upstreams.iter().map(|probed| &probed.upstream).collect::<Vec<_>>())
-}
-
-fn until(what: &str, condition: impl Fn() -> bool) {
-    let end = Instant::now() + GUARD;
-    while !condition() {
-        assert!(Instant::now() < end, "waited in vain: {what}");
-        thread::sleep(Duration::from_millis(10));
-    }
 }
 
 /// Waits for the gateway to log that.
