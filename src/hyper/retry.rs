@@ -39,7 +39,8 @@ impl RetryBudget {
     /// With what has been counted of requests so far.
     pub(super) fn new(settings: RetrySettings, requests: u64) -> Self {
         // Not a number, or below zero: none.
-        let settings = RetrySettings { ratio: settings.ratio.max(0.0).min(1e6), ..settings };
+        let ratio = if settings.ratio > 0.0 { settings.ratio.min(1e6) } else { 0.0 };
+        let settings = RetrySettings { ratio, ..settings };
         let retries = f64::from(settings.min_per_second) * KEPT.as_secs_f64();
         let balance = Balance { retries, at: Instant::now(), requests, granted: 0 };
         Self { settings, balance: Mutex::new(balance), granted: AtomicU64::new(0), denied: AtomicU64::new(0) }
