@@ -14,6 +14,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Ticks are never further apart.
+pub const LONGEST_TICK: u64 = 5000;
+
 const EPOCH: u64 = 1_700_000_000_000;
 
 /// An upstream as the pool's operator has it. Its number is its identity.
@@ -91,6 +94,8 @@ pub struct Proxy {
     /// When its clock jumped last.
     pub jumped_at: u64,
     events: Subscription,
+    /// Ticks until everything is looked at again, unless something happens before.
+    rest: u8,
     panics: bool,
     health: homing::HealthSettings,
 }
@@ -127,6 +132,7 @@ impl Proxy {
             budget_at: 0,
             rebalanced: VecDeque::new(),
             jumped_at: 0,
+            rest: 0,
             panics: false,
             health: scenario.health,
         };
@@ -211,6 +217,7 @@ impl Proxy {
     /// Holds what the balancer says against what it must have seen. Call after everything that it is told.
     pub fn hear(&mut self, now: u64, tally: &mut Tally) -> Check {
         while let Some(event) = self.events.poll() {
+            self.rest = 0;
             match event.kind {
                 EventKind::Changed { from, to, cause } => {
                     let name = event.upstream.as_deref().unwrap_or_default();
@@ -247,6 +254,22 @@ impl Proxy {
             }
         }
         Ok(())
+    }
+
+    /// Looks at everything after something has happened, and now and then.
+    pub fn check_now_and_then(&mut self, now: u64) -> Check {
+        /// A look costs far more than a tick.
+        const EVERY: u8 = 16;
+        match self.rest.checked_sub(1) {
+            Some(left) => {
+                self.rest = left;
+                Ok(())
+            }
+            None => {
+                self.rest = EVERY;
+                self.check(now)
+            }
+        }
     }
 
     /// Whether verdicts follow from states, and judgements keep to their cap.
@@ -287,9 +310,11 @@ impl Proxy {
                 state => state.health(),
             };
             let health = cell.upstream.health();
-            // A drain's end shows at the next tick, or two seconds early after a clock went back by less.
+            // A drain's end shows at the next tick, or two seconds early after a clock went back by less; and a clock that
+            // went back further puts it off, from the next tick on.
             let soon = Timestamp::from_millis(self.clock(now).as_millis() + 2000);
-            let has_nearly_left = drain.is_some_and(|end| end.is_some_and(|end| soon >= end));
+            let has_just_jumped = self.jumped_at > 0 && now <= self.jumped_at + LONGEST_TICK;
+            let has_nearly_left = drain.is_some_and(|end| end.is_some_and(|end| soon >= end || has_just_jumped));
             let ends = [Health::DRAINING, Health::DOWN];
             let is_right =
                 health == expected || (has_nearly_left && ends.contains(&health) && ends.contains(&expected));

@@ -5,7 +5,7 @@ use crate::dice::Dice;
 use crate::fleet::Fleet;
 use crate::host::{Travel, Try};
 use crate::invariants::{Check, Violation, ensure};
-use crate::proxy::{Proxy, Slot};
+use crate::proxy::{LONGEST_TICK, Proxy, Slot};
 use crate::scenario::{self, MINUTE, SECOND, Scenario};
 use crate::session::User;
 use crate::tally::Tally;
@@ -233,10 +233,10 @@ impl World {
         let ticked = &mut self.proxies[proxy];
         ticked.balancer.tick(ticked.clock(now));
         ticked.hear(now, &mut self.tally)?;
-        ticked.check(now)?;
+        ticked.check_now_and_then(now)?;
         // Coarse while nothing happens.
         let is_busy = ticked.cells.iter().any(|cell| cell.in_flight > 0) || !ticked.is_well();
-        let delay = if is_busy { self.scenario.tick } else { 5 * SECOND };
+        let delay = if is_busy { self.scenario.tick } else { LONGEST_TICK };
         if !self.is_over() {
             self.after(delay, Event::Tick { proxy });
         }
