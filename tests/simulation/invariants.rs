@@ -43,11 +43,12 @@ pub type Check<T = ()> = Result<T, Violation>;
 
 /// `ensure!(condition, Invariant, "what went wrong")`.
 macro_rules! ensure {
-    ($holds:expr, $invariant:ident, $($detail:tt)+) => {
-        if !$holds {
+    ($holds:expr, $invariant:ident, $($detail:tt)+) => {{
+        let holds: bool = $holds;
+        if !holds {
             let invariant = $crate::invariants::Invariant::$invariant;
             return Err($crate::invariants::Violation { invariant, detail: format!($($detail)+) });
         }
-    };
+    }};
 }
 pub(crate) use ensure;

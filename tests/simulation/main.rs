@@ -7,10 +7,11 @@
 //! HOMING_SEEDS=10000 cargo test --release --test simulation -- --nocapture   # many, with a summary
 //! HOMING_SEED=7 cargo test --test simulation -- --nocapture              # one, with everything told
 //! ```
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should say where")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on should say where")]
 
 mod controls;
 mod dice;
+mod exchange;
 mod fleet;
 mod host;
 mod invariants;

@@ -9,6 +9,20 @@ use std::thread;
 /// How many seeds an ordinary test run takes.
 const SLICE: u64 = 200;
 
+/// Why idempotent requests may go without an answer, and the most of all requests that may, over many seeds. What
+/// upstreams are put through here is far worse than life; the bounds are there so that exemptions hide no failures.
+const EXEMPTIONS: &[(&str, f64)] = &[
+    ("all tried", 0.003),
+    ("broke off", 0.0001),
+    ("no retries left", 0.002),
+    ("nobody accepts", 0.01),
+    ("nobody accepts, though some are well", 0.01),
+    ("not to be moved", 0.005),
+    ("queue timeout", 0.02),
+    ("response timeout", 0.01),
+];
+
+#[expect(clippy::disallowed_methods, reason = "how to run it is no part of what is run")]
 fn given(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
@@ -68,6 +82,10 @@ fn the_invariants_hold_at_every_step() {
         println!("HOMING_SEED={seed}: {violation}");
     }
     assert!(failures.is_empty(), "{} of {seeds} seeds fail", failures.len());
+    for (exemption, most) in EXEMPTIONS {
+        let share = tally.counts["exempt"].get(exemption).copied().unwrap_or(0) as f64 / tally.requests as f64;
+        assert!(share <= *most, "{exemption}: {share} of all requests");
+    }
 }
 
 #[test]
