@@ -244,11 +244,12 @@ pub(super) async fn forward(
                 if (answered || !fresh) && !matches!(error, BodyError::Upload(_)) {
                     shared.report(pick.upstream(), Outcome::Broken);
                 }
-                if answered || !std::mem::take(&mut may_repeat) {
+                if answered || !may_repeat {
                     return Err(broken_refusal(&error, answered));
                 }
                 drop(conn);
                 if !fresh {
+                    may_repeat = false;
                     pick = sender.pick_another(pick, Refusal::UpstreamClosed).await?;
                 } else if !sender.may_retry() {
                     return Err(Refusal::UpstreamClosed);

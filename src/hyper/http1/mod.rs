@@ -7,6 +7,7 @@
 mod chunked;
 mod framing;
 #[cfg(any(test, fuzzing))]
+#[allow(clippy::panic, reason = "a finding is a panic")]
 pub mod fuzzing;
 mod received;
 mod request;
