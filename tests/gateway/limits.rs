@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::net::TcpStream;
 use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::failover::assert_reason;
 use crate::refusals_http2::with;
@@ -103,26 +103,39 @@ fn newcomers_go_where_there_is_room() {
     assert_eq!(waiting.response("GET").status(), 200);
 }
 
-/// One visitor pinned to a held upstream that another of its requests fills.
-fn pinned_to_a_full_one(on_unavailable: &str) -> (u16, bool) {
+/// One visitor pinned to a held upstream that another of its requests fills. It is let go as soon as somebody waits.
+fn pinned_to_a_full_one(affinity: &str) -> (u16, String, bool) {
     let held = Held::start("app-1");
     let roomy = Upstream::named("app-2");
-    let settings = format!("[affinity]\non_unavailable = \"{on_unavailable}\"\n[policy]\nname = \"round_robin\"");
+    let settings = format!("[affinity]\n{affinity}\n[policy]\nname = \"round_robin\"");
     let gateway = limited(&settings, &[(&held.upstream, 1), (&roomy, 0)]);
     let mut visitor = Visitor::new(gateway.address(), "pinned");
     assert_eq!(visitor.visit().text(), "app-1");
-    let mut waiting = held.occupy(&gateway, &visitor.fields());
-    let fields = visitor.fields();
-    let response = connect(gateway.address()).exchange(request("GET", "/", &fields));
-    held.release.send(()).expect("release");
-    assert_eq!(waiting.response("GET").status(), 200);
-    (response.status(), token(&response.head).is_some())
+    let mut occupying = held.occupy(&gateway, &visitor.fields());
+    let mut wire = connect(gateway.address());
+    wire.send(request("GET", "/", &visitor.fields())).expect("send");
+    if affinity.is_empty() {
+        let early = wire.stream().set_read_timeout(Some(Duration::from_millis(300)));
+        early.expect("a timeout");
+        assert!(wire.stream().peek(&mut [0]).is_err(), "answered while its upstream is full");
+        wire.stream().set_read_timeout(Some(GUARD)).expect("a timeout");
+        held.release.send(()).expect("release");
+        assert_eq!(occupying.response("GET").status(), 200);
+    }
+    let response = wire.response("GET");
+    if !affinity.is_empty() {
+        held.release.send(()).expect("release");
+        assert_eq!(occupying.response("GET").status(), 200);
+    }
+    (response.status(), response.text(), token(&response.head).is_some())
 }
 
 #[test]
-fn a_full_upstreams_visitor_moves_or_is_told() {
-    assert_eq!(pinned_to_a_full_one("repin"), (200, true));
-    assert_eq!(pinned_to_a_full_one("reject"), (503, false));
+fn a_full_upstreams_visitor_waits_or_moves_or_is_told() {
+    assert_eq!(pinned_to_a_full_one(""), (200, "app-1".to_owned(), false));
+    assert_eq!(pinned_to_a_full_one("on_full = \"move\""), (200, "app-2".to_owned(), true));
+    let (status, _, is_set) = pinned_to_a_full_one("on_unavailable = \"reject\"");
+    assert_eq!((status, is_set), (503, false));
 }
 
 #[test]

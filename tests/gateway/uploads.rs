@@ -99,6 +99,7 @@ fn who_writes_on_after_a_refusal_can_read_it() {
     upstream.stop();
     let gateway = Gateway::start("", &[&upstream]);
     for _ in 0..5 {
-        assert_eq!(insist(&gateway).0, 502);
+        // The first is refused a connection; by the next the upstream may be known to be down.
+        assert!(matches!(insist(&gateway).0, 502 | 503));
     }
 }
