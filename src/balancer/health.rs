@@ -43,7 +43,8 @@ impl Balancer {
     }
 
     /// Lets time pass: what was out returns, slow starts end, silence is noticed. A host calls it some ten times a
-    /// second; it looks at every upstream.
+    /// second; it looks at every upstream. Where
+    /// it was not called for two seconds, nothing is concluded from the silence of that time.
     pub fn tick(&self, now: Timestamp) {
         let mut health = self.health.lock();
         health.tick(now);

@@ -397,6 +397,13 @@ impl Machine {
         course.set_down_since(matches!(condition, Condition::Down | Condition::Failing).then_some(now));
     }
 
+    /// Nobody looked for so long: that is no silence.
+    pub(super) fn leap(&mut self, leap: Duration) {
+        for time in self.hush.since.iter_mut().chain([&mut self.hush.answered_at]) {
+            *time = time.after(leap);
+        }
+    }
+
     /// The clock went back by `jump`: what was dated then is dated now.
     pub(super) fn turn_back(&mut self, jump: Duration) {
         let marks = self.marks.iter_mut().map(|mark| &mut mark.at);

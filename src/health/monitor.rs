@@ -148,14 +148,17 @@ impl Monitor {
         true
     }
 
-    /// The time, which does not go back: where a clock does, everything that was noted goes back with it.
+    /// The time, which does not go back: where a clock does, everything that was noted goes back with it. Where it
+    /// leaps ahead, or nobody looked for so long, nobody knows whether somebody was answered meanwhile.
     fn at(&mut self, now: Timestamp) -> Timestamp {
         /// Threads that read the clock one after the other may come here in another order.
         const CROSSING: Duration = Duration::from_secs(2);
-        let jump = self.now.since(now);
+        let (jump, leap) = (self.now.since(now), now.since(self.now));
         if jump > CROSSING {
             self.machines.values_mut().for_each(|machine| machine.turn_back(jump));
             self.now = now;
+        } else if leap > CROSSING {
+            self.machines.values_mut().for_each(|machine| machine.leap(leap));
         }
         self.now = self.now.max(now);
         self.now

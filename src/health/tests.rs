@@ -437,3 +437,17 @@ fn settings_that_make_no_sense_are_refused() {
     let error = builder().health(settings).build().unwrap_err();
     assert_eq!(error.to_string(), "slow_start.min must be above 0 and up to 1");
 }
+
+#[test]
+fn a_clock_that_leaps_ahead_proves_no_silence() {
+    let mut world = World::new(3);
+    let waiting: Vec<Pick> = (0..3).map(|_| world.send(0)).collect();
+    world.pass(secs(3));
+    world.now = world.now.after(secs(3600));
+    world.report(0, Outcome::TimedOut { after: secs(60) });
+    world.pass(secs(1));
+    assert_eq!(world.state(0), State::Active, "seen silent for four seconds, and not for an hour");
+    world.pass(secs(2));
+    assert_eq!(world.state(0), State::Suspect);
+    drop(waiting);
+}
