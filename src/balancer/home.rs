@@ -41,7 +41,7 @@ impl Balancer {
         match (lost, affinity.on_unavailable(), affinity.on_full()) {
             (Lost::NotServing | Lost::Full, OnUnavailable::Reject, _) => Some(PickError::Rejected(lost)),
             (Lost::Full, _, OnFull::Wait) => Some(PickError::Full),
-            (Lost::NotServing, ..) if !request.no_wait => {
+            (Lost::NotServing, ..) if !request.no_wait && !self.failover.hold.is_zero() => {
                 let since = cluster.find(claims.upstream)?.upstream().course().down_since()?;
                 let at = since.after(self.failover.hold);
                 (request.now < at).then_some(PickError::Later { at, reason: Wait::Hold })

@@ -193,3 +193,13 @@ fn a_clock_that_goes_back_blocks_nobody_for_long() {
     assert!(sessions.iter().any(|token| waits(come(&balancer, token, ahead)).is_some()));
     assert!(come(&balancer, &sessions[0], NOW).is_ok());
 }
+
+/// A request may carry a time a little before that at which another found the upstream gone.
+#[test]
+fn without_a_hold_nobody_is_held() {
+    let balancer = proxy(3, 0, Duration::ZERO);
+    let token = sessions(&balancer, 1).remove(0);
+    let home = std::sync::Arc::clone(balancer.cluster().find_name("app-1").unwrap().upstream());
+    balancer.report(&home, Outcome::ConnectRefused, NOW.after(millis(5)));
+    assert_eq!(come(&balancer, &token, NOW).unwrap().decision, Decision::Lost(Lost::NotServing));
+}
