@@ -231,7 +231,7 @@ impl Proxy {
                     // What went on under a drain comes to light when it ends.
                     let is_uncovered = is_drained || from == State::Draining;
                     ensure!(borne_out || is_uncovered, Evidence, "no evidence for {event}");
-                    if from == State::Down {
+                    if from == State::Down || to == State::Warming {
                         cell.witness.forgive();
                     }
                     if to == State::Down {
