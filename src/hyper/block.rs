@@ -24,6 +24,10 @@ pub(super) fn poll_read<S>(stream: &mut S, cx: &mut Context<'_>, input: &mut Byt
 where
     S: AsyncRead + Unpin,
 {
+    if input.is_empty() {
+        // What has been taken to its end still holds on to its block.
+        *input = Bytes::new();
+    }
     BUFFER.with_borrow_mut(|buffer| {
         buffer.clear();
         if buffer.capacity() < input.len() + ROOM {

@@ -260,7 +260,12 @@ impl Conn {
 
     /// After a 101: the bare stream, and what the upstream sent behind its response.
     pub(super) fn into_stream(self) -> (TcpStream, Bytes) {
-        (self.stream, self.input)
+        (self.stream, if self.input.is_empty() { Bytes::new() } else { self.input })
+    }
+
+    /// Between exchanges: lets go of the block that the last one was read into.
+    pub(super) fn rest(&mut self) {
+        self.input = Bytes::new();
     }
 }
 

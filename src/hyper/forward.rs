@@ -30,6 +30,9 @@ use tokio::time::Instant;
 /// How many upstreams one request is offered to before it is given up.
 const MAX_TRIES: usize = 8;
 
+/// How often one looks again who waits for what nobody would tell.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// What the balancer wants to know of whoever sent the request.
 struct Sender<'c> {
     client: &'c Client,
@@ -63,7 +66,7 @@ impl<'c> Sender<'c> {
         let request = crate::Request::new(self.now).client(self.address).tried(&self.tried);
         let target = self.parts.uri.path_and_query().map_or("/", |target| target.as_str());
         let key = shared.key.of(target, |name| headers.get_all(name).into_iter().map(HeaderValue::as_bytes));
-        let request = crate::Request { key, ..request };
+        let request = crate::Request { key, no_wait: !shared.queue.is_open(), ..request };
         match &shared.cookie {
             Some(cookie) => ask(&request.tokens(&tokens(lines(headers, &COOKIE), cookie.name()))),
             None => ask(&request),
@@ -93,7 +96,11 @@ impl<'c> Sender<'c> {
                 let (decision, home) = (placed.decision, placed.upstream().id());
                 // Free before this one waits, for those who wait already.
                 drop(placed);
-                Asked::Full(if decision == Decision::Pinned { Line::Home(home) } else { Line::Any })
+                match decision {
+                    Decision::Pinned => Asked::Full(Line::Home(home)),
+                    _ if self.tried.is_empty() => Asked::Full(Line::Any),
+                    _ => Asked::Later(LOOK),
+                }
             }
             Err(error) => self.asked(Err(error)),
         };
@@ -123,8 +130,12 @@ impl<'c> Sender<'c> {
         };
         Asked::Refused(match error {
             PickError::Full => {
-                let home = self.asking(|request| shared.balancer.home_of(request));
-                return Asked::Full(home.map_or(Line::Any, Line::Home));
+                return match self.asking(|request| shared.balancer.home_of(request)) {
+                    Some(home) => Asked::Full(Line::Home(home)),
+                    None if self.tried.is_empty() => Asked::Full(Line::Any),
+                    // It cannot take what all others can, so it must not stand before them.
+                    None => Asked::Later(LOOK),
+                };
             }
             PickError::Later { at, reason } => {
                 let left = at.since(shared.clock.now());
@@ -152,6 +163,8 @@ impl<'c> Sender<'c> {
         if self.tries == MAX_TRIES || !self.may_retry() {
             return Err(refusal);
         }
+        // Connecting may have taken long, and others are paced by this time.
+        self.now = self.client.shared.clock.now();
         self.place().await.map_err(|none| if none == Refusal::Unavailable { refusal } else { none })
     }
 
@@ -191,7 +204,9 @@ pub(super) async fn forward(
     let head = request_head(parts, fields, mark.client(), protocol, length, pick.upstream().address());
     let may_upgrade = protocol.is_some();
     let to_head = parts.method == Method::HEAD;
-    let mut may_repeat = upload.is_none() && is_idempotent(&parts.method);
+    let is_repeatable = upload.is_none() && is_idempotent(&parts.method);
+    // What may have been sent is sent to one other upstream at most.
+    let mut may_leave = is_repeatable;
     let mut fresh = false;
 
     let shared = &mark.client().shared;
@@ -211,10 +226,11 @@ pub(super) async fn forward(
                 }
                 let refusal = connect_refusal(&pick, &error);
                 pick = sender.pick_another(pick, refusal).await?;
+                fresh = false;
                 continue;
             }
         };
-        if conn.is_reused() && !may_repeat {
+        if conn.is_reused() && !is_repeatable {
             // This one cannot be sent twice, so let the runtime hear first whether the upstream has just hung up.
             tokio::task::yield_now().await;
             if !conn.is_still_open() {
@@ -235,6 +251,7 @@ pub(super) async fn forward(
                     shared.report(pick.upstream(), Outcome::Broken);
                     drop(conn);
                     pick = sender.pick_another(pick, Refusal::UpstreamClosed).await?;
+                    fresh = false;
                 }
             }
             Err(ExchangeError::Broken { error, answered }) => {
@@ -244,12 +261,12 @@ pub(super) async fn forward(
                 if (answered || !fresh) && !matches!(error, BodyError::Upload(_)) {
                     shared.report(pick.upstream(), Outcome::Broken);
                 }
+                let may_repeat = if fresh { is_repeatable } else { std::mem::take(&mut may_leave) };
                 if answered || !may_repeat {
                     return Err(broken_refusal(&error, answered));
                 }
                 drop(conn);
                 if !fresh {
-                    may_repeat = false;
                     pick = sender.pick_another(pick, Refusal::UpstreamClosed).await?;
                 } else if !sender.may_retry() {
                     return Err(Refusal::UpstreamClosed);
@@ -334,7 +351,6 @@ pub(super) fn connect_outcome(error: &ConnectError) -> Option<Outcome> {
 
 /// How long to wait before the balancer is asked again. One that is waited for may be back before its time.
 fn pause(left: Duration, reason: Wait) -> Duration {
-    const LOOK: Duration = Duration::from_millis(100);
     match reason {
         Wait::Hold => left.clamp(Duration::from_millis(1), LOOK),
         Wait::Pace => left.max(Duration::from_millis(1)),

@@ -58,7 +58,8 @@ where
             After::Next => {}
             After::Close => break,
             After::Tunnel(tunnel) => {
-                tokio::spawn(tunnel.run(connection.stream, connection.input));
+                let said = if connection.input.is_empty() { Bytes::new() } else { connection.input };
+                tokio::spawn(tunnel.run(connection.stream, said));
                 return Ok(None);
             }
         }
@@ -332,7 +333,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
                 self.input = behind;
             }
         }
-        if keeps && !self.client.activity.is_stopped() { After::Next } else { After::Close }
+        // Told to stop meanwhile, it answers what has come already, and says with that answer that it closes.
+        if keeps && !(self.client.activity.is_stopped() && self.input.is_empty()) { After::Next } else { After::Close }
     }
 
     /// Answers what is no request. Nobody knows where the next one would begin.

@@ -65,10 +65,11 @@ impl Pool {
     }
 
     /// Keeps a connection for the next exchange, if it is fit for one.
-    pub(super) fn put(self: &Arc<Self>, conn: Box<Conn>) {
+    pub(super) fn put(self: &Arc<Self>, mut conn: Box<Conn>) {
         if !conn.is_free() {
             return;
         }
+        conn.rest();
         let mut shelves = self.shelves.lock();
         let look = shelves.look;
         let upstream = conn.upstream();

@@ -167,6 +167,8 @@ impl Direction {
             }
             self.kept.advance(written);
         }
+        // Taken to its end it would still hold on to its block.
+        self.kept = Bytes::new();
         Poll::Ready(Ok(()))
     }
 

@@ -12,6 +12,8 @@ use tokio::net::TcpStream;
 
 /// No more than this is taken from the client before the upstream has taken some.
 const QUEUE: usize = 64 * 1024;
+/// Nor in more pieces: each takes more room than its bytes where they are few.
+const PIECES: usize = 1024;
 /// The most pieces that go out in one write.
 const SLICES: usize = 16;
 
@@ -75,7 +77,7 @@ impl Upload {
     /// Takes in what the client has sent.
     pub(super) fn fill(&mut self, cx: &mut Context<'_>) -> Result<(), UploadError> {
         self.waits = false;
-        while !self.ended && self.queued < QUEUE {
+        while !self.ended && self.queued < QUEUE && self.queue.len() < PIECES {
             match self.body.poll_frame(cx) {
                 Poll::Pending => {
                     self.waits = true;
