@@ -1,6 +1,7 @@
 //! The chunked coding (RFC 9112, section 7.1), undone. Extensions end here.
 
 use super::framing::Piece;
+use super::received::has_bare_line_end;
 use super::{MAX_FIELDS, Malformed};
 use bytes::{Buf, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -94,6 +95,7 @@ fn size(line: &[u8]) -> Result<u64, Malformed> {
 fn trailers(input: &Bytes) -> Result<Option<(HeaderMap, usize)>, Malformed> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     match httparse::parse_headers(input, &mut fields) {
+        Ok(httparse::Status::Complete((length, _))) if has_bare_line_end(&input[..length]) => Err(Malformed::Chunk),
         Ok(httparse::Status::Complete((length, fields))) => {
             let mut trailers = HeaderMap::with_capacity(fields.len());
             for field in fields {
@@ -166,6 +168,8 @@ mod tests {
             b"10000000000000005\r\nhello\r\n0\r\n\r\n",
             b"0\r\nno colon\r\n\r\n",
             b"0\r\na b: c\r\n\r\n",
+            b"0\r\n\n",
+            b"0\r\na: b\n\r\n",
             &long,
             many.as_bytes(),
         ] {

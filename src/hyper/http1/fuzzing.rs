@@ -179,12 +179,14 @@ fn naive_chunks(mut rest: &[u8]) -> Result<(Vec<u8>, &[u8]), Malformed> {
 
 /// What comes after the first empty line.
 fn naive_trailers(mut rest: &[u8]) -> Result<&[u8], Malformed> {
+    let mut is_bare = false;
     loop {
         let end = rest.iter().position(|byte| *byte == b'\n').ok_or(Malformed::Incomplete)?;
         let line = &rest[..end];
         rest = &rest[end + 1..];
+        is_bare |= !line.ends_with(b"\r");
         if matches!(line, [] | [b'\r']) {
-            return Ok(rest);
+            return if is_bare { Err(Malformed::Chunk) } else { Ok(rest) };
         }
     }
 }

@@ -91,7 +91,7 @@ pub(in super::super) fn has_end(input: &[u8], seen: usize) -> bool {
 
 /// A line feed alone ends a line only for some, which is how requests are smuggled. (A carriage return alone is
 /// nothing to the parser.)
-fn has_bare_line_end(head: &[u8]) -> bool {
+pub(super) fn has_bare_line_end(head: &[u8]) -> bool {
     // Without a branch a byte, many are compared at once.
     let is_bare = |(before, byte): (&u8, &u8)| (*byte == b'\n') & (*before != b'\r');
     head[0] == b'\n' || head.iter().zip(&head[1..]).fold(false, |any, pair| any | is_bare(pair))
