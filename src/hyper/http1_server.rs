@@ -333,8 +333,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
                 self.input = behind;
             }
         }
-        // Told to stop meanwhile, it answers what has come already, and says with that answer that it closes.
-        if keeps && !(self.client.activity.is_stopped() && self.input.is_empty()) { After::Next } else { After::Close }
+        if keeps && !self.client.activity.is_stopped() { After::Next } else { After::Close }
     }
 
     /// Answers what is no request. Nobody knows where the next one would begin.
