@@ -7,9 +7,8 @@
 
 use super::{Balancer, Snapshot};
 use crate::cluster::{Cluster, Member, Session, Share, Warming};
-use crate::hash::{hash_bytes, mix64};
+use crate::policy::point;
 use crate::time::Timestamp;
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 #[derive(Debug, Default)]
@@ -82,15 +81,5 @@ impl Balancer {
         // Where nobody lets time pass any more, this ends all the same.
         let until = if warms { now.after(self.slow_start.window).as_millis() } else { 0 };
         self.warmth.until.store(until, Ordering::Relaxed);
-    }
-}
-
-/// What keyed policies place by, or what stands in for it, as a point among all.
-fn point(session: &Session<'_>) -> u64 {
-    match (session.key, session.client.map(|client| client.to_canonical())) {
-        (Some(key), _) => hash_bytes(key),
-        (None, Some(IpAddr::V4(address))) => hash_bytes(&address.octets()),
-        (None, Some(IpAddr::V6(address))) => hash_bytes(&address.octets()),
-        (None, None) => mix64(session.nonce),
     }
 }

@@ -1,6 +1,7 @@
 //! What hash policies hash: the session's key, or what stands in for it.
 
 use crate::cluster::Session;
+use crate::hash::{hash_bytes, mix64};
 use std::fmt::{self, Write};
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -14,6 +15,17 @@ pub(super) fn hash_key<'a>(session: &Session<'a>, text: &'a mut Text) -> &'a [u8
         (None, None) => text.push(&session.nonce.to_be_bytes()),
     }
     text.as_bytes()
+}
+
+/// The key of `session` as a point among all: of its own, else of the client's address, else of its nonce. Equal on every
+/// proxy.
+pub(crate) fn point(session: &Session<'_>) -> u64 {
+    match (session.key, session.client.map(|client| client.to_canonical())) {
+        (Some(key), _) => hash_bytes(key),
+        (None, Some(IpAddr::V4(address))) => hash_bytes(&address.octets()),
+        (None, Some(IpAddr::V6(address))) => hash_bytes(&address.octets()),
+        (None, None) => mix64(session.nonce),
+    }
 }
 
 /// A short text on the stack; what does not fit is left out.

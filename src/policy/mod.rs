@@ -41,6 +41,7 @@ pub use rendezvous::Rendezvous;
 pub use round_robin::RoundRobin;
 
 use crate::cluster::{Cluster, Session};
+pub(crate) use key::point;
 use params::Configure;
 use std::fmt;
 use std::sync::Arc;

@@ -21,14 +21,13 @@ mod score;
 mod tests;
 
 use super::Policy;
+use super::key::point;
 use super::params::{Configure, ParamError, Params};
 use crate::cluster::{Cluster, Session};
-use crate::hash::{hash_bytes, mix64};
 use assign::MAX_SLOTS;
 use bound::{Bound, within};
 use ranking::{Field, Ranking};
 use score::BLOCK;
-use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -191,16 +190,6 @@ impl Rendezvous {
         let ranks = self.table.ranking.ranks[slot].iter();
         let mut ranked = ranks.filter_map(|rank| self.members.get(usize::from(*rank)).map(|index| usize::from(*index)));
         ranked.find(|index| takes(*index)).or_else(|| cluster.first_in_order(point, takes))
-    }
-}
-
-/// What is hashed of a session: its key, or its client's address, or its nonce.
-fn point(session: &Session<'_>) -> u64 {
-    match (session.key, session.client.map(|client| client.to_canonical())) {
-        (Some(key), _) => hash_bytes(key),
-        (None, Some(IpAddr::V4(address))) => hash_bytes(&address.octets()),
-        (None, Some(IpAddr::V6(address))) => hash_bytes(&address.octets()),
-        (None, None) => mix64(session.nonce),
     }
 }
 

@@ -1,6 +1,7 @@
 use super::score::{Bid, Contender};
 use super::*;
 use crate::Health;
+use crate::hash::mix64;
 use crate::policy::conformance::{cluster, conforms, session};
 use ranking::{NOBODY, RANKS};
 use std::collections::{BTreeMap, HashSet};
