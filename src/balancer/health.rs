@@ -43,8 +43,8 @@ impl Balancer {
     }
 
     /// Lets time pass: what was out returns, slow starts end, silence is noticed. A host calls it some ten times a
-    /// second; it looks at every upstream. Where
-    /// it was not called for two seconds, nothing is concluded from the silence of that time.
+    /// second; it looks at every upstream. Where it was not called for two seconds, nothing is concluded from the
+    /// silence of that time.
     pub fn tick(&self, now: Timestamp) {
         let mut health = self.health.lock();
         health.tick(now);
@@ -64,7 +64,7 @@ impl Balancer {
     /// [`UnknownUpstream`].
     pub fn drain(&self, name: &str, deadline: Option<Duration>, now: Timestamp) -> Result<(), UnknownUpstream> {
         let upstream = self.named(name)?;
-        self.tell(&upstream, |health| _ = health.drain(upstream.id(), deadline, now));
+        self.tell(&upstream, |health| health.drain(upstream.id(), deadline, now));
         Ok(())
     }
 
@@ -74,7 +74,7 @@ impl Balancer {
     /// [`UnknownUpstream`].
     pub fn resume(&self, name: &str, now: Timestamp) -> Result<(), UnknownUpstream> {
         let upstream = self.named(name)?;
-        self.tell(&upstream, |health| _ = health.resume(upstream.id(), now));
+        self.tell(&upstream, |health| health.resume(upstream.id(), now));
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! What happened, for whoever wants to know.
 
 use super::{Cause, State};
+use crate::cluster::Upstream;
 use crate::time::Timestamp;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -99,7 +100,8 @@ impl Subscribers {
         subscription
     }
 
-    pub(super) fn publish(&mut self, event: &Event) {
+    pub(super) fn publish(&mut self, at: Timestamp, upstream: Option<&Upstream>, kind: EventKind) {
+        let event = Event { at, upstream: upstream.map(|upstream| upstream.name().into()), kind };
         self.0.retain(|queue| {
             let Some(queue) = queue.upgrade() else { return false };
             let mut queue = queue.lock();

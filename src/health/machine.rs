@@ -59,6 +59,12 @@ struct Mark {
     failures: u32,
 }
 
+impl Mark {
+    fn of(upstream: &Upstream, at: Timestamp) -> Self {
+        Self { at, total: upstream.total(), failures: upstream.vitals().failures() }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Machine {
     pub(super) upstream: Arc<Upstream>,
@@ -119,18 +125,23 @@ struct Hush {
     answered_at: Timestamp,
 }
 
+impl Hush {
+    /// Broken just now.
+    fn broken(upstream: &Upstream, now: Timestamp) -> Self {
+        Self { answers: upstream.vitals().answers(), total: upstream.total(), since: None, answered_at: now }
+    }
+}
+
 impl Machine {
     pub(super) fn new(upstream: Arc<Upstream>, is_added: bool, now: Timestamp) -> Self {
         let (condition, cause) = match is_added {
             true => (Condition::Warming, Cause::Added),
             false => (Condition::Active, Cause::Configured),
         };
-        let (answers, total, failures) = (upstream.vitals().answers(), upstream.total(), upstream.vitals().failures());
         upstream.course().set_warm_since((condition == Condition::Warming).then_some(now));
-        let mark = Mark { at: now, total, failures };
+        let hush = Hush::broken(&upstream, now);
         Self {
             told: Told { state: condition.state(), cause, since: now, health: upstream.health() },
-            upstream,
             condition,
             cause,
             since: now,
@@ -144,9 +155,10 @@ impl Machine {
             lost_probes: 0,
             good_probes: 0,
             bad_connects: 0,
-            answers_before: answers,
-            marks: [mark, mark],
-            hush: Hush { answers, total, since: None, answered_at: now },
+            answers_before: hush.answers,
+            marks: [Mark::of(&upstream, now); 2],
+            hush,
+            upstream,
         }
     }
 
@@ -290,8 +302,7 @@ impl Machine {
     pub(super) fn tick(&mut self, settings: &HealthSettings, now: Timestamp) {
         self.look(now);
         if now.since(self.marks[1].at) >= settings.outlier.window / 2 {
-            let mark = Mark { at: now, total: self.upstream.total(), failures: self.upstream.vitals().failures() };
-            self.marks = [self.marks[1], mark];
+            self.marks = [self.marks[1], Mark::of(&self.upstream, now)];
         }
         match self.condition {
             Condition::Active | Condition::Warming | Condition::Full if self.is_silent(settings, now) => {
@@ -328,8 +339,7 @@ impl Machine {
 
     /// Somebody was answered, be it with an error.
     fn heard(&mut self, now: Timestamp) {
-        let (answers, total) = (self.upstream.vitals().answers(), self.upstream.total());
-        self.hush = Hush { answers, total, since: None, answered_at: now };
+        self.hush = Hush::broken(&self.upstream, now);
     }
 
     fn is_silent(&self, settings: &HealthSettings, now: Timestamp) -> bool {
@@ -380,7 +390,7 @@ impl Machine {
         self.bad_probes = 0;
         self.lost_probes = 0;
         self.heard(now);
-        self.marks = [Mark { at: now, total: self.upstream.total(), failures: self.upstream.vitals().failures() }; 2];
+        self.marks = [Mark::of(&self.upstream, now); 2];
         match settings.slow_start.window.is_zero() {
             _ if self.says_full => self.enter(Condition::Full, Cause::ProbeFull, now),
             true => self.enter(Condition::Active, cause, now),

@@ -2,7 +2,7 @@
 
 use super::event::Subscribers;
 use super::machine::{Drain, Machine, Told};
-use super::{Cause, Event, EventKind, HealthSettings, Outcome, ProbeResult, State, Subscription};
+use super::{Cause, EventKind, HealthSettings, Outcome, ProbeResult, State, Subscription};
 use crate::cluster::{Cluster, Health, IdMap, Upstream, UpstreamId};
 use crate::time::Timestamp;
 use std::sync::Arc;
@@ -91,29 +91,27 @@ impl Monitor {
         self.settle_all(now);
     }
 
-    /// `false` where there is no such upstream.
-    pub(crate) fn drain(&mut self, id: UpstreamId, deadline: Option<Duration>, now: Timestamp) -> bool {
+    pub(crate) fn drain(&mut self, id: UpstreamId, deadline: Option<Duration>, now: Timestamp) {
         self.input(id, now, |machine, settings, now| {
             let leave =
                 deadline.map(|deadline| (now.after(deadline), now.after(deadline).after(settings.drain_spread)));
             let since = machine.drain.map_or(now, |drain| drain.since);
             machine.drain_until(Drain { since, leave, is_drained: false }, settings);
-        })
+        });
     }
 
-    /// `false` where there is no such upstream.
-    pub(crate) fn resume(&mut self, id: UpstreamId, now: Timestamp) -> bool {
+    pub(crate) fn resume(&mut self, id: UpstreamId, now: Timestamp) {
         self.input(id, now, |machine, settings, now| {
             if machine.drain.take().is_some() {
                 machine.upstream.course().set_departure(None);
                 machine.resume(settings, now);
             }
-        })
+        });
     }
 
     pub(crate) fn restarted(&mut self, upstream: &Upstream, from: u16, to: u16, now: Timestamp) {
         let now = self.at(now);
-        self.publish(now, Some(upstream), EventKind::Restarted { from, to });
+        self.subscribers.publish(now, Some(upstream), EventKind::Restarted { from, to });
     }
 
     pub(crate) fn status(&self, cluster: &Cluster) -> Vec<UpstreamStatus> {
@@ -130,22 +128,16 @@ impl Monitor {
         self.panics
     }
 
-    fn input(
-        &mut self,
-        id: UpstreamId,
-        now: Timestamp,
-        change: impl FnOnce(&mut Machine, &HealthSettings, Timestamp),
-    ) -> bool {
+    fn input(&mut self, id: UpstreamId, now: Timestamp, change: impl FnOnce(&mut Machine, &HealthSettings, Timestamp)) {
         let now = self.at(now);
-        let Some(machine) = self.machines.get_mut(&id) else { return false };
+        let Some(machine) = self.machines.get_mut(&id) else { return };
         let before = machine.condition;
         change(machine, &self.settings, now);
         // Others are concerned only where the cap may be.
         match before.is_judged() == machine.condition.is_judged() && before.is_out() == machine.condition.is_out() {
-            true => self.settle(id, now),
+            true => settle(machine, self.panics, &mut self.subscribers, now),
             false => self.settle_all(now),
         }
-        true
     }
 
     /// The time, which does not go back: where a clock does, everything that was noted goes back with it. Where it
@@ -166,8 +158,9 @@ impl Monitor {
 
     fn settle_all(&mut self, now: Timestamp) {
         self.judge_the_judging(now);
-        let ids: Vec<UpstreamId> = self.machines.keys().copied().collect();
-        ids.into_iter().for_each(|id| self.settle(id, now));
+        for machine in self.machines.values_mut() {
+            settle(machine, self.panics, &mut self.subscribers, now);
+        }
     }
 
     /// Whether so much of the cluster is out that it is more likely the judging that is wrong. Begins above the cap and
@@ -183,32 +176,24 @@ impl Monitor {
         };
         if std::mem::replace(&mut self.panics, panics) != panics {
             let kind = if panics { EventKind::PanicBegan } else { EventKind::PanicEnded };
-            self.publish(now, None, kind);
+            self.subscribers.publish(now, None, kind);
         }
     }
+}
 
-    /// Tells the world, and the cell that picks read, what has changed about one.
-    fn settle(&mut self, id: UpstreamId, now: Timestamp) {
-        let Some(machine) = self.machines.get_mut(&id) else { return };
-        let told = machine.verdict(self.panics, now);
-        let before = std::mem::replace(&mut machine.told, told);
-        // Only what changed is written: a host may have verdicts of its own.
-        if before.health != told.health {
-            machine.upstream.set_health(told.health);
-        }
-        let is_drained = machine.notice_drained(now);
-        let upstream = Arc::clone(&machine.upstream);
-        if before.state != told.state {
-            let kind = EventKind::Changed { from: before.state, to: told.state, cause: told.cause };
-            self.publish(now, Some(&upstream), kind);
-        }
-        if is_drained {
-            self.publish(now, Some(&upstream), EventKind::Drained);
-        }
+/// Tells the world, and the cell that picks read, what has changed about one.
+fn settle(machine: &mut Machine, panics: bool, subscribers: &mut Subscribers, now: Timestamp) {
+    let told = machine.verdict(panics, now);
+    let before = std::mem::replace(&mut machine.told, told);
+    // Only what changed is written: a host may have verdicts of its own.
+    if before.health != told.health {
+        machine.upstream.set_health(told.health);
     }
-
-    fn publish(&mut self, at: Timestamp, upstream: Option<&Upstream>, kind: EventKind) {
-        let upstream = upstream.map(|upstream| upstream.name().into());
-        self.subscribers.publish(&Event { at, upstream, kind });
+    if before.state != told.state {
+        let kind = EventKind::Changed { from: before.state, to: told.state, cause: told.cause };
+        subscribers.publish(now, Some(&machine.upstream), kind);
+    }
+    if machine.notice_drained(now) {
+        subscribers.publish(now, Some(&machine.upstream), EventKind::Drained);
     }
 }
