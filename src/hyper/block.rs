@@ -24,10 +24,7 @@ pub(super) fn poll_read<S>(stream: &mut S, cx: &mut Context<'_>, input: &mut Byt
 where
     S: AsyncRead + Unpin,
 {
-    if input.is_empty() {
-        // What has been taken to its end still holds on to its block.
-        *input = Bytes::new();
-    }
+    let_go(input);
     BUFFER.with_borrow_mut(|buffer| {
         buffer.clear();
         if buffer.capacity() < input.len() + ROOM {
@@ -38,6 +35,13 @@ where
         *input = buffer.split().freeze();
         Poll::Ready(Ok(count))
     })
+}
+
+/// Lets go of the block of what has been taken to its end, which would still hold on to it.
+pub(super) fn let_go(input: &mut Bytes) {
+    if input.is_empty() {
+        *input = Bytes::new();
+    }
 }
 
 /// Moves what a client has begun and not finished out of the block, which it could keep alive for the price of a

@@ -1,7 +1,7 @@
 //! Small messages leave in one plain write.
 //!
-//! hyper hands head and body of a message to `writev`, which the kernel serves markedly slower than `send`; for a
-//! few kilobytes the copy that makes one buffer of them is cheaper. Large bodies are never copied.
+//! The kernel serves `writev` markedly slower than `send`; for a few kilobytes the copy that makes one buffer of head and
+//! body is cheaper. Large bodies are never copied.
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use tokio::io::AsyncWrite;
 
 /// Up to this many bytes are copied.
-const SMALL: usize = 4096;
+pub(super) const SMALL: usize = 4096;
 
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(SMALL));

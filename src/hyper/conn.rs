@@ -259,13 +259,14 @@ impl Conn {
     }
 
     /// After a 101: the bare stream, and what the upstream sent behind its response.
-    pub(super) fn into_stream(self) -> (TcpStream, Bytes) {
-        (self.stream, if self.input.is_empty() { Bytes::new() } else { self.input })
+    pub(super) fn into_stream(mut self) -> (TcpStream, Bytes) {
+        self.rest();
+        (self.stream, self.input)
     }
 
-    /// Between exchanges: lets go of the block that the last one was read into.
+    /// Lets go of the block that was read into, where nothing of it is left.
     pub(super) fn rest(&mut self) {
-        self.input = Bytes::new();
+        block::let_go(&mut self.input);
     }
 }
 

@@ -11,7 +11,7 @@ use super::fields::{self, Fields};
 use super::headers::{lines, says_https, via, wanted_protocol};
 use super::http1::{Length, request_head};
 use super::placed::Placed;
-use super::queue::{Asked, Line};
+use super::queue::{Asked, LOOK, Line};
 use super::tunnel::{Speech, Tunnel};
 use super::upload::Upload;
 use crate::balancer::{PickError, Wait};
@@ -29,9 +29,6 @@ use tokio::time::Instant;
 
 /// How many upstreams one request is offered to before it is given up.
 const MAX_TRIES: usize = 8;
-
-/// How often one looks again who waits for what nobody would tell.
-const LOOK: Duration = Duration::from_millis(100);
 
 /// What the balancer wants to know of whoever sent the request.
 struct Sender<'c> {

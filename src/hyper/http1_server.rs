@@ -58,8 +58,8 @@ where
             After::Next => {}
             After::Close => break,
             After::Tunnel(tunnel) => {
-                let said = if connection.input.is_empty() { Bytes::new() } else { connection.input };
-                tokio::spawn(tunnel.run(connection.stream, said));
+                block::let_go(&mut connection.input);
+                tokio::spawn(tunnel.run(connection.stream, connection.input));
                 return Ok(None);
             }
         }

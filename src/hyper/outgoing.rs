@@ -1,6 +1,7 @@
 //! What is on its way to a client of HTTP/1.
 
 use super::client::Activity;
+use super::coalesce::SMALL;
 use super::upload::last_chunk;
 use bytes::{Buf, Bytes};
 use http_body::Frame;
@@ -8,10 +9,6 @@ use std::io::{self, IoSlice, Write};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::AsyncWrite;
-
-/// Up to this many bytes are copied, so that they leave in one plain write: for a few kilobytes that costs less than
-/// writing two buffers at once.
-const SMALL: usize = 4096;
 
 /// How a body is framed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -15,9 +15,9 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 use tokio::time::{Sleep, sleep};
 
-/// How often the first of a line asks without having been woken: an upstream may have come back, or been given more
-/// room, and a wake may have crossed the one who was about to wait.
-const LOOK: Duration = Duration::from_millis(100);
+/// How often one asks without having been woken: whoever waits for what nobody would tell, and the first of a line, since
+/// an upstream may have come back, or been given more room, and a wake may have crossed the one who was about to wait.
+pub(super) const LOOK: Duration = Duration::from_millis(100);
 
 /// Where one waits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

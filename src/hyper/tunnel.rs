@@ -10,6 +10,7 @@ mod tests;
 
 use super::access_log::AccessLog;
 use super::bell::Bell;
+use super::block;
 use super::conn::Conn;
 use super::placed::Place;
 use super::proxy::Shared;
@@ -167,8 +168,7 @@ impl Direction {
             }
             self.kept.advance(written);
         }
-        // Taken to its end it would still hold on to its block.
-        self.kept = Bytes::new();
+        block::let_go(&mut self.kept);
         Poll::Ready(Ok(()))
     }
 
