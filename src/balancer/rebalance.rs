@@ -38,26 +38,28 @@ impl Rebalancing {
     /// Works out who is crowded and who has room, in time linear in the upstreams. Live sessions are counted in windows of
     /// this length.
     pub(super) fn weigh(&self, cluster: &Cluster, window: Duration, now: Timestamp) {
-        let accepting = || cluster.members().iter().filter(|member| member.upstream().health().accepting);
+        // Counted once: an estimate looks at a whole map.
         let resident = |member: &Member| f64::from(member.upstream().resident_sessions(now));
+        let members: Vec<_> = cluster.members().iter().map(|member| (member, resident(member))).collect();
+        let accepting = || members.iter().filter(|(member, _)| member.upstream().health().accepting);
         let (mut sessions, mut weights, mut salt) = (0.0, 0.0, 0);
-        for member in accepting() {
-            sessions += resident(member);
+        for (member, live) in accepting() {
+            sessions += live;
             weights += f64::from(member.weight());
             salt ^= mix64(member.upstream().id().as_u64() ^ mix64(u64::from(member.weight())));
         }
         let share = |member: &Member| sessions * f64::from(member.weight()) / weights;
-        let has_room = |member: &Member| resident(member) < share(member);
-        let room: f64 = accepting().filter(|member| has_room(member)).map(|member| f64::from(member.weight())).sum();
+        let with_room = accepting().filter(|(member, live)| *live < share(member));
+        let room: f64 = with_room.map(|(member, _)| f64::from(member.weight())).sum();
         let is_changed = self.salt.swap(salt, Ordering::Relaxed) != salt;
         let mut any = false;
-        for member in cluster.members() {
+        for &(member, live) in &members {
             let upstream = member.upstream();
             let crowding = upstream.course().crowding();
             if is_changed {
                 crowding.is_filled.store(false, Ordering::Relaxed);
             }
-            let (live, share) = (resident(member), share(member));
+            let share = share(member);
             let above = live - share;
             // So many of its sessions have one with room before it in their order.
             let ahead = room / (room + f64::from(member.weight()));
@@ -124,9 +126,7 @@ impl Rebalancing {
         let stays = candidate.to.id() == home.id() || self.veto.as_ref().is_some_and(|veto| veto(&candidate));
         (!stays).then_some(member)
     }
-}
 
-impl Rebalancing {
     /// A place where a session is to go.
     #[cold]
     fn relieve(&self, cluster: &Cluster, claims: &Claims, home: &Member, request: &Request<'_>) -> Option<Lease> {
