@@ -1,7 +1,10 @@
 //! The `Date` of responses that came without one.
 
 use crate::time::Timestamp;
+use httpdate::HttpDate;
 use std::cell::Cell;
+use std::io::Write;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, section 5.6.7).
 type Text = [u8; 29];
@@ -11,51 +14,21 @@ thread_local! {
     static LAST: Cell<(u64, Text)> = const { Cell::new((0, *b"Thu, 01 Jan 1970 00:00:00 GMT")) };
 }
 
-/// The time as HTTP writes it, whole seconds. Years beyond 9999 are written as they fit.
+/// The last second that can be written.
+const LAST_SECOND: u64 = 253_402_300_799;
+
+/// The time as HTTP writes it, whole seconds. It stands still at the end of the year 9999.
 pub(super) fn http_date(now: Timestamp) -> Text {
+    let secs = now.as_secs().min(LAST_SECOND);
     let (last, text) = LAST.get();
-    if last == now.as_secs() {
+    if last == secs {
         return text;
     }
-    let text = write(now.as_secs());
-    LAST.set((now.as_secs(), text));
+    let mut text = text;
+    // It is always as long.
+    let _ = write!(&mut text[..], "{}", HttpDate::from(UNIX_EPOCH + Duration::from_secs(secs)));
+    LAST.set((secs, text));
     text
-}
-
-fn write(secs: u64) -> Text {
-    const DAYS: [&[u8; 3]; 7] = [b"Thu", b"Fri", b"Sat", b"Sun", b"Mon", b"Tue", b"Wed"];
-    const MONTHS: [&[u8; 3]; 12] =
-        [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
-    let (days, time) = (secs / 86400, secs % 86400);
-    let (year, month, day) = civil(days);
-    let mut text = *b"Thu, 01 Jan 1970 00:00:00 GMT";
-    text[..3].copy_from_slice(DAYS[(days % 7) as usize]);
-    two(&mut text[5..7], day);
-    text[8..11].copy_from_slice(MONTHS[month]);
-    two(&mut text[12..14], year / 100);
-    two(&mut text[14..16], year);
-    two(&mut text[17..19], time / 3600);
-    two(&mut text[20..22], time / 60 % 60);
-    two(&mut text[23..25], time % 60);
-    text
-}
-
-fn two(text: &mut [u8], number: u64) {
-    text.copy_from_slice(&[b'0' + (number / 10 % 10) as u8, b'0' + (number % 10) as u8]);
-}
-
-/// Year, month from 0 and day from 1 of a day since the epoch. Years begin in March here, so that the leap day is
-/// their last.
-fn civil(days: u64) -> (u64, usize, u64) {
-    let days = days + 719_468;
-    let (era, of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march_based = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * march_based + 2) / 5 + 1;
-    let month = (march_based + 2) % 12;
-    let year = era * 400 + year_of_era + u64::from(march_based >= 10);
-    (year, month as usize, day)
 }
 
 #[cfg(test)]
@@ -85,7 +58,9 @@ mod tests {
     fn every_day_follows_the_one_before() {
         let (mut year, mut month, mut day) = (1970, 0, 1);
         for days in 0..146_097 {
-            assert_eq!(civil(days), (year, month, day));
+            let name = &"JanFebMarAprMayJunJulAugSepOctNovDec"[3 * month..][..3];
+            let text = http_date(Timestamp::from_secs(days * 86_400));
+            assert_eq!(std::str::from_utf8(&text[5..16]).unwrap(), format!("{day:02} {name} {year}"));
             let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
             let length = [31, 28 + u64::from(leap), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31][month];
             day += 1;
