@@ -93,11 +93,7 @@ impl<'c> Sender<'c> {
                 let (decision, home) = (placed.decision, placed.upstream().id());
                 // Free before this one waits, for those who wait already.
                 drop(placed);
-                match decision {
-                    Decision::Pinned => Asked::Full(Line::Home(home)),
-                    _ if self.tried.is_empty() => Asked::Full(Line::Any),
-                    _ => Asked::Later(LOOK),
-                }
+                self.full((decision == Decision::Pinned).then_some(home))
             }
             Err(error) => self.asked(Err(error)),
         };
@@ -118,37 +114,37 @@ impl<'c> Sender<'c> {
 
     fn asked(&mut self, picked: Result<Placed, PickError>) -> Asked<Placed> {
         let shared = &self.client.shared;
-        let error = match picked {
+        match picked {
             Ok(placed) => {
                 let upstream = placed.upstream().id();
-                return Asked::Placed(placed, upstream);
+                Asked::Placed(placed, upstream)
             }
-            Err(error) => error,
-        };
-        Asked::Refused(match error {
-            PickError::Full => {
-                return match self.asking(|request| shared.balancer.home_of(request)) {
-                    Some(home) => Asked::Full(Line::Home(home)),
-                    None if self.tried.is_empty() => Asked::Full(Line::Any),
-                    // It cannot take what all others can, so it must not stand before them.
-                    None => Asked::Later(LOOK),
-                };
-            }
-            PickError::Later { at, reason } => {
+            Err(PickError::Full) => self.full(self.asking(|request| shared.balancer.home_of(request))),
+            Err(PickError::Later { at, reason }) => {
                 let left = at.since(shared.clock.now());
                 if reason == Wait::Hold {
                     // Whoever is waited for is welcome when it is back.
                     self.tried.clear();
                 }
-                return Asked::Later(pause(left, reason));
+                Asked::Later(pause(left, reason))
             }
-            PickError::Unavailable => Refusal::Unavailable,
-            PickError::Rejected(_) => Refusal::Rejected,
-            PickError::Entropy(error) => {
+            Err(PickError::Unavailable) => Asked::Refused(Refusal::Unavailable),
+            Err(PickError::Rejected(_)) => Asked::Refused(Refusal::Rejected),
+            Err(PickError::Entropy(error)) => {
                 tracing::error!(%error, "cannot place a new session");
-                Refusal::Internal
+                Asked::Refused(Refusal::Internal)
             }
-        })
+        }
+    }
+
+    /// Where this request waits for room: at its session's home, or for any place.
+    fn full(&self, home: Option<UpstreamId>) -> Asked<Placed> {
+        match home {
+            Some(home) => Asked::Full(Line::Home(home)),
+            None if self.tried.is_empty() => Asked::Full(Line::Any),
+            // It cannot take what all others can, so it must not stand before them.
+            None => Asked::Later(LOOK),
+        }
     }
 
     /// Another upstream, now that this one turned the request away; `refusal` if there is none, or too much is tried
