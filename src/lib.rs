@@ -14,8 +14,9 @@
 //! |---|---|
 //! | *(none)* | the core: [`balancer`], [`cluster`], [`policy`], [`affinity`], [`health`] |
 //! | `http` | cookies and client addresses, on borrowed header bytes |
+//! | `config` | configuration files and key files |
 //! | `hyper` | a [hyper](https://hyper.rs) service that forwards to the picked upstream |
-//! | `gateway` | configuration, key files, TLS and workers for a finished gateway |
+//! | `gateway` | the gateway's configuration, TLS and workers for a finished gateway |
 //!
 //! # Example
 //!
@@ -46,6 +47,8 @@
 pub mod affinity;
 pub mod balancer;
 pub mod cluster;
+#[cfg(feature = "config")]
+pub mod config;
 #[cfg(feature = "gateway")]
 pub mod gateway;
 mod hash;

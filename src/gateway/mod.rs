@@ -7,10 +7,9 @@
 //! - [`server`]: listeners and workers.
 
 pub mod config;
-mod document;
-pub mod keyfile;
 pub mod server;
 mod setup;
 pub mod tls;
 
+pub use crate::config::keyfile;
 pub use setup::{SetupError, check, setup};

@@ -1,9 +1,9 @@
 //! From a configuration to a proxy that serves it.
 
 use super::config::{self, Config};
-use super::keyfile::{KeyFile, KeyFileError};
 use super::tls::{Acceptor, TlsError};
 use crate::affinity::{KeyError, LifetimeError};
+use crate::config::keyfile::{KeyFile, KeyFileError};
 use crate::http::CookieError;
 use crate::hyper::{Limits, Proxy, Timeouts};
 use crate::{Affinity, Balancer, BuildError, KeyRing, OnUnavailable, UpstreamConfig};

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{Affinity, Config, Health, MAX_UPSTREAMS, Policy, Upstream};
 use crate::affinity::Lifetimes;
-use crate::gateway::document::{Diagnostic, Document};
+use crate::config::document::{Diagnostic, Document};
 use crate::http::CookieError;
 use crate::policy::{self, ParamError};
 

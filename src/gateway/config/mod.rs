@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::document::{Document, read_text, unreadable};
+use crate::config::document::{Document, read_text, unreadable};
 use crate::health::{Failover, Outlier, SlowStart};
 use crate::http::{CookieError, CookieName, CookieSpec, RequestKey, SameSite, Secure, TrustedProxies};
 use crate::hyper::{QueueSettings, RetrySettings};
@@ -26,7 +26,7 @@ use crate::{OnFull, OnRestart};
 use http::HeaderName;
 use tables::{FailoverTable, OutlierTable, QueueTable, RetryTable, SlowStartTable};
 
-pub use super::document::{ConfigError, Diagnostic};
+pub use crate::config::{ConfigError, Diagnostic};
 pub use health::Health;
 pub use tables::{Drain, Rebalance};
 

@@ -1,7 +1,7 @@
 //! Every refusal with its exact place, key and the gist of its message.
 
 use super::*;
-use crate::gateway::document::tests::check_refusals;
+use crate::config::document::tests::check_refusals;
 use crate::health::HealthSettings;
 use crate::hyper::{ProbeProfile, ProbeSettings};
 

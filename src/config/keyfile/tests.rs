@@ -5,7 +5,7 @@ use std::sync::Barrier;
 
 use super::create::{HEAD, create};
 use super::*;
-use crate::gateway::document::tests::check_refusals;
+use crate::config::document::tests::check_refusals;
 
 const A: &str = "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=";
 const B: &str = "QkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkI=";

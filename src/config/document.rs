@@ -51,18 +51,18 @@ pub(super) const TOP_LEVEL: &str = "top level";
 
 /// The text of a file and its name.
 #[derive(Clone, Copy)]
-pub(super) struct Document<'a> {
+pub(crate) struct Document<'a> {
     file: &'a Path,
     text: &'a str,
 }
 
 impl<'a> Document<'a> {
-    pub(super) fn new(file: &'a Path, text: &'a str) -> Self {
+    pub(crate) fn new(file: &'a Path, text: &'a str) -> Self {
         Self { file, text }
     }
 
     /// Reads the text as `T`.
-    pub(super) fn parse<T: DeserializeOwned>(&self) -> Result<T, Diagnostic> {
+    pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T, Diagnostic> {
         toml::from_str(self.text).map_err(|error| {
             let span = error.span().unwrap_or_default();
             self.diagnostic(span.start, self.key_of(&span), error.message().to_owned())
@@ -70,24 +70,24 @@ impl<'a> Document<'a> {
     }
 
     /// An error about the value of `key`; at its table where the file doesn't have it.
-    pub(super) fn at(&self, key: &str, message: impl ToString) -> Diagnostic {
+    pub(crate) fn at(&self, key: &str, message: impl ToString) -> Diagnostic {
         let start = self.find(key).map_or(0, |node| node.value.start);
         self.diagnostic(start, key.to_owned(), message.to_string())
     }
 
     /// An error about `key` itself, whatever its value.
-    pub(super) fn at_key(&self, key: &str, message: impl ToString) -> Diagnostic {
+    pub(crate) fn at_key(&self, key: &str, message: impl ToString) -> Diagnostic {
         let start = self.find(key).map_or(0, |node| node.key.start);
         self.diagnostic(start, key.to_owned(), message.to_string())
     }
 
     /// Whether the file has `key`.
-    pub(super) fn has(&self, key: &str) -> bool {
+    pub(crate) fn has(&self, key: &str) -> bool {
         self.nodes().iter().any(|node| node.path == key)
     }
 
     /// The line of the value of `key`.
-    pub(super) fn line_of(&self, key: &str) -> usize {
+    pub(crate) fn line_of(&self, key: &str) -> usize {
         self.at(key, "").line
     }
 
@@ -155,7 +155,7 @@ impl<'a> Document<'a> {
 }
 
 /// Reads `file` whole; it must be UTF-8.
-pub(super) fn read_text(file: &Path, mut from: File) -> Result<String, ConfigError> {
+pub(crate) fn read_text(file: &Path, mut from: File) -> Result<String, ConfigError> {
     let mut bytes = Vec::new();
     from.read_to_end(&mut bytes).map_err(|source| unreadable(file, source))?;
     String::from_utf8(bytes).map_err(|error| {
@@ -166,7 +166,7 @@ pub(super) fn read_text(file: &Path, mut from: File) -> Result<String, ConfigErr
     })
 }
 
-pub(super) fn unreadable(file: &Path, source: io::Error) -> ConfigError {
+pub(crate) fn unreadable(file: &Path, source: io::Error) -> ConfigError {
     ConfigError::Read { file: file.to_owned(), source }
 }
 
@@ -206,11 +206,11 @@ pub(super) fn join(path: &str, key: &str) -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// Checks that each text of `table` is refused as the `=> LINE:COLUMN: KEY: gist` after it says.
-    pub(in crate::gateway) fn check_refusals(table: &str, refuse: impl Fn(&str) -> Diagnostic) {
+    pub(crate) fn check_refusals(table: &str, refuse: impl Fn(&str) -> Diagnostic) {
         let mut text = String::new();
         let mut checked = 0;
         for line in table.strip_prefix('\n').unwrap().lines() {
