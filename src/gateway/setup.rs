@@ -3,14 +3,11 @@
 use super::config::{self, Config};
 use super::tls::{Acceptor, TlsError};
 use crate::affinity::{KeyError, LifetimeError};
-use crate::config::keyfile::{KeyFile, KeyFileError};
+use crate::config::keyfile::{KeyFile, KeyFileError, POOL};
 use crate::http::CookieError;
 use crate::hyper::{Limits, Proxy, Timeouts};
 use crate::{Affinity, Balancer, BuildError, KeyRing, OnUnavailable, UpstreamConfig};
 use std::path::Path;
-
-/// The pool that a gateway's keys are derived for. Gateways that share a key file are one pool.
-const POOL: &str = "gateway";
 
 /// Why a configuration could not be put to work.
 #[derive(Debug, thiserror::Error)]
@@ -97,11 +94,7 @@ fn key_ring(file: &KeyFile) -> Result<KeyRing, SetupError> {
     if let Some(warning) = file.warning() {
         tracing::warn!("{warning}");
     }
-    let keys = file.keys.iter().fold(KeyRing::builder(POOL, file.identity.as_slice()), |ring, key| match key.sign {
-        true => ring.sign_with(key.id, key.secret.as_slice()),
-        false => ring.verify_with(key.id, key.secret.as_slice()),
-    });
-    Ok(keys.build()?)
+    Ok(file.ring()?)
 }
 
 fn affinity(settings: &config::Affinity, keys: KeyRing) -> Result<Affinity, SetupError> {

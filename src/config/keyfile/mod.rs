@@ -1,4 +1,4 @@
-//! The secret that the gateways of one pool share: what signs their tokens.
+//! The secret that the proxies of one pool share: what signs their tokens.
 //!
 //! The file is TOML that an operator edits to rotate keys; its head says how. No secret is ever
 //! printed: not by `Debug`, and not by an error, which names the key and keeps its value to itself.
@@ -15,6 +15,11 @@ use base64::engine::general_purpose::STANDARD;
 use toml::{Table, Value};
 
 use super::document::{ConfigError, Diagnostic, Document, TOP_LEVEL, join, read_text, unreadable};
+use crate::KeyRing;
+use crate::affinity::KeyError;
+
+/// The pool that keys are derived for. Proxies that share a key file are one pool, whatever program they are.
+pub(crate) const POOL: &str = "gateway";
 
 /// The length of [`KeyFile::identity`] and the least length of [`Key::secret`], in bytes.
 pub const SECRET_LEN: usize = 32;
@@ -93,6 +98,21 @@ impl KeyFile {
     /// [`ConfigError::Invalid`] with the first thing that is wrong; no secret is part of it.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         Ok(parse(&Document::new(path, text)).map_err(redact)?)
+    }
+
+    /// The keys as a balancer takes them.
+    ///
+    /// The pool's name is that of the gateway, so whoever loads the same file shares tokens with it.
+    ///
+    /// # Errors
+    /// [`KeyError`] where the keys make no ring; never for a file as it was loaded.
+    pub fn ring(&self) -> Result<KeyRing, KeyError> {
+        let ring = KeyRing::builder(POOL, self.identity.as_slice());
+        let ring = self.keys.iter().fold(ring, |ring, key| match key.sign {
+            true => ring.sign_with(key.id, key.secret.as_slice()),
+            false => ring.verify_with(key.id, key.secret.as_slice()),
+        });
+        ring.build()
     }
 
     /// What the operator should know: that others may read or change the file.

@@ -6,6 +6,7 @@ use std::sync::Barrier;
 use super::create::{HEAD, create};
 use super::*;
 use crate::config::document::tests::check_refusals;
+use crate::{Affinity, Balancer, Decision, Lost, Request, Timestamp, UpstreamConfig};
 
 const A: &str = "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=";
 const B: &str = "QkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkI=";
@@ -25,6 +26,29 @@ fn a_key_file_is_plain_data() {
     let keys: Vec<_> = file.keys.iter().map(|key| (key.id, key.secret[0], key.secret.len(), key.sign)).collect();
     assert_eq!(keys, [(15, b'B', 32, false), (0, b'A', 32, true)]);
     assert_eq!(file.warning(), None);
+}
+
+/// Every program that loads a key file derives the same keys: another pool's name would cost all sessions.
+#[test]
+fn the_ring_is_of_the_pool_gateway() {
+    let decision = |pool: &str| {
+        let balancer = |keys| {
+            let affinity = Affinity::builder(keys).build().unwrap();
+            Balancer::builder().upstream(UpstreamConfig::new("a", "a:1")).affinity(affinity).build().unwrap()
+        };
+        let file = format!(
+            "identity = \"{A}\"\n[[key]]\nid = 1\nsecret = \"{A}\"\nuse = \"sign\"\n\
+             [[key]]\nid = 2\nsecret = \"{B}\"\nuse = \"verify\"\n"
+        );
+        let ring = parsed(&file).unwrap().ring().unwrap();
+        assert_eq!(ring.signer(), 1);
+        let elsewhere = KeyRing::builder(pool, [b'A'; 32]).sign_with(2, [b'B'; 32]).build().unwrap();
+        let now = Timestamp::from_secs(1_700_000_000);
+        let token = balancer(elsewhere).pick(&Request::new(now)).unwrap().token.unwrap();
+        balancer(ring).pick(&Request::new(now).tokens(&[token.as_bytes()])).unwrap().decision
+    };
+    assert_eq!(decision("gateway"), Decision::Pinned);
+    assert_eq!(decision("other"), Decision::Lost(Lost::BadTag));
 }
 
 #[test]
