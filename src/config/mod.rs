@@ -1,8 +1,21 @@
 //! Configuration files and key files: TOML whose every error says file, line, column and key.
 //!
+//! Unknown keys are refused. What one key may be is decided where it is read (`value`); what several keys may be
+//! together, in `check`.
+//!
 //! - [`keyfile`]: the secret that the proxies of one pool share.
 
+mod affinity;
+pub(crate) mod check;
 pub(crate) mod document;
 pub mod keyfile;
+mod policy;
+pub(crate) mod tables;
+mod upstream;
+pub(crate) mod value;
 
+pub use affinity::{Affinity, OnUnavailable};
 pub use document::{ConfigError, Diagnostic};
+pub use policy::Policy;
+pub use tables::{Drain, Rebalance};
+pub use upstream::Upstream;

@@ -9,7 +9,6 @@ mod health;
 mod tables;
 mod value;
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -18,19 +17,15 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::config::document::{Document, read_text, unreadable};
+use crate::config::tables::{FailoverTable, OutlierTable, SlowStartTable};
 use crate::health::{Failover, Outlier, SlowStart};
-use crate::http::{CookieError, CookieName, CookieSpec, RequestKey, SameSite, Secure, TrustedProxies};
+use crate::http::TrustedProxies;
 use crate::hyper::{QueueSettings, RetrySettings};
-use crate::policy::Params;
-use crate::{OnFull, OnRestart};
-use http::HeaderName;
-use tables::{FailoverTable, OutlierTable, QueueTable, RetryTable, SlowStartTable};
-
-pub use crate::config::{ConfigError, Diagnostic};
-pub use health::Health;
-pub use tables::{Drain, Rebalance};
+use tables::{QueueTable, RetryTable};
 
 pub use crate::cluster::MAX_UPSTREAMS;
+pub use crate::config::{Affinity, ConfigError, Diagnostic, Drain, OnUnavailable, Policy, Rebalance, Upstream};
+pub use health::Health;
 
 /// A gateway's whole configuration.
 ///
@@ -98,109 +93,6 @@ pub struct Config {
     pub upstreams: Vec<Upstream>,
 }
 
-/// `[affinity]`: how sessions come back to their upstream.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Affinity {
-    /// Whether clients get a token at all. Default: yes, also without this table.
-    pub enabled: bool,
-    /// The cookie's name. Default: `homing`.
-    #[serde(deserialize_with = "value::parsed")]
-    pub cookie: CookieName,
-    /// The longest life of a session, 1 second to 400 days. Default: 12 hours.
-    #[serde(deserialize_with = "value::lifetime")]
-    pub max_age: Duration,
-    /// The longest pause within a session, 1 second to `max_age`. Default: 30 minutes.
-    #[serde(deserialize_with = "value::lifetime")]
-    pub idle: Duration,
-    /// How long a session counts as live without a request, for `least_sessions`: between one and two
-    /// of these, rounded down to a power of two of seconds. Default: 128 seconds.
-    #[serde(deserialize_with = "value::lifetime")]
-    pub live_window: Duration,
-    /// When the cookie says `Secure`. Default: `auto`.
-    #[serde(with = "value::SecureValue")]
-    pub secure: Secure,
-    /// Which cross-site requests carry the cookie. Default: `lax`.
-    #[serde(with = "value::SameSiteValue")]
-    pub same_site: SameSite,
-    /// The cookie's domain. Default: none, so that only the host itself gets it back.
-    pub domain: Option<String>,
-    /// The cookie's path. Default: `/`.
-    pub path: String,
-    /// Whether the cookie is partitioned by top-level site. Default: no.
-    pub partitioned: bool,
-    /// What happens to a session whose upstream can't serve it. Default: `repin`.
-    pub on_unavailable: OnUnavailable,
-    /// What happens to a session whose upstream is at its limit. Default: `wait`.
-    #[serde(with = "value::OnFullValue")]
-    pub on_full: OnFull,
-    /// What happens to a session whose upstream was restarted. Default: `replace`.
-    #[serde(with = "value::OnRestartValue")]
-    pub on_restart: OnRestart,
-    /// The field of a response that tells a session that it has lost its state, and why. Default: none.
-    #[serde(deserialize_with = "value::header_name")]
-    pub lost_header: Option<HeaderName>,
-    /// The key file, created where absent; relative to the configuration's folder. Default:
-    /// `homing.keys`.
-    #[serde(deserialize_with = "value::path")]
-    pub keys: PathBuf,
-}
-
-impl Affinity {
-    /// The affinity cookie: a session cookie with the attributes configured here.
-    ///
-    /// # Errors
-    /// [`CookieError`] where the attributes contradict each other; never for a [`Config`] as it was
-    /// loaded.
-    pub fn cookie_spec(&self) -> Result<CookieSpec, CookieError> {
-        let mut spec = CookieSpec::builder(self.cookie.clone())
-            .path(&self.path)
-            .same_site(self.same_site)
-            .secure(self.secure)
-            .partitioned(self.partitioned);
-        if let Some(domain) = &self.domain {
-            spec = spec.domain(domain);
-        }
-        spec.build()
-    }
-}
-
-/// What happens to a session whose upstream can't serve it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OnUnavailable {
-    /// It moves to another upstream.
-    #[default]
-    Repin,
-    /// Its requests are answered with 503.
-    Reject,
-}
-
-/// `[policy]`: how new sessions are placed.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(default)]
-pub struct Policy {
-    /// The policy's name, one of [`registry`](crate::policy::registry)'s. Default: `least_conn`.
-    pub name: String,
-    /// What of a request the policy hashes, if it does. Default: `client_ip`.
-    #[serde(deserialize_with = "value::parsed")]
-    pub key: RequestKey,
-    /// The policy's own parameters, by their names: integers, floats, texts or booleans.
-    #[serde(flatten)]
-    pub params: BTreeMap<String, toml::Value>,
-}
-
-impl Policy {
-    /// The parameters as the policy takes them.
-    #[must_use]
-    pub fn params(&self) -> Params {
-        self.params.iter().fold(Params::new(), |params, (name, value)| match value {
-            toml::Value::String(text) => params.with(name, text),
-            other => params.with(name, other),
-        })
-    }
-}
-
 /// `[timeouts]`: how long things may take; each longer than zero and at most 400 days.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -244,28 +136,6 @@ pub struct Tls {
     /// Its private key.
     #[serde(deserialize_with = "value::path")]
     pub key: PathBuf,
-}
-
-/// `[[upstream]]`: one instance that serves requests.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Upstream {
-    /// Its name, 1 to 255 bytes of visible ASCII; sessions follow the name.
-    #[serde(deserialize_with = "value::upstream_name")]
-    pub name: String,
-    /// `host:port` as configured; the host is an IP address (IPv6 in brackets) or a DNS name.
-    #[serde(deserialize_with = "value::address")]
-    pub address: String,
-    /// Its share of new sessions, 1 to 65535. Default: 1.
-    #[serde(default = "one", deserialize_with = "value::integer::<1, 65_535, _, _>")]
-    pub weight: u16,
-    /// The most requests and tunnels at once; 0 is no limit. Default: 0.
-    #[serde(default, deserialize_with = "value::integer::<0, 4_294_967_295, _, _>")]
-    pub max_in_flight: u32,
-}
-
-fn one() -> u16 {
-    1
 }
 
 impl Config {
@@ -322,34 +192,6 @@ impl Default for Config {
             tls: None,
             upstreams: Vec::new(),
         }
-    }
-}
-
-impl Default for Affinity {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            cookie: CookieName::default(),
-            max_age: Duration::from_hours(12),
-            idle: Duration::from_mins(30),
-            live_window: Duration::from_secs(128),
-            secure: Secure::default(),
-            same_site: SameSite::default(),
-            domain: None,
-            path: "/".to_owned(),
-            partitioned: false,
-            on_unavailable: OnUnavailable::default(),
-            on_full: OnFull::default(),
-            on_restart: OnRestart::default(),
-            lost_header: None,
-            keys: PathBuf::from("homing.keys"),
-        }
-    }
-}
-
-impl Default for Policy {
-    fn default() -> Self {
-        Self { name: "least_conn".to_owned(), key: RequestKey::default(), params: BTreeMap::new() }
     }
 }
 

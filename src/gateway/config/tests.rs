@@ -3,7 +3,11 @@
 use super::*;
 use crate::config::document::tests::check_refusals;
 use crate::health::HealthSettings;
+use crate::http::{CookieName, RequestKey, SameSite, Secure};
 use crate::hyper::{ProbeProfile, ProbeSettings};
+use crate::{OnFull, OnRestart};
+use http::HeaderName;
+use std::collections::BTreeMap;
 
 const UPSTREAM: &str = "[[upstream]]\nname = \"app-1\"\naddress = \"127.0.0.1:9001\"\n";
 

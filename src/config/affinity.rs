@@ -1,0 +1,108 @@
+//! `[affinity]`.
+
+use super::value;
+use crate::http::{CookieError, CookieName, CookieSpec, SameSite, Secure};
+use crate::{OnFull, OnRestart};
+use http::HeaderName;
+use serde::Deserialize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// `[affinity]`: how sessions come back to their upstream.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Affinity {
+    /// Whether clients get a token at all. Default: yes, also without this table.
+    pub enabled: bool,
+    /// The cookie's name. Default: `homing`.
+    #[serde(deserialize_with = "value::parsed")]
+    pub cookie: CookieName,
+    /// The longest life of a session, 1 second to 400 days. Default: 12 hours.
+    #[serde(deserialize_with = "value::lifetime")]
+    pub max_age: Duration,
+    /// The longest pause within a session, 1 second to `max_age`. Default: 30 minutes.
+    #[serde(deserialize_with = "value::lifetime")]
+    pub idle: Duration,
+    /// How long a session counts as live without a request, for `least_sessions`: between one and two
+    /// of these, rounded down to a power of two of seconds. Default: 128 seconds.
+    #[serde(deserialize_with = "value::lifetime")]
+    pub live_window: Duration,
+    /// When the cookie says `Secure`. Default: `auto`.
+    #[serde(with = "value::SecureValue")]
+    pub secure: Secure,
+    /// Which cross-site requests carry the cookie. Default: `lax`.
+    #[serde(with = "value::SameSiteValue")]
+    pub same_site: SameSite,
+    /// The cookie's domain. Default: none, so that only the host itself gets it back.
+    pub domain: Option<String>,
+    /// The cookie's path. Default: `/`.
+    pub path: String,
+    /// Whether the cookie is partitioned by top-level site. Default: no.
+    pub partitioned: bool,
+    /// What happens to a session whose upstream can't serve it. Default: `repin`.
+    pub on_unavailable: OnUnavailable,
+    /// What happens to a session whose upstream is at its limit. Default: `wait`.
+    #[serde(with = "value::OnFullValue")]
+    pub on_full: OnFull,
+    /// What happens to a session whose upstream was restarted. Default: `replace`.
+    #[serde(with = "value::OnRestartValue")]
+    pub on_restart: OnRestart,
+    /// The field of a response that tells a session that it has lost its state, and why. Default: none.
+    #[serde(deserialize_with = "value::header_name")]
+    pub lost_header: Option<HeaderName>,
+    /// The key file, created where absent; relative to the configuration's folder. Default:
+    /// `homing.keys`.
+    #[serde(deserialize_with = "value::path")]
+    pub keys: PathBuf,
+}
+
+impl Affinity {
+    /// The affinity cookie: a session cookie with the attributes configured here.
+    ///
+    /// # Errors
+    /// [`CookieError`] where the attributes contradict each other; never for a table that was parsed.
+    pub fn cookie_spec(&self) -> Result<CookieSpec, CookieError> {
+        let mut spec = CookieSpec::builder(self.cookie.clone())
+            .path(&self.path)
+            .same_site(self.same_site)
+            .secure(self.secure)
+            .partitioned(self.partitioned);
+        if let Some(domain) = &self.domain {
+            spec = spec.domain(domain);
+        }
+        spec.build()
+    }
+}
+
+impl Default for Affinity {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            cookie: CookieName::default(),
+            max_age: Duration::from_hours(12),
+            idle: Duration::from_mins(30),
+            live_window: Duration::from_secs(128),
+            secure: Secure::default(),
+            same_site: SameSite::default(),
+            domain: None,
+            path: "/".to_owned(),
+            partitioned: false,
+            on_unavailable: OnUnavailable::default(),
+            on_full: OnFull::default(),
+            on_restart: OnRestart::default(),
+            lost_header: None,
+            keys: PathBuf::from("homing.keys"),
+        }
+    }
+}
+
+/// What happens to a session whose upstream can't serve it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnUnavailable {
+    /// It moves to another upstream.
+    #[default]
+    Repin,
+    /// Its requests are answered with 503.
+    Reject,
+}

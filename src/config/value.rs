@@ -1,0 +1,263 @@
+//! What one value may be. An error here has the value's place, and says what was expected.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
+
+use crate::http::{SameSite, Secure};
+use crate::{OnFull, OnRestart};
+use http::HeaderName;
+
+/// Longer than this is surely a mistake: even a cookie lives no longer (RFC 6265bis), and a
+/// deadline that can't overflow needs some limit.
+const MAX_DURATION: Duration = Duration::from_hours(400 * 24);
+
+#[derive(serde::Deserialize)]
+#[serde(remote = "Secure", rename_all = "lowercase")]
+pub(super) enum SecureValue {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(remote = "SameSite", rename_all = "lowercase")]
+pub(super) enum SameSiteValue {
+    Strict,
+    Lax,
+    None,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(remote = "OnFull", rename_all = "lowercase")]
+pub(super) enum OnFullValue {
+    Wait,
+    Move,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(remote = "OnRestart", rename_all = "lowercase")]
+pub(super) enum OnRestartValue {
+    Replace,
+    Keep,
+}
+
+/// Any integer from `MIN` to `MAX`, both of which `T` can hold.
+pub(crate) fn integer<'de, const MIN: i64, const MAX: i64, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: TryFrom<i64>,
+{
+    struct Range<const MIN: i64, const MAX: i64>;
+
+    impl<const MIN: i64, const MAX: i64> Visitor<'_> for Range<MIN, MAX> {
+        type Value = i64;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "an integer from {MIN} to {MAX}")
+        }
+
+        fn visit_i64<E: Error>(self, value: i64) -> Result<i64, E> {
+            if (MIN..=MAX).contains(&value) {
+                Ok(value)
+            } else {
+                Err(E::invalid_value(Unexpected::Signed(value), &self))
+            }
+        }
+    }
+
+    let range = Range::<MIN, MAX>;
+    let value = deserializer.deserialize_i64(range)?;
+    T::try_from(value).map_err(|_| D::Error::invalid_value(Unexpected::Signed(value), &Range::<MIN, MAX>))
+}
+
+/// A string that `read` understands; `expected` says what that would be.
+pub(crate) fn text<'de, D, T>(
+    deserializer: D,
+    expected: &'static str,
+    read: fn(&str) -> Option<T>,
+) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    struct Text<T> {
+        expected: &'static str,
+        read: fn(&str) -> Option<T>,
+    }
+
+    impl<T> Visitor<'_> for Text<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.expected)
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+            (self.read)(text).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+        }
+    }
+
+    deserializer.deserialize_str(Text { expected, read })
+}
+
+/// A string of a type that explains its own errors.
+pub(crate) fn parsed<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: fmt::Display>,
+{
+    String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+}
+
+/// How long something may take.
+pub(crate) fn timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    text(deserializer, "a duration such as \"500ms\" or \"10s\", longer than zero and at most 400 days", |text| {
+        duration(text).filter(|duration| !duration.is_zero())
+    })
+}
+
+/// How long something takes, where zero turns it off.
+pub(crate) fn duration_or_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    text(deserializer, "a duration such as \"0s\", \"500ms\" or \"10s\", at most 400 days", duration)
+}
+
+/// Any number; what it may be is said where all of its table is checked.
+pub(crate) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    number_that(deserializer, "a number such as 0.5", |_| true)
+}
+
+pub(crate) fn number_that<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    expected: &'static str,
+    holds: fn(f64) -> bool,
+) -> Result<f64, D::Error> {
+    struct Number {
+        expected: &'static str,
+        holds: fn(f64) -> bool,
+    }
+
+    impl Visitor<'_> for Number {
+        type Value = f64;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.expected)
+        }
+
+        fn visit_f64<E: Error>(self, number: f64) -> Result<f64, E> {
+            let refused = || E::invalid_value(Unexpected::Float(number), &self);
+            if (self.holds)(number) { Ok(number) } else { Err(refused()) }
+        }
+
+        fn visit_i64<E: Error>(self, number: i64) -> Result<f64, E> {
+            self.visit_f64(number as f64)
+        }
+    }
+
+    deserializer.deserialize_f64(Number { expected, holds })
+}
+
+/// How long a token is good for; tokens count in seconds.
+pub(crate) fn lifetime<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    text(deserializer, "a duration such as \"30m\" or \"12h\", from 1 second to 400 days", |text| {
+        duration(text).filter(|&duration| duration >= Duration::from_secs(1))
+    })
+}
+
+fn duration(text: &str) -> Option<Duration> {
+    humantime::parse_duration(text).ok().filter(|&duration| duration <= MAX_DURATION)
+}
+
+pub(crate) fn path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+    text(deserializer, "the name of a file", |text| (!text.is_empty()).then(|| text.into()))
+}
+
+pub(crate) fn header_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<HeaderName>, D::Error> {
+    text(deserializer, "the name of a header field such as \"homing-lost\"", |name| name.parse().ok().map(Some))
+}
+
+pub(super) fn upstream_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    text(deserializer, "a name of 1 to 255 visible ASCII characters without spaces", |name| {
+        let visible = name.bytes().all(|b| b.is_ascii_graphic());
+        ((1..=255).contains(&name.len()) && visible).then(|| name.to_owned())
+    })
+}
+
+pub(super) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    text(deserializer, "host:port such as \"127.0.0.1:9001\", \"[::1]:9001\" or \"app.internal:9001\"", |address| {
+        is_address(address).then(|| address.to_owned())
+    })
+}
+
+fn is_address(address: &str) -> bool {
+    let Some((host, port)) = address.rsplit_once(':') else {
+        return false;
+    };
+    let port_is_number = port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
+    port_is_number && is_host(host)
+}
+
+fn is_host(host: &str) -> bool {
+    if let Some(bracketed) = host.strip_prefix('[') {
+        return bracketed.strip_suffix(']').is_some_and(|addr| addr.parse::<Ipv6Addr>().is_ok());
+    }
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len()) && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    let name = host.strip_suffix('.').unwrap_or(host);
+    // A last label of digits alone is no domain (RFC 3696): what looks like an IPv4 address is one.
+    let last_is_number = name.rsplit('.').next().is_some_and(|label| label.bytes().all(|b| b.is_ascii_digit()));
+    match host.parse::<IpAddr>() {
+        Ok(addr) => addr.is_ipv4(),
+        Err(_) => name.len() <= 253 && !last_is_number && name.split('.').all(is_label),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        for good in [
+            "127.0.0.1:9001",
+            "[::1]:65535",
+            "[2001:db8::1]:1",
+            "localhost:80",
+            "app-1.internal:9001",
+            "app_1:9001",
+            "example.com.:443",
+            "1and1.com:80",
+        ] {
+            assert!(is_address(good), "{good}");
+        }
+        for bad in [
+            "",
+            ":80",
+            "app",
+            "app:",
+            "app:0",
+            "app:+80",
+            "app:65536",
+            "app:http",
+            "::1:80",
+            "[::1]",
+            "[127.0.0.1]:80",
+            "[::1:80",
+            "300.1.1.1:80",
+            "1.2.3:80",
+            "1.2.3.4.:80",
+            "http://app:80",
+            "app/x:80",
+            "a..b:80",
+            "-.é:80",
+            "a b:80",
+            &format!("{}:80", "l".repeat(64)),
+        ] {
+            assert!(!is_address(bad), "{bad}");
+        }
+    }
+}
