@@ -1,8 +1,9 @@
 //! `[affinity]`.
 
 use super::value;
+use crate::affinity::LifetimeError;
 use crate::http::{CookieError, CookieName, CookieSpec, SameSite, Secure};
-use crate::{OnFull, OnRestart};
+use crate::{KeyRing, OnFull, OnRestart};
 use http::HeaderName;
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -71,6 +72,24 @@ impl Affinity {
             spec = spec.domain(domain);
         }
         spec.build()
+    }
+
+    /// What brings sessions back by tokens that `keys` sign, whether [`enabled`](Self::enabled) or not.
+    ///
+    /// # Errors
+    /// [`LifetimeError`] where the lifetimes do not go together; never for a table that was parsed.
+    pub fn with_keys(&self, keys: KeyRing) -> Result<crate::Affinity, LifetimeError> {
+        crate::Affinity::builder(keys)
+            .max_age(self.max_age)
+            .idle(Some(self.idle))
+            .live_window(self.live_window)
+            .on_unavailable(match self.on_unavailable {
+                OnUnavailable::Repin => crate::OnUnavailable::Repin,
+                OnUnavailable::Reject => crate::OnUnavailable::Reject,
+            })
+            .on_full(self.on_full)
+            .on_restart(self.on_restart)
+            .build()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::document::{Diagnostic, Document};
+use super::parts::Parts;
 use super::{Affinity, Policy, Upstream};
 use crate::HealthSettings;
 use crate::affinity::Lifetimes;
@@ -10,7 +11,15 @@ use crate::cluster::MAX_UPSTREAMS;
 use crate::http::CookieError;
 use crate::policy::{self, ParamError};
 
-pub(crate) fn lifetimes(affinity: &Affinity, document: &Document<'_>) -> Result<(), Diagnostic> {
+/// The first contradiction in `parts`, which were read from `document`; [`upstreams`] aside.
+pub(crate) fn tables(parts: &Parts<'_>, document: &Document<'_>) -> Result<(), Diagnostic> {
+    lifetimes(parts.affinity, document)?;
+    cookie(parts.affinity, document)?;
+    policy(parts.policy, document)?;
+    health(parts.health_settings(), document)
+}
+
+fn lifetimes(affinity: &Affinity, document: &Document<'_>) -> Result<(), Diagnostic> {
     let Affinity { idle, max_age, .. } = affinity;
     let message = if idle > max_age {
         let [idle, max_age] = [idle, max_age].map(|duration| humantime::format_duration(*duration));
@@ -26,7 +35,7 @@ pub(crate) fn lifetimes(affinity: &Affinity, document: &Document<'_>) -> Result<
     Err(document.at(key, message))
 }
 
-pub(crate) fn cookie(affinity: &Affinity, document: &Document<'_>) -> Result<(), Diagnostic> {
+fn cookie(affinity: &Affinity, document: &Document<'_>) -> Result<(), Diagnostic> {
     let Err(error) = affinity.cookie_spec() else {
         return Ok(());
     };
@@ -41,7 +50,7 @@ pub(crate) fn cookie(affinity: &Affinity, document: &Document<'_>) -> Result<(),
     Err(document.at(key, error))
 }
 
-pub(crate) fn policy(policy: &Policy, document: &Document<'_>) -> Result<(), Diagnostic> {
+fn policy(policy: &Policy, document: &Document<'_>) -> Result<(), Diagnostic> {
     let entry = policy::find(&policy.name).map_err(|unknown| document.at("policy.name", unknown))?;
     entry.configure(policy.params()).map(drop).map_err(|error| {
         let key = format!("policy.{}", error.name());
@@ -52,7 +61,7 @@ pub(crate) fn policy(policy: &Policy, document: &Document<'_>) -> Result<(), Dia
     })
 }
 
-pub(crate) fn health(settings: &HealthSettings, document: &Document<'_>) -> Result<(), Diagnostic> {
+fn health(settings: HealthSettings, document: &Document<'_>) -> Result<(), Diagnostic> {
     let Err(error) = settings.check() else {
         return Ok(());
     };
@@ -62,6 +71,7 @@ pub(crate) fn health(settings: &HealthSettings, document: &Document<'_>) -> Resu
     Err(document.at(nearest, error))
 }
 
+/// The first of the upstreams that is one too many, or called as an earlier one.
 pub(crate) fn upstreams(upstreams: &[Upstream], document: &Document<'_>) -> Result<(), Diagnostic> {
     if upstreams.is_empty() {
         let message = "there is none; add an [[upstream]] with a name and an address";

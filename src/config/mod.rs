@@ -9,6 +9,7 @@ mod affinity;
 pub(crate) mod check;
 pub(crate) mod document;
 pub mod keyfile;
+pub(crate) mod parts;
 mod policy;
 pub(crate) mod tables;
 mod upstream;

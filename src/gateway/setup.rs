@@ -1,12 +1,12 @@
 //! From a configuration to a proxy that serves it.
 
-use super::config::{self, Config};
+use super::config::Config;
 use super::tls::{Acceptor, TlsError};
 use crate::affinity::{KeyError, LifetimeError};
 use crate::config::keyfile::{KeyFile, KeyFileError, POOL};
 use crate::http::CookieError;
 use crate::hyper::{Limits, Proxy, Timeouts};
-use crate::{Affinity, Balancer, BuildError, KeyRing, OnUnavailable, UpstreamConfig};
+use crate::{BuildError, KeyRing};
 use std::path::Path;
 
 /// Why a configuration could not be put to work.
@@ -54,20 +54,9 @@ pub fn check(config: &Config) -> Result<(), SetupError> {
 
 fn build(
     config: &Config,
-    keys: impl Fn(&Path) -> Result<KeyRing, SetupError>,
+    keys: impl FnOnce(&Path) -> Result<KeyRing, SetupError>,
 ) -> Result<(Proxy, Option<Acceptor>), SetupError> {
-    let mut balancer = Balancer::builder().policy_params(&config.policy.name, config.policy.params()).upstreams(
-        config.upstreams.iter().map(|upstream| {
-            UpstreamConfig::new(&upstream.name, &upstream.address)
-                .weight(upstream.weight)
-                .max_in_flight(upstream.max_in_flight)
-        }),
-    );
-    balancer = balancer.health(config.health_settings());
-    let settings = &config.affinity;
-    if settings.enabled {
-        balancer = balancer.affinity(affinity(settings, keys(&settings.keys)?)?);
-    }
+    let balancer = config.parts().balancer(keys)?;
     let mut proxy = Proxy::builder(balancer.build()?)
         .key(config.policy.key.clone())
         .trusted_proxies(config.trusted_proxies.clone())
@@ -80,6 +69,7 @@ fn build(
         .limits(Limits { header_bytes: config.limits.header_bytes, uri_bytes: config.limits.uri_bytes })
         .queue(config.queue)
         .retry(config.retry);
+    let settings = &config.affinity;
     if settings.enabled {
         proxy = proxy.cookie(settings.cookie_spec()?);
     }
@@ -95,18 +85,4 @@ fn key_ring(file: &KeyFile) -> Result<KeyRing, SetupError> {
         tracing::warn!("{warning}");
     }
     Ok(file.ring()?)
-}
-
-fn affinity(settings: &config::Affinity, keys: KeyRing) -> Result<Affinity, SetupError> {
-    let affinity = Affinity::builder(keys)
-        .max_age(settings.max_age)
-        .idle(Some(settings.idle))
-        .live_window(settings.live_window)
-        .on_unavailable(match settings.on_unavailable {
-            config::OnUnavailable::Repin => OnUnavailable::Repin,
-            config::OnUnavailable::Reject => OnUnavailable::Reject,
-        })
-        .on_full(settings.on_full)
-        .on_restart(settings.on_restart);
-    Ok(affinity.build()?)
 }

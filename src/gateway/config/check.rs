@@ -1,15 +1,12 @@
 //! What the values may be together.
 
 use super::{Config, Health};
-use crate::config::check::{cookie, health, lifetimes, policy, upstreams};
+use crate::config::check::{tables, upstreams};
 use crate::config::document::{Diagnostic, Document};
 
 /// The first contradiction in `config`, which was read from `document`.
 pub(super) fn check(config: &Config, document: &Document<'_>) -> Result<(), Diagnostic> {
-    lifetimes(&config.affinity, document)?;
-    cookie(&config.affinity, document)?;
-    policy(&config.policy, document)?;
-    health(&config.health_settings(), document)?;
+    tables(&config.parts(), document)?;
     incarnations(&config.health, document)?;
     upstreams(&config.upstreams, document)
 }

@@ -1,6 +1,7 @@
 //! `[health]`, and how its tables become the settings of the balancer and of its probes.
 
 use super::{Config, value};
+use crate::config::parts::Parts;
 use crate::health::{HealthSettings, Probes, Silence};
 use crate::hyper::{ProbeProfile, ProbeSettings};
 use http::HeaderName;
@@ -94,14 +95,22 @@ impl Config {
     /// What the balancer believes, how quickly and for how long.
     #[must_use]
     pub fn health_settings(&self) -> HealthSettings {
+        self.parts().health_settings()
+    }
+
+    /// What of it the balancer is made of.
+    pub(in crate::gateway) fn parts(&self) -> Parts<'_> {
         let Health { fall, rise, silence, .. } = self.health;
-        HealthSettings {
+        Parts {
+            affinity: &self.affinity,
+            policy: &self.policy,
             probes: Probes { fall, rise },
+            silence,
             outlier: self.outlier,
-            silence: Silence { after: silence, ..Silence::default() },
             slow_start: self.slow_start,
+            drain: &self.drain,
             failover: self.failover,
-            drain_spread: self.drain.spread,
+            upstreams: &self.upstreams,
         }
     }
 }

@@ -1,0 +1,56 @@
+//! What a balancer is made of, in whosever file its tables stand.
+
+use super::{Affinity, Drain, Policy, Upstream};
+use crate::affinity::LifetimeError;
+use crate::balancer::BalancerBuilder;
+use crate::health::{Failover, HealthSettings, Outlier, Probes, Silence, SlowStart};
+use crate::{Balancer, KeyRing, UpstreamConfig};
+use std::path::Path;
+use std::time::Duration;
+
+pub(crate) struct Parts<'a> {
+    pub(crate) affinity: &'a Affinity,
+    pub(crate) policy: &'a Policy,
+    pub(crate) probes: Probes,
+    pub(crate) silence: Duration,
+    pub(crate) outlier: Outlier,
+    pub(crate) slow_start: SlowStart,
+    pub(crate) drain: &'a Drain,
+    pub(crate) failover: Failover,
+    pub(crate) upstreams: &'a [Upstream],
+}
+
+impl Parts<'_> {
+    /// What the balancer believes, how quickly and for how long.
+    pub(crate) fn health_settings(&self) -> HealthSettings {
+        HealthSettings {
+            probes: self.probes,
+            outlier: self.outlier,
+            silence: Silence { after: self.silence, ..Silence::default() },
+            slow_start: self.slow_start,
+            failover: self.failover,
+            drain_spread: self.drain.spread,
+        }
+    }
+
+    /// The balancer, with the `keys` in the file that they are told. Without affinity nobody asks for keys.
+    pub(crate) fn balancer<E: From<LifetimeError>>(
+        &self,
+        keys: impl FnOnce(&Path) -> Result<KeyRing, E>,
+    ) -> Result<BalancerBuilder, E> {
+        let upstreams = self.upstreams.iter().map(|upstream| {
+            UpstreamConfig::new(&upstream.name, &upstream.address)
+                .weight(upstream.weight)
+                .max_in_flight(upstream.max_in_flight)
+        });
+        let balancer = Balancer::builder()
+            .upstreams(upstreams)
+            .policy_params(&self.policy.name, self.policy.params())
+            .health(self.health_settings());
+        if !self.affinity.enabled {
+            return Ok(balancer);
+        }
+        let keys = keys(&self.affinity.keys)?;
+        Ok(balancer.affinity(self.affinity.with_keys(keys)?))
+    }
+}
