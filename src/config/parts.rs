@@ -1,7 +1,7 @@
 //! What a balancer is made of, in whosever file its tables stand.
 
-use super::{Affinity, Drain, Policy, Upstream};
-use crate::affinity::LifetimeError;
+use super::{Affinity, Drain, Policy, Rebalance, Upstream};
+use crate::affinity::{self, LifetimeError};
 use crate::balancer::BalancerBuilder;
 use crate::health::{Failover, HealthSettings, Outlier, Probes, Silence, SlowStart};
 use crate::{Balancer, KeyRing, UpstreamConfig};
@@ -17,6 +17,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) slow_start: SlowStart,
     pub(crate) drain: &'a Drain,
     pub(crate) failover: Failover,
+    pub(crate) rebalance: &'a Rebalance,
     pub(crate) upstreams: &'a [Upstream],
 }
 
@@ -46,7 +47,8 @@ impl Parts<'_> {
         let balancer = Balancer::builder()
             .upstreams(upstreams)
             .policy_params(&self.policy.name, self.policy.params())
-            .health(self.health_settings());
+            .health(self.health_settings())
+            .rebalance(affinity::Rebalance { budget_per_minute: self.rebalance.budget });
         if !self.affinity.enabled {
             return Ok(balancer);
         }

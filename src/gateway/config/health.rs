@@ -110,6 +110,7 @@ impl Config {
             slow_start: self.slow_start,
             drain: &self.drain,
             failover: self.failover,
+            rebalance: &self.rebalance,
             upstreams: &self.upstreams,
         }
     }
