@@ -3,11 +3,13 @@
 //! Unknown keys are refused. What one key may be is decided where it is read (`value`); what several keys may be
 //! together, in `check`.
 //!
+//! - [`Engine`]: what a balancer reads whose host does the input and output itself;
 //! - [`keyfile`]: the secret that the proxies of one pool share.
 
 mod affinity;
 pub(crate) mod check;
 pub(crate) mod document;
+mod engine;
 pub mod keyfile;
 pub(crate) mod parts;
 mod policy;
@@ -17,6 +19,7 @@ pub(crate) mod value;
 
 pub use affinity::{Affinity, OnUnavailable};
 pub use document::{ConfigError, Diagnostic};
+pub use engine::{Engine, Health};
 pub use policy::Policy;
 pub use tables::{Drain, Rebalance};
 pub use upstream::Upstream;

@@ -1,0 +1,322 @@
+//! What a balancer without a gateway reads.
+
+use super::document::{ConfigError, Document};
+use super::parts::Parts;
+use super::tables::{FailoverTable, OutlierTable, SlowStartTable};
+use super::{Affinity, Drain, Policy, Rebalance, Upstream, check, value};
+use crate::KeyRing;
+use crate::affinity::LifetimeError;
+use crate::balancer::BalancerBuilder;
+use crate::health::{Failover, Outlier, Probes, Silence, SlowStart};
+use serde::Deserialize;
+use std::path::Path;
+use std::time::Duration;
+
+/// The part of a gateway's configuration that a [`Balancer`](crate::Balancer) is made of, for hosts that do the input and
+/// output themselves. Tables and keys of the gateway alone are refused as unknown.
+///
+/// ```
+/// use homing::KeyRing;
+/// use homing::config::Engine;
+/// use std::path::Path;
+///
+/// let text = r#"
+/// [policy]
+/// name = "least_sessions"
+///
+/// [[upstream]]
+/// name = "app-1"
+/// address = "127.0.0.1:9001"
+/// "#;
+/// let engine = Engine::parse(text, Path::new("homing.toml"))?;
+/// let balancer = engine.balancer(|_file| Ok::<_, Box<dyn std::error::Error>>(KeyRing::generate("shop")?))?.build()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Engine {
+    /// How sessions come back to their upstream.
+    pub affinity: Affinity,
+    /// How new sessions are placed.
+    pub policy: Policy,
+    /// How quickly probes and silence are believed.
+    pub health: Health,
+    /// `[outlier]`: how upstreams are judged by their requests; counts up to 1,000,000.
+    #[serde(with = "OutlierTable")]
+    pub outlier: Outlier,
+    /// `[slow_start]`: how new and returned upstreams are filled.
+    #[serde(with = "SlowStartTable")]
+    pub slow_start: SlowStart,
+    /// How an upstream is emptied.
+    pub drain: Drain,
+    /// `[failover]`: how the sessions of one that is gone are moved; a rate of up to 1,000,000.
+    #[serde(with = "FailoverTable")]
+    pub failover: Failover,
+    /// How sessions move to upstreams that were added.
+    pub rebalance: Rebalance,
+    /// Where requests go, in order: 1 to [`MAX_UPSTREAMS`](crate::cluster::MAX_UPSTREAMS), each with its own name.
+    #[serde(rename = "upstream")]
+    pub upstreams: Vec<Upstream>,
+}
+
+/// `[health]`, as far as it is the balancer's: who probes, and how, is the host's.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Health {
+    /// Probes that fail in a row until the upstream is down, 1 to 1000. Default: 2.
+    #[serde(deserialize_with = "value::integer::<1, 1000, _, _>")]
+    pub fall: u32,
+    /// Probes that pass in a row until it returns, 1 to 1000. Default: 2.
+    #[serde(deserialize_with = "value::integer::<1, 1000, _, _>")]
+    pub rise: u32,
+    /// An upstream that has answered no request for so long takes no new sessions; zero turns that off. Default: 5 seconds.
+    #[serde(deserialize_with = "value::duration_or_zero")]
+    pub silence: Duration,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        let Probes { fall, rise } = Probes::default();
+        Self { fall, rise, silence: Silence::default().after }
+    }
+}
+
+impl Engine {
+    /// Reads the configuration in `text`, which stands in the file `path`.
+    ///
+    /// The file is named in errors, and the key file named in the text is relative to its folder; neither is opened.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`] with the first thing that is wrong.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let document = Document::new(path, text);
+        let mut engine: Self = document.parse()?;
+        check::tables(&engine.parts(), &document)?;
+        check::upstreams(&engine.upstreams, &document)?;
+        if let Some(folder) = path.parent() {
+            engine.affinity.keys = folder.join(&engine.affinity.keys);
+        }
+        Ok(engine)
+    }
+
+    /// The balancer that these tables describe, yet to be built. Where affinity is enabled, and only there, `keys` is asked
+    /// for those in the key file of this name; [`KeyFile::ring`](super::keyfile::KeyFile::ring) has them.
+    ///
+    /// # Errors
+    /// Those of `keys`, and [`LifetimeError`] where the lifetimes do not go together; never that for what was parsed.
+    pub fn balancer<E: From<LifetimeError>>(
+        &self,
+        keys: impl FnOnce(&Path) -> Result<KeyRing, E>,
+    ) -> Result<BalancerBuilder, E> {
+        self.parts().balancer(keys)
+    }
+
+    fn parts(&self) -> Parts<'_> {
+        let Health { fall, rise, silence } = self.health;
+        Parts {
+            affinity: &self.affinity,
+            policy: &self.policy,
+            probes: Probes { fall, rise },
+            silence,
+            outlier: self.outlier,
+            slow_start: self.slow_start,
+            drain: &self.drain,
+            failover: self.failover,
+            rebalance: &self.rebalance,
+            upstreams: &self.upstreams,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::document::Diagnostic;
+    use crate::config::document::tests::check_refusals;
+    use crate::rng::SeededEntropy;
+    use crate::{Balancer, Change, Decision, HealthSettings, Lost, OnFull, Request, Timestamp, UpstreamConfig};
+
+    const UPSTREAM: &str = "[[upstream]]\nname = \"app-1\"\naddress = \"127.0.0.1:9001\"\n";
+    const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
+
+    fn parse(text: &str) -> Result<Engine, ConfigError> {
+        Engine::parse(text, Path::new("etc/homing.toml"))
+    }
+
+    fn refusal(text: &str) -> Diagnostic {
+        match parse(text) {
+            Err(ConfigError::Invalid(diagnostic)) => diagnostic,
+            other => panic!("{text:?} should be refused, but: {other:?}"),
+        }
+    }
+
+    fn balancer(text: &str) -> Balancer {
+        let keys = |file: &Path| {
+            assert_eq!(file, Path::new("etc/homing.keys"));
+            Ok::<_, Box<dyn std::error::Error>>(KeyRing::generate("pool")?)
+        };
+        parse(text).unwrap().balancer(keys).unwrap().entropy(SeededEntropy::new(7)).build().unwrap()
+    }
+
+    #[test]
+    fn what_is_left_out_has_its_default() {
+        let upstream = Upstream { name: "app-1".into(), address: "127.0.0.1:9001".into(), weight: 1, max_in_flight: 0 };
+        let affinity = Affinity { keys: "etc/homing.keys".into(), ..Affinity::default() };
+        let engine = parse(UPSTREAM).unwrap();
+        assert_eq!(engine, Engine { upstreams: vec![upstream], affinity, ..Engine::default() });
+        assert_eq!(engine.parts().health_settings(), HealthSettings::default());
+    }
+
+    #[test]
+    fn every_table_is_read() {
+        let text = r#"
+[affinity]
+max_age = "1h"
+on_full = "move"
+keys = "/var/lib/homing/keys"
+[policy]
+name = "ip_hash"
+key = "path"
+prefix_v4 = 20
+[health]
+fall = 3
+rise = 4
+silence = "0s"
+[outlier]
+consecutive = 6
+[slow_start]
+window = "7s"
+[drain]
+spread = "8s"
+[failover]
+rate = 9
+[rebalance]
+budget = 60
+[[upstream]]
+name = "a"
+address = "app.internal:9001"
+weight = 2
+max_in_flight = 3
+"#;
+        let engine = parse(text).unwrap();
+        assert_eq!(engine.affinity.max_age, Duration::from_hours(1));
+        assert_eq!(engine.affinity.on_full, OnFull::Move);
+        assert_eq!(engine.affinity.keys, Path::new("/var/lib/homing/keys"));
+        assert_eq!((engine.policy.name.as_str(), engine.policy.params.len()), ("ip_hash", 1));
+        assert_eq!(engine.rebalance.budget, 60);
+        let expected = HealthSettings {
+            probes: Probes { fall: 3, rise: 4 },
+            outlier: Outlier { consecutive: 6, ..Outlier::default() },
+            silence: Silence { after: Duration::ZERO, ..Silence::default() },
+            slow_start: SlowStart { window: Duration::from_secs(7), ..SlowStart::default() },
+            failover: Failover { rate: 9, ..Failover::default() },
+            drain_spread: Duration::from_secs(8),
+        };
+        assert_eq!(engine.parts().health_settings(), expected);
+        let [upstream] = engine.upstreams.as_slice() else { panic!("{engine:?}") };
+        assert_eq!((upstream.weight, upstream.max_in_flight), (2, 3));
+    }
+
+    #[test]
+    fn what_is_the_gateways_alone_is_refused() {
+        check_refusals(
+            r##"
+
+listen = ["127.0.0.1:8080"]
+=> 2:1: listen: unknown field `listen`, expected one of `affinity`
+[drain]
+spread = "1s"
+[tls]
+certificate = "chain.pem"
+=> 3:2: tls: unknown field `tls`
+[health]
+fall = 2
+path = "/"
+=> 3:1: health.path: expected one of `fall`, `rise`, `silence`
+"##,
+            |text| refusal(&format!("{text}{UPSTREAM}")),
+        );
+    }
+
+    #[test]
+    fn what_the_gateway_refuses_is_refused_alike() {
+        check_refusals(
+            r##"
+[affinity]
+max_age = "1h"
+idle = "2h"
+=> 3:8: affinity.idle: which is longer than max_age
+[affinity]
+cookie = "__Host-a"
+=> 2:10: affinity.cookie: secure = always
+[policy]
+name = "ip_hash"
+prefix = 24
+=> 3:1: policy.prefix: use one of prefix_v4, prefix_v6
+[health]
+rise = 0
+=> 2:8: health.rise: from 1 to 1000
+[outlier]
+max = "1s"
+=> 2:7: outlier.max: must be at least outlier.base
+[[upstream]]
+name = "app-1"
+address = "b:1"
+=> 5:8: upstream[1].name: already the name of the upstream on line 2
+"##,
+            |text| refusal(&format!("{text}{UPSTREAM}")),
+        );
+        assert_eq!(refusal("[affinity]\n").key, "upstream");
+    }
+
+    #[test]
+    fn with_affinity_sessions_have_tokens() {
+        let balancer = balancer(UPSTREAM);
+        let token = balancer.pick(&Request::new(NOW)).unwrap().token.unwrap();
+        let again = balancer.pick(&Request::new(NOW).tokens(&[token.as_bytes()])).unwrap();
+        assert_eq!(again.decision, Decision::Pinned);
+    }
+
+    #[test]
+    fn without_affinity_nobody_asks_for_keys() {
+        #[derive(Debug)]
+        struct Asked;
+        impl From<LifetimeError> for Asked {
+            fn from(error: LifetimeError) -> Self {
+                panic!("{error}")
+            }
+        }
+        let engine = |enabled: bool| parse(&format!("[affinity]\nenabled = {enabled}\n{UPSTREAM}")).unwrap();
+        assert!(engine(true).balancer(|_| Err(Asked)).is_err());
+        let balancer = engine(false).balancer(|_| Err(Asked)).unwrap().build().unwrap();
+        assert!(balancer.pick(&Request::new(NOW)).unwrap().token.is_none());
+    }
+
+    /// After a scale-out from one upstream to two, as the sessions come and come again.
+    #[test]
+    fn sessions_are_rebalanced_within_the_budget() {
+        let moved_in_two_minutes = |budget: u32| {
+            let balancer =
+                balancer(&format!("[rebalance]\nbudget = {budget}\n[slow_start]\nwindow = \"0s\"\n{UPSTREAM}"));
+            balancer.tick(NOW);
+            let mut tokens: Vec<_> =
+                (0..300).map(|_| balancer.pick(&Request::new(NOW)).unwrap().token.unwrap()).collect();
+            let more = [Change::Put(UpstreamConfig::new("app-2", "127.0.0.1:9002"))];
+            balancer.apply(balancer.plan(&more).unwrap()).unwrap();
+            let mut moved = 0;
+            for second in 1..=120 {
+                let now = NOW.after(Duration::from_secs(second));
+                balancer.tick(now);
+                for token in &mut tokens {
+                    let pick = balancer.pick(&Request::new(now).tokens(&[token.as_bytes()])).unwrap();
+                    moved += u32::from(pick.decision == Decision::Lost(Lost::Rebalanced));
+                    *token = pick.token.unwrap_or(*token);
+                }
+            }
+            moved
+        };
+        assert_eq!(moved_in_two_minutes(0), 0);
+        let moved = moved_in_two_minutes(30);
+        assert!((1..=2 * 30 + 32).contains(&moved), "{moved}");
+    }
+}
