@@ -41,3 +41,25 @@ fn http_adds_two() {
     ];
     assert_eq!(direct_dependencies(&["--features", "http"]), http);
 }
+
+#[test]
+fn configuration_adds_four() {
+    let config = [
+        "arc_swap",
+        "base64",
+        "cookie",
+        "ctutils",
+        "hkdf",
+        "http",
+        "humantime",
+        "ipnet",
+        "parking_lot",
+        "rand",
+        "serde",
+        "sha2",
+        "thiserror",
+        "toml",
+        "twox_hash",
+    ];
+    assert_eq!(direct_dependencies(&["--features", "config"]), config);
+}
