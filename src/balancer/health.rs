@@ -95,6 +95,12 @@ impl Balancer {
         self.health.lock().status(&cluster)
     }
 
+    /// How the upstream called `id` is doing, where the cluster has it.
+    #[must_use]
+    pub fn status_of(&self, id: UpstreamId) -> Option<UpstreamStatus> {
+        self.health.lock().status_of(id)
+    }
+
     /// Whether so many upstreams look bad that [judgements](crate::health) are ignored.
     #[must_use]
     pub fn panics(&self) -> bool {

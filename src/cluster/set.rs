@@ -146,7 +146,13 @@ impl Cluster {
     /// The member that tokens call `id`. One probe of a hash table.
     #[must_use]
     pub fn find(&self, id: UpstreamId) -> Option<&Member> {
-        self.by_id.get(&id).map(|index| &self.members[usize::from(*index)])
+        self.index_of(id).map(|index| &self.members[index])
+    }
+
+    /// The number of the member that tokens call `id`. Costs the same.
+    #[must_use]
+    pub fn index_of(&self, id: UpstreamId) -> Option<usize> {
+        self.by_id.get(&id).copied().map(usize::from)
     }
 
     /// The member of this name.

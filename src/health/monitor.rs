@@ -115,13 +115,14 @@ impl Monitor {
     }
 
     pub(crate) fn status(&self, cluster: &Cluster) -> Vec<UpstreamStatus> {
-        let machines = cluster.members().iter().filter_map(|member| self.machines.get(&member.upstream().id()));
-        let status = |machine: &Machine| {
-            let Told { state, cause, since, .. } = machine.told;
-            let (name, health) = (machine.upstream.name().to_owned(), machine.upstream.health());
-            UpstreamStatus { name, state, cause, since, health }
-        };
-        machines.map(status).collect()
+        cluster.members().iter().filter_map(|member| self.status_of(member.upstream().id())).collect()
+    }
+
+    pub(crate) fn status_of(&self, id: UpstreamId) -> Option<UpstreamStatus> {
+        let machine = self.machines.get(&id)?;
+        let Told { state, cause, since, .. } = machine.told;
+        let (name, health) = (machine.upstream.name().to_owned(), machine.upstream.health());
+        Some(UpstreamStatus { name, state, cause, since, health })
     }
 
     pub(crate) fn panics(&self) -> bool {
