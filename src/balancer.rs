@@ -9,6 +9,8 @@ mod health;
 mod home;
 mod place;
 mod rebalance;
+#[cfg(feature = "ffi")]
+mod view;
 mod warming;
 
 pub use builder::{BalancerBuilder, BuildError};
@@ -31,6 +33,8 @@ use parking_lot::Mutex;
 use rebalance::Rebalancing;
 use std::net::IpAddr;
 use std::sync::Arc;
+#[cfg(feature = "ffi")]
+pub(crate) use view::View;
 use warming::Warmth;
 
 /// What a host knows of a request when it asks where it goes.
@@ -222,12 +226,15 @@ impl Balancer {
     /// # Errors
     /// [`PickError`] where no upstream can take the request. No count was changed then.
     pub fn pick(&self, request: &Request<'_>) -> Result<Pick, PickError> {
-        let snapshot = self.snapshot.load();
+        self.pick_from(&self.snapshot.load(), request)
+    }
+
+    fn pick_from(&self, snapshot: &Snapshot, request: &Request<'_>) -> Result<Pick, PickError> {
         match &snapshot.affinity {
-            Some(affinity) => self.pick_bound(&snapshot, affinity, request),
+            Some(affinity) => self.pick_bound(snapshot, affinity, request),
             None => {
                 let session = request.session(self.dice.draw());
-                let lease = self.place(&snapshot, &session, None, request)?;
+                let lease = self.place(snapshot, &session, None, request)?;
                 Ok(noted(Pick { lease, decision: Decision::New, token: None, nonce: session.nonce }))
             }
         }
