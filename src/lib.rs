@@ -42,13 +42,15 @@
 //! assert_eq!(again.upstream().name(), first.upstream().name());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
-#![forbid(unsafe_code)]
+#![cfg_attr(not(feature = "ffi"), forbid(unsafe_code))]
 
 pub mod affinity;
 pub mod balancer;
 pub mod cluster;
 #[cfg(feature = "config")]
 pub mod config;
+#[cfg(feature = "ffi")]
+pub mod ffi;
 #[cfg(feature = "gateway")]
 pub mod gateway;
 mod hash;

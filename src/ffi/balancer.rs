@@ -1,0 +1,126 @@
+//! Balancers: made of a configuration and a ring, asked by all threads.
+
+use super::boundary::enter;
+use super::config::Settings;
+use super::failure::Failure;
+use super::keyring::Ring;
+use super::log;
+use super::memory::Out;
+use super::registry::{self, homing_handle};
+use super::status::*;
+use crate::balancer::View;
+use crate::cluster::{Upstream, UpstreamId};
+use crate::http::CookieSpec;
+use crate::time::{Clock, SystemClock, Timestamp};
+use crate::{Balancer, KeyRing};
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+pub(super) struct Engine {
+    /// Plans and streams of events keep it beyond the handle.
+    pub(super) balancer: Arc<Balancer>,
+    pub(super) cookie: CookieSpec,
+    /// The longest value of `Set-Cookie` that there can be.
+    pub(super) set_cookie_max: usize,
+}
+
+impl Engine {
+    fn new(settings: Settings, ring: Option<KeyRing>) -> Result<Self, Failure> {
+        let cookie = settings.engine.affinity.cookie_spec()?;
+        let longest = "0".repeat(HOMING_TOKEN_LEN);
+        let set_cookie_max = cookie.set_cookie(&longest, true).len();
+        Ok(Self { balancer: Arc::new(settings.build(ring)?), cookie, set_cookie_max })
+    }
+
+    /// The upstream of an id.
+    pub(super) fn upstream(&self, id: u64) -> Result<Arc<Upstream>, Failure> {
+        let view = self.balancer.view();
+        let member = view.cluster().find(UpstreamId(id)).ok_or_else(|| unknown(id))?;
+        Ok(Arc::clone(member.upstream()))
+    }
+}
+
+pub(super) fn unknown(id: u64) -> Failure {
+    Failure::Unknown(format!("of the id {id:016x}"))
+}
+
+/// The moment of a call.
+pub(super) fn moment(now_ms: u64) -> Timestamp {
+    match now_ms {
+        0 => SystemClock.now(),
+        _ => Timestamp::from_millis(now_ms),
+    }
+}
+
+pub(super) fn generation(view: &View<'_>) -> u64 {
+    view.generation().as_u64()
+}
+
+/// Builds a balancer of a configuration, which may be used again. ring brings the keys of affinity; with 0
+/// they come from the file that the configuration's TOML names as affinity.keys, and where it names none, or
+/// affinity is off, there is no affinity: every request is placed by the policy. Free the balancer with
+/// homing_balancer_free(). One is enough for all threads; after a fork the parent's and the children's go
+/// separate ways.
+///
+/// # Safety
+/// balancer must take a handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn homing_balancer_new(
+    config: homing_handle,
+    ring: homing_handle,
+    balancer: *mut homing_handle,
+) -> i32 {
+    enter(|| {
+        // SAFETY: as the host says.
+        let out = unsafe { Out::new("balancer", balancer) }?;
+        let given = match ring {
+            0 => None,
+            _ => Some(registry::with("ring", ring, Ring::keys)?),
+        };
+        let settings = registry::with("config", config, |settings: &Mutex<Settings>| Ok(settings.lock().clone()))?;
+        out.set(registry::insert(Engine::new(settings, given)?)?);
+        Ok(HOMING_OK)
+    })
+}
+
+/// Frees a balancer. Leases, plans and streams of events that it gave stay good and are freed on their own.
+#[unsafe(no_mangle)]
+pub extern "C" fn homing_balancer_free(balancer: homing_handle) -> i32 {
+    enter(|| registry::remove::<Engine>("balancer", balancer).map(|()| HOMING_OK))
+}
+
+/// Changes the keys, for rotation: the new ring is of the same pool and identity. Tokens change over at each
+/// client's next request.
+#[unsafe(no_mangle)]
+pub extern "C" fn homing_balancer_set_keys(balancer: homing_handle, ring: homing_handle) -> i32 {
+    enter(|| {
+        let keys = registry::with("ring", ring, Ring::keys)?;
+        let signer = keys.signer();
+        registry::with("balancer", balancer, |engine: &Engine| Ok(engine.balancer.set_keys(keys)?))?;
+        log::info(&format!("the keys were changed: {signer} signs"));
+        Ok(HOMING_OK)
+    })
+}
+
+/// How many upstreams the cluster has, and its generation: upstreams are called by their index, below count,
+/// for as long as the generation is the same.
+///
+/// # Safety
+/// count must take a size, and generation a number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn homing_balancer_upstreams(
+    balancer: homing_handle,
+    count: *mut usize,
+    generation: *mut u64,
+) -> i32 {
+    enter(|| {
+        // SAFETY: as the host says.
+        let (count, number) = unsafe { (Out::new("count", count)?, Out::new("generation", generation)?) };
+        registry::with("balancer", balancer, |engine: &Engine| {
+            let view = engine.balancer.view();
+            count.set(view.cluster().len());
+            number.set(self::generation(&view));
+            Ok(HOMING_OK)
+        })
+    })
+}

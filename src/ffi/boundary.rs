@@ -1,0 +1,62 @@
+//! The one way in: no panic crosses it, and what went wrong is kept for the thread that asked.
+
+use super::failure::Failure;
+use super::log;
+use super::status::{HOMING_ERR_PANIC, HOMING_LATER};
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+thread_local! {
+    static LAST_ERROR: RefCell<String> = const { RefCell::new(String::new()) };
+    /// Whether the next call is to panic: see `homing_plant_panic`.
+    static PLANTED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs a call and makes a status of what comes of it.
+///
+/// What a panic leaves behind is sound: locks of `parking_lot` are not poisoned but released, and the state
+/// behind each is changed by steps that do not panic or is replaced whole.
+pub(super) fn enter(call: impl FnOnce() -> Result<i32, Failure>) -> i32 {
+    let guarded = AssertUnwindSafe(|| {
+        if cfg!(feature = "ffi-plant-panic") && PLANTED.try_with(|planted| planted.replace(false)).unwrap_or_default() {
+            #[expect(clippy::panic, reason = "planted, by a library that was built for this test alone")]
+            {
+                panic!("planted");
+            }
+        }
+        call()
+    });
+    match catch_unwind(guarded) {
+        Ok(Ok(status)) => status,
+        Ok(Err(failure)) => {
+            let status = failure.status();
+            if status < HOMING_LATER {
+                remember(failure.to_string());
+            }
+            status
+        }
+        Err(payload) => {
+            let text = payload.downcast_ref::<&str>().copied().or(payload.downcast_ref::<String>().map(String::as_str));
+            let text = format!("a bug in the library: {}", text.unwrap_or("a panic without words"));
+            log::error(&text);
+            remember(text);
+            // Dropping a stranger's payload could panic once more.
+            std::mem::forget(payload);
+            HOMING_ERR_PANIC
+        }
+    }
+}
+
+/// A thread that is ending has nobody to tell.
+pub(super) fn remember(text: String) {
+    let _ = LAST_ERROR.try_with(|last| last.replace(text));
+}
+
+pub(super) fn last_error() -> String {
+    LAST_ERROR.try_with(|last| last.borrow().clone()).unwrap_or_default()
+}
+
+#[cfg(feature = "ffi-plant-panic")]
+pub(super) fn plant() {
+    let _ = PLANTED.try_with(|planted| planted.set(true));
+}

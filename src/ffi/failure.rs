@@ -1,0 +1,104 @@
+//! Why a call failed: its number for programs, its words for people.
+
+use super::status::*;
+use crate::affinity::{KeyError, LifetimeError};
+use crate::balancer::{BuildError, PickError, UnknownUpstream};
+use crate::cluster::{ApplyError, PlanError};
+use crate::config::ConfigError;
+use crate::config::keyfile::KeyFileError;
+use crate::http::{CookieError, CookieNameError};
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error("{0} is NULL")]
+    Null(&'static str),
+    #[error("{name} is no {kind}: it was freed, is of another type, or never was")]
+    Handle { name: &'static str, kind: &'static str },
+    #[error(
+        "the size of {name} is {size}, this library knows {known}: set it to sizeof, and use the library's own header"
+    )]
+    Size { name: &'static str, size: usize, known: usize },
+    #[error("{name} is {len} long, at most {max} are taken")]
+    Length { name: &'static str, len: usize, max: usize },
+    #[error("{name} is not aligned")]
+    Alignment { name: &'static str },
+    #[error("the buffer for {name} takes {capacity} bytes, {needed} are needed")]
+    Buffer { name: &'static str, capacity: usize, needed: usize },
+    #[error("{name}: {message}")]
+    Value { name: &'static str, message: String },
+    #[error("{0}")]
+    Keys(String),
+    #[error("{0}")]
+    Config(String),
+    #[error("there is no upstream {0}")]
+    Unknown(String),
+    #[error("the request speaks of generation {asked}, the cluster is at {current}: look its upstreams up again")]
+    Generation { asked: u64, current: u64 },
+    #[error(transparent)]
+    Stale(#[from] ApplyError),
+    #[error(transparent)]
+    Pick(#[from] PickError),
+    #[error("there are {0} handles already: free some")]
+    Limit(usize),
+}
+
+impl Failure {
+    pub(super) fn value(name: &'static str, message: impl Into<String>) -> Self {
+        Self::Value { name, message: message.into() }
+    }
+
+    pub(super) fn status(&self) -> i32 {
+        match self {
+            Self::Null(_) => HOMING_ERR_NULL,
+            Self::Handle { .. } => HOMING_ERR_HANDLE,
+            Self::Size { .. } => HOMING_ERR_SIZE,
+            Self::Length { .. } => HOMING_ERR_LENGTH,
+            Self::Buffer { .. } => HOMING_ERR_BUFFER,
+            Self::Alignment { .. } | Self::Value { .. } => HOMING_ERR_VALUE,
+            Self::Config(_) => HOMING_ERR_CONFIG,
+            Self::Keys(_) => HOMING_ERR_KEYS,
+            Self::Unknown(_) => HOMING_ERR_UNKNOWN,
+            Self::Generation { .. } | Self::Stale(_) => HOMING_ERR_GENERATION,
+            Self::Pick(PickError::Unavailable) => HOMING_ERR_UNAVAILABLE,
+            Self::Pick(PickError::Full) => HOMING_ERR_FULL,
+            Self::Pick(PickError::Rejected(_)) => HOMING_ERR_REJECTED,
+            Self::Pick(PickError::Later { .. }) => HOMING_LATER,
+            Self::Pick(PickError::Entropy(_)) => HOMING_ERR_SYSTEM,
+            Self::Limit(_) => HOMING_ERR_LIMIT,
+        }
+    }
+}
+
+impl From<KeyError> for Failure {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::Entropy(error) => Self::Pick(error.into()),
+            error => Self::Keys(error.to_string()),
+        }
+    }
+}
+
+impl From<KeyFileError> for Failure {
+    fn from(error: KeyFileError) -> Self {
+        Self::Keys(error.to_string())
+    }
+}
+
+impl From<UnknownUpstream> for Failure {
+    fn from(error: UnknownUpstream) -> Self {
+        Self::Unknown(format!("{:?}", error.name))
+    }
+}
+
+/// What is wrong with a configuration.
+macro_rules! config {
+    ($($error:ty),*) => {$(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self::Config(error.to_string())
+            }
+        }
+    )*};
+}
+
+config!(BuildError, ConfigError, CookieError, CookieNameError, LifetimeError, PlanError);

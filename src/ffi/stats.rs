@@ -1,0 +1,215 @@
+//! How the upstreams are doing, as numbers and as JSON.
+
+use super::balancer::{Engine, generation, moment};
+use super::boundary::enter;
+use super::failure::Failure;
+use super::memory::{Blittable, Buffer, Out, text};
+use super::registry::{self, homing_handle};
+use super::status::*;
+use crate::cluster::{Decision, Member};
+use crate::health::{State, UpstreamStatus};
+use crate::time::Timestamp;
+use serde_json::{Map, Value, json};
+
+/// Serves and accepts.
+pub const HOMING_STATE_ACTIVE: i32 = 0;
+/// Serves, and accepts a growing share.
+pub const HOMING_STATE_WARMING: i32 = 1;
+/// Says itself that it wants no new sessions.
+pub const HOMING_STATE_FULL: i32 = 2;
+/// Looks bad, and takes no new sessions until it looks better.
+pub const HOMING_STATE_SUSPECT: i32 = 3;
+/// Is drained.
+pub const HOMING_STATE_DRAINING: i32 = 4;
+/// Is proven not to answer.
+pub const HOMING_STATE_DOWN: i32 = 5;
+
+/// How an upstream is doing. Set size before.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct homing_upstream_status {
+    /// sizeof(struct homing_upstream_status)
+    pub size: usize,
+    /// The generation that its index is of.
+    pub generation: u64,
+    /// What it is called by.
+    pub id: u64,
+    /// Requests so far.
+    pub requests: u64,
+    /// When it came into its state, in milliseconds since 1970; 0: it has been in it since the start.
+    pub since_ms: u64,
+    /// What it is expected to take to answer, in microseconds; 0 where the policy does not go by it.
+    pub latency_us: u64,
+    /// Its weight.
+    pub weight: u32,
+    /// The most it may have in flight; 0: no limit.
+    pub max_in_flight: u32,
+    /// Requests and tunnels in flight.
+    pub in_flight: u32,
+    /// About how many sessions live there.
+    pub live_sessions: u32,
+    /// HOMING_STATE_
+    pub state: i32,
+    /// Whether it takes new sessions: 0 or 1.
+    pub accepting: i32,
+    /// Whether it serves those it has: 0 or 1.
+    pub serving: i32,
+    /// Which process it is; 0: unknown.
+    pub incarnation: u32,
+    /// Requests by HOMING_DECISION_.
+    pub decided: [u64; 14],
+}
+
+// SAFETY: C's layout of numbers, and its size comes first.
+unsafe impl Blittable for homing_upstream_status {}
+
+pub(super) fn number_of(state: State) -> i32 {
+    match state {
+        State::Active => HOMING_STATE_ACTIVE,
+        State::Warming => HOMING_STATE_WARMING,
+        State::Full => HOMING_STATE_FULL,
+        State::Suspect => HOMING_STATE_SUSPECT,
+        State::Draining => HOMING_STATE_DRAINING,
+        State::Down => HOMING_STATE_DOWN,
+    }
+}
+
+/// How the upstream at index is doing, and its name, which is copied to name unless that is NULL (then
+/// name_cap is 0 and name_len NULL).
+///
+/// # Safety
+/// status must be a struct of its size, name must take name_cap bytes, and name_len a size.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn homing_status(
+    balancer: homing_handle,
+    index: u32,
+    now_ms: u64,
+    status: *mut homing_upstream_status,
+    name: *mut u8,
+    name_cap: usize,
+    name_len: *mut usize,
+) -> i32 {
+    enter(|| {
+        // SAFETY: as the host says.
+        let (out, name) = unsafe { (Out::sized("status", status)?, Buffer::wanted("name", name, name_cap, name_len)?) };
+        registry::with("balancer", balancer, |engine: &Engine| {
+            let view = engine.balancer.view();
+            let member = view.cluster().members().get(index as usize);
+            let member = member.ok_or_else(|| Failure::Unknown(format!("at index {index}")))?;
+            let upstream = member.upstream();
+            if let Some(name) = &name {
+                name.fill(upstream.name().as_bytes())?;
+            }
+            let known = engine.balancer.status_of(upstream.id());
+            let now = moment(now_ms);
+            let mut decided = [0; HOMING_DECISIONS];
+            for decision in Decision::all() {
+                decided[decision.index()] = upstream.decided(decision);
+            }
+            out.set(homing_upstream_status {
+                size: size_of::<homing_upstream_status>(),
+                generation: generation(&view),
+                id: upstream.id().as_u64(),
+                requests: upstream.total(),
+                since_ms: known.as_ref().map_or(0, |known| known.since.as_millis()),
+                latency_us: upstream.latency(now).map_or(0, |latency| latency.as_micros() as u64),
+                weight: member.weight().into(),
+                max_in_flight: member.max_in_flight(),
+                in_flight: upstream.in_flight(),
+                live_sessions: upstream.live_sessions(now),
+                state: known.map_or(HOMING_STATE_ACTIVE, |known| number_of(known.state)),
+                accepting: upstream.health().accepting.into(),
+                serving: upstream.health().serving.into(),
+                incarnation: upstream.incarnation().into(),
+                decided,
+            });
+            Ok(HOMING_OK)
+        })
+    })
+}
+
+/// The id and the index of the upstream of this name.
+///
+/// # Safety
+/// name must have name_len bytes, id and index each take a number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn homing_find(
+    balancer: homing_handle,
+    name: *const u8,
+    name_len: usize,
+    id: *mut u64,
+    index: *mut u32,
+) -> i32 {
+    enter(|| {
+        // SAFETY: as the host says.
+        let (id, index, name) =
+            unsafe { (Out::new("id", id)?, Out::new("index", index)?, text("name", name, name_len, HOMING_NAME_MAX)?) };
+        registry::with("balancer", balancer, |engine: &Engine| {
+            let view = engine.balancer.view();
+            let place = view.cluster().members().iter().position(|member| member.upstream().name() == name);
+            let place = place.ok_or_else(|| Failure::Unknown(format!("{name:?}")))?;
+            id.set(view.cluster().members()[place].upstream().id().as_u64());
+            index.set(place as u32);
+            Ok(HOMING_OK)
+        })
+    })
+}
+
+/// How all upstreams are doing, as JSON: an object with generation, panics and upstreams, an array of objects
+/// with the members of struct homing_upstream_status (state as its name, decided as an object), name, address
+/// and cause.
+///
+/// # Safety
+/// buf must take cap bytes, and len a size.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn homing_status_json(
+    balancer: homing_handle,
+    now_ms: u64,
+    buf: *mut u8,
+    cap: usize,
+    len: *mut usize,
+) -> i32 {
+    enter(|| {
+        // SAFETY: as the host says.
+        let out = unsafe { Buffer::new("json", buf, cap, len) }?;
+        registry::with("balancer", balancer, |engine: &Engine| {
+            let view = engine.balancer.view();
+            let now = moment(now_ms);
+            let describe = |member| describe(member, engine.balancer.status_of(member.upstream().id()), now);
+            let upstreams: Vec<Value> = view.cluster().members().iter().map(describe).collect();
+            let text = json!({
+                "generation": generation(&view),
+                "panics": engine.balancer.panics(),
+                "upstreams": upstreams,
+            });
+            out.fill(text.to_string().as_bytes()).map(|()| HOMING_OK)
+        })
+    })
+}
+
+fn describe(member: &Member, known: Option<UpstreamStatus>, now: Timestamp) -> Value {
+    let upstream = member.upstream();
+    let decided: Map<String, Value> = Decision::all()
+        .map(|decision| (decision.as_str().to_owned(), upstream.decided(decision)))
+        .filter(|(_, count)| *count > 0)
+        .map(|(name, count)| (name, count.into()))
+        .collect();
+    json!({
+        "name": upstream.name(),
+        "address": upstream.address(),
+        "id": format!("{:016x}", upstream.id().as_u64()),
+        "weight": member.weight(),
+        "max_in_flight": member.max_in_flight(),
+        "state": known.as_ref().map(|known| known.state.as_str()),
+        "cause": known.as_ref().map(|known| known.cause.to_string()),
+        "since_ms": known.map(|known| known.since.as_millis()),
+        "accepting": upstream.health().accepting,
+        "serving": upstream.health().serving,
+        "incarnation": upstream.incarnation(),
+        "in_flight": upstream.in_flight(),
+        "live_sessions": upstream.live_sessions(now),
+        "requests": upstream.total(),
+        "latency_us": upstream.latency(now).map(|latency| latency.as_micros() as u64),
+        "decided": decided,
+    })
+}

@@ -1,0 +1,145 @@
+//! The calls, by the numbers and bytes that a host in any language sees.
+
+use homing::ffi::*;
+use std::ptr;
+
+fn zeroed<T: Copy>() -> T {
+    // SAFETY: the structs of the ABI are numbers and addresses, for which zero is a value.
+    unsafe { std::mem::zeroed() }
+}
+
+pub(crate) fn last_error() -> String {
+    let (mut buffer, mut len) = ([0; 512], 0);
+    // SAFETY: the buffer takes so many bytes.
+    let status = unsafe { homing_last_error(buffer.as_mut_ptr(), buffer.len(), &raw mut len) };
+    assert_eq!(status, HOMING_OK);
+    String::from_utf8(buffer[..len].to_vec()).unwrap()
+}
+
+fn parsed(toml: &str) -> homing_handle {
+    let mut config = 0;
+    // SAFETY: the text has so many bytes.
+    let status = unsafe { homing_config_parse(toml.as_ptr(), toml.len(), &raw mut config) };
+    assert_eq!(status, HOMING_OK, "{}", last_error());
+    config
+}
+
+fn generated() -> homing_handle {
+    let mut ring = 0;
+    // SAFETY: the pool's name has so many bytes.
+    assert_eq!(unsafe { homing_keyring_generate(b"pool".as_ptr(), 4, &raw mut ring) }, HOMING_OK);
+    ring
+}
+
+const FIVE: &str = "[policy]\nname = \"p2c\"\n\
+    [[upstream]]\nname = \"app-1\"\naddress = \"127.0.0.1:1\"\n[[upstream]]\nname = \"app-2\"\naddress = \"127.0.0.1:2\"\n\
+    [[upstream]]\nname = \"app-3\"\naddress = \"127.0.0.1:3\"\n";
+
+fn balancer() -> homing_handle {
+    let (config, ring, mut balancer) = (parsed(FIVE), generated(), 0);
+    // SAFETY: there is a place for the handle.
+    let status = unsafe { homing_balancer_new(config, ring, &raw mut balancer) };
+    assert_eq!(status, HOMING_OK, "{}", last_error());
+    assert_eq!(homing_config_free(config), HOMING_OK);
+    assert_eq!(homing_keyring_free(ring), HOMING_OK);
+    balancer
+}
+
+struct Picked {
+    result: homing_pick_result,
+    name: String,
+    set_cookie: String,
+}
+
+fn request(cookie: &str) -> homing_request {
+    let mut request: homing_request = zeroed();
+    request.size = size_of::<homing_request>();
+    request.cookie = cookie.as_ptr();
+    request.cookie_len = cookie.len();
+    request
+}
+
+fn pick(balancer: homing_handle, request: &homing_request) -> Result<Picked, i32> {
+    let mut result: homing_pick_result = zeroed();
+    result.size = size_of::<homing_pick_result>();
+    let (mut name, mut name_len) = ([0; HOMING_NAME_MAX], 0);
+    let (mut cookie, mut cookie_len) = ([0; 512], 0);
+    // SAFETY: all of these are places of their sizes.
+    let status = unsafe {
+        homing_pick(
+            balancer,
+            request,
+            &raw mut result,
+            name.as_mut_ptr(),
+            name.len(),
+            &raw mut name_len,
+            cookie.as_mut_ptr(),
+            cookie.len(),
+            &raw mut cookie_len,
+        )
+    };
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    match status {
+        HOMING_OK => Ok(Picked { result, name: text(&name[..name_len]), set_cookie: text(&cookie[..cookie_len]) }),
+        _ => Err(status),
+    }
+}
+
+#[test]
+fn a_session_comes_back_by_its_cookie() {
+    let balancer = balancer();
+    let first = pick(balancer, &request("theme=dark")).unwrap();
+    assert_eq!(first.result.decision, HOMING_DECISION_NEW);
+    assert_eq!(first.result.token_len as usize, HOMING_TOKEN_LEN);
+    let token = std::str::from_utf8(&first.result.token).unwrap();
+    assert_eq!(first.set_cookie, format!("homing={token}; HttpOnly; SameSite=Lax; Path=/"));
+    for _ in 0..20 {
+        let again = pick(balancer, &request(&format!("theme=dark; homing={token}"))).unwrap();
+        assert_eq!(again.result.decision, HOMING_DECISION_PINNED);
+        assert_eq!((again.name.as_str(), again.result.index), (first.name.as_str(), first.result.index));
+        assert_eq!((again.result.token_len, again.set_cookie.as_str()), (0, ""));
+        assert_eq!(homing_finish(balancer, again.result.lease, HOMING_OUTCOME_ANSWERED, 0, 0), HOMING_OK);
+        let twice = homing_finish(balancer, again.result.lease, HOMING_OUTCOME_ANSWERED, 0, 0);
+        assert_eq!(twice, HOMING_ERR_HANDLE);
+    }
+    assert_eq!(homing_balancer_free(balancer), HOMING_OK);
+    // A lease outlives its balancer.
+    assert_eq!(homing_finish(balancer, first.result.lease, HOMING_OUTCOME_BROKEN, 0, 0), HOMING_OK);
+    assert_eq!(pick(balancer, &request("")).err(), Some(HOMING_ERR_HANDLE));
+    assert_eq!(homing_balancer_free(balancer), HOMING_ERR_HANDLE);
+}
+
+#[test]
+fn only_eligible_upstreams_are_picked() {
+    let balancer = balancer();
+    let (mut count, mut generation) = (0, 0);
+    // SAFETY: there are places for both.
+    let status = unsafe { homing_balancer_upstreams(balancer, &raw mut count, &raw mut generation) };
+    assert_eq!((status, count), (HOMING_OK, 3));
+    let only_last = [0b100_u8];
+    let mut asked = request("");
+    asked.eligible = only_last.as_ptr();
+    asked.eligible_len = 1;
+    assert_eq!(pick(balancer, &asked).err(), Some(HOMING_ERR_GENERATION));
+    asked.generation = generation;
+    for _ in 0..20 {
+        assert_eq!(pick(balancer, &asked).unwrap().name, "app-3");
+    }
+    let tried = [2_u32];
+    asked.tried = tried.as_ptr();
+    asked.tried_len = 1;
+    assert_eq!(pick(balancer, &asked).err(), Some(HOMING_ERR_UNAVAILABLE));
+    assert_eq!(homing_balancer_free(balancer), HOMING_OK);
+}
+
+#[test]
+fn what_is_wrong_with_a_configuration_is_said_with_its_line() {
+    let wrong = "[affinity]\nidel = \"5m\"\n";
+    let mut config = 7;
+    // SAFETY: the text has so many bytes.
+    let status = unsafe { homing_config_parse(wrong.as_ptr(), wrong.len(), &raw mut config) };
+    assert_eq!((status, config), (HOMING_ERR_CONFIG, 7));
+    assert!(last_error().starts_with("configuration:2:1: affinity.idel: unknown field"), "{}", last_error());
+    // SAFETY: NULL is answered, and nothing is written.
+    assert_eq!(unsafe { homing_config_parse(ptr::null(), 5, &raw mut config) }, HOMING_ERR_NULL);
+}

@@ -1,0 +1,62 @@
+//! `include/homing.h` is what cbindgen makes of `src/ffi/`.
+
+use std::fs;
+use std::path::Path;
+
+/// The files in the order of the header: first what the others speak of.
+const FILES: [&str; 14] = [
+    "status", "registry", "version", "log", "keyring", "config", "balancer", "request", "pick", "parts", "health",
+    "plan", "stats", "events",
+];
+
+fn generated() -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let config = cbindgen::Config::from_file(root.join("cbindgen.toml")).expect("cbindgen.toml");
+    let mut builder = cbindgen::Builder::new().with_config(config);
+    for file in FILES {
+        builder = builder.with_src(root.join(format!("src/ffi/{file}.rs")));
+    }
+    let mut header = Vec::new();
+    builder.generate().expect("a header").write(&mut header);
+    let header = String::from_utf8(header).expect("UTF-8");
+    // What Rust wants under this heading, C programmers read without it. Below zero, macros want parentheses.
+    let lines = header.lines().filter(|line| line.trim() != "* # Safety").map(|line| match line.rsplit_once(" -") {
+        Some((define, number)) if define.starts_with("#define") => format!("{define} (-{number})"),
+        _ => line.to_owned(),
+    });
+    lines.collect::<Vec<_>>().join("\n") + "\n"
+}
+
+#[test]
+fn the_header_is_that_of_the_code() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("include/homing.h");
+    let generated = generated();
+    if std::env::var_os("HOMING_BLESS").is_some() {
+        fs::write(&path, &generated).expect("write the header");
+    }
+    let committed = fs::read_to_string(&path).unwrap_or_default();
+    let first = generated.lines().zip(committed.lines()).position(|(new, old)| new != old);
+    assert!(
+        generated == committed,
+        "include/homing.h is not what src/ffi/ says (first at line {:?}): \
+         run HOMING_BLESS=1 cargo test --features ffi --test ffi header",
+        first.map(|line| line + 1)
+    );
+}
+
+/// The control: what is exported without being in the list of files would be missing.
+#[test]
+fn every_export_is_in_the_header() {
+    let header = generated();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ffi");
+    let mut exports = 0;
+    for file in fs::read_dir(folder).expect("src/ffi") {
+        let source = fs::read_to_string(file.expect("a file").path()).expect("a source file");
+        for (index, _) in source.match_indices("extern \"C\" fn homing_") {
+            let name: String = source[index + 14..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            assert!(header.contains(&format!(" {name}(")), "{name} is not in the header");
+            exports += 1;
+        }
+    }
+    assert!(exports > 40, "{exports} exports found");
+}
