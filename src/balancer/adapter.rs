@@ -1,14 +1,15 @@
 //! What the adapter asks besides picks.
 
 use super::{Balancer, Request, home};
+use crate::affinity::OnFull;
 use crate::cluster::UpstreamId;
 
 impl Balancer {
-    /// The upstream where the session of a request lives, and where alone it can be served while that serves. Costs what
-    /// verifying its token costs.
+    /// The upstream where the session of a request lives, and where alone it can be served while that serves; none where
+    /// sessions [move](OnFull::Move) for want of room. Costs what verifying its token costs.
     pub(crate) fn home_of(&self, request: &Request<'_>) -> Option<UpstreamId> {
         let snapshot = self.snapshot.load();
-        let affinity = snapshot.affinity.as_ref()?;
+        let affinity = snapshot.affinity.as_ref().filter(|affinity| affinity.on_full() == OnFull::Wait)?;
         let claims = affinity.open(request.tokens, request.now).ok()?;
         home(&snapshot.cluster, affinity, &claims, request).ok().map(|(member, _)| member.upstream().id())
     }

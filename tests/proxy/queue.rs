@@ -6,6 +6,7 @@ use crate::support::upstream::Upstream;
 use crate::support::visitor::Visitor;
 use crate::support::wire::Wire;
 use homing::hyper::{Proxy, QueueSettings, Refusal};
+use homing::{Affinity, KeyRing, OnFull};
 use std::net::TcpStream;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -18,6 +19,10 @@ impl Gate {
     fn open(&self) {
         *self.0.0.lock().unwrap() = true;
         self.0.1.notify_all();
+    }
+
+    fn shut(&self) {
+        *self.0.0.lock().unwrap() = false;
     }
 
     fn pass(&self) {
@@ -167,4 +172,26 @@ fn a_session_that_comes_home_overtakes_those_who_would_take_any_place() {
     assert_eq!(host.proxy.waiting(), 1);
     shut.open();
     assert_eq!(waits.response("GET").text(), "held");
+}
+
+/// Both are full; the other one has room first.
+#[test]
+fn a_session_that_may_move_takes_the_first_place_that_is_free() {
+    let gates = [Gate::default(), Gate::default()];
+    let [one, two] = [gates[0].upstream("one"), gates[1].upstream("two")];
+    gates[0].open();
+    let keys = KeyRing::generate("app").unwrap();
+    let moving = Affinity::builder(keys).on_full(OnFull::Move).build().unwrap();
+    let both = balancer(&[&one, &two], 1).affinity(moving).build().unwrap();
+    let host = Host::start(Proxy::builder(both).queue(PATIENT), Keep::No);
+    let mut session = Visitor::new(host.address, "session");
+    assert_eq!(session.visit().text(), "one");
+    gates[0].shut();
+    let _busy = [send(&host, "/a", ""), send(&host, "/b", "")];
+    eventually("both are busy", || one.seen().len() == 2 && two.seen().len() == 1);
+    let waits = std::thread::spawn(move || session.visit().text().to_owned());
+    eventually("it waits", || host.proxy.waiting() == 1);
+    gates[1].open();
+    assert_eq!(waits.join().unwrap(), "two");
+    gates[0].open();
 }
