@@ -35,8 +35,10 @@ pub enum Outcome {
     Answered(String),
     /// By the proxy, in its own name.
     Refused(StatusCode),
-    /// The answer broke off, and showed it.
+    /// No answer came, or only a part of its head.
     Broken(String),
+    /// The answer broke off behind its head, and showed it.
+    Cut(String),
     /// An answer that looks whole, and is not what the instance sent.
     Wrong(String),
 }
@@ -114,17 +116,13 @@ impl Session {
         let began = record::now();
         let outcome = match timeout(GUARD, self.exchange(link, &id, post)).await {
             Ok(Ok(outcome)) => outcome,
-            Ok(Err(failure)) => {
-                link.sender = None;
-                Outcome::Broken(failure.to_string())
-            }
-            Err(_) => {
-                link.sender = None;
-                Outcome::Broken("no answer".to_owned())
-            }
+            Ok(Err(failure)) => Outcome::Broken(failure.to_string()),
+            Err(_) => Outcome::Broken("no answer".to_owned()),
         };
-        if let Outcome::Answered(instance) = &outcome {
-            self.home = Some(instance.clone());
+        match &outcome {
+            Outcome::Answered(instance) => self.home = Some(instance.clone()),
+            Outcome::Broken(_) | Outcome::Cut(_) => link.sender = None,
+            Outcome::Refused(_) | Outcome::Wrong(_) => {}
         }
         Visit { session: self.number, id, post, began, ended: record::now(), outcome }
     }
@@ -136,7 +134,10 @@ impl Session {
         let request = request.header(COOKIE, self.cookies()).body(Full::new(body))?;
         let response = link.ready().await?.send_request(request).await?;
         let (head, body) = response.into_parts();
-        let body = body.collect().await?.to_bytes();
+        let body = match body.collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(failure) => return Ok(Outcome::Cut(failure.to_string())),
+        };
         for field in head.headers.get_all(SET_COOKIE) {
             self.keep(field.to_str()?);
         }
