@@ -4,12 +4,14 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
+use tokio::time::sleep;
 
 use crate::mode::Mode;
-use crate::record::{self, Record};
+use crate::record::{self, Kind, Record};
 
 pub struct Instance {
     pub name: String,
@@ -122,6 +124,16 @@ impl Fleet {
         record::read(&self.instances[index].journal)
     }
 
+    /// Returns when the next probe arrives there. Probes come one after the other, so all that came before have been
+    /// judged then.
+    pub async fn probed(&self, index: usize) {
+        let journal = &self.instances[index].journal;
+        let place = record::end(journal);
+        while !record::read_from(journal, place).iter().any(|record| record.kind == Kind::Probe) {
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// The entries of the gateway's configuration.
     pub fn upstreams(&self) -> String {
         let entry = |instance: &Instance| {
@@ -169,6 +181,10 @@ impl Front {
         let address = line.trim().strip_prefix("listening on http://").expect("the gateway listens");
         front.address = address.parse().expect("an address");
         front
+    }
+
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
     }
 
     /// Any proxy that listens at `address`, once it does.

@@ -94,18 +94,25 @@ pub fn executions(journals: &[Vec<Record>]) -> HashMap<&str, usize> {
 impl Report {
     /// Of a run in which these died, in this order.
     pub fn of(visits: &[Visit], journals: &[Vec<Record>], deaths: &[Death]) -> Self {
-        let mut report = Self { visits: visits.len(), ..Self::default() };
-        report.judge_answers(visits, &executions(journals));
+        let mut report = Self::of_answers(visits, journals, |_| false);
         report.judge_moves(visits, deaths);
         report
     }
 
-    fn judge_answers(&mut self, visits: &[Visit], executions: &HashMap<&str, usize>) {
+    /// Of the answers alone, wherever the sessions went. What is excused has not failed.
+    pub fn of_answers(visits: &[Visit], journals: &[Vec<Record>], excused: impl Fn(&Visit) -> bool) -> Self {
+        let mut report = Self { visits: visits.len(), ..Self::default() };
+        report.judge_answers(visits, &executions(journals), excused);
+        report
+    }
+
+    fn judge_answers(&mut self, visits: &[Visit], executions: &HashMap<&str, usize>, excused: impl Fn(&Visit) -> bool) {
         for visit in visits {
             let executed = executions.get(visit.id.as_str()).copied().unwrap_or_default();
             let wrong = matches!(visit.outcome, Outcome::Wrong(_));
-            let failed = visit.instance().is_none();
-            let unknown = !failed && executed == 0;
+            let answered = visit.instance().is_some();
+            let failed = !answered && !excused(visit);
+            let unknown = answered && executed == 0;
             let repeated = visit.post && executed > 1;
             self.wrong += usize::from(wrong);
             self.failed_gets += usize::from(failed && !visit.post);
@@ -147,7 +154,7 @@ impl Report {
         }
     }
 
-    fn note(&mut self, example: impl FnOnce() -> String) {
+    pub fn note(&mut self, example: impl FnOnce() -> String) {
         if self.examples.len() < 10 {
             self.examples.push(example());
         }

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -66,7 +66,21 @@ impl Journal {
 
 /// All that was written into the file so far.
 pub fn read(path: &Path) -> Vec<Record> {
-    let text = fs::read_to_string(path).unwrap_or_default();
+    read_from(path, 0)
+}
+
+/// Where the file ends now.
+pub fn end(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |data| data.len())
+}
+
+/// What was written behind that place.
+pub fn read_from(path: &Path, place: u64) -> Vec<Record> {
+    let mut text = String::new();
+    if let Ok(mut file) = File::open(path) {
+        file.seek(SeekFrom::Start(place)).expect("seek in a journal");
+        file.read_to_string(&mut text).expect("read a journal");
+    }
     text.lines().map(|line| parse(line).unwrap_or_else(|| panic!("{}: {line:?}", path.display()))).collect()
 }
 
