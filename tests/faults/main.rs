@@ -3,7 +3,7 @@
 //!
 //! `cargo test --features gateway --test faults` needs the examples `gateway` and `faults`, which `cargo test`
 //! builds. `HOMING_FAULTS=full` runs the sizes that a release is held to, for about half an hour; the default is a
-//! slice of them. Linux only.
+//! slice of them. `HOMING_SOAK=3600` makes the random faults last so many seconds. Linux only.
 
 #![cfg(target_os = "linux")]
 #![allow(
@@ -30,7 +30,9 @@ mod outages;
 mod record;
 mod scouts;
 mod session;
+mod soak;
 mod socket;
+mod troubles;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
