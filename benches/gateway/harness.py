@@ -175,13 +175,13 @@ class Bench(contextlib.ExitStack):
 
 
 def stop(process: subprocess.Popen) -> None:
-    """Ends a process; what is left of its session after `STOP_SECONDS` is killed."""
+    """Ends a process; what is left of its session then, or after `STOP_SECONDS`, is killed."""
     process.terminate()
-    try:
+    with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    process.wait()
 
 
 def get(port: int, cookie: str | None = None, source: str = "127.0.0.1") -> http.client.HTTPResponse:
