@@ -3,6 +3,8 @@
 use super::failure::Failure;
 use super::log;
 use super::status::{HOMING_ERR_PANIC, HOMING_LATER};
+use std::any::Any;
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -36,13 +38,25 @@ pub(super) fn enter(call: impl FnOnce() -> Result<i32, Failure>) -> i32 {
             status
         }
         Err(payload) => {
-            let text = payload.downcast_ref::<&str>().copied().or(payload.downcast_ref::<String>().map(String::as_str));
-            let text = format!("a bug in the library: {}", text.unwrap_or("a panic without words"));
+            let text = format!("a bug in the library: {}", words(payload));
             log::error(&text);
             remember(text);
-            // Dropping a stranger's payload could panic once more.
-            std::mem::forget(payload);
             HOMING_ERR_PANIC
+        }
+    }
+}
+
+fn words(payload: Box<dyn Any + Send>) -> Cow<'static, str> {
+    let payload = match payload.downcast::<&'static str>() {
+        Ok(text) => return Cow::Borrowed(*text),
+        Err(payload) => payload,
+    };
+    match payload.downcast::<String>() {
+        Ok(text) => Cow::Owned(*text),
+        Err(stranger) => {
+            // Dropping it could panic once more.
+            std::mem::forget(stranger);
+            Cow::Borrowed("a panic without words")
         }
     }
 }
