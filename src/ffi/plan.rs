@@ -31,10 +31,17 @@ impl Draft {
     }
 
     fn plan(&self) -> Result<Plan, Failure> {
+        // First: changes that made sense at the base may make none since.
+        self.check(self.balancer.generation())?;
         let plan = self.balancer.plan(&self.changes)?;
-        match plan.base() == self.base {
-            true => Ok(plan),
-            false => Err(ApplyError::Stale { planned: self.base, current: plan.base() }.into()),
+        self.check(plan.base())?;
+        Ok(plan)
+    }
+
+    fn check(&self, current: Generation) -> Result<(), Failure> {
+        match current == self.base {
+            true => Ok(()),
+            false => Err(ApplyError::Stale { planned: self.base, current }.into()),
         }
     }
 }
