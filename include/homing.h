@@ -15,27 +15,30 @@
  *          generate, load, parse) gave is freed by the homing_..._free() beside it, once, by
  *          anybody, at any time; to free 0 is fine. A lease is ended by homing_finish().
  * Threads  Any thread may call any function with any handle at any time. Nothing is kept for a
- *          thread but its last error. No function blocks for long but those that say that they read
- *          a file or build a balancer, and none calls back but to the log.
+ *          thread but its last error. Those functions may take long that read a file, build a
+ *          balancer, or explain, make or forecast a change; all others end soon. None calls back
+ *          but to the log.
  * Bytes    What goes in is a pointer and a length, never NUL-terminated, and is copied where it is
  *          kept; NULL is fine with length 0. Each length has a limit, beyond which it is refused
  *          (HOMING_ERR_LENGTH): HOMING_INPUT_MAX unless a function says otherwise. What comes out
  *          is copied to a buffer of yours: a pointer, its capacity, and a place for the length,
  *          which gets what is needed where the buffer is too small (HOMING_ERR_BUFFER). To ask for
  *          the length, give NULL and 0. Nothing that comes out is NUL-terminated.
- * Outputs  They are written where the status is not below 0, and left alone otherwise, but for the
- *          length with HOMING_ERR_BUFFER. A pointer to one must not be NULL unless the function
- *          says so (HOMING_ERR_NULL).
- * Structs  Each begins with its size, which you set to sizeof, so that library and header notice
- *          where they do not fit (HOMING_ERR_SIZE). In options, zero is always the default: set all
- *          of the struct to zero first.
- * Times    Milliseconds since 1970 (UTC). now_ms = 0 lets the library look at the clock.
+ * Outputs  They are written where the status is HOMING_OK, and where a function says so with
+ *          another status above 0; they are left alone otherwise, but for the length with
+ *          HOMING_ERR_BUFFER. With HOMING_NOTHING and HOMING_LATER every length is 0. A pointer to
+ *          one must not be NULL unless the function says so (HOMING_ERR_NULL).
+ * Structs  Each begins with its size, which you set to sizeof, so that library and header may be of
+ *          different versions: later versions add members at the end, whose zero means what was
+ *          before. Where they do not fit, the answer is HOMING_ERR_SIZE. In options, zero is always
+ *          the default: set all of the struct to zero first.
+ * Times    Milliseconds since 1970 (UTC), and lengths of time in milliseconds. now_ms = 0 lets the library look at the clock.
  * Upstream Upstreams have an index in the order of configuration, which means something together
  *          with a generation of the cluster, and an id, which stays for as long as the name and the
  *          identity of the key ring stay.
  * Fork     A process may be forked when no other thread of it is within the library: handles are
- *          good in the parent and in the child, which then go separate ways. Session numbers come
- *          from the operating system and are not shared.
+ *          good in the parent and in the child, which then go separate ways. Numbers of sessions
+ *          come from the operating system where there is affinity, and are not shared.
  * Panics   None crosses: a bug in the library is HOMING_ERR_PANIC, and the next call works.
  * Version  Compare homing_abi_version() with HOMING_ABI_VERSION at start.
  *
@@ -250,12 +253,12 @@
 /**
  * Where homing_open() knows no upstream of the cluster.
  */
-#define HOMING_NO_INDEX 4294967295
+#define HOMING_NO_INDEX ((uint32_t)-1)
 
 /**
  * A time without end, where one may be given.
  */
-#define HOMING_FOREVER 18446744073709551615ull
+#define HOMING_FOREVER ((uint64_t)-1)
 
 /**
  * Something worth knowing: keys or upstreams were changed.
@@ -517,11 +520,11 @@ typedef struct homing_affinity_options {
      */
     size_t size;
     /**
-     * The greatest age of a session, in milliseconds; 0: 12 hours.
+     * The greatest age of a session, in milliseconds, 1000 at least; 0: 12 hours. Fractions of seconds do not count.
      */
     uint64_t max_age_ms;
     /**
-     * How long a session may stay away; 0: 30 minutes, or max_age_ms where that is shorter.
+     * How long a session may stay away, at most max_age_ms; 0: 30 minutes, or max_age_ms where that is shorter.
      */
     uint64_t idle_ms;
     /**
@@ -644,7 +647,7 @@ typedef struct homing_request {
      */
     uint64_t now_ms;
     /**
-     * The generation that the indices in tried and eligible are of; 0 where there are none.
+     * The generation that the indices of eligible are of; 0 where there are none.
      */
     uint64_t generation;
     /**
@@ -681,17 +684,17 @@ typedef struct homing_request {
      */
     size_t token_len;
     /**
-     * Upstreams that have already failed this request, by index. A session that is on one of them moves.
+     * The ids of upstreams that have already failed this request. A session that is on one of them moves.
      */
-    const uint32_t *tried;
+    const uint64_t *tried;
     /**
      * How many there are, at most 10000.
      */
     size_t tried_len;
     /**
-     * Which upstreams the host itself lets have it: bit i % 8 of byte i / 8 is that of upstream i, and what
-     * is beyond the end may not; none: all. A session that is on another one moves. Costs time in proportion
-     * to those that may not.
+     * Which upstreams the host itself lets have it: bit i % 8 of byte i / 8 is that of index i, and what is
+     * beyond the end may not; none: all. A session that is on another one moves. Costs a look at all upstreams,
+     * and at those that may not for each that is considered: it is meant for few that may not.
      */
     const uint8_t *eligible;
     /**
@@ -702,6 +705,10 @@ typedef struct homing_request {
      * HOMING_REQUEST_ flags together.
      */
     uint32_t flags;
+    /**
+     * 0
+     */
+    uint32_t reserved;
 } homing_request;
 
 /**
@@ -747,6 +754,10 @@ typedef struct homing_pick_result {
      */
     uint32_t token_len;
     /**
+     * 0
+     */
+    uint32_t reserved;
+    /**
      * The token to send to the client.
      */
     uint8_t token[56];
@@ -769,7 +780,7 @@ typedef struct homing_open_result {
      */
     uint64_t id;
     /**
-     * The session's number; 0 without a good token.
+     * The session's number; without a good token a new one, for homing_lease() and homing_token_for().
      */
     uint64_t session;
     /**
@@ -844,9 +855,9 @@ typedef struct homing_upstream_status {
      */
     uint32_t incarnation;
     /**
-     * Requests by HOMING_DECISION_.
+     * Requests by HOMING_DECISION_, with room for those that are yet to come.
      */
-    uint64_t decided[14];
+    uint64_t decided[32];
 } homing_upstream_status;
 
 /**
@@ -986,10 +997,10 @@ int32_t homing_config_new(homing_handle *config);
 
 /**
  * Reads a configuration of TOML, UTF-8 of at most HOMING_CONFIG_MAX bytes: the tables [affinity], [policy],
- * [[upstream]], [health] (fall, rise and silence), [outlier], [slow_start], [failover], [drain] and
- * [rebalance] of the gateway's, with the same keys and defaults. What is wrong is refused with its line and
- * key. affinity.keys names the key file (homing.keys unless it says otherwise) that is used where
- * homing_balancer_new() gets no ring. Free the configuration with homing_config_free().
+ * [[upstream]], [health] (fall, rise and silence), [outlier], [slow_start], [failover], [drain] and [rebalance]
+ * of the gateway's, with the same keys and defaults, but for what is the gateway's alone: policy.key (hosts hand
+ * the key in) and affinity.lost_header. What is wrong is refused with its line and key. affinity.keys names a
+ * key file for homing_balancer_new(). Free the configuration with homing_config_free().
  *
  * toml must have toml_len bytes, and config take a handle.
  */
@@ -1029,7 +1040,7 @@ int32_t homing_config_policy_param(homing_handle config,
 int32_t homing_config_affinity(homing_handle config, const struct homing_affinity_options *affinity);
 
 /**
- * Sets how quickly what is believed of upstreams.
+ * Sets how quickly what is believed of upstreams, all at once: what is 0 here has its default, whatever it was before.
  *
  * health must be readable.
  */
@@ -1048,11 +1059,12 @@ int32_t homing_config_seed(homing_handle config, uint64_t seed);
 int32_t homing_config_free(homing_handle config);
 
 /**
- * Builds a balancer of a configuration, which may be used again. ring brings the keys of affinity; with 0
- * they come from the file that the configuration's TOML names as affinity.keys, and where it names none, or
- * affinity is off, there is no affinity: every request is placed by the policy. Free the balancer with
- * homing_balancer_free(). One is enough for all threads; after a fork the parent's and the children's go
- * separate ways.
+ * Builds a balancer of a configuration, which may be used again. ring brings the keys of affinity. With 0 they
+ * come from the file that the configuration's TOML names as affinity.keys, relative to the working directory and
+ * created where absent; where it names none there is no affinity, and every request is placed by the policy. Free
+ * the balancer with homing_balancer_free(). One is enough for all threads. After a fork the parent's and the
+ * children's go separate ways, and leases that were in flight count in all of them; without affinity they also
+ * draw the same lots, so such a host builds one in each process.
  *
  * balancer must take a handle.
  */
@@ -1064,8 +1076,8 @@ int32_t homing_balancer_new(homing_handle config, homing_handle ring, homing_han
 int32_t homing_balancer_free(homing_handle balancer);
 
 /**
- * Changes the keys, for rotation: the new ring is of the same pool and identity. Tokens change over at each
- * client's next request.
+ * Changes the keys, for rotation: the new ring is of the same pool and identity. Tokens change over at each client's
+ * next request. The generation moves on, and indices stay what they were. HOMING_NOTHING where there is no affinity.
  */
 int32_t homing_balancer_set_keys(homing_handle balancer, homing_handle ring);
 
@@ -1078,6 +1090,13 @@ int32_t homing_balancer_set_keys(homing_handle balancer, homing_handle ring);
 int32_t homing_balancer_upstreams(homing_handle balancer, size_t *count, uint64_t *generation);
 
 /**
+ * Where the upstream of this id is, as configured.
+ *
+ * buf must take cap bytes, and len a size.
+ */
+int32_t homing_address(homing_handle balancer, uint64_t id, uint8_t *buf, size_t cap, size_t *len);
+
+/**
  * Decides where a request goes, and takes a place there. This is all that most hosts need: it reads the
  * token out of the cookie header, verifies it, brings the session home or places it, and says which cookie
  * to set.
@@ -1088,9 +1107,11 @@ int32_t homing_balancer_upstreams(homing_handle balancer, size_t *count, uint64_
  * homing_set_cookie_max() says at least. Both are looked at first: where they are too small nothing is
  * picked.
  *
- * Returns HOMING_OK; HOMING_LATER, where nothing but size and retry_at_ms of the result means anything; or
- * HOMING_ERR_UNAVAILABLE, HOMING_ERR_FULL and HOMING_ERR_REJECTED where nobody takes the request. Takes no
- * lock that another thread would hold for long, and costs about half a microsecond with a token.
+ * Returns HOMING_OK; HOMING_LATER, where nothing but size and retry_at_ms of the result means anything;
+ * HOMING_ERR_UNAVAILABLE, HOMING_ERR_FULL and HOMING_ERR_REJECTED where nobody takes the request;
+ * HOMING_ERR_GENERATION where eligible is of another one; HOMING_ERR_SYSTEM without randomness; or an error
+ * of the arguments. Takes no lock that another thread would hold for long, and costs about half a
+ * microsecond with a token.
  *
  * request and all that it points to must be readable, result must be a struct of its size, name and
  * set_cookie must take so many bytes.
@@ -1112,6 +1133,16 @@ int32_t homing_pick(homing_handle balancer,
  * it was freed since, nothing is reported, and the lease ends all the same.
  */
 int32_t homing_finish(homing_handle balancer,
+                      homing_handle lease,
+                      int32_t outcome,
+                      uint64_t latency_us,
+                      uint64_t now_ms);
+
+/**
+ * Tells how a request fares whose lease goes on: at the head of its response, say, when the body is still to
+ * come. Finish the lease with HOMING_OUTCOME_NONE then. Parameters are those of homing_finish().
+ */
+int32_t homing_report(homing_handle balancer,
                       homing_handle lease,
                       int32_t outcome,
                       uint64_t latency_us,
@@ -1142,17 +1173,33 @@ int32_t homing_lease(homing_handle balancer,
 
 /**
  * Says which token to send to the client of a session that is now on the upstream of this id, and changes
- * nothing: HOMING_NOTHING where what the request carries says so already, or there is no affinity. The
- * session goes on that the request's token has; without a good one it begins now.
+ * nothing: HOMING_NOTHING, and a length of 0, where what the request carries says so already, or there is no
+ * affinity. The session goes on that the request's token has; without a good one it begins now, under the number
+ * that is given as session, which homing_open() said.
  *
- * request and all that it points to must be readable, buf must take cap bytes, and len a size.
+ * request and all that it points to must be readable, buf must take cap bytes (at least HOMING_TOKEN_LEN), and len a
+ * size.
  */
 int32_t homing_token_for(homing_handle balancer,
                          uint64_t id,
+                         uint64_t session,
                          const struct homing_request *request,
                          uint8_t *buf,
                          size_t cap,
                          size_t *len);
+
+/**
+ * Takes the cookie of affinity out of a Cookie header's value, for the request that goes on to the upstream, which has
+ * no use for it. What is left may be nothing: then send no such header. It is never longer than what came.
+ *
+ * cookie must have cookie_len bytes, buf must take cap bytes, and len a size.
+ */
+int32_t homing_strip_cookie(homing_handle balancer,
+                            const uint8_t *cookie,
+                            size_t cookie_len,
+                            uint8_t *buf,
+                            size_t cap,
+                            size_t *len);
 
 /**
  * The value of the Set-Cookie header that gives a client a token: name, token and attributes as configured.
@@ -1186,12 +1233,6 @@ int32_t homing_explain(homing_handle balancer,
                        uint8_t *buf,
                        size_t cap,
                        size_t *len);
-
-/**
- * Tells how a request fares whose lease goes on: at the head of its response, say, when the body is still to
- * come. Finish the lease with HOMING_OUTCOME_NONE then. Parameters are those of homing_finish().
- */
-int32_t homing_report(homing_handle balancer, uint64_t id, int32_t outcome, uint64_t latency_us, uint64_t now_ms);
 
 /**
  * Tells how a probe of an upstream fared: result is HOMING_PROBE_, and http_status the status with
@@ -1233,8 +1274,9 @@ int32_t homing_departure(homing_handle balancer, uint64_t id, uint64_t session, 
 int32_t homing_set_incarnation(homing_handle balancer, uint64_t id, uint16_t incarnation, uint64_t now_ms);
 
 /**
- * Sets the two verdicts on an upstream, for hosts that judge by themselves and report no outcomes: whether
- * it takes new sessions, and whether it serves those it has; each 0 or 1.
+ * Sets the two verdicts on an upstream: whether it takes new sessions, and whether it serves those it has; each 0
+ * or 1. For hosts that judge by themselves: they configure silence_ms as HOMING_FOREVER, and report no outcomes
+ * and no probes, or the library's own verdict comes on top.
  */
 int32_t homing_set_health(homing_handle balancer, uint64_t id, int32_t accepting, int32_t serving);
 
@@ -1261,6 +1303,11 @@ int32_t homing_plan_put(homing_handle plan, const struct homing_upstream_options
  * name must have name_len bytes.
  */
 int32_t homing_plan_remove(homing_handle plan, const uint8_t *name, size_t name_len);
+
+/**
+ * Removes all upstreams that the plan does not put, now or later: for hosts that are told the whole cluster at a time.
+ */
+int32_t homing_plan_clear(homing_handle plan);
 
 /**
  * Says line by line, as UTF-8 text for people, what the plan would do: who comes and goes, which sessions

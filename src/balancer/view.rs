@@ -3,7 +3,8 @@
 
 use super::{Balancer, Pick, PickError, Request, Snapshot, home};
 use crate::affinity::{Claims, Token};
-use crate::cluster::{Cluster, Decision, Generation, Lease, Upstream, UpstreamId};
+use crate::cluster::{Cluster, Decision, Generation, Lease, Member, Upstream, UpstreamId};
+use crate::rng::EntropyError;
 use crate::time::Timestamp;
 use arc_swap::Guard;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ pub(crate) struct View<'b> {
 pub(crate) struct Opened {
     /// The upstream that the first good one names, where there is one.
     pub(crate) upstream: Option<UpstreamId>,
-    /// The session's nonce; 0 without a good token.
+    /// The session's nonce; without a good token a new one.
     pub(crate) nonce: u64,
     /// [`Pinned`](Decision::Pinned) where the session goes there; otherwise why it does not.
     pub(crate) decision: Decision,
@@ -48,45 +49,42 @@ impl View<'_> {
     }
 
     /// Reads the request's tokens, and takes nothing.
-    pub(crate) fn open(&self, request: &Request<'_>) -> Opened {
+    pub(crate) fn open(&self, request: &Request<'_>) -> Result<Opened, EntropyError> {
         let snapshot = &self.snapshot;
-        let Some(affinity) = &snapshot.affinity else {
-            return Opened { upstream: None, nonce: 0, decision: Decision::New };
+        let known = match &snapshot.affinity {
+            Some(affinity) => affinity.open(request.tokens, request.now).map(|claims| (affinity, claims)),
+            None => Err(None),
         };
-        match affinity.open(request.tokens, request.now) {
-            Ok(claims) => {
-                let decision = match home(&snapshot.cluster, affinity, &claims, request) {
-                    Ok((_, decision)) => decision,
-                    Err(lost) => Decision::Lost(lost),
-                };
-                Opened { upstream: Some(claims.upstream), nonce: claims.nonce, decision }
+        match known {
+            Ok((affinity, claims)) => {
+                let home = home(&snapshot.cluster, affinity, &claims, request);
+                let decision = home.map_or_else(Decision::Lost, |(_, decision)| decision);
+                Ok(Opened { upstream: Some(claims.upstream), nonce: claims.nonce, decision })
             }
-            Err(lost) => Opened { upstream: None, nonce: 0, decision: lost.map_or(Decision::New, Decision::Lost) },
+            Err(lost) => {
+                let decision = lost.map_or(Decision::New, Decision::Lost);
+                Ok(Opened { upstream: None, nonce: self.balancer.entropy.next()?, decision })
+            }
         }
     }
 
     /// The token for the client of a session that its host has put on `upstream`, where it must carry another one. The
-    /// session is the one of the request's token; without a good one it begins now.
-    pub(crate) fn token_for(&self, upstream: &Upstream, request: &Request<'_>) -> Result<Option<Token>, PickError> {
-        let Some(affinity) = &self.snapshot.affinity else { return Ok(None) };
+    /// session is the one of the request's token; without a good one it begins now, as `nonce`.
+    pub(crate) fn token_for(&self, upstream: &Upstream, nonce: u64, request: &Request<'_>) -> Option<Token> {
+        let affinity = self.snapshot.affinity.as_ref()?;
         let known: Option<Claims> = affinity.open(request.tokens, request.now).ok();
-        let nonce = match &known {
-            Some(claims) => claims.nonce,
-            None => self.balancer.entropy.next()?,
-        };
-        Ok(affinity.issue(known.as_ref(), nonce, upstream, request.now))
+        let nonce = known.as_ref().map_or(nonce, |claims| claims.nonce);
+        affinity.issue(known.as_ref(), nonce, upstream, request.now)
     }
 
-    /// Takes a place for a request that its host has put on the upstream called `id`, and counts it as a pick that was
-    /// decided this way.
+    /// Takes a place for a request that its host has put on `member`, and counts it as a pick that was decided this way.
     pub(crate) fn lease(
         &self,
-        id: UpstreamId,
+        member: &Member,
         nonce: u64,
         decision: Decision,
         now: Timestamp,
     ) -> Result<Lease, PickError> {
-        let member = self.cluster().find(id).ok_or(PickError::Unavailable)?;
         let lease = member.lease().ok_or(PickError::Full)?;
         lease.upstream().touch(nonce, now);
         lease.upstream().note(decision);

@@ -91,6 +91,9 @@ impl Engine {
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let document = Document::new(path, text);
         let mut engine: Self = document.parse()?;
+        if let Some(key) = ["policy.key", "affinity.lost_header"].into_iter().find(|key| document.has(key)) {
+            return Err(document.at_key(key, "is the gateway's alone: leave it out, and let the host do it").into());
+        }
         check::tables(&engine.parts(), &document)?;
         check::upstreams(&engine.upstreams, &document)?;
         if let Some(folder) = path.parent() {
@@ -176,7 +179,6 @@ on_full = "move"
 keys = "/var/lib/homing/keys"
 [policy]
 name = "ip_hash"
-key = "path"
 prefix_v4 = 20
 [health]
 fall = 3
@@ -229,6 +231,13 @@ spread = "1s"
 [tls]
 certificate = "chain.pem"
 => 3:2: tls: unknown field `tls`
+[policy]
+name = "hash"
+key = "path"
+=> 3:1: policy.key: is the gateway's alone
+[affinity]
+lost_header = "x"
+=> 2:1: affinity.lost_header: is the gateway's alone
 [health]
 fall = 2
 path = "/"

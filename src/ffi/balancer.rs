@@ -5,7 +5,7 @@ use super::config::Settings;
 use super::failure::Failure;
 use super::keyring::Ring;
 use super::log;
-use super::memory::Out;
+use super::memory::{Buffer, Out};
 use super::registry::{self, homing_handle};
 use super::status::*;
 use crate::balancer::View;
@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 
 pub(super) struct Engine {
-    /// Plans and streams of events keep it beyond the handle.
+    /// Plans keep it beyond the handle.
     pub(super) balancer: Arc<Balancer>,
     pub(super) cookie: CookieSpec,
     /// The longest value of `Set-Cookie` that there can be.
@@ -56,11 +56,12 @@ pub(super) fn generation(view: &View<'_>) -> u64 {
     view.generation().as_u64()
 }
 
-/// Builds a balancer of a configuration, which may be used again. ring brings the keys of affinity; with 0
-/// they come from the file that the configuration's TOML names as affinity.keys, and where it names none, or
-/// affinity is off, there is no affinity: every request is placed by the policy. Free the balancer with
-/// homing_balancer_free(). One is enough for all threads; after a fork the parent's and the children's go
-/// separate ways.
+/// Builds a balancer of a configuration, which may be used again. ring brings the keys of affinity. With 0 they
+/// come from the file that the configuration's TOML names as affinity.keys, relative to the working directory and
+/// created where absent; where it names none there is no affinity, and every request is placed by the policy. Free
+/// the balancer with homing_balancer_free(). One is enough for all threads. After a fork the parent's and the
+/// children's go separate ways, and leases that were in flight count in all of them; without affinity they also
+/// draw the same lots, so such a host builds one in each process.
 ///
 /// # Safety
 /// balancer must take a handle.
@@ -89,14 +90,20 @@ pub extern "C" fn homing_balancer_free(balancer: homing_handle) -> i32 {
     enter(|| registry::remove::<Engine>("balancer", balancer).map(|()| HOMING_OK))
 }
 
-/// Changes the keys, for rotation: the new ring is of the same pool and identity. Tokens change over at each
-/// client's next request.
+/// Changes the keys, for rotation: the new ring is of the same pool and identity. Tokens change over at each client's
+/// next request. The generation moves on, and indices stay what they were. HOMING_NOTHING where there is no affinity.
 #[unsafe(no_mangle)]
 pub extern "C" fn homing_balancer_set_keys(balancer: homing_handle, ring: homing_handle) -> i32 {
     enter(|| {
         let keys = registry::with("ring", ring, Ring::keys)?;
         let signer = keys.signer();
-        registry::with("balancer", balancer, |engine: &Engine| Ok(engine.balancer.set_keys(keys)?))?;
+        let is_set = registry::with("balancer", balancer, |engine: &Engine| {
+            engine.balancer.set_keys(keys)?;
+            Ok(engine.balancer.affinity().is_some())
+        })?;
+        if !is_set {
+            return Ok(HOMING_NOTHING);
+        }
         log::info(&format!("the keys were changed: {signer} signs"));
         Ok(HOMING_OK)
     })
@@ -121,6 +128,27 @@ pub unsafe extern "C" fn homing_balancer_upstreams(
             count.set(view.cluster().len());
             number.set(self::generation(&view));
             Ok(HOMING_OK)
+        })
+    })
+}
+
+/// Where the upstream of this id is, as configured.
+///
+/// # Safety
+/// buf must take cap bytes, and len a size.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn homing_address(
+    balancer: homing_handle,
+    id: u64,
+    buf: *mut u8,
+    cap: usize,
+    len: *mut usize,
+) -> i32 {
+    enter(|| {
+        // SAFETY: as the host says.
+        let out = unsafe { Buffer::new("address", buf, cap, len) }?;
+        registry::with("balancer", balancer, |engine: &Engine| {
+            out.fill(engine.upstream(id)?.address().as_bytes()).map(|()| HOMING_OK)
         })
     })
 }

@@ -2,7 +2,7 @@
 
 use super::failure::Failure;
 use super::log;
-use super::status::{HOMING_ERR_PANIC, HOMING_LATER};
+use super::status::HOMING_ERR_PANIC;
 use std::any::Any;
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -31,11 +31,8 @@ pub(super) fn enter(call: impl FnOnce() -> Result<i32, Failure>) -> i32 {
     match catch_unwind(guarded) {
         Ok(Ok(status)) => status,
         Ok(Err(failure)) => {
-            let status = failure.status();
-            if status < HOMING_LATER {
-                remember(failure.to_string());
-            }
-            status
+            remember(failure.to_string());
+            failure.status()
         }
         Err(payload) => {
             let text = format!("a bug in the library: {}", words(payload));

@@ -84,10 +84,10 @@ pub unsafe extern "C" fn homing_config_new(config: *mut homing_handle) -> i32 {
 }
 
 /// Reads a configuration of TOML, UTF-8 of at most HOMING_CONFIG_MAX bytes: the tables [affinity], [policy],
-/// [[upstream]], [health] (fall, rise and silence), [outlier], [slow_start], [failover], [drain] and
-/// [rebalance] of the gateway's, with the same keys and defaults. What is wrong is refused with its line and
-/// key. affinity.keys names the key file (homing.keys unless it says otherwise) that is used where
-/// homing_balancer_new() gets no ring. Free the configuration with homing_config_free().
+/// [[upstream]], [health] (fall, rise and silence), [outlier], [slow_start], [failover], [drain] and [rebalance]
+/// of the gateway's, with the same keys and defaults, but for what is the gateway's alone: policy.key (hosts hand
+/// the key in) and affinity.lost_header. What is wrong is refused with its line and key. affinity.keys names a
+/// key file for homing_balancer_new(). Free the configuration with homing_config_free().
 ///
 /// # Safety
 /// toml must have toml_len bytes, and config take a handle.
@@ -96,10 +96,16 @@ pub unsafe extern "C" fn homing_config_parse(toml: *const u8, toml_len: usize, c
     enter(|| {
         // SAFETY: as the host says.
         let (out, toml) = unsafe { (Out::new("config", config)?, text("toml", toml, toml_len, HOMING_CONFIG_MAX)?) };
-        let engine = Engine::parse(toml, Path::new("configuration"))?;
-        out.set(registry::insert(Mutex::new(Settings { engine, has_key_file: true, seed: None }))?);
+        let (engine, has_key_file) = (Engine::parse(toml, Path::new("configuration"))?, names_key_file(toml));
+        out.set(registry::insert(Mutex::new(Settings { engine, has_key_file, seed: None }))?);
         Ok(HOMING_OK)
     })
+}
+
+/// Whether it is in the text, or the default.
+fn names_key_file(toml: &str) -> bool {
+    let table = toml.parse::<toml::Table>().unwrap_or_default();
+    table.get("affinity").and_then(|affinity| affinity.get("keys")).is_some()
 }
 
 /// An upstream. Set all of it to zero, then size, then what it has.
@@ -122,8 +128,10 @@ pub struct homing_upstream_options {
     pub max_in_flight: u32,
 }
 
-// SAFETY: C's layout of numbers and addresses, and its size comes first.
-unsafe impl Blittable for homing_upstream_options {}
+// SAFETY: C's layout of numbers and addresses without padding, and its size comes first.
+unsafe impl Blittable for homing_upstream_options {
+    const FIRST: usize = size_of::<Self>();
+}
 
 impl homing_upstream_options {
     /// # Safety
@@ -211,9 +219,9 @@ pub unsafe extern "C" fn homing_config_policy_param(
 pub struct homing_affinity_options {
     /// sizeof(struct homing_affinity_options)
     pub size: usize,
-    /// The greatest age of a session, in milliseconds; 0: 12 hours.
+    /// The greatest age of a session, in milliseconds, 1000 at least; 0: 12 hours. Fractions of seconds do not count.
     pub max_age_ms: u64,
-    /// How long a session may stay away; 0: 30 minutes, or max_age_ms where that is shorter.
+    /// How long a session may stay away, at most max_age_ms; 0: 30 minutes, or max_age_ms where that is shorter.
     pub idle_ms: u64,
     /// How long a session counts as live without a request; 0: 128 seconds.
     pub live_window_ms: u64,
@@ -243,8 +251,10 @@ pub struct homing_affinity_options {
     pub path_len: usize,
 }
 
-// SAFETY: C's layout of numbers and addresses, and its size comes first.
-unsafe impl Blittable for homing_affinity_options {}
+// SAFETY: C's layout of numbers and addresses without padding, and its size comes first.
+unsafe impl Blittable for homing_affinity_options {
+    const FIRST: usize = size_of::<Self>();
+}
 
 /// Sets how sessions come back, all at once.
 ///
@@ -269,6 +279,9 @@ pub unsafe extern "C" fn homing_config_affinity(
         let mut next = config::Affinity::default();
         next.max_age = time(raw.max_age_ms, next.max_age);
         next.idle = time(raw.idle_ms, next.idle.min(next.max_age));
+        if next.idle > next.max_age {
+            return Err(Failure::value("affinity.idle_ms", "is more than max_age_ms"));
+        }
         next.live_window = time(raw.live_window_ms, next.live_window);
         next.on_unavailable = choice(
             "affinity.on_unavailable",
@@ -291,7 +304,8 @@ pub unsafe extern "C" fn homing_config_affinity(
             next.path = path.to_owned();
         }
         with(config, |settings| {
-            next.keys = settings.engine.affinity.keys.clone();
+            let last = &settings.engine.affinity;
+            (next.enabled, next.keys) = (last.enabled, last.keys.clone());
             settings.engine.affinity = next;
             Ok(())
         })
@@ -338,10 +352,12 @@ pub struct homing_health_options {
     pub drain_spread_ms: u64,
 }
 
-// SAFETY: C's layout of numbers, and its size comes first.
-unsafe impl Blittable for homing_health_options {}
+// SAFETY: C's layout of numbers without padding, and its size comes first.
+unsafe impl Blittable for homing_health_options {
+    const FIRST: usize = size_of::<Self>();
+}
 
-/// Sets how quickly what is believed of upstreams.
+/// Sets how quickly what is believed of upstreams, all at once: what is 0 here has its default, whatever it was before.
 ///
 /// # Safety
 /// health must be readable.
@@ -351,6 +367,8 @@ pub unsafe extern "C" fn homing_config_health(config: homing_handle, health: *co
         // SAFETY: as the host says.
         let raw = unsafe { options("health", health) }?;
         with(config, |settings| {
+            let Engine { affinity, policy, rebalance, upstreams, .. } = std::mem::take(&mut settings.engine);
+            settings.engine = Engine { affinity, policy, rebalance, upstreams, ..Engine::default() };
             let engine = &mut settings.engine;
             count(raw.fall, &mut engine.health.fall);
             count(raw.rise, &mut engine.health.rise);

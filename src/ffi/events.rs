@@ -40,8 +40,10 @@ pub struct homing_event {
     pub name_len: u32,
 }
 
-// SAFETY: C's layout of numbers, and its size comes first.
-unsafe impl Blittable for homing_event {}
+// SAFETY: C's layout of numbers without padding, and its size comes first.
+unsafe impl Blittable for homing_event {
+    const FIRST: usize = size_of::<Self>();
+}
 
 pub(super) struct Events {
     subscription: Subscription,
@@ -86,16 +88,19 @@ pub unsafe extern "C" fn homing_events_next(
             if waiting.is_none() {
                 *waiting = events.subscription.poll();
             }
-            let Some(event) = &*waiting else { return Ok(HOMING_NOTHING) };
+            let Some(event) = &*waiting else {
+                text.fill(&[])?;
+                return Ok(HOMING_NOTHING);
+            };
             text.fill(event.to_string().as_bytes())?;
-            out.set(numbers(event, events.subscription.missed()));
+            out.set(numbers(event, events.subscription.missed(), out.size()));
             *waiting = None;
             Ok(HOMING_OK)
         })
     })
 }
 
-fn numbers(event: &Event, missed: u64) -> homing_event {
+fn numbers(event: &Event, missed: u64, size: usize) -> homing_event {
     let (kind, from, to) = match event.kind {
         EventKind::Changed { from, to, .. } => (HOMING_EVENT_CHANGED, number_of(from), number_of(to)),
         EventKind::Restarted { from, to } => (HOMING_EVENT_RESTARTED, from.into(), to.into()),
@@ -104,7 +109,7 @@ fn numbers(event: &Event, missed: u64) -> homing_event {
         EventKind::PanicEnded => (HOMING_EVENT_PANIC_ENDED, 0, 0),
     };
     let name_len = event.upstream.as_ref().map_or(0, |name| name.len() as u32);
-    homing_event { size: size_of::<homing_event>(), at_ms: event.at.as_millis(), missed, kind, from, to, name_len }
+    homing_event { size, at_ms: event.at.as_millis(), missed, kind, from, to, name_len }
 }
 
 /// Ends a stream of events.

@@ -7,6 +7,7 @@ use crate::cluster::{ApplyError, PlanError};
 use crate::config::ConfigError;
 use crate::config::keyfile::KeyFileError;
 use crate::http::{CookieError, CookieNameError};
+use crate::rng::EntropyError;
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
@@ -38,6 +39,8 @@ pub(super) enum Failure {
     Stale(#[from] ApplyError),
     #[error(transparent)]
     Pick(#[from] PickError),
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
     #[error("there are {0} handles already: free some")]
     Limit(usize),
 }
@@ -62,8 +65,9 @@ impl Failure {
             Self::Pick(PickError::Unavailable) => HOMING_ERR_UNAVAILABLE,
             Self::Pick(PickError::Full) => HOMING_ERR_FULL,
             Self::Pick(PickError::Rejected(_)) => HOMING_ERR_REJECTED,
-            Self::Pick(PickError::Later { .. }) => HOMING_LATER,
-            Self::Pick(PickError::Entropy(_)) => HOMING_ERR_SYSTEM,
+            // Who cannot wait is never told to; who can is answered before it comes to this.
+            Self::Pick(PickError::Later { .. }) => HOMING_ERR_UNAVAILABLE,
+            Self::Entropy(_) | Self::Pick(PickError::Entropy(_)) => HOMING_ERR_SYSTEM,
             Self::Limit(_) => HOMING_ERR_LIMIT,
         }
     }
@@ -72,7 +76,7 @@ impl Failure {
 impl From<KeyError> for Failure {
     fn from(error: KeyError) -> Self {
         match error {
-            KeyError::Entropy(error) => Self::Pick(error.into()),
+            KeyError::Entropy(error) => Self::Entropy(error),
             error => Self::Keys(error.to_string()),
         }
     }
@@ -81,6 +85,15 @@ impl From<KeyError> for Failure {
 impl From<KeyFileError> for Failure {
     fn from(error: KeyFileError) -> Self {
         Self::Keys(error.to_string())
+    }
+}
+
+impl From<PlanError> for Failure {
+    fn from(error: PlanError) -> Self {
+        match error {
+            PlanError::Unknown { name } => Self::Unknown(format!("{name:?} to remove")),
+            PlanError::Cluster(error) => Self::Config(error.to_string()),
+        }
     }
 }
 
@@ -101,4 +114,4 @@ macro_rules! config {
     )*};
 }
 
-config!(BuildError, ConfigError, CookieError, CookieNameError, LifetimeError, PlanError);
+config!(BuildError, ConfigError, CookieError, CookieNameError, LifetimeError);

@@ -8,7 +8,6 @@ use super::registry::{self, homing_handle};
 use super::status::*;
 use crate::cluster::{Health, Upstream};
 use crate::health::{Outcome, ProbeResult};
-use crate::time::Timestamp;
 use std::time::Duration;
 
 /// Nothing is to be reported: the client left, or it was reported before.
@@ -43,6 +42,8 @@ pub(super) fn outcome_of(number: i32, after: Duration) -> Result<Option<Outcome>
         HOMING_OUTCOME_ANSWERED => Outcome::Answered,
         HOMING_OUTCOME_SERVER_ERROR => Outcome::ServerError,
         HOMING_OUTCOME_BROKEN => Outcome::Broken,
+        // A wait of unknown length proves nothing: it must not pass for one that is longer than any silence.
+        HOMING_OUTCOME_TIMED_OUT if after.is_zero() => Outcome::TimedOut { after: Duration::MAX },
         HOMING_OUTCOME_TIMED_OUT => Outcome::TimedOut { after },
         HOMING_OUTCOME_CONNECT_REFUSED => Outcome::ConnectRefused,
         HOMING_OUTCOME_CONNECT_TIMED_OUT => Outcome::ConnectTimedOut,
@@ -50,12 +51,12 @@ pub(super) fn outcome_of(number: i32, after: Duration) -> Result<Option<Outcome>
     }))
 }
 
-pub(super) fn tell(engine: &Engine, upstream: &Upstream, outcome: Outcome, latency: Duration, now: Timestamp) {
+pub(super) fn tell(engine: &Engine, upstream: &Upstream, outcome: Outcome, latency: Duration, now_ms: u64) {
     let is_answer = matches!(outcome, Outcome::Answered | Outcome::ServerError);
-    if is_answer && !latency.is_zero() {
-        upstream.observe(latency, now);
+    if is_answer && !latency.is_zero() && upstream.is_observed() {
+        upstream.observe(latency, moment(now_ms));
     }
-    engine.balancer.report(upstream, outcome, now);
+    engine.balancer.report_at(upstream, outcome, || moment(now_ms));
 }
 
 /// Does something with the upstream of an id.
@@ -67,22 +68,6 @@ fn with(
     registry::with("balancer", balancer, |engine: &Engine| {
         what(engine, &*engine.upstream(id)?)?;
         Ok(HOMING_OK)
-    })
-}
-
-/// Tells how a request fares whose lease goes on: at the head of its response, say, when the body is still to
-/// come. Finish the lease with HOMING_OUTCOME_NONE then. Parameters are those of homing_finish().
-#[unsafe(no_mangle)]
-pub extern "C" fn homing_report(balancer: homing_handle, id: u64, outcome: i32, latency_us: u64, now_ms: u64) -> i32 {
-    enter(|| {
-        let latency = Duration::from_micros(latency_us);
-        let outcome = outcome_of(outcome, latency)?;
-        with(balancer, id, |engine, upstream| {
-            if let Some(outcome) = outcome {
-                tell(engine, upstream, outcome, latency, moment(now_ms));
-            }
-            Ok(())
-        })
     })
 }
 
@@ -150,7 +135,10 @@ pub unsafe extern "C" fn homing_departure(balancer: homing_handle, id: u64, sess
                 out.set(at.as_millis());
                 Ok(HOMING_OK)
             }
-            None => Ok(HOMING_NOTHING),
+            None => {
+                out.set(0);
+                Ok(HOMING_NOTHING)
+            }
         })
     })
 }
@@ -161,6 +149,9 @@ pub unsafe extern "C" fn homing_departure(balancer: homing_handle, id: u64, sess
 #[unsafe(no_mangle)]
 pub extern "C" fn homing_set_incarnation(balancer: homing_handle, id: u64, incarnation: u16, now_ms: u64) -> i32 {
     enter(|| {
+        if incarnation == 0 {
+            return Err(Failure::value("incarnation", "is 0, which stands for an unknown one"));
+        }
         with(balancer, id, |engine, upstream| {
             engine.balancer.set_incarnation(upstream, incarnation, moment(now_ms));
             Ok(())
@@ -168,8 +159,9 @@ pub extern "C" fn homing_set_incarnation(balancer: homing_handle, id: u64, incar
     })
 }
 
-/// Sets the two verdicts on an upstream, for hosts that judge by themselves and report no outcomes: whether
-/// it takes new sessions, and whether it serves those it has; each 0 or 1.
+/// Sets the two verdicts on an upstream: whether it takes new sessions, and whether it serves those it has; each 0
+/// or 1. For hosts that judge by themselves: they configure silence_ms as HOMING_FOREVER, and report no outcomes
+/// and no probes, or the library's own verdict comes on top.
 #[unsafe(no_mangle)]
 pub extern "C" fn homing_set_health(balancer: homing_handle, id: u64, accepting: i32, serving: i32) -> i32 {
     enter(|| {

@@ -5,9 +5,11 @@
 
 use super::failure::Failure;
 use super::registry::{LEASE, homing_handle};
-use crate::cluster::Lease;
+use crate::cluster::{Lease, Upstream};
 use parking_lot::Mutex;
 use std::cell::Cell;
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 const SHARDS: usize = 16;
@@ -20,7 +22,9 @@ struct Shard(Mutex<Slab>);
 
 struct Slab {
     slots: Vec<Slot>,
-    free: Vec<u32>,
+    /// Used again from the front, so that serial numbers of slots grow slowly: an old handle meets its own again after
+    /// some 2^32 leases of every free slot.
+    free: VecDeque<u32>,
 }
 
 struct Slot {
@@ -28,7 +32,7 @@ struct Slot {
     lease: Option<Lease>,
 }
 
-static ALL: [Shard; SHARDS] = [const { Shard(Mutex::new(Slab { slots: Vec::new(), free: Vec::new() })) }; SHARDS];
+static ALL: [Shard; SHARDS] = [const { Shard(Mutex::new(Slab { slots: Vec::new(), free: VecDeque::new() })) }; SHARDS];
 
 thread_local! {
     static MINE: Cell<Option<usize>> = const { Cell::new(None) };
@@ -49,7 +53,7 @@ fn mine() -> usize {
 pub(super) fn insert(lease: Lease) -> Result<homing_handle, Failure> {
     let shard = mine();
     let mut slab = ALL[shard].0.lock();
-    let slot = match slab.free.pop() {
+    let slot = match slab.free.pop_front() {
         Some(slot) => slot,
         None if slab.slots.len() < 1 << SLOT_BITS => {
             slab.slots.push(Slot { serial: 0, lease: None });
@@ -64,18 +68,26 @@ pub(super) fn insert(lease: Lease) -> Result<homing_handle, Failure> {
 }
 
 pub(super) fn take(handle: homing_handle) -> Result<Lease, Failure> {
-    let stale = Failure::Handle { name: "lease", kind: "lease" };
-    if handle >> TYPE_SHIFT != LEASE {
-        return Err(stale);
-    }
+    with(handle, |slab, slot| {
+        let place = &mut slab.slots[slot];
+        let lease = place.lease.take()?;
+        place.serial = place.serial.wrapping_add(1);
+        slab.free.push_back(slot as u32);
+        Some(lease)
+    })
+}
+
+/// The upstream of a lease that goes on.
+pub(super) fn upstream(handle: homing_handle) -> Result<Arc<Upstream>, Failure> {
+    with(handle, |slab, slot| slab.slots[slot].lease.as_ref().map(|lease| Arc::clone(lease.upstream())))
+}
+
+fn with<R>(handle: homing_handle, what: impl FnOnce(&mut Slab, usize) -> Option<R>) -> Result<R, Failure> {
     let shard = (handle >> SLOT_BITS) as usize % SHARDS;
     let slot = (handle % (1 << SLOT_BITS)) as usize;
     let mut slab = ALL[shard].0.lock();
-    let Some(place) = slab.slots.get_mut(slot).filter(|place| place.serial == (handle >> SERIAL_SHIFT) as u32) else {
-        return Err(stale);
-    };
-    let Some(lease) = place.lease.take() else { return Err(stale) };
-    place.serial = place.serial.wrapping_add(1);
-    slab.free.push(slot as u32);
-    Ok(lease)
+    let serial = slab.slots.get(slot).map(|place| place.serial);
+    let is_current = handle >> TYPE_SHIFT == LEASE && serial == Some((handle >> SERIAL_SHIFT) as u32);
+    let done = if is_current { what(&mut slab, slot) } else { None };
+    done.ok_or(Failure::Handle { name: "lease", kind: "lease" })
 }

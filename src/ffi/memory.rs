@@ -1,14 +1,20 @@
 //! The host's memory, looked at and written to nowhere but here.
 
 use super::failure::Failure;
+use std::mem::MaybeUninit;
 use std::slice;
 
-/// A struct that begins with its own size.
+/// No struct of any version is larger.
+const STRUCT_MAX: usize = 4096;
+
+/// A struct that begins with its own size, by which library and host may be of different versions.
 ///
 /// # Safety
-/// Its layout is C's, any bytes that fit its fields are a value of it, and it begins with a `usize` that is
-/// its size.
-pub(super) unsafe trait Blittable: Copy {}
+/// Its layout is C's and without padding, any bytes that fit its fields are a value of it, and it begins with a `usize`.
+pub(super) unsafe trait Blittable: Copy {
+    /// Its size in the first version of the ABI. What came later is zero where a host does not know it.
+    const FIRST: usize;
+}
 
 /// The bytes at `data`, of which `max` are taken at most. NULL is fine where there are none.
 ///
@@ -45,10 +51,10 @@ pub(super) unsafe fn text<'a>(name: &'static str, data: *const u8, len: usize, m
 /// As for [`bytes`], of `len` numbers.
 pub(super) unsafe fn numbers<'a>(
     name: &'static str,
-    data: *const u32,
+    data: *const u64,
     len: usize,
     max: usize,
-) -> Result<&'a [u32], Failure> {
+) -> Result<&'a [u64], Failure> {
     match len {
         0 => Ok(&[]),
         _ if len > max => Err(Failure::Length { name, len, max }),
@@ -59,30 +65,42 @@ pub(super) unsafe fn numbers<'a>(
     }
 }
 
-/// A copy of the options at `options`.
+/// A copy of the options at `options`. What the host does not know is zero; what we do not know must be.
 ///
 /// # Safety
 /// The host says that as many bytes as the first of its members names can be read there.
 pub(super) unsafe fn options<T: Blittable>(name: &'static str, options: *const T) -> Result<T, Failure> {
     // SAFETY: as the caller says.
-    unsafe { check(name, options) }?;
-    // SAFETY: not NULL, aligned, and all of it can be read, since the host gave it this size.
-    Ok(unsafe { options.read() })
+    let size = unsafe { size_at(name, options) }?;
+    let source = options.cast::<u8>();
+    let known = size.min(size_of::<T>());
+    // SAFETY: the host gave it this size.
+    if (known..size).any(|at| unsafe { source.add(at).read() } != 0) {
+        return Err(Failure::Size { name, size, known: size_of::<T>() });
+    }
+    let mut copy = MaybeUninit::<T>::zeroed();
+    // SAFETY: both have so many bytes, and zeros behind the host's bytes are a value, by the trait.
+    unsafe {
+        copy.as_mut_ptr().cast::<u8>().copy_from_nonoverlapping(source, known);
+        Ok(copy.assume_init())
+    }
 }
 
+/// The size that the host says its struct has.
+///
 /// # Safety
 /// As for [`options`].
-unsafe fn check<T: Blittable>(name: &'static str, options: *const T) -> Result<(), Failure> {
-    if options.is_null() {
+unsafe fn size_at<T: Blittable>(name: &'static str, place: *const T) -> Result<usize, Failure> {
+    if place.is_null() {
         return Err(Failure::Null(name));
     }
-    if !options.is_aligned() {
+    if !place.is_aligned() {
         return Err(Failure::Alignment { name });
     }
     // SAFETY: not NULL, aligned, and a `usize` comes first, by the trait.
-    let size = unsafe { options.cast::<usize>().read() };
-    match size == size_of::<T>() {
-        true => Ok(()),
+    let size = unsafe { place.cast::<usize>().read() };
+    match (T::FIRST..=STRUCT_MAX).contains(&size) {
+        true => Ok(size),
         false => Err(Failure::Size { name, size, known: size_of::<T>() }),
     }
 }
@@ -98,35 +116,44 @@ pub(super) fn switch(name: &'static str, number: i32) -> Result<bool, Failure> {
 
 /// A place of the host's for one value.
 #[derive(Debug)]
-pub(super) struct Out<T>(*mut T);
+pub(super) struct Out<T> {
+    place: *mut T,
+    /// How many of its bytes the host knows.
+    size: usize,
+}
 
 impl<T: Copy> Out<T> {
     /// # Safety
-    /// The host says that a `T` can be written at `place` until the call returns, and that nobody else uses
-    /// it meanwhile.
+    /// The host says that a `T` can be written at `place` until the call returns, and that nobody else uses it meanwhile.
     pub(super) unsafe fn new(name: &'static str, place: *mut T) -> Result<Self, Failure> {
         match () {
             () if place.is_null() => Err(Failure::Null(name)),
             () if !place.is_aligned() => Err(Failure::Alignment { name }),
-            () => Ok(Self(place)),
+            () => Ok(Self { place, size: size_of::<T>() }),
         }
     }
 
     pub(super) fn set(&self, value: T) {
-        // SAFETY: not NULL, aligned, and writable as the host said to `new`.
-        unsafe { self.0.write(value) }
+        let value = (&raw const value).cast::<u8>();
+        // SAFETY: not NULL, and so many bytes can be written, as the host said to `new` or `sized`.
+        unsafe { self.place.cast::<u8>().copy_from_nonoverlapping(value, self.size) }
     }
 }
 
 impl<T: Blittable> Out<T> {
-    /// A result, whose size the host has set.
+    /// A result, which is given as much of as the host knows.
     ///
     /// # Safety
-    /// As for [`new`](Self::new), and the size can be read.
+    /// As for [`new`](Self::new), for as many bytes as its first member says, which can be read.
     pub(super) unsafe fn sized(name: &'static str, place: *mut T) -> Result<Self, Failure> {
         // SAFETY: as the caller says.
-        unsafe { check(name, place) }?;
-        Ok(Self(place))
+        let size = unsafe { size_at(name, place) }?.min(size_of::<T>());
+        Ok(Self { place, size })
+    }
+
+    /// How much of it is given: what it then says of itself.
+    pub(super) fn size(&self) -> usize {
+        self.size
     }
 }
 

@@ -10,6 +10,7 @@ use super::request::{Asked, HOMING_REQUEST_HTTPS, homing_request};
 use super::status::*;
 use super::version::decision_of;
 use crate::cluster::UpstreamId;
+use crate::http::cookie::{Stripped, strip};
 
 /// What a request's token says. Set size before.
 #[repr(C)]
@@ -21,7 +22,7 @@ pub struct homing_open_result {
     pub generation: u64,
     /// The upstream that the token names; 0 without a good token.
     pub id: u64,
-    /// The session's number; 0 without a good token.
+    /// The session's number; without a good token a new one, for homing_lease() and homing_token_for().
     pub session: u64,
     /// The upstream's index, or HOMING_NO_INDEX where the cluster does not have it.
     pub index: u32,
@@ -30,8 +31,10 @@ pub struct homing_open_result {
     pub decision: i32,
 }
 
-// SAFETY: C's layout of numbers, and its size comes first.
-unsafe impl Blittable for homing_open_result {}
+// SAFETY: C's layout of numbers without padding, and its size comes first.
+unsafe impl Blittable for homing_open_result {
+    const FIRST: usize = size_of::<Self>();
+}
 
 /// Reads and verifies the token of a request, and takes no place. For hosts that place sessions by
 /// themselves; then homing_lease() counts the request and homing_token_for() says what to send to the client.
@@ -52,10 +55,10 @@ pub unsafe extern "C" fn homing_open(
             let view = engine.balancer.view();
             // SAFETY: likewise.
             let asked = unsafe { Asked::read(request, engine, &view) }?;
-            let opened = view.open(&asked.request());
+            let opened = view.open(&asked.request())?;
             let index = opened.upstream.and_then(|id| view.cluster().index_of(id));
             out.set(homing_open_result {
-                size: size_of::<homing_open_result>(),
+                size: out.size(),
                 generation: generation(&view),
                 id: opened.upstream.map_or(0, UpstreamId::as_u64),
                 session: opened.nonce,
@@ -88,10 +91,8 @@ pub unsafe extern "C" fn homing_lease(
         let decision = decision_of(decision)?;
         registry::with("balancer", balancer, |engine: &Engine| {
             let view = engine.balancer.view();
-            if view.cluster().find(UpstreamId(id)).is_none() {
-                return Err(unknown(id));
-            }
-            let taken = view.lease(UpstreamId(id), session, decision, moment(now_ms))?;
+            let member = view.cluster().find(UpstreamId(id)).ok_or_else(|| unknown(id))?;
+            let taken = view.lease(member, session, decision, moment(now_ms))?;
             out.set(leases::insert(taken)?);
             Ok(HOMING_OK)
         })
@@ -99,15 +100,18 @@ pub unsafe extern "C" fn homing_lease(
 }
 
 /// Says which token to send to the client of a session that is now on the upstream of this id, and changes
-/// nothing: HOMING_NOTHING where what the request carries says so already, or there is no affinity. The
-/// session goes on that the request's token has; without a good one it begins now.
+/// nothing: HOMING_NOTHING, and a length of 0, where what the request carries says so already, or there is no
+/// affinity. The session goes on that the request's token has; without a good one it begins now, under the number
+/// that is given as session, which homing_open() said.
 ///
 /// # Safety
-/// request and all that it points to must be readable, buf must take cap bytes, and len a size.
+/// request and all that it points to must be readable, buf must take cap bytes (at least HOMING_TOKEN_LEN), and len a
+/// size.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn homing_token_for(
     balancer: homing_handle,
     id: u64,
+    session: u64,
     request: *const homing_request,
     buf: *mut u8,
     cap: usize,
@@ -122,10 +126,38 @@ pub unsafe extern "C" fn homing_token_for(
             // SAFETY: likewise.
             let asked = unsafe { Asked::read(request, engine, &view) }?;
             let member = view.cluster().find(UpstreamId(id)).ok_or_else(|| unknown(id))?;
-            match view.token_for(member.upstream(), &asked.request())? {
-                Some(token) => out.fill(token.as_bytes()).map(|()| HOMING_OK),
-                None => Ok(HOMING_NOTHING),
+            let token = view.token_for(member.upstream(), session, &asked.request());
+            out.fill(token.as_ref().map_or(&[], |token| token.as_bytes()))?;
+            Ok(if token.is_some() { HOMING_OK } else { HOMING_NOTHING })
+        })
+    })
+}
+
+/// Takes the cookie of affinity out of a Cookie header's value, for the request that goes on to the upstream, which has
+/// no use for it. What is left may be nothing: then send no such header. It is never longer than what came.
+///
+/// # Safety
+/// cookie must have cookie_len bytes, buf must take cap bytes, and len a size.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn homing_strip_cookie(
+    balancer: homing_handle,
+    cookie: *const u8,
+    cookie_len: usize,
+    buf: *mut u8,
+    cap: usize,
+    len: *mut usize,
+) -> i32 {
+    enter(|| {
+        // SAFETY: as the host says.
+        let (out, header) =
+            unsafe { (Buffer::new("value", buf, cap, len)?, bytes("cookie", cookie, cookie_len, HOMING_INPUT_MAX)?) };
+        registry::with("balancer", balancer, |engine: &Engine| {
+            match strip(header, engine.cookie.name()) {
+                Stripped::Unchanged => out.fill(header)?,
+                Stripped::Empty => out.fill(&[])?,
+                Stripped::Rest(rest) => out.fill(&rest)?,
             }
+            Ok(HOMING_OK)
         })
     })
 }

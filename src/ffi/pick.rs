@@ -1,8 +1,7 @@
 //! Picks, and what becomes of them.
 
-use super::balancer::{Engine, generation, moment};
+use super::balancer::{Engine, generation};
 use super::boundary::enter;
-use super::failure::Failure;
 use super::health::{self, outcome_of};
 use super::leases;
 use super::memory::{Blittable, Buffer, Out};
@@ -36,12 +35,16 @@ pub struct homing_pick_result {
     pub decision: i32,
     /// The length of token: HOMING_TOKEN_LEN, or 0 where the client keeps what it has.
     pub token_len: u32,
+    /// 0
+    pub reserved: u32,
     /// The token to send to the client.
     pub token: [u8; 56],
 }
 
-// SAFETY: C's layout of numbers, and its size comes first.
-unsafe impl Blittable for homing_pick_result {}
+// SAFETY: C's layout of numbers without padding, and its size comes first.
+unsafe impl Blittable for homing_pick_result {
+    const FIRST: usize = size_of::<Self>();
+}
 
 /// Decides where a request goes, and takes a place there. This is all that most hosts need: it reads the
 /// token out of the cookie header, verifies it, brings the session home or places it, and says which cookie
@@ -53,9 +56,11 @@ unsafe impl Blittable for homing_pick_result {}
 /// homing_set_cookie_max() says at least. Both are looked at first: where they are too small nothing is
 /// picked.
 ///
-/// Returns HOMING_OK; HOMING_LATER, where nothing but size and retry_at_ms of the result means anything; or
-/// HOMING_ERR_UNAVAILABLE, HOMING_ERR_FULL and HOMING_ERR_REJECTED where nobody takes the request. Takes no
-/// lock that another thread would hold for long, and costs about half a microsecond with a token.
+/// Returns HOMING_OK; HOMING_LATER, where nothing but size and retry_at_ms of the result means anything;
+/// HOMING_ERR_UNAVAILABLE, HOMING_ERR_FULL and HOMING_ERR_REJECTED where nobody takes the request;
+/// HOMING_ERR_GENERATION where eligible is of another one; HOMING_ERR_SYSTEM without randomness; or an error
+/// of the arguments. Takes no lock that another thread would hold for long, and costs about half a
+/// microsecond with a token.
 ///
 /// # Safety
 /// request and all that it points to must be readable, result must be a struct of its size, name and
@@ -92,7 +97,7 @@ pub unsafe extern "C" fn homing_pick(
             // SAFETY: as the host says.
             let asked = unsafe { Asked::read(request, engine, &view) }?;
             let mut picked = homing_pick_result {
-                size: size_of::<homing_pick_result>(),
+                size: out.size(),
                 lease: 0,
                 generation: generation(&view),
                 id: 0,
@@ -101,6 +106,7 @@ pub unsafe extern "C" fn homing_pick(
                 index: HOMING_NO_INDEX,
                 decision: HOMING_DECISION_NEW,
                 token_len: 0,
+                reserved: 0,
                 token: [0; HOMING_TOKEN_LEN],
             };
             let (pick, index) = match view.pick(&asked.request()) {
@@ -108,6 +114,9 @@ pub unsafe extern "C" fn homing_pick(
                 Err(PickError::Later { at, .. }) => {
                     picked.retry_at_ms = at.as_millis();
                     out.set(picked);
+                    for buffer in [&name, &cookie].into_iter().flatten() {
+                        buffer.fill(&[])?;
+                    }
                     return Ok(HOMING_LATER);
                 }
                 Err(refusal) => return Err(refusal.into()),
@@ -153,17 +162,35 @@ pub extern "C" fn homing_finish(
     enter(|| {
         let latency = Duration::from_micros(latency_us);
         let outcome = outcome_of(outcome, latency)?;
-        let lease = leases::take(lease)?;
-        let reported = outcome.filter(|_| balancer != 0).map(|outcome| {
-            registry::with("balancer", balancer, |engine: &Engine| {
-                health::tell(engine, lease.upstream(), outcome, latency, moment(now_ms));
-                Ok(HOMING_OK)
-            })
-        });
-        match reported {
-            // A balancer that was freed is none to tell.
-            None | Some(Ok(_) | Err(Failure::Handle { .. })) => Ok(HOMING_OK),
-            Some(failed) => failed,
-        }
+        registry::optional("balancer", balancer, |engine: Option<&Engine>| {
+            let lease = leases::take(lease)?;
+            if let (Some(outcome), Some(engine)) = (outcome, engine) {
+                health::tell(engine, lease.upstream(), outcome, latency, now_ms);
+            }
+            Ok(HOMING_OK)
+        })
+    })
+}
+
+/// Tells how a request fares whose lease goes on: at the head of its response, say, when the body is still to
+/// come. Finish the lease with HOMING_OUTCOME_NONE then. Parameters are those of homing_finish().
+#[unsafe(no_mangle)]
+pub extern "C" fn homing_report(
+    balancer: homing_handle,
+    lease: homing_handle,
+    outcome: i32,
+    latency_us: u64,
+    now_ms: u64,
+) -> i32 {
+    enter(|| {
+        let latency = Duration::from_micros(latency_us);
+        let outcome = outcome_of(outcome, latency)?;
+        let upstream = leases::upstream(lease)?;
+        registry::with("balancer", balancer, |engine: &Engine| {
+            if let Some(outcome) = outcome {
+                health::tell(engine, &upstream, outcome, latency, now_ms);
+            }
+            Ok(HOMING_OK)
+        })
     })
 }

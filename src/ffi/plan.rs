@@ -11,6 +11,7 @@ use super::status::*;
 use crate::Balancer;
 use crate::cluster::{ApplyError, Change, Generation, MAX_UPSTREAMS, Plan};
 use parking_lot::Mutex;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 pub(super) struct Draft {
@@ -18,6 +19,8 @@ pub(super) struct Draft {
     /// The generation that it was begun at, which the host knows.
     base: Generation,
     changes: Vec<Change>,
+    /// Whether upstreams that are not put go.
+    clears: bool,
 }
 
 impl Draft {
@@ -33,9 +36,27 @@ impl Draft {
     fn plan(&self) -> Result<Plan, Failure> {
         // First: changes that made sense at the base may make none since.
         self.check(self.balancer.generation())?;
-        let plan = self.balancer.plan(&self.changes)?;
+        let plan = match self.clears {
+            false => self.balancer.plan(&self.changes)?,
+            true => self.balancer.plan(&self.with_removals())?,
+        };
         self.check(plan.base())?;
         Ok(plan)
+    }
+
+    fn with_removals(&self) -> Vec<Change> {
+        let put: HashSet<&str> = self
+            .changes
+            .iter()
+            .filter_map(|change| match change {
+                Change::Put(upstream) => Some(upstream.name.as_str()),
+                Change::Remove(_) => None,
+            })
+            .collect();
+        let cluster = self.balancer.cluster();
+        let names = cluster.members().iter().map(|member| member.upstream().name());
+        let gone = names.filter(|name| !put.contains(name)).map(|name| Change::Remove(name.to_owned()));
+        gone.chain(self.changes.iter().filter(|change| matches!(change, Change::Put(_))).cloned()).collect()
     }
 
     fn check(&self, current: Generation) -> Result<(), Failure> {
@@ -62,7 +83,7 @@ pub unsafe extern "C" fn homing_plan_new(balancer: homing_handle, plan: *mut hom
         let out = unsafe { Out::new("plan", plan) }?;
         let draft = registry::with("balancer", balancer, |engine: &Engine| {
             let balancer = Arc::clone(&engine.balancer);
-            Ok(Draft { base: balancer.generation(), balancer, changes: Vec::new() })
+            Ok(Draft { base: balancer.generation(), balancer, changes: Vec::new(), clears: false })
         })?;
         out.set(registry::insert(Mutex::new(draft))?);
         Ok(HOMING_OK)
@@ -94,6 +115,17 @@ pub unsafe extern "C" fn homing_plan_remove(plan: homing_handle, name: *const u8
         // SAFETY: as the host says.
         let name = unsafe { text("name", name, name_len, HOMING_NAME_MAX) }?;
         with(plan, |draft| draft.add(Change::Remove(name.to_owned())))
+    })
+}
+
+/// Removes all upstreams that the plan does not put, now or later: for hosts that are told the whole cluster at a time.
+#[unsafe(no_mangle)]
+pub extern "C" fn homing_plan_clear(plan: homing_handle) -> i32 {
+    enter(|| {
+        with(plan, |draft| {
+            draft.clears = true;
+            Ok(())
+        })
     })
 }
 
@@ -131,12 +163,13 @@ pub unsafe extern "C" fn homing_plan_apply(plan: homing_handle, generation: *mut
     enter(|| {
         // SAFETY: as the host says.
         let out = unsafe { Out::new("generation", generation) }?;
-        with(plan, |draft| {
-            let generation = draft.balancer.apply(draft.plan()?)?;
-            log::info(&format!("generation {}: {} changes were made", generation.as_u64(), draft.changes.len()));
-            out.set(generation.as_u64());
-            Ok(())
-        })
+        let (generation, changes) = registry::with("plan", plan, |draft: &Mutex<Draft>| {
+            let draft = draft.lock();
+            Ok((draft.balancer.apply(draft.plan()?)?.as_u64(), draft.changes.len()))
+        })?;
+        out.set(generation);
+        log::info(&format!("generation {generation}: {changes} changes were made"));
+        Ok(HOMING_OK)
     })
 }
 

@@ -113,8 +113,24 @@ pub(super) fn with<K: Kind, R>(
     what: impl FnOnce(&K) -> Result<R, Failure>,
 ) -> Result<R, Failure> {
     let entry = slot_of(handle).load();
-    let object = entry.as_ref().filter(|entry| entry.handle == handle).and_then(|entry| K::of(&entry.object));
-    what(object.ok_or(Failure::Handle { name, kind: K::NAME })?)
+    what(object(entry.as_deref(), handle).ok_or(Failure::Handle { name, kind: K::NAME })?)
+}
+
+/// The object of a handle that may be 0, or of one that was freed.
+pub(super) fn optional<K: Kind, R>(
+    name: &'static str,
+    handle: homing_handle,
+    what: impl FnOnce(Option<&K>) -> Result<R, Failure>,
+) -> Result<R, Failure> {
+    if handle != 0 && handle >> TYPE_SHIFT != K::TYPE {
+        return Err(Failure::Handle { name, kind: K::NAME });
+    }
+    let entry = slot_of(handle).load();
+    what(object(entry.as_deref(), handle))
+}
+
+fn object<K: Kind>(entry: Option<&Entry>, handle: homing_handle) -> Option<&K> {
+    entry.filter(|entry| entry.handle == handle).and_then(|entry| K::of(&entry.object))
 }
 
 /// Frees a handle; 0 is fine.

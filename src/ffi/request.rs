@@ -26,7 +26,7 @@ pub struct homing_request {
     pub size: usize,
     /// The time, in milliseconds since 1970; 0: the library looks.
     pub now_ms: u64,
-    /// The generation that the indices in tried and eligible are of; 0 where there are none.
+    /// The generation that the indices of eligible are of; 0 where there are none.
     pub generation: u64,
     /// The client's address, 4 or 16 bytes in network order; none: unknown. IPv6 addresses that map IPv4 ones
     /// are those.
@@ -45,22 +45,26 @@ pub struct homing_request {
     pub token: *const u8,
     /// Its length, at most HOMING_INPUT_MAX.
     pub token_len: usize,
-    /// Upstreams that have already failed this request, by index. A session that is on one of them moves.
-    pub tried: *const u32,
+    /// The ids of upstreams that have already failed this request. A session that is on one of them moves.
+    pub tried: *const u64,
     /// How many there are, at most 10000.
     pub tried_len: usize,
-    /// Which upstreams the host itself lets have it: bit i % 8 of byte i / 8 is that of upstream i, and what
-    /// is beyond the end may not; none: all. A session that is on another one moves. Costs time in proportion
-    /// to those that may not.
+    /// Which upstreams the host itself lets have it: bit i % 8 of byte i / 8 is that of index i, and what is
+    /// beyond the end may not; none: all. A session that is on another one moves. Costs a look at all upstreams,
+    /// and at those that may not for each that is considered: it is meant for few that may not.
     pub eligible: *const u8,
     /// Its length in bytes, at most 1250.
     pub eligible_len: usize,
     /// HOMING_REQUEST_ flags together.
     pub flags: u32,
+    /// 0
+    pub reserved: u32,
 }
 
-// SAFETY: C's layout of numbers and addresses, and its size comes first.
-unsafe impl Blittable for homing_request {}
+// SAFETY: C's layout of numbers and addresses without padding, and its size comes first.
+unsafe impl Blittable for homing_request {
+    const FIRST: usize = size_of::<Self>();
+}
 
 /// All that a request borrows.
 pub(super) struct Asked<'a> {
@@ -83,6 +87,9 @@ impl<'a> Asked<'a> {
     ) -> Result<Self, Failure> {
         // SAFETY: as the caller says.
         let raw = unsafe { options("request", request) }?;
+        if raw.reserved != 0 {
+            return Err(Failure::value("request.reserved", "is not 0"));
+        }
         if raw.flags & !FLAGS != 0 {
             return Err(Failure::value("request.flags", format!("has {:#x}, which means nothing", raw.flags & !FLAGS)));
         }
@@ -142,21 +149,15 @@ unsafe fn ruled_out(raw: &homing_request, view: &View<'_>) -> Result<Vec<Upstrea
             bytes("request.eligible", raw.eligible, raw.eligible_len, MAX_UPSTREAMS.div_ceil(8))?,
         )
     };
-    if tried.is_empty() && eligible.is_empty() {
-        return Ok(Vec::new());
-    }
-    let current = generation(view);
-    if raw.generation != current {
-        return Err(Failure::Generation { asked: raw.generation, current });
-    }
-    let members = view.cluster().members();
-    let id = |index: usize| members.get(index).map(|member| member.upstream().id());
-    let unknown = |index: u32| Failure::value("request.tried", format!("has {index}, of {} upstreams", members.len()));
-    let mut ids =
-        tried.iter().map(|&index| id(index as usize).ok_or_else(|| unknown(index))).collect::<Result<Vec<_>, _>>()?;
+    let mut ids: Vec<UpstreamId> = tried.iter().copied().map(UpstreamId).collect();
     if !eligible.is_empty() {
+        let current = generation(view);
+        if raw.generation != current {
+            return Err(Failure::Generation { asked: raw.generation, current });
+        }
         let may = |index: usize| eligible.get(index / 8).is_some_and(|byte| byte & 1 << (index % 8) != 0);
-        ids.extend((0..members.len()).filter(|&index| !may(index)).filter_map(id));
+        let members = view.cluster().members().iter().enumerate();
+        ids.extend(members.filter(|(index, _)| !may(*index)).map(|(_, member)| member.upstream().id()));
     }
     Ok(ids)
 }

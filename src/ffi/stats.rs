@@ -56,12 +56,14 @@ pub struct homing_upstream_status {
     pub serving: i32,
     /// Which process it is; 0: unknown.
     pub incarnation: u32,
-    /// Requests by HOMING_DECISION_.
-    pub decided: [u64; 14],
+    /// Requests by HOMING_DECISION_, with room for those that are yet to come.
+    pub decided: [u64; 32],
 }
 
-// SAFETY: C's layout of numbers, and its size comes first.
-unsafe impl Blittable for homing_upstream_status {}
+// SAFETY: C's layout of numbers without padding, and its size comes first.
+unsafe impl Blittable for homing_upstream_status {
+    const FIRST: usize = size_of::<Self>();
+}
 
 pub(super) fn number_of(state: State) -> i32 {
     match state {
@@ -102,12 +104,12 @@ pub unsafe extern "C" fn homing_status(
             }
             let known = engine.balancer.status_of(upstream.id());
             let now = moment(now_ms);
-            let mut decided = [0; HOMING_DECISIONS];
+            let mut decided = [0; 32];
             for decision in Decision::all() {
                 decided[decision.index()] = upstream.decided(decision);
             }
             out.set(homing_upstream_status {
-                size: size_of::<homing_upstream_status>(),
+                size: out.size(),
                 generation: generation(&view),
                 id: upstream.id().as_u64(),
                 requests: upstream.total(),

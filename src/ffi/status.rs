@@ -1,5 +1,8 @@
 //! The numbers that cross the boundary. None is ever used anew for something else.
 
+use crate::affinity::TOKEN_LEN;
+use crate::cluster::Decision;
+
 /// The version of this interface. Compare it with homing_abi_version() at start. Functions, numbers and
 /// options are added under the same version; it changes when something that was there no longer is.
 pub const HOMING_ABI_VERSION: u32 = 1;
@@ -76,6 +79,8 @@ pub const HOMING_DECISION_REBALANCED: i32 = 13;
 /// How many decisions there are.
 pub const HOMING_DECISIONS: usize = 14;
 
+const _: () = assert!(HOMING_DECISIONS == Decision::COUNT && HOMING_TOKEN_LEN == TOKEN_LEN);
+
 /// The length of a token, in bytes.
 pub const HOMING_TOKEN_LEN: usize = 56;
 /// The greatest length of an upstream's name, in bytes.
@@ -86,6 +91,6 @@ pub const HOMING_INPUT_MAX: usize = 65536;
 pub const HOMING_CONFIG_MAX: usize = 16777216;
 
 /// Where homing_open() knows no upstream of the cluster.
-pub const HOMING_NO_INDEX: u32 = 0xFFFFFFFF;
+pub const HOMING_NO_INDEX: u32 = u32::MAX;
 /// A time without end, where one may be given.
-pub const HOMING_FOREVER: u64 = 0xFFFFFFFFFFFFFFFF;
+pub const HOMING_FOREVER: u64 = u64::MAX;

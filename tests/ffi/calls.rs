@@ -31,12 +31,12 @@ fn generated() -> homing_handle {
     ring
 }
 
-const FIVE: &str = "[policy]\nname = \"p2c\"\n\
+const THREE: &str = "[policy]\nname = \"p2c\"\n\
     [[upstream]]\nname = \"app-1\"\naddress = \"127.0.0.1:1\"\n[[upstream]]\nname = \"app-2\"\naddress = \"127.0.0.1:2\"\n\
     [[upstream]]\nname = \"app-3\"\naddress = \"127.0.0.1:3\"\n";
 
 fn balancer() -> homing_handle {
-    let (config, ring, mut balancer) = (parsed(FIVE), generated(), 0);
+    let (config, ring, mut balancer) = (parsed(THREE), generated(), 0);
     // SAFETY: there is a place for the handle.
     let status = unsafe { homing_balancer_new(config, ring, &raw mut balancer) };
     assert_eq!(status, HOMING_OK, "{}", last_error());
@@ -125,7 +125,7 @@ fn only_eligible_upstreams_are_picked() {
     for _ in 0..20 {
         assert_eq!(pick(balancer, &asked).unwrap().name, "app-3");
     }
-    let tried = [2_u32];
+    let tried = [pick(balancer, &asked).unwrap().result.id];
     asked.tried = tried.as_ptr();
     asked.tried_len = 1;
     assert_eq!(pick(balancer, &asked).err(), Some(HOMING_ERR_UNAVAILABLE));
@@ -142,4 +142,54 @@ fn what_is_wrong_with_a_configuration_is_said_with_its_line() {
     assert!(last_error().starts_with("configuration:2:1: affinity.idel: unknown field"), "{}", last_error());
     // SAFETY: NULL is answered, and nothing is written.
     assert_eq!(unsafe { homing_config_parse(ptr::null(), 5, &raw mut config) }, HOMING_ERR_NULL);
+}
+
+/// Hosts and libraries of different versions.
+#[test]
+fn a_struct_may_be_longer_where_it_ends_in_zeros() {
+    #[repr(C)]
+    struct Later {
+        known: homing_request,
+        unknown: u64,
+    }
+    let balancer = balancer();
+    let mut later = Later { known: request(""), unknown: 0 };
+    later.known.size = size_of::<Later>();
+    assert!(pick(balancer, &later.known).is_ok());
+    later.unknown = 1;
+    assert_eq!(pick(balancer, &later.known).err(), Some(HOMING_ERR_SIZE));
+    later.known.size = size_of::<homing_request>() - 1;
+    assert_eq!(pick(balancer, &later.known).err(), Some(HOMING_ERR_SIZE));
+    assert_eq!(homing_balancer_free(balancer), HOMING_OK);
+}
+
+/// A wait of unknown length must not be taken for one that outlasts every silence.
+#[test]
+fn a_timeout_of_unknown_length_is_a_failure_and_no_proof() {
+    let balancer = balancer();
+    const BEGAN: u64 = 1_700_000_000_000;
+    const LATER: u64 = BEGAN + 10_000;
+    let asked = homing_request { now_ms: BEGAN, ..request("") };
+    let leases: Vec<_> = (0..30).map(|_| pick(balancer, &asked).unwrap().result.lease).collect();
+    let down = || {
+        let mut status: homing_upstream_status = zeroed();
+        status.size = size_of::<homing_upstream_status>();
+        (0..3)
+            .filter(|&index| {
+                // SAFETY: there is a place for the status, and no name is wanted.
+                let asked =
+                    unsafe { homing_status(balancer, index, 0, &raw mut status, ptr::null_mut(), 0, ptr::null_mut()) };
+                assert_eq!(asked, HOMING_OK);
+                status.state == HOMING_STATE_DOWN
+            })
+            .count()
+    };
+    // Silence is believed of a host that lets time pass.
+    (BEGAN..LATER).step_by(500).for_each(|now| assert_eq!(homing_tick(balancer, now), HOMING_OK));
+    assert_eq!(homing_report(balancer, leases[0], HOMING_OUTCOME_TIMED_OUT, 0, LATER), HOMING_OK);
+    assert_eq!(down(), 0);
+    // The control: such a wait that is known to be long is proof.
+    assert_eq!(homing_report(balancer, leases[0], HOMING_OUTCOME_TIMED_OUT, 5_000_000, LATER), HOMING_OK);
+    assert_eq!(down(), 1);
+    assert_eq!(homing_balancer_free(balancer), HOMING_OK);
 }

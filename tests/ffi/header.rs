@@ -19,12 +19,21 @@ fn generated() -> String {
     let mut header = Vec::new();
     builder.generate().expect("a header").write(&mut header);
     let header = String::from_utf8(header).expect("UTF-8");
-    // What Rust wants under this heading, C programmers read without it. Below zero, macros want parentheses.
-    let lines = header.lines().filter(|line| line.trim() != "* # Safety").map(|line| match line.rsplit_once(" -") {
-        Some((define, number)) if define.starts_with("#define") => format!("{define} (-{number})"),
+    // What Rust wants under this heading, C programmers read without it.
+    header.lines().filter(|line| line.trim() != "* # Safety").map(|line| with_macro(line) + "\n").collect()
+}
+
+/// Below zero, macros want parentheses; C++ of 1998 has no names for the greatest numbers.
+fn with_macro(line: &str) -> String {
+    let Some((define, value)) = line.rsplit_once(' ').filter(|(define, _)| define.starts_with("#define ")) else {
+        return line.to_owned();
+    };
+    match value {
+        "UINT32_MAX" => format!("{define} ((uint32_t)-1)"),
+        "UINT64_MAX" => format!("{define} ((uint64_t)-1)"),
+        _ if value.starts_with('-') => format!("{define} ({value})"),
         _ => line.to_owned(),
-    });
-    lines.collect::<Vec<_>>().join("\n") + "\n"
+    }
 }
 
 #[test]
