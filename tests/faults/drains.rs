@@ -39,8 +39,18 @@ struct Drain {
 }
 
 impl Drain {
+    /// Whether somebody asked and was answered while it drained. Who asks before may be placed on it; who waits for a
+    /// substitute until it is back is at home there again.
+    fn spans(&self, asked: u64, answered: u64) -> bool {
+        self.at <= asked && answered < self.empty
+    }
+
     fn deadline(&self) -> u64 {
         self.at + DEADLINE.as_micros() as u64
+    }
+
+    fn last_departure(&self) -> u64 {
+        self.deadline() + SPREAD.as_micros() as u64
     }
 }
 
@@ -145,19 +155,17 @@ fn judge_visits(visits: &[Visit], fleet: &Fleet, drains: &[Drain]) {
     let faults = [report.failed_gets, report.failed_posts, report.wrong, report.repeated_posts, report.unknown];
     assert_eq!(faults, [0; 5], "{report:#?}");
     let moves = moves(visits);
-    assert!(moves.len() >= 200, "{} moves: of five instances each session has left one at least", moves.len());
+    for drain in drains {
+        assert!(moves.iter().any(|change| change.from == drain.instance), "nobody left {}", drain.instance);
+        let is_over = |v: &&Visit| drain.last_departure() <= v.began && drain.spans(v.began, v.ended);
+        let stayed = visits.iter().filter(is_over).find(|v| v.instance() == Some(&drain.instance));
+        assert!(stayed.is_none(), "the time to leave was over: {stayed:?}");
+    }
     for change in &moves {
         let left = drains.iter().any(|drain| drain.instance == change.from && drain.deadline() <= change.at);
-        let joined = drains.iter().any(|drain| drain.instance == change.to && is_during(drain, change.at));
+        let joined = drains.iter().any(|drain| drain.instance == change.to && drain.spans(change.asked, change.at));
         assert!(left && !joined, "{change:?}");
     }
-}
-
-/// Longer than a visit that was placed just before takes to be over.
-const ON_ITS_WAY: u64 = 250_000;
-
-fn is_during(drain: &Drain, at: u64) -> bool {
-    (drain.at + ON_ITS_WAY..drain.empty).contains(&at)
 }
 
 fn judge_scouts(scouts: &[Visit], drains: &[Drain]) {
@@ -178,7 +186,7 @@ fn judge_sockets(stays: &[Stay], drains: &[Drain]) {
             (End::Closed(Some(1012)), Some(drain)) if stay.until >= drain.deadline() => {}
             (_, drain) => panic!("{stay:?}, {:?}", drain.map(|drain| (&drain.instance, drain.deadline()))),
         }
-        let joined = drains.iter().find(|d| d.instance == stay.instance && is_during(d, stay.since));
+        let joined = drains.iter().find(|d| d.instance == stay.instance && d.spans(stay.asked, stay.opened));
         assert!(joined.is_none(), "{stay:?} began on a draining instance");
     }
 }

@@ -20,7 +20,8 @@ pub struct Move {
     pub to: String,
     /// When the last visit that the old one answered began.
     pub since: u64,
-    /// When the first that the new one answered ended.
+    /// When the first that the new one answered began, and when it ended.
+    pub asked: u64,
     pub at: u64,
 }
 
@@ -62,7 +63,7 @@ pub fn moves(visits: &[Visit]) -> Vec<Move> {
             let Some(instance) = visit.instance() else { continue };
             if let Some((from, since)) = last.filter(|(from, _)| *from != instance) {
                 let (from, to) = (from.to_owned(), instance.to_owned());
-                moves.push(Move { session, from, to, since, at: visit.ended });
+                moves.push(Move { session, from, to, since, asked: visit.began, at: visit.ended });
             }
             last = Some((instance, visit.began));
         }

@@ -33,7 +33,9 @@ pub enum End {
 #[derive(Debug)]
 pub struct Stay {
     pub instance: String,
-    pub since: u64,
+    /// When it was asked for, when it was open, and when it ended.
+    pub asked: u64,
+    pub opened: u64,
     pub until: u64,
     pub end: End,
 }
@@ -42,10 +44,11 @@ pub struct Stay {
 pub async fn keep_open(front: SocketAddr, number: u32, stop: Arc<AtomicBool>) -> Vec<Stay> {
     let (mut session, mut stays) = (Session::new(number), Vec::new());
     while !stop.load(Ordering::SeqCst) {
-        let since = record::now();
+        let asked = record::now();
         let (socket, instance) = open(&mut session, front, stays.len()).await.expect("open a WebSocket");
+        let opened = record::now();
         let end = talk(socket, &stop).await;
-        stays.push(Stay { instance, since, until: record::now(), end });
+        stays.push(Stay { instance, asked, opened, until: record::now(), end });
     }
     stays
 }
