@@ -1,0 +1,349 @@
+/* Every function, and everything that can be wrong with each of its parameters: it says so, does nothing, writes nothing,
+ * and works when it is called as it should be.
+ *
+ * matrix names        the functions that it covers
+ * matrix misuse FILE  FILE is where key files are made, and is not there
+ * matrix panic FILE   likewise; with a library that was built for it, each panics once
+ */
+#include "attempt.h"
+
+/* One way that something can be wrong. They are numbered, and some there are not everywhere. */
+enum made { NO_MORE, SKIPPED, WRONG_ONE };
+
+struct way {
+    size_t number;
+    int32_t status;
+    char what[128];
+    void *memory; /* that it needs */
+};
+
+static enum made wrong_with(struct way *way, int32_t status, const char *what)
+{
+    way->status = status;
+    snprintf(way->what, sizeof way->what, "%s", what);
+    return WRONG_ONE;
+}
+
+/* Bytes at *data of *len. */
+static enum made wrong_bytes(struct way *way, size_t at, enum kind kind, size_t limit, const void **data, size_t *len)
+{
+    static const char not_utf8[] = "\xC3\x28";
+    switch (at) {
+    case 0:
+        *data = NULL;
+        *len = 4;
+        return wrong_with(way, HOMING_ERR_NULL, "NULL of 4 bytes");
+    case 1:
+        /* No limit is below 16. */
+        *data = way->memory = calloc(limit + 1, 4);
+        *len = limit + 1;
+        return wrong_with(way, HOMING_ERR_LENGTH, "one longer than is taken");
+    case 2:
+        *len = SIZE_MAX;
+        return wrong_with(way, HOMING_ERR_LENGTH, "a length of SIZE_MAX");
+    case 3:
+        *len = SIZE_MAX / 2 + 1;
+        return wrong_with(way, HOMING_ERR_LENGTH, "a negative length");
+    case 4:
+        if (kind != UTF8)
+            return SKIPPED;
+        *data = not_utf8;
+        *len = 2;
+        return wrong_with(way, HOMING_ERR_VALUE, "no UTF-8");
+    default:
+        return NO_MORE;
+    }
+}
+
+static enum made wrong_size(struct way *way, size_t at, struct arg *arg, size_t size)
+{
+    static const size_t sizes[] = {0, 1, SIZE_MAX};
+    size_t i;
+    if (at == 0) {
+        arg->p = NULL;
+        return wrong_with(way, HOMING_ERR_NULL, "NULL in place of a struct");
+    }
+    if (at == 1) {
+        /* Big enough, were it not moved by a byte. */
+        char *memory = (char *)(way->memory = allocate(size + 1));
+        memcpy(memory + 1, arg->p, size);
+        arg->p = memory + 1;
+        return wrong_with(way, HOMING_ERR_VALUE, "a struct that is not aligned");
+    }
+    i = at - 2;
+    if (i < 3)
+        memcpy(arg->p, &sizes[i], sizeof(size_t));
+    else if (i == 3)
+        *(size_t *)arg->p -= sizeof(uint64_t);
+    else if (i == 4)
+        *(size_t *)arg->p += sizeof(uint64_t);
+    else
+        return NO_MORE;
+    return wrong_with(way, HOMING_ERR_SIZE, "a struct of another size");
+}
+
+#define SIZE_WAYS 7
+#define BYTES_WAYS 5
+
+static enum made wrong_record(struct way *way, const struct record *record, struct arg *arg)
+{
+    size_t at = way->number;
+    const struct field *field;
+    const struct wrong *wrong;
+    enum made made;
+    char *memory = (char *)arg->p;
+    if (at < SIZE_WAYS)
+        return wrong_size(way, at, arg, record->size);
+    at -= SIZE_WAYS;
+    for (field = record->fields; field->kind != NONE; field++, at -= BYTES_WAYS) {
+        if (at < BYTES_WAYS) {
+            const void *data;
+            size_t len;
+            memcpy(&data, memory + field->data, sizeof data);
+            memcpy(&len, memory + field->len, sizeof len);
+            made = wrong_bytes(way, at, field->kind, field->limit, &data, &len);
+            memcpy(memory + field->data, &data, sizeof data);
+            memcpy(memory + field->len, &len, sizeof len);
+            return made;
+        }
+    }
+    for (wrong = record->wrongs; wrong->width; wrong++, at--) {
+        if (at == 0) {
+            uint32_t narrow = (uint32_t)wrong->value;
+            const void *value = wrong->width == 4 ? (const void *)&narrow : (const void *)&wrong->value;
+            memcpy(memory + wrong->at, value, wrong->width);
+            return wrong_with(way, wrong->status, "a number in a struct that means nothing");
+        }
+    }
+    return NO_MORE;
+}
+
+static enum made wrong_handle(struct way *way, struct world *world, const struct param *param, struct arg *arg)
+{
+    size_t at = way->number;
+    int32_t status = param->kind == HANDLE_OR_ANY ? HOMING_OK : HOMING_ERR_HANDLE;
+    homing_handle good = arg->u;
+    switch (at) {
+    case 0:
+        arg->u = 0;
+        return wrong_with(way, param->kind == HANDLE ? HOMING_ERR_HANDLE : HOMING_OK, "no handle");
+    case 1:
+        arg->u = world->stale[param->type];
+        return wrong_with(way, status, "a handle that was freed");
+    case 2:
+        arg->u = UINT64_MAX;
+        return wrong_with(way, status, "a made-up handle");
+    case 3:
+        arg->u = 1;
+        return wrong_with(way, status, "a made-up handle");
+    case 4:
+        arg->u = good ^ UINT64_C(1) << 32;
+        return wrong_with(way, status, "another generation of a handle");
+    case 5:
+        arg->u = good + 1;
+        return wrong_with(way, status, "a neighbour of a handle");
+    default:
+        if (at - 6 >= TYPES)
+            return NO_MORE;
+        arg->u = world->live[at - 6];
+        /* Rings are rings, and keys are added only to those that began without. */
+        if (param->type == PARTS && at - 6 == RING)
+            status = HOMING_ERR_VALUE;
+        if (at - 6 == (size_t)param->type || (param->type == RING && at - 6 == PARTS))
+            return SKIPPED;
+        return wrong_with(way, status, "a handle of another type");
+    }
+}
+
+static enum made wrong_text(struct way *way, struct attempt *attempt, const struct param *param)
+{
+    struct arg *arg = &attempt->args[param->at];
+    size_t needed = arg[1].n;
+    switch (way->number) {
+    case 0:
+        arg[2].p = NULL;
+        return wrong_with(way, HOMING_ERR_NULL, "nowhere to put the length");
+    case 1:
+        arg[0].p = NULL;
+        arg[1].n = 8;
+        return wrong_with(way, HOMING_ERR_NULL, "NULL that takes 8 bytes");
+    case 2:
+        arg[0].p = NULL;
+        arg[1].n = SIZE_MAX;
+        return wrong_with(way, HOMING_ERR_NULL, "NULL that takes SIZE_MAX bytes");
+    case 3:
+        arg[0].p = place(attempt, needed - 1, 0);
+        arg[1].n = needed - 1;
+        return wrong_with(way, HOMING_ERR_BUFFER, "a byte too few");
+    case 4:
+        arg[0].p = NULL;
+        arg[1].n = 0;
+        return wrong_with(way, HOMING_ERR_BUFFER, "asked how much it takes");
+    case 5:
+        memset(arg, 0, 3 * sizeof *arg);
+        return param->kind == OPTIONAL_TEXT ? wrong_with(way, HOMING_OK, "left out") : SKIPPED;
+    default:
+        return NO_MORE;
+    }
+}
+
+/* Makes the argument of a parameter wrong in the way of that number. */
+static enum made make_wrong(struct way *way, struct attempt *attempt, const struct param *param)
+{
+    struct arg *arg = &attempt->args[param->at];
+    switch (param->kind) {
+    case ONE_OF:
+        if (way->number > 1)
+            return NO_MORE;
+        arg->u = way->number ? UINT32_MAX : param->limit;
+        return wrong_with(way, param->status, "a number that means nothing");
+    case ID:
+        if (way->number > 1)
+            return NO_MORE;
+        arg->u = way->number ? 0 : arg->u + 1;
+        return wrong_with(way, HOMING_ERR_UNKNOWN, "the id of no upstream");
+    case HANDLE:
+    case HANDLE_OR_0:
+    case HANDLE_OR_ANY:
+        return wrong_handle(way, attempt->world, param, arg);
+    case BYTES:
+    case UTF8: {
+        const void *data = arg[0].p;
+        size_t len = arg[1].n;
+        enum made made = wrong_bytes(way, way->number, param->kind, param->limit, &data, &len);
+        arg[0].p = (void *)data;
+        arg[1].n = len;
+        return made;
+    }
+    case PLACE:
+    case NEW:
+        if (way->number > 1)
+            return NO_MORE;
+        if (way->number == 1) {
+            arg->p = (char *)(way->memory = allocate(param->limit + 1)) + 1;
+            return wrong_with(way, HOMING_ERR_VALUE, "a place that is not aligned");
+        }
+        arg->p = NULL;
+        return wrong_with(way, HOMING_ERR_NULL, "no place for the result");
+    case OPTIONS:
+    case RESULT:
+        return wrong_record(way, param->record, arg);
+    case TEXT:
+    case OPTIONAL_TEXT:
+        return wrong_text(way, attempt, param);
+    case NONE:
+    case NUMBER:
+        break;
+    }
+    return NO_MORE;
+}
+
+static enum made misuse(const struct function *function, const struct param *param, size_t number)
+{
+    struct world world;
+    struct attempt attempt;
+    struct way way;
+    enum made made;
+    memset(&way, 0, sizeof way);
+    way.number = number;
+    world_new(&world);
+    attempt_new(&attempt, function, &world);
+    made = make_wrong(&way, &attempt, param);
+    if (made == WRONG_ONE && way.status == HOMING_OK) {
+        /* What need not be there, or may be anything. */
+        attempt_call(&attempt, HOMING_OK, way.what);
+        attempt_settle(&attempt);
+        if (function->ends != TYPES && function->ends != param->type)
+            world.live[function->ends] = 0;
+    } else if (made == WRONG_ONE) {
+        attempt_refused(&attempt, way.status, way.what);
+        attempt_free(&attempt);
+        attempt_new(&attempt, function, &world);
+        attempt_works(&attempt, way.what);
+    }
+    attempt_free(&attempt);
+    free(way.memory);
+    world_free(&world);
+    return made;
+}
+
+static void misuse_all(void)
+{
+    size_t f, p, number, cases = 0;
+    for (f = 0; f < functions_len; f++) {
+        for (p = 0; p < PARAMETERS; p++) {
+            enum made made = WRONG_ONE;
+            for (number = 0; made != NO_MORE; number++) {
+                made = misuse(&functions[f], &functions[f].params[p], number);
+                cases += made == WRONG_ONE;
+            }
+        }
+    }
+    printf("%d functions, misused in %d ways\n", (int)functions_len, (int)cases);
+}
+
+#ifdef HOMING_PLANT_PANIC
+
+static void count_errors(int32_t level, const uint8_t *text, size_t text_len, void *user)
+{
+    CHECK(text_len > 0 && text[0] != 0);
+    if (level == HOMING_LOG_ERROR)
+        ++*(size_t *)user;
+}
+
+/* Each function panics in one call, and works in the next. */
+static void panic_all(void)
+{
+    size_t f, logged = 0;
+    for (f = 0; f < functions_len; f++) {
+        struct world world;
+        struct attempt attempt;
+        uint8_t text[256];
+        size_t len = 0;
+        EXPECT(HOMING_OK, homing_set_log(count_errors, &logged));
+        world_new(&world);
+        attempt_new(&attempt, &functions[f], &world);
+        attempt.plants = 1;
+        /* It can return no status, and does nothing that could panic. */
+        if (strcmp(functions[f].name, "homing_abi_version") == 0) {
+            attempt_call(&attempt, HOMING_OK, "a panic is planted");
+            EXPECT(HOMING_ERR_PANIC, homing_version(text, sizeof text, &len));
+        } else {
+            attempt_refused(&attempt, HOMING_ERR_PANIC, "a panic is planted");
+        }
+        EXPECT(HOMING_OK, homing_last_error(text, sizeof text, &len));
+        CHECK(len > 7 && memcmp(text + len - 7, "planted", 7) == 0);
+        attempt_free(&attempt);
+        attempt_new(&attempt, &functions[f], &world);
+        attempt_works(&attempt, "after a panic");
+        attempt_free(&attempt);
+        world_free(&world);
+    }
+    EXPECT(HOMING_OK, homing_set_log(NULL, NULL));
+    CHECK(logged == functions_len);
+    printf("%d functions panicked and went on\n", (int)functions_len);
+}
+
+#endif
+
+int main(int argc, char **argv)
+{
+    size_t f;
+    CHECK(argc > 1);
+    if (strcmp(argv[1], "names") == 0) {
+        for (f = 0; f < functions_len; f++)
+            puts(functions[f].name);
+        return 0;
+    }
+    CHECK(argc > 2 && strlen(argv[2]) < sizeof key_path);
+    strcpy(key_path, argv[2]);
+    if (strcmp(argv[1], "misuse") == 0)
+        misuse_all();
+#ifdef HOMING_PLANT_PANIC
+    else if (strcmp(argv[1], "panic") == 0)
+        panic_all();
+#endif
+    else
+        CHECK(!"names, misuse or panic");
+    return 0;
+}
