@@ -264,7 +264,7 @@ const struct function functions[] = {
     FUNCTION(keyring_generate, UTF8(0, "shop", HOMING_NAME_MAX), NEW(2, RING)),
     FUNCTION(keyring_load, UTF8(0, key_path, 4096), NEW(2, RING)),
     FUNCTION(keyring_new, UTF8(0, "shop", HOMING_NAME_MAX), BYTES(2, SECRET, 1024), NEW(4, PARTS)),
-    FUNCTION(keyring_add, HANDLE(0, PARTS), ONE_OF(1, 3, 16, HOMING_ERR_KEYS), BYTES(2, SECRET, 1024),
+    FUNCTION(keyring_add, HANDLE(0, PARTS), NUMBER(1, 3), BYTES(2, SECRET, 1024),
              ONE_OF(4, 1, 2, HOMING_ERR_VALUE)),
     ENDS(keyring_free, RING, HANDLE_OR_0(0, RING)),
 

@@ -64,13 +64,18 @@ static homing_handle events_of(homing_handle balancer)
     return events;
 }
 
+/* Of a client whom only app-1 may have. */
 static void first_visit(struct world *world)
 {
+    const uint8_t first[1] = {1};
     homing_request request;
     homing_pick_result result;
     memset(&request, 0, sizeof request);
     request.size = sizeof request;
     request.now_ms = NOW;
+    request.generation = world->generation;
+    request.eligible = first;
+    request.eligible_len = 1;
     memset(&result, 0, sizeof result);
     result.size = sizeof result;
     EXPECT(HOMING_OK, homing_pick(world->live[BALANCER], &request, &result, NULL, 0, NULL, NULL, 0, NULL));
@@ -84,6 +89,7 @@ void world_new(struct world *world)
 {
     homing_handle other;
     uint32_t index = 7;
+    size_t count = 0;
     memset(world, 0, sizeof *world);
     world->live[RING] = generated();
     world->live[PARTS] = in_parts();
@@ -91,6 +97,8 @@ void world_new(struct world *world)
     world->live[BALANCER] = example_balancer(world->live[RING]);
     EXPECT(HOMING_OK, homing_find(world->live[BALANCER], bytes("app-1"), 5, &world->id, &index));
     CHECK(index == 0);
+    EXPECT(HOMING_OK, homing_balancer_upstreams(world->live[BALANCER], &count, &world->generation));
+    CHECK(count == 2);
     first_visit(world);
     world->live[LEASE] = lease_of(world->live[BALANCER], world->id);
     world->live[PLAN] = plan_of(world->live[BALANCER]);
