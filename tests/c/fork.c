@@ -50,7 +50,7 @@ static int by_number(const void *a, const void *b)
     return (one > other) - (one < other);
 }
 
-/* How many sessions of the children have a number that another one has. */
+/* How many sessions of the children have a number that another one has; in a child, -1. */
 static int shared_numbers(homing_handle balancer, int sessions)
 {
     struct session *all = (struct session *)allocate((size_t)(CHILDREN * sessions) * sizeof *all);
@@ -68,8 +68,7 @@ static int shared_numbers(homing_handle balancer, int sessions)
             begin(balancer, sessions, out);
             CHECK(fclose(out) == 0);
             free(all);
-            EXPECT(HOMING_OK, homing_balancer_free(balancer));
-            _exit(0);
+            return -1;
         }
         CHECK(close(ways[1]) == 0);
         ends[child] = fdopen(ways[0], "r");
@@ -97,25 +96,34 @@ static int shared_numbers(homing_handle balancer, int sessions)
     return shared;
 }
 
+/* How many of the sessions of two children of a parent with this configuration are shared. Ends the children. */
+static int shared_with(homing_handle config, int sessions)
+{
+    homing_handle ring = 0, balancer = 0;
+    int shared;
+    EXPECT(HOMING_OK, homing_keyring_generate(bytes("shop"), 4, &ring));
+    EXPECT(HOMING_OK, homing_balancer_new(config, ring, &balancer));
+    shared = shared_numbers(balancer, sessions);
+    EXPECT(HOMING_OK, homing_balancer_free(balancer));
+    EXPECT(HOMING_OK, homing_keyring_free(ring));
+    if (shared < 0) {
+        EXPECT(HOMING_OK, homing_config_free(config));
+        exit(0);
+    }
+    return shared;
+}
+
 int main(int argc, char **argv)
 {
-    homing_handle ring = 0, config = example_config(), balancer = 0;
+    homing_handle config = example_config();
     int sessions;
     CHECK(argc == 2);
     sessions = atoi(argv[1]);
-    EXPECT(HOMING_OK, homing_keyring_generate(bytes("shop"), 4, &ring));
-
-    EXPECT(HOMING_OK, homing_balancer_new(config, ring, &balancer));
-    CHECK(shared_numbers(balancer, sessions) == 0);
-    EXPECT(HOMING_OK, homing_balancer_free(balancer));
+    CHECK(shared_with(config, sessions) == 0);
 
     /* The control: with a seed, both children draw the same. */
     EXPECT(HOMING_OK, homing_config_seed(config, 7));
-    EXPECT(HOMING_OK, homing_balancer_new(config, ring, &balancer));
-    CHECK(shared_numbers(balancer, sessions) == sessions);
-    EXPECT(HOMING_OK, homing_balancer_free(balancer));
-
+    CHECK(shared_with(config, sessions) == sessions);
     EXPECT(HOMING_OK, homing_config_free(config));
-    EXPECT(HOMING_OK, homing_keyring_free(ring));
     return 0;
 }
