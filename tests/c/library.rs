@@ -1,0 +1,103 @@
+//! The library, built and installed once for all tests, and the compilers that they use it with.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::LazyLock;
+
+/// Long enough for whatever ends. No test measures time by it.
+const GUARD_SECONDS: &str = "600";
+
+/// Whether all of these programs are there. Without one the test is skipped, and that is said, unless every program is
+/// required.
+pub fn have(programs: &[&str]) -> bool {
+    programs.iter().all(|name| {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let found = std::env::split_paths(&path).any(|directory| directory.join(name).is_file());
+        if !found {
+            assert!(std::env::var_os("HOMING_REQUIRE_PROGRAMS").is_none(), "{name} is required and not installed");
+            println!("skipped: {name} is not installed");
+        }
+        found
+    })
+}
+
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+pub fn header() -> PathBuf {
+    root().join("include/homing.h")
+}
+
+/// Where tests may leave what they make.
+pub fn scratch() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("c")
+}
+
+/// The prefix that the library is installed in, with [`HOMING_PLANT_PANIC`](PLANTED).
+pub fn prefix() -> &'static Path {
+    static PREFIX: LazyLock<PathBuf> = LazyLock::new(|| {
+        let prefix = scratch().join("prefix");
+        let mut install = Command::new(root().join("capi/install"));
+        install
+            .args(["--quiet", "--features", "ffi-plant-panic"])
+            .env("PREFIX", &prefix)
+            .env("PROFILE", "dev")
+            // What abidw reads.
+            .env("CARGO_PROFILE_DEV_DEBUG", "2")
+            .env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target directory"))
+            .env_remove("DESTDIR")
+            .env_remove("LIBDIR")
+            .env_remove("INCLUDEDIR");
+        run(&mut install);
+        prefix
+    });
+    &PREFIX
+}
+
+/// Declares in the header what only this build of the library has.
+pub const PLANTED: &str = "-DHOMING_PLANT_PANIC";
+
+/// What it prints, where it succeeds.
+pub fn run(command: &mut Command) -> String {
+    let (succeeded, output) = attempt(command);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(succeeded, "{command:?}: {}\n{text}\n{errors}", output.status);
+    text.into_owned()
+}
+
+/// Whether it succeeds, and what it prints.
+pub fn attempt(command: &mut Command) -> (bool, Output) {
+    let mut guarded = Command::new("timeout");
+    guarded.arg(GUARD_SECONDS).arg(command.get_program()).args(command.get_args());
+    for (key, value) in command.get_envs() {
+        match value {
+            Some(value) => guarded.env(key, value),
+            None => guarded.env_remove(key),
+        };
+    }
+    if let Some(directory) = command.get_current_dir() {
+        guarded.current_dir(directory);
+    }
+    let output = guarded.output().expect("run a program");
+    (output.status.success(), output)
+}
+
+/// A standard of C or C++, as its compiler calls it.
+#[derive(Clone, Copy)]
+pub struct Standard(pub &'static str);
+
+impl Standard {
+    pub fn compiler(self) -> &'static str {
+        if self.0.starts_with("c++") { "g++" } else { "gcc" }
+    }
+
+    /// The compiler for sources in C, whatever it makes of them, and without a warning.
+    pub fn compile(self) -> Command {
+        let mut command = Command::new(self.compiler());
+        command.args(if self.compiler() == "g++" { ["-x", "c++"] } else { ["-x", "c"] });
+        command.arg(format!("-std={}", self.0)).args(["-Wall", "-Wextra", "-Werror", "-pedantic"]);
+        command
+    }
+}
