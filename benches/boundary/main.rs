@@ -1,0 +1,59 @@
+//! What a request costs in Rust, from pick to the reported outcome, as `bench.c` measures it through the C ABI. `run` compares them.
+#![allow(
+    missing_docs,
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a benchmark reads the clock, and should say where it cannot go on"
+)]
+
+use homing::health::Outcome;
+use homing::http::{CookieName, CookieSpec, cookie};
+use homing::{Affinity, Balancer, Decision, KeyRing, Pick, Request, Timestamp, UpstreamConfig};
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+const UPSTREAMS: usize = 10;
+const CLIENTS: usize = 4096;
+const PICKS: usize = 1 << 18;
+const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
+
+fn finish(balancer: &Balancer, pick: Pick) {
+    let upstream = pick.upstream();
+    upstream.observe(Duration::from_millis(1), NOW);
+    balancer.report(upstream, Outcome::Answered, NOW);
+}
+
+fn main() {
+    let balancer = Balancer::builder()
+        .upstreams((0..UPSTREAMS).map(|i| UpstreamConfig::new(format!("app-{i}"), format!("10.0.0.{i}:8080"))))
+        .policy("p2c")
+        .affinity(Affinity::builder(KeyRing::generate("bench").unwrap()).build().unwrap())
+        .build()
+        .unwrap();
+    let name = CookieName::new("homing").unwrap();
+    let spec = CookieSpec::builder(name.clone()).build().unwrap();
+    let headers: Vec<String> = (0..CLIENTS)
+        .map(|_| {
+            let token = balancer.pick(&Request::new(NOW)).unwrap().token.unwrap();
+            format!("theme=dark; ASP.NET_SessionId=wq4h1zv0lm2yq0cn3x5tjb5e; homing={}; lang=en", token.as_str())
+        })
+        .collect();
+
+    let began = Instant::now();
+    for _ in 0..PICKS {
+        let pick = balancer.pick(&Request::new(NOW)).unwrap();
+        assert_eq!(pick.decision, Decision::New);
+        black_box(spec.set_cookie(pick.token.as_ref().unwrap().as_str(), false));
+        finish(&balancer, pick);
+    }
+    println!("new {:.1}", began.elapsed().as_secs_f64() * 1e9 / PICKS as f64);
+
+    let began = Instant::now();
+    for i in 0..PICKS {
+        let tokens = cookie::tokens([headers[i % CLIENTS].as_bytes()], &name);
+        let pick = balancer.pick(&Request::new(NOW).tokens(&tokens)).unwrap();
+        assert_eq!(pick.decision, Decision::Pinned);
+        finish(&balancer, pick);
+    }
+    println!("pinned {:.1}", began.elapsed().as_secs_f64() * 1e9 / PICKS as f64);
+}
