@@ -1,7 +1,8 @@
 /* All that a proxy in C needs for sticky sessions, without the proxy: two visits of one client, a drain, and what the
  * library says about it.
  *
- *     PREFIX=$HOME/.local ../../capi/install && make run
+ *     PREFIX=$HOME/.local ../../capi/install
+ *     PKG_CONFIG_PATH=$HOME/.local/lib/pkgconfig make run
  */
 #include <homing.h>
 

@@ -150,10 +150,27 @@ fn linked_statically() {
     }
 }
 
+/// As its head says: with make and pkg-config.
+#[test]
+fn the_example_runs() {
+    if have(&["gcc", "make", "pkg-config"]) {
+        let directory = tempfile::tempdir().expect("a directory");
+        for file in ["Makefile", "sticky.c"] {
+            fs::copy(root().join("examples/c").join(file), directory.path().join(file)).expect("copy the example");
+        }
+        let mut make = Command::new("make");
+        make.args(["--silent", "CFLAGS=-Wall -Wextra -Werror -pedantic", "run"]).current_dir(directory.path());
+        let said = run(make.env("PKG_CONFIG_PATH", prefix().join("lib/pkgconfig")));
+        for line in ["because it is new", "because it is pinned", "Set-Cookie: shop=", "draining: an operator said so"] {
+            assert!(said.contains(line), "no \"{line}\" in {said}");
+        }
+    }
+}
+
 /// The controls: what the sanitizers and valgrind are there for is found in a program that has it.
 #[test]
 fn faults_are_found() {
-    let leak = "#include <stdlib.h>\nint main(void) { return malloc(9) == (void *)1; }\n";
+    let leak = "#include <stdlib.h>\nint main(void) { void *volatile a = malloc(9); a = NULL; return a != NULL; }\n";
     let overflow =
         "#include <stdlib.h>\nint main(void) { volatile char *a = malloc(9); a[9] = 1; free((void *)a); return 0; }\n";
     for (name, source) in [("leak", leak), ("overflow", overflow)] {
