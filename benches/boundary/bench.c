@@ -1,4 +1,4 @@
-/* What a request costs in C, from pick to finish, as main.rs measures it in Rust: a line for each kind, "name nanoseconds". */
+/* What a request costs in C, from pick to finish, as main.rs measures it in Rust: lines of a kind and its nanoseconds. */
 #include <homing.h>
 
 #include <stdio.h>

@@ -1,4 +1,5 @@
-//! What a request costs in Rust, from pick to the reported outcome, as `bench.c` measures it through the C ABI. `run` compares them.
+//! What a request costs in Rust, from pick to the reported outcome, as `bench.c` measures it through the C ABI.
+//! `benches/boundary/run` compares them.
 #![allow(
     missing_docs,
     clippy::disallowed_methods,

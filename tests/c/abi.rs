@@ -1,7 +1,7 @@
 //! The types of the library's functions, as its debugging information has them, against those that are frozen.
 //!
-//! abidw says all that Rust says about itself, for thousands of lines that change with the compiler. What the functions are made of
-//! is kept, by following the types that they name.
+//! abidw says all that Rust says about itself, for thousands of lines that change with the compiler. What the functions
+//! are made of is kept, by following the types that they name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

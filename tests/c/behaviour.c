@@ -53,7 +53,8 @@ static homing_handle generated(void)
 
 static homing_handle ring_of(const char *signer)
 {
-    const uint8_t *identity = bytes("iiiiiiiiiiiiiiiiiiiiiiiiiiiiiiii"), *old = bytes("oooooooooooooooooooooooooooooooo"),
+    const uint8_t *identity = bytes("iiiiiiiiiiiiiiiiiiiiiiiiiiiiiiii"),
+                  *old = bytes("oooooooooooooooooooooooooooooooo"),
                   *fresh = bytes("nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn");
     int is_old = strcmp(signer, "old") == 0;
     homing_handle ring = 0;

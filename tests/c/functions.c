@@ -231,7 +231,8 @@ CALL(events_new, a[0].u, U64(1))
 CALL(events_next, a[0].u, (homing_event *)a[1].p, OUT(2), a[3].n, LEN(4))
 CALL(events_free, a[0].u)
 
-#define PARAM(kind, at, type, bytes, number, limit, status, record) {kind, at, type, bytes, number, limit, status, record}
+#define PARAM(kind, at, type, bytes, number, limit, status, record)            \
+    {kind, at, type, bytes, number, limit, status, record}
 #define NUMBER(at, good) PARAM(NUMBER, at, TYPES, NULL, good, 0, 0, NULL)
 #define TIME(at) NUMBER(at, NOW)
 #define ONE_OF(at, good, count, status) PARAM(ONE_OF, at, TYPES, NULL, good, count, status, NULL)
@@ -253,6 +254,7 @@ CALL(events_free, a[0].u)
 #define ENDS(name, type, ...) {"homing_" #name, call_##name, type, {__VA_ARGS__}}
 
 #define SECRET "0123456789abcdef0123456789abcdef"
+#define TOKEN "01234567890123456789012345678901234567890123456789012345"
 
 const struct function functions[] = {
     FUNCTION(abi_version, NO_PARAM),
@@ -290,7 +292,7 @@ const struct function functions[] = {
     FUNCTION(lease, HANDLE(0, BALANCER), ID(1), NUMBER(2, 7),
              ONE_OF(3, HOMING_DECISION_NEW, HOMING_DECISIONS, HOMING_ERR_VALUE), TIME(4), NEW(5, LEASE)),
     FUNCTION(token_for, HANDLE(0, BALANCER), ID(1), OPTIONS(2, first), TEXT(3)),
-    FUNCTION(set_cookie, HANDLE(0, BALANCER), BYTES(1, "01234567890123456789012345678901234567890123456789012345", HOMING_INPUT_MAX),
+    FUNCTION(set_cookie, HANDLE(0, BALANCER), BYTES(1, TOKEN, HOMING_INPUT_MAX),
              ONE_OF(3, HOMING_REQUEST_HTTPS, 2, HOMING_ERR_VALUE), TEXT(4)),
     FUNCTION(explain, HANDLE(0, BALANCER), OPTIONS(1, again), TEXT(2)),
 
@@ -298,13 +300,15 @@ const struct function functions[] = {
          ONE_OF(2, HOMING_OUTCOME_ANSWERED, 7, HOMING_ERR_VALUE), NUMBER(3, 1000), TIME(4)),
     FUNCTION(report, HANDLE(0, BALANCER), ID(1), ONE_OF(2, HOMING_OUTCOME_ANSWERED, 7, HOMING_ERR_VALUE),
              NUMBER(3, 1000), TIME(4)),
-    FUNCTION(probe, HANDLE(0, BALANCER), ID(1), ONE_OF(2, HOMING_PROBE_STATUS, 5, HOMING_ERR_VALUE), NUMBER(3, 500), TIME(4)),
+    FUNCTION(probe, HANDLE(0, BALANCER), ID(1), ONE_OF(2, HOMING_PROBE_STATUS, 5, HOMING_ERR_VALUE),
+             NUMBER(3, 500), TIME(4)),
     FUNCTION(tick, HANDLE(0, BALANCER), TIME(1)),
     FUNCTION(drain, HANDLE(0, BALANCER), ID(1), NUMBER(2, 60000), TIME(3)),
     FUNCTION(resume, HANDLE(0, BALANCER), ID(1), TIME(2)),
     FUNCTION(departure, HANDLE(0, BALANCER), ID(1), NUMBER(2, 7), PLACE(3, sizeof(uint64_t))),
     FUNCTION(set_incarnation, HANDLE(0, BALANCER), ID(1), NUMBER(2, 9), TIME(3)),
-    FUNCTION(set_health, HANDLE(0, BALANCER), ID(1), ONE_OF(2, 1, 2, HOMING_ERR_VALUE), ONE_OF(3, 1, 2, HOMING_ERR_VALUE)),
+    FUNCTION(set_health, HANDLE(0, BALANCER), ID(1), ONE_OF(2, 1, 2, HOMING_ERR_VALUE),
+             ONE_OF(3, 1, 2, HOMING_ERR_VALUE)),
 
     FUNCTION(plan_new, HANDLE(0, BALANCER), NEW(1, PLAN)),
     FUNCTION(plan_put, HANDLE(0, PLAN), OPTIONS(1, upstream)),
@@ -313,7 +317,8 @@ const struct function functions[] = {
     FUNCTION(plan_apply, HANDLE(0, PLAN), PLACE(1, sizeof(uint64_t))),
     ENDS(plan_free, PLAN, HANDLE_OR_0(0, PLAN)),
 
-    FUNCTION(status, HANDLE(0, BALANCER), ONE_OF(1, 1, 2, HOMING_ERR_UNKNOWN), TIME(2), RESULT(3, status), OPTIONAL_TEXT(4)),
+    FUNCTION(status, HANDLE(0, BALANCER), ONE_OF(1, 1, 2, HOMING_ERR_UNKNOWN), TIME(2), RESULT(3, status),
+             OPTIONAL_TEXT(4)),
     FUNCTION(find, HANDLE(0, BALANCER), UTF8(1, "app-2", HOMING_NAME_MAX), PLACE(3, sizeof(uint64_t)),
              PLACE(4, sizeof(uint32_t))),
     FUNCTION(status_json, HANDLE(0, BALANCER), TIME(1), TEXT(2)),

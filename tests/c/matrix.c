@@ -1,5 +1,5 @@
-/* Every function, and everything that can be wrong with each of its parameters: it says so, does nothing, writes nothing,
- * and works when it is called as it should be.
+/* Every function, and everything that can be wrong with each of its parameters: it says so, does nothing, writes
+ * nothing, and works when it is called as it should be.
  *
  * matrix names        the functions that it covers
  * matrix misuse FILE  FILE is where key files are made, and is not there

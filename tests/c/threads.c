@@ -1,5 +1,5 @@
-/* Eight threads pick while another one changes the membership, and makes and frees balancers: nothing is refused but what was
- * freed, sessions stay where they can, and no place is left behind.
+/* Eight threads pick while another one changes the membership, and makes and frees balancers: nothing is refused but
+ * what was freed, sessions stay where they can, and no place is left behind.
  *
  * threads ROUNDS    how often each of them picks
  */

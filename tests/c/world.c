@@ -81,7 +81,8 @@ static void first_visit(struct world *world)
     EXPECT(HOMING_OK, homing_pick(world->live[BALANCER], &request, &result, NULL, 0, NULL, NULL, 0, NULL));
     CHECK(result.token_len == HOMING_TOKEN_LEN);
     memcpy(world->token, result.token, HOMING_TOKEN_LEN);
-    snprintf(world->cookie, sizeof world->cookie, "theme=dark; homing=%.*s", HOMING_TOKEN_LEN, (const char *)result.token);
+    snprintf(world->cookie, sizeof world->cookie, "theme=dark; homing=%.*s", HOMING_TOKEN_LEN,
+             (const char *)result.token);
     EXPECT(HOMING_OK, homing_finish(world->live[BALANCER], result.lease, HOMING_OUTCOME_ANSWERED, 1000, NOW));
 }
 
