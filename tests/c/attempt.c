@@ -48,7 +48,7 @@ static void argument(struct attempt *attempt, const struct param *param)
         break;
     case HANDLE:
     case HANDLE_OR_0:
-    case HANDLE_OR_ANY:
+    case HANDLE_OR_FREED:
         arg->u = attempt->world->live[param->type];
         break;
     case BYTES:

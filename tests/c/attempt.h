@@ -11,7 +11,7 @@ struct place {
     int is_length; /* of a buffer: written where that is too small */
 };
 
-#define PLACES (2 * PARAMETERS)
+#define PLACES (2 * PARAMETERS + 1)
 
 struct attempt {
     const struct function *function;

@@ -134,7 +134,7 @@ static void cookies(void)
     CHECK(second.decision == HOMING_DECISION_PINNED && second.id == first.id && second.session == first.session);
     CHECK(cookie_len == 0 && second.token_len == 0);
     finish(other, &second, HOMING_OUTCOME_ANSWERED, NOW);
-    EXPECT(HOMING_NOTHING, homing_token_for(other, first.id, &request, token, sizeof token, &token_len));
+    EXPECT(HOMING_NOTHING, homing_token_for(other, first.id, first.session, &request, token, sizeof token, &token_len));
 
     memset(&opened, 0, sizeof opened);
     opened.size = sizeof opened;
@@ -178,13 +178,16 @@ static void tried_and_eligible(void)
     homing_handle balancer = example_balancer(0), plan = 0;
     homing_request request = request_at(NOW);
     homing_pick_result picked;
-    const uint32_t tried[1] = {0};
+    uint64_t tried[1] = {0};
+    uint32_t index = 7;
     uint8_t eligible[1] = {1};
     uint64_t generation = 0, next = 0;
     size_t count = 0;
     int i;
     EXPECT(HOMING_OK, homing_balancer_upstreams(balancer, &count, &generation));
     CHECK(count == 2);
+    EXPECT(HOMING_OK, homing_find(balancer, bytes("app-1"), 5, tried, &index));
+    CHECK(index == 0);
     request.generation = generation;
     for (i = 0; i < 20; i++) {
         request.tried = i % 2 ? tried : NULL;

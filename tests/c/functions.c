@@ -105,14 +105,13 @@ static void fill_first(struct world *world, void *record)
 
 static void fill_again(struct world *world, void *record)
 {
-    static const uint32_t tried[1] = {1};
     static const uint8_t eligible[1] = {3};
     homing_request *request = (homing_request *)record;
     fill_first(world, request);
     request->generation = world->generation;
     request->cookie = bytes(world->cookie);
     request->cookie_len = strlen(world->cookie);
-    request->tried = tried;
+    request->tried = &world->other_id;
     request->tried_len = 1;
     request->eligible = eligible;
     request->eligible_len = 1;
@@ -127,10 +126,11 @@ static const struct field request_fields[] = {
     FIELD(BYTES, homing_request, eligible, 1250),
     NO_FIELD,
 };
-static const struct wrong request_wrongs[] = {
+static const struct wrong first_wrongs[] = {
     WRONG(homing_request, client_len, 3, HOMING_ERR_VALUE),
     WRONG(homing_request, flags, 4, HOMING_ERR_VALUE),
     WRONG(homing_request, flags, UINT32_MAX, HOMING_ERR_VALUE),
+    WRONG(homing_request, reserved, 1, HOMING_ERR_VALUE),
     NO_WRONG,
 };
 static const struct wrong again_wrongs[] = {
@@ -139,7 +139,7 @@ static const struct wrong again_wrongs[] = {
     WRONG(homing_request, generation, 1u << 30, HOMING_ERR_GENERATION),
     NO_WRONG,
 };
-static const struct record first = {sizeof(homing_request), fill_first, NULL, request_fields, request_wrongs};
+static const struct record first = {sizeof(homing_request), fill_first, NULL, request_fields, first_wrongs};
 static const struct record again = {sizeof(homing_request), fill_again, NULL, request_fields, again_wrongs};
 
 static void finish_pick(struct world *world, void *record)
@@ -203,11 +203,13 @@ CALL(balancer_set_keys, a[0].u, a[1].u)
 CALL(balancer_upstreams, a[0].u, LEN(1), U64(2))
 CALL(pick, a[0].u, (const homing_request *)a[1].p, (homing_pick_result *)a[2].p, OUT(3), a[4].n, LEN(5), OUT(6), a[7].n,
      LEN(8))
+CALL(address, a[0].u, a[1].u, OUT(2), a[3].n, LEN(4))
 CALL(set_cookie_max, a[0].u, LEN(1))
 CALL(open, a[0].u, (const homing_request *)a[1].p, (homing_open_result *)a[2].p)
 CALL(lease, a[0].u, a[1].u, a[2].u, I(3), a[4].u, U64(5))
-CALL(token_for, a[0].u, a[1].u, (const homing_request *)a[2].p, OUT(3), a[4].n, LEN(5))
+CALL(token_for, a[0].u, a[1].u, a[2].u, (const homing_request *)a[3].p, OUT(4), a[5].n, LEN(6))
 CALL(set_cookie, a[0].u, IN(1), a[2].n, (uint32_t)a[3].u, OUT(4), a[5].n, LEN(6))
+CALL(strip_cookie, a[0].u, IN(1), a[2].n, OUT(3), a[4].n, LEN(5))
 CALL(explain, a[0].u, (const homing_request *)a[1].p, OUT(2), a[3].n, LEN(4))
 CALL(finish, a[0].u, a[1].u, I(2), a[3].u, a[4].u)
 CALL(report, a[0].u, a[1].u, I(2), a[3].u, a[4].u)
@@ -221,6 +223,7 @@ CALL(set_health, a[0].u, a[1].u, I(2), I(3))
 CALL(plan_new, a[0].u, U64(1))
 CALL(plan_put, a[0].u, (const homing_upstream_options *)a[1].p)
 CALL(plan_remove, a[0].u, IN(1), a[2].n)
+CALL(plan_clear, a[0].u)
 CALL(plan_explain, a[0].u, a[1].u, OUT(2), a[3].n, LEN(4))
 CALL(plan_apply, a[0].u, U64(1))
 CALL(plan_free, a[0].u)
@@ -239,7 +242,7 @@ CALL(events_free, a[0].u)
 #define ID(at) PARAM(ID, at, TYPES, NULL, 0, 0, 0, NULL)
 #define HANDLE(at, type) PARAM(HANDLE, at, type, NULL, 0, 0, 0, NULL)
 #define HANDLE_OR_0(at, type) PARAM(HANDLE_OR_0, at, type, NULL, 0, 0, 0, NULL)
-#define HANDLE_OR_ANY(at, type) PARAM(HANDLE_OR_ANY, at, type, NULL, 0, 0, 0, NULL)
+#define HANDLE_OR_FREED(at, type) PARAM(HANDLE_OR_FREED, at, type, NULL, 0, 0, 0, NULL)
 #define BYTES(at, good, limit) PARAM(BYTES, at, TYPES, good, 0, limit, 0, NULL)
 #define UTF8(at, good, limit) PARAM(UTF8, at, TYPES, good, 0, limit, 0, NULL)
 #define PLACE(at, size) PARAM(PLACE, at, TYPES, NULL, 0, size, 0, NULL)
@@ -287,18 +290,20 @@ const struct function functions[] = {
     FUNCTION(balancer_upstreams, HANDLE(0, BALANCER), PLACE(1, sizeof(size_t)), PLACE(2, sizeof(uint64_t))),
 
     FUNCTION(pick, HANDLE(0, BALANCER), OPTIONS(1, again), RESULT(2, picked), OPTIONAL_TEXT(3), OPTIONAL_TEXT(6)),
+    FUNCTION(address, HANDLE(0, BALANCER), ID(1), TEXT(2)),
     FUNCTION(set_cookie_max, HANDLE(0, BALANCER), PLACE(1, sizeof(size_t))),
     FUNCTION(open, HANDLE(0, BALANCER), OPTIONS(1, again), RESULT(2, opened)),
     FUNCTION(lease, HANDLE(0, BALANCER), ID(1), NUMBER(2, 7),
              ONE_OF(3, HOMING_DECISION_NEW, HOMING_DECISIONS, HOMING_ERR_VALUE), TIME(4), NEW(5, LEASE)),
-    FUNCTION(token_for, HANDLE(0, BALANCER), ID(1), OPTIONS(2, first), TEXT(3)),
+    FUNCTION(token_for, HANDLE(0, BALANCER), ID(1), NUMBER(2, 7), OPTIONS(3, first), TEXT(4)),
     FUNCTION(set_cookie, HANDLE(0, BALANCER), BYTES(1, TOKEN, HOMING_INPUT_MAX),
              ONE_OF(3, HOMING_REQUEST_HTTPS, 2, HOMING_ERR_VALUE), TEXT(4)),
+    FUNCTION(strip_cookie, HANDLE(0, BALANCER), BYTES(1, "theme=dark; homing=x", HOMING_INPUT_MAX), TEXT(3)),
     FUNCTION(explain, HANDLE(0, BALANCER), OPTIONS(1, again), TEXT(2)),
 
-    ENDS(finish, LEASE, HANDLE_OR_ANY(0, BALANCER), HANDLE(1, LEASE),
+    ENDS(finish, LEASE, HANDLE_OR_FREED(0, BALANCER), HANDLE(1, LEASE),
          ONE_OF(2, HOMING_OUTCOME_ANSWERED, 7, HOMING_ERR_VALUE), NUMBER(3, 1000), TIME(4)),
-    FUNCTION(report, HANDLE(0, BALANCER), ID(1), ONE_OF(2, HOMING_OUTCOME_ANSWERED, 7, HOMING_ERR_VALUE),
+    FUNCTION(report, HANDLE(0, BALANCER), HANDLE(1, LEASE), ONE_OF(2, HOMING_OUTCOME_ANSWERED, 7, HOMING_ERR_VALUE),
              NUMBER(3, 1000), TIME(4)),
     FUNCTION(probe, HANDLE(0, BALANCER), ID(1), ONE_OF(2, HOMING_PROBE_STATUS, 5, HOMING_ERR_VALUE),
              NUMBER(3, 500), TIME(4)),
@@ -313,6 +318,7 @@ const struct function functions[] = {
     FUNCTION(plan_new, HANDLE(0, BALANCER), NEW(1, PLAN)),
     FUNCTION(plan_put, HANDLE(0, PLAN), OPTIONS(1, upstream)),
     FUNCTION(plan_remove, HANDLE(0, PLAN), UTF8(1, "app-1", HOMING_NAME_MAX)),
+    FUNCTION(plan_clear, HANDLE(0, PLAN)),
     FUNCTION(plan_explain, HANDLE(0, PLAN), TIME(1), TEXT(2)),
     FUNCTION(plan_apply, HANDLE(0, PLAN), PLACE(1, sizeof(uint64_t))),
     ENDS(plan_free, PLAN, HANDLE_OR_0(0, PLAN)),

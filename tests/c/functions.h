@@ -21,7 +21,7 @@ enum kind {
     ID,       /* of an upstream */
     HANDLE,
     HANDLE_OR_0,
-    HANDLE_OR_ANY, /* a wrong one is passed over */
+    HANDLE_OR_FREED,
     BYTES,    /* pointer, length */
     UTF8,     /* likewise */
     PLACE,    /* of limit bytes */

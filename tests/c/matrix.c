@@ -24,7 +24,7 @@ static enum made wrong_with(struct way *way, int32_t status, const char *what)
     return WRONG_ONE;
 }
 
-/* Bytes at *data of *len. */
+/* Bytes, or numbers of as many, at *data of *len. */
 static enum made wrong_bytes(struct way *way, size_t at, enum kind kind, size_t limit, const void **data, size_t *len)
 {
     static const char not_utf8[] = "\xC3\x28";
@@ -35,7 +35,7 @@ static enum made wrong_bytes(struct way *way, size_t at, enum kind kind, size_t 
         return wrong_with(way, HOMING_ERR_NULL, "NULL of 4 bytes");
     case 1:
         /* No limit is below 16. */
-        *data = way->memory = calloc(limit + 1, 4);
+        *data = way->memory = calloc(limit + 1, sizeof(uint64_t));
         *len = limit + 1;
         return wrong_with(way, HOMING_ERR_LENGTH, "one longer than is taken");
     case 2:
@@ -55,45 +55,61 @@ static enum made wrong_bytes(struct way *way, size_t at, enum kind kind, size_t 
     }
 }
 
-static enum made wrong_size(struct way *way, size_t at, struct arg *arg, size_t size)
+/* A struct at another place, of so many bytes more. What it has there is 0. */
+static char *moved(struct attempt *attempt, struct arg *arg, size_t size, size_t more)
 {
-    static const size_t sizes[] = {0, 1, SIZE_MAX};
-    size_t i;
-    if (at == 0) {
-        arg->p = NULL;
-        return wrong_with(way, HOMING_ERR_NULL, "NULL in place of a struct");
-    }
-    if (at == 1) {
-        /* Big enough, were it not moved by a byte. */
-        char *memory = (char *)(way->memory = allocate(size + 1));
-        memcpy(memory + 1, arg->p, size);
-        arg->p = memory + 1;
-        return wrong_with(way, HOMING_ERR_VALUE, "a struct that is not aligned");
-    }
-    i = at - 2;
-    if (i < 3)
-        memcpy(arg->p, &sizes[i], sizeof(size_t));
-    else if (i == 3)
-        *(size_t *)arg->p -= sizeof(uint64_t);
-    else if (i == 4)
-        *(size_t *)arg->p += sizeof(uint64_t);
-    else
-        return NO_MORE;
-    return wrong_with(way, HOMING_ERR_SIZE, "a struct of another size");
+    char *memory = (char *)place(attempt, size + more, 0);
+    memset(memory, 0, size + more);
+    memcpy(memory, arg->p, size);
+    return (char *)(arg->p = memory);
 }
 
-#define SIZE_WAYS 7
+static enum made wrong_size(struct way *way, size_t at, struct attempt *attempt, const struct param *param)
+{
+    struct arg *arg = &attempt->args[param->at];
+    size_t size = param->record->size, larger = size + sizeof(uint64_t);
+    const size_t sizes[] = {0, 1, size - sizeof(uint64_t), 4097, SIZE_MAX};
+    char *memory;
+    if (at < 5) {
+        memcpy(arg->p, &sizes[at], sizeof(size_t));
+        return wrong_with(way, HOMING_ERR_SIZE, "a struct of another size");
+    }
+    switch (at) {
+    case 5:
+        arg->p = NULL;
+        return wrong_with(way, HOMING_ERR_NULL, "NULL in place of a struct");
+    case 6:
+        memory = moved(attempt, arg, size, 1);
+        memmove(memory + 1, memory, size);
+        arg->p = memory + 1;
+        return wrong_with(way, HOMING_ERR_VALUE, "a struct that is not aligned");
+    case 7:
+        memory = moved(attempt, arg, size, sizeof(uint64_t));
+        memcpy(memory, &larger, sizeof larger);
+        return wrong_with(way, HOMING_OK, "a later struct");
+    default:
+        if (param->kind == RESULT)
+            return SKIPPED;
+        memory = moved(attempt, arg, size, sizeof(uint64_t));
+        memcpy(memory, &larger, sizeof larger);
+        memory[size] = 1;
+        return wrong_with(way, HOMING_ERR_SIZE, "a later struct, with what this library does not know");
+    }
+}
+
+#define SIZE_WAYS 9
 #define BYTES_WAYS 5
 
-static enum made wrong_record(struct way *way, const struct record *record, struct arg *arg)
+static enum made wrong_record(struct way *way, struct attempt *attempt, const struct param *param)
 {
+    const struct record *record = param->record;
     size_t at = way->number;
     const struct field *field;
     const struct wrong *wrong;
     enum made made;
-    char *memory = (char *)arg->p;
+    char *memory = (char *)attempt->args[param->at].p;
     if (at < SIZE_WAYS)
-        return wrong_size(way, at, arg, record->size);
+        return wrong_size(way, at, attempt, param);
     at -= SIZE_WAYS;
     for (field = record->fields; field->kind != NONE; field++, at -= BYTES_WAYS) {
         if (at < BYTES_WAYS) {
@@ -121,36 +137,36 @@ static enum made wrong_record(struct way *way, const struct record *record, stru
 static enum made wrong_handle(struct way *way, struct world *world, const struct param *param, struct arg *arg)
 {
     size_t at = way->number;
-    int32_t status = param->kind == HANDLE_OR_ANY ? HOMING_OK : HOMING_ERR_HANDLE;
-    homing_handle good = arg->u;
+    int32_t freed = param->kind == HANDLE_OR_FREED ? HOMING_OK : HOMING_ERR_HANDLE;
+    int32_t status = HOMING_ERR_HANDLE;
     switch (at) {
     case 0:
         arg->u = 0;
         return wrong_with(way, param->kind == HANDLE ? HOMING_ERR_HANDLE : HOMING_OK, "no handle");
     case 1:
         arg->u = world->stale[param->type];
-        return wrong_with(way, status, "a handle that was freed");
+        return wrong_with(way, freed, "a handle that was freed");
     case 2:
+        arg->u ^= UINT64_C(1) << 32;
+        return wrong_with(way, freed, "another generation of a handle");
+    case 3:
+        arg->u++;
+        return wrong_with(way, freed, "a neighbour of a handle");
+    case 4:
         arg->u = UINT64_MAX;
         return wrong_with(way, status, "a made-up handle");
-    case 3:
+    case 5:
         arg->u = 1;
         return wrong_with(way, status, "a made-up handle");
-    case 4:
-        arg->u = good ^ UINT64_C(1) << 32;
-        return wrong_with(way, status, "another generation of a handle");
-    case 5:
-        arg->u = good + 1;
-        return wrong_with(way, status, "a neighbour of a handle");
     default:
         if (at - 6 >= TYPES)
             return NO_MORE;
-        arg->u = world->live[at - 6];
-        /* Rings are rings, and keys are added only to those that began without. */
-        if (param->type == PARTS && at - 6 == RING)
-            status = HOMING_ERR_VALUE;
+        /* Rings are rings, but keys are added only to those that began without. */
         if (at - 6 == (size_t)param->type || (param->type == RING && at - 6 == PARTS))
             return SKIPPED;
+        if (param->type == PARTS && at - 6 == RING)
+            status = HOMING_ERR_VALUE;
+        arg->u = world->live[at - 6];
         return wrong_with(way, status, "a handle of another type");
     }
 }
@@ -204,7 +220,7 @@ static enum made make_wrong(struct way *way, struct attempt *attempt, const stru
         return wrong_with(way, HOMING_ERR_UNKNOWN, "the id of no upstream");
     case HANDLE:
     case HANDLE_OR_0:
-    case HANDLE_OR_ANY:
+    case HANDLE_OR_FREED:
         return wrong_handle(way, attempt->world, param, arg);
     case BYTES:
     case UTF8: {
@@ -220,14 +236,14 @@ static enum made make_wrong(struct way *way, struct attempt *attempt, const stru
         if (way->number > 1)
             return NO_MORE;
         if (way->number == 1) {
-            arg->p = (char *)(way->memory = allocate(param->limit + 1)) + 1;
+            arg->p = (char *)place(attempt, param->limit + 1, 0) + 1;
             return wrong_with(way, HOMING_ERR_VALUE, "a place that is not aligned");
         }
         arg->p = NULL;
         return wrong_with(way, HOMING_ERR_NULL, "no place for the result");
     case OPTIONS:
     case RESULT:
-        return wrong_record(way, param->record, arg);
+        return wrong_record(way, attempt, param);
     case TEXT:
     case OPTIONAL_TEXT:
         return wrong_text(way, attempt, param);
@@ -236,6 +252,19 @@ static enum made make_wrong(struct way *way, struct attempt *attempt, const stru
         break;
     }
     return NO_MORE;
+}
+
+/* Of a later struct, this library writes what it knows, and says how much that is. */
+static void check_later(struct attempt *attempt, const struct param *param)
+{
+    const char *memory = (const char *)attempt->args[param->at].p;
+    size_t size, at = param->record->size;
+    memcpy(&size, memory, sizeof size);
+    if (size != at)
+        fail(attempt, "a later struct", "it does not say how much of it is written");
+    for (; at < param->record->size + sizeof(uint64_t); at++)
+        if (memory[at] != 0)
+            fail(attempt, "a later struct", "what the library does not know is written");
 }
 
 static enum made misuse(const struct function *function, const struct param *param, size_t number, struct world *world)
@@ -252,6 +281,8 @@ static enum made misuse(const struct function *function, const struct param *par
     if (made == WRONG_ONE && way.status == HOMING_OK) {
         /* What need not be there, or may be anything. It is done, so this world is over. */
         attempt_call(&attempt, HOMING_OK, way.what);
+        if (param->kind == RESULT)
+            check_later(&attempt, param);
         attempt_settle(&attempt);
         if (function->ends != TYPES && function->ends != param->type)
             world->live[function->ends] = 0;

@@ -98,6 +98,8 @@ void world_new(struct world *world)
     world->live[BALANCER] = example_balancer(world->live[RING]);
     EXPECT(HOMING_OK, homing_find(world->live[BALANCER], bytes("app-1"), 5, &world->id, &index));
     CHECK(index == 0);
+    EXPECT(HOMING_OK, homing_find(world->live[BALANCER], bytes("app-2"), 5, &world->other_id, &index));
+    CHECK(index == 1);
     EXPECT(HOMING_OK, homing_balancer_upstreams(world->live[BALANCER], &count, &world->generation));
     CHECK(count == 2);
     first_visit(world);

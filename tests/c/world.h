@@ -10,7 +10,8 @@ struct world {
     homing_handle live[TYPES];
     homing_handle stale[TYPES];
     uint64_t generation;
-    uint64_t id; /* of the upstream with index 0, app-1 */
+    uint64_t id;       /* of the upstream with index 0, app-1 */
+    uint64_t other_id; /* of app-2 */
     uint8_t token[HOMING_TOKEN_LEN];
     char cookie[128]; /* a Cookie header that holds it */
 };
