@@ -54,7 +54,7 @@ pub struct Engine {
     pub failover: Failover,
     /// How sessions move to upstreams that were added.
     pub rebalance: Rebalance,
-    /// Where requests go, in order: 1 to [`MAX_UPSTREAMS`](crate::cluster::MAX_UPSTREAMS), each with its own name.
+    /// Where requests go, in order: up to [`MAX_UPSTREAMS`](crate::cluster::MAX_UPSTREAMS), each with its own name.
     #[serde(rename = "upstream")]
     pub upstreams: Vec<Upstream>,
 }
@@ -85,6 +85,7 @@ impl Engine {
     /// Reads the configuration in `text`, which stands in the file `path`.
     ///
     /// The file is named in errors, and the key file named in the text is relative to its folder; neither is opened.
+    /// The text may leave it to the host to add the upstreams; that there is one is checked when the balancer is built.
     ///
     /// # Errors
     /// [`ConfigError::Invalid`] with the first thing that is wrong.
@@ -95,7 +96,9 @@ impl Engine {
             return Err(document.at_key(key, "is the gateway's alone: leave it out, and let the host do it").into());
         }
         check::tables(&engine.parts(), &document)?;
-        check::upstreams(&engine.upstreams, &document)?;
+        if !engine.upstreams.is_empty() {
+            check::upstreams(&engine.upstreams, &document)?;
+        }
         if let Some(folder) = path.parent() {
             engine.affinity.keys = folder.join(&engine.affinity.keys);
         }
@@ -275,7 +278,18 @@ address = "b:1"
 "##,
             |text| refusal(&format!("{text}{UPSTREAM}")),
         );
-        assert_eq!(refusal("[affinity]\n").key, "upstream");
+    }
+
+    #[test]
+    fn a_host_may_add_the_upstreams() {
+        let mut engine = parse("[policy]\nname = \"p2c\"\n").unwrap();
+        let build = |engine: &Engine| {
+            let keys = |_: &Path| Ok::<_, Box<dyn std::error::Error>>(KeyRing::generate("pool")?);
+            engine.balancer(keys).unwrap().build()
+        };
+        assert!(build(&engine).is_err());
+        engine.upstreams = parse(UPSTREAM).unwrap().upstreams;
+        assert_eq!(build(&engine).unwrap().cluster().members().len(), 1);
     }
 
     #[test]
