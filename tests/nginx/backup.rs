@@ -1,0 +1,47 @@
+//! Backup servers: used only where no primary one is left.
+
+use crate::nginx::{Nginx, Setup};
+use crate::support::until;
+use crate::support::upstream::Upstream;
+use crate::support::visitor::Visitor;
+
+fn setup(upstreams: &[Upstream], zone: &str) -> Setup {
+    let [a, b, spare, other] = upstreams else { panic!("four") };
+    Setup::of(format!(
+        "{zone} homing key_file=homing.keys policy=least_sessions; server {} fail_timeout=1s; server {} backup;
+         server {} fail_timeout=1s; server {} backup;",
+        a.address, spare.address, b.address, other.address
+    ))
+}
+
+#[test]
+fn backups_take_over_and_give_back() {
+    for zone in ["", "zone app 256k;"] {
+        let mut upstreams = Upstream::several(4);
+        let setup = Setup { workers: 1, ..setup(&upstreams, zone) };
+        let Some(nginx) = Nginx::start(&setup) else { return };
+        let mut visitors = Visitor::several(nginx.address, 10);
+        for visitor in &mut visitors {
+            assert!(["app-1", "app-2"].contains(&visitor.visit().text().as_str()));
+        }
+        upstreams[0].stop();
+        for visitor in &mut visitors {
+            assert_eq!(visitor.visit().text(), "app-2", "a primary is left");
+        }
+        upstreams[1].stop();
+        let homes: Vec<_> = visitors.iter_mut().map(|visitor| visitor.visit().text()).collect();
+        assert!(homes.iter().all(|home| ["app-3", "app-4"].contains(&home.as_str())), "{homes:?}");
+        let moves = nginx.log(30)[20..].iter().filter(|line| line.decision == "not_serving").count();
+        assert_eq!(moves, 10);
+        // As long as it takes, sessions stay on the backup that they have.
+        for (visitor, home) in visitors.iter_mut().zip(&homes) {
+            let given = visitor.given;
+            assert_eq!((visitor.visit().text(), visitor.given), (home.clone(), given));
+        }
+        upstreams[0].restart();
+        until("the primary is found again", || visitors[0].visit().text() == "app-1");
+        for visitor in &mut visitors {
+            assert_eq!(visitor.visit().text(), "app-1");
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! nginx's own methods beside ours, in one nginx, asked by the same clients.
+
+use std::fmt::Write;
+use std::net::IpAddr;
+
+use crate::dice::Dice;
+use crate::nginx::{Nginx, Setup};
+use crate::support::client::{connect, request};
+use crate::support::upstream::Upstream;
+
+const CLIENTS: usize = 400;
+
+/// nginx's line, and ours.
+const METHODS: [(&str, &str); 3] = [
+    ("ip_hash;", "policy=ip_hash"),
+    ("hash $http_x_key;", "policy=hash key=$http_x_key"),
+    ("hash $http_x_key consistent;", "policy=ketama key=$http_x_key"),
+];
+
+/// Five servers, one of them marked down; `weight` is of the third.
+fn lines(upstreams: &[Upstream], weight: u32) -> String {
+    let mut lines = String::new();
+    for (i, upstream) in upstreams.iter().enumerate() {
+        let weight = [1, 2, weight, 1, 4][i];
+        let down = if i == 3 { " down" } else { "" };
+        write!(lines, "server {} weight={weight}{down}; ", upstream.address).unwrap();
+    }
+    lines
+}
+
+fn setup(upstreams: &[Upstream], our_weight: u32) -> Setup {
+    let (mut http, mut server) = (String::new(), String::new());
+    for (i, (theirs, ours)) in METHODS.iter().enumerate() {
+        writeln!(http, "upstream t{i} {{ {theirs} {} }}", lines(upstreams, 3)).unwrap();
+        writeln!(http, "upstream o{i} {{ homing key_file=homing.keys {ours}; {} }}", lines(upstreams, our_weight)).unwrap();
+        write!(server, " location /t{i} {{ proxy_pass http://t{i}; }} location /o{i} {{ proxy_pass http://o{i}; }}").unwrap();
+    }
+    Setup { http, server, ..Setup::default() }
+}
+
+/// How many clients of each method are sent elsewhere by ours.
+fn differences(test: &str, our_weight: u32) -> Option<[usize; METHODS.len()]> {
+    let upstreams = Upstream::several(5);
+    let nginx = Nginx::start(&setup(&upstreams, our_weight))?;
+    let dice = Dice::new(test);
+    let mut wire = connect(nginx.address);
+    let mut different = [0; METHODS.len()];
+    let mut homes = std::collections::BTreeMap::<String, usize>::new();
+    let is_mapped = |client: &IpAddr| client.to_canonical() != *client;
+    let clients = std::iter::repeat_with(|| dice.client()).filter(|client| !is_mapped(client)).take(CLIENTS);
+    for (n, client) in clients.enumerate() {
+        // nginx ends a connection after a thousand requests.
+        if n % 100 == 99 {
+            wire = connect(nginx.address);
+        }
+        let fields = format!("X-Client: {client}\r\nX-Key: key-{}\r\n", dice.bits());
+        for (i, different) in different.iter_mut().enumerate() {
+            let mut ask = |kind: char| wire.exchange(request("GET", &format!("/{kind}{i}"), &fields)).text();
+            let (theirs, ours) = (ask('t'), ask('o'));
+            *different += usize::from(theirs != ours);
+            *homes.entry(theirs).or_default() += 1;
+        }
+    }
+    assert_eq!(homes.len(), 4, "all that are up have clients: {homes:?}");
+    assert_eq!(nginx.complaints(), [""; 0]);
+    Some(different)
+}
+
+#[test]
+fn every_client_is_where_nginx_puts_it() {
+    let Some(different) = differences("nginx beside nginx", 3) else { return };
+    assert_eq!(different, [0; METHODS.len()]);
+}
+
+#[test]
+fn another_weight_is_noticed() {
+    let Some(different) = differences("nginx beside nginx, distorted", 4) else { return };
+    assert!(different.iter().all(|different| *different > CLIENTS / 20), "{different:?}");
+}

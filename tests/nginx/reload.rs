@@ -1,0 +1,77 @@
+//! Reload after reload, under load: nothing fails, nobody moves, and nothing is left behind.
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use crate::nginx::{Nginx, Setup, servers};
+use crate::support::upstream::Upstream;
+use crate::support::visitor::Visitor;
+
+const RELOADS: usize = 100;
+/// Servers nobody ever needs, so that an engine that is not freed weighs much.
+const BALLAST: usize = 200;
+
+/// Kilobytes of memory that is its own, and files open.
+fn weight(process: u32) -> (u64, usize) {
+    let memory = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).expect("its memory");
+    let line = memory.lines().find(|line| line.starts_with("Pss_Anon:")).expect("its own memory");
+    let kilobytes = line.split_whitespace().nth(1).expect("a figure").parse().expect("a figure");
+    (kilobytes, fs::read_dir(format!("/proc/{process}/fd")).expect("its files").count())
+}
+
+/// Of the master and each worker.
+fn weights(nginx: &Nginx) -> Vec<(u64, usize)> {
+    [nginx.master()].into_iter().chain(nginx.workers()).map(weight).collect()
+}
+
+#[test]
+fn a_hundred_reloads_under_load() {
+    let upstreams = Upstream::several(3);
+    let ballast: String = (0..BALLAST).map(|i| format!("server 127.0.0.2:{} backup; ", 10_000 + i)).collect();
+    let homing = "zone app 1m; homing key_file=homing.keys policy=rendezvous;";
+    let Some(mut nginx) = Nginx::start(&Setup::of(format!("{homing} {} {ballast}", servers(&upstreams)))) else { return };
+    let (address, stop, visits) = (nginx.address, AtomicBool::new(false), AtomicUsize::new(0));
+    let mut weighed = Vec::new();
+    thread::scope(|scope| {
+        let clients: Vec<_> = (0..4)
+            .map(|client| {
+                let (stop, visits) = (&stop, &visits);
+                scope.spawn(move || {
+                    let mut visitors: Vec<_> =
+                        (0..5).map(|n| Visitor::new(address, format!("c{client}v{n}"))).collect();
+                    let homes: Vec<_> = visitors.iter_mut().map(|visitor| visitor.visit().text()).collect();
+                    while !stop.load(Ordering::Relaxed) {
+                        for (visitor, home) in visitors.iter_mut().zip(&homes) {
+                            let answer = visitor.visit();
+                            visits.fetch_add(1, Ordering::Relaxed);
+                            assert_eq!((answer.status(), &answer.text()), (200, home));
+                            assert_eq!(visitor.given, 1);
+                        }
+                    }
+                })
+            })
+            .collect();
+        for reload in 0..RELOADS {
+            // A client that fails ends.
+            assert!(clients.iter().all(|client| !client.is_finished()));
+            nginx.reload();
+            if reload == RELOADS / 5 {
+                weighed = weights(&nginx);
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    println!("{} visits during {RELOADS} reloads", visits.load(Ordering::Relaxed));
+    assert!(visits.load(Ordering::Relaxed) > RELOADS, "there was load");
+    let after = weights(&nginx);
+    println!("master and workers, KB and files: {weighed:?}, then {after:?}");
+    for (before, after) in weighed.iter().zip(&after) {
+        // Each reload makes two engines of some hundred KB: one that was kept would show a hundredfold.
+        assert!(after.0 < before.0 + 4096, "{weighed:?} {after:?}");
+    }
+    assert_eq!(weighed[0].1, after[0].1, "files of the master");
+    assert_eq!(nginx.complaints(), [""; 0]);
+    assert!(nginx.log(1).iter().all(|line| line.status == "200"));
+    assert!(nginx.quit().success());
+}
