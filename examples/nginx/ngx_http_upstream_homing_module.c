@@ -65,16 +65,19 @@ static uint64_t now_ms(void)
     return (uint64_t) time->sec * 1000 + time->msec;
 }
 
-/* Why the last call failed, without the place in a text that users have not written. */
+/* Why the last call failed; without the place, if it is one in the text that directive() makes. */
 static ngx_str_t error_text(void)
 {
     static u_char text[1024];
     ngx_str_t error = { 0, text };
-    if (homing_last_error(text, sizeof(text), &error.len) != HOMING_OK) {
+    u_char *space;
+
+    if (homing_last_error(text, sizeof(text), &error.len) != HOMING_OK)
         error.len = 0;
-    }
-    while (ngx_strncmp(text, "configuration:", 14) == 0 && error.len && *error.data++ != ' ') {
-        error.len--;
+    space = ngx_strlchr(text, text + error.len, ' ');
+    if (space && ngx_strncmp(text, "configuration:", 14) == 0) {
+        error.data = space + 1;
+        error.len -= error.data - text;
     }
     return error;
 }
@@ -105,9 +108,7 @@ static int32_t pick(ctx_t *ctx, homing_pick_result *result, size_t *cookie_len)
             && !(peer->max_conns && peer->conns >= peer->max_conns)
             && !(peer->max_fails && peer->fails >= peer->max_fails && !peers->single
                  && ngx_time() - peer->checked <= peer->fail_timeout))
-        {
             upstream->eligible[index / 8] |= 1 << index % 8;
-        }
     }
 
     ngx_memzero(result, sizeof(*result));
@@ -123,26 +124,22 @@ static ngx_int_t set_cookie(ctx_t *ctx, size_t len)
     ngx_table_elt_t *line = ctx->set_cookie;
     ngx_pool_t *pool = ctx->request->pool;
 
-    if (line) {
+    if (line)
         line->hash = 0;
-    }
-    if (len == 0) {
+    if (len == 0)
         return NGX_OK;
-    }
     if (line == NULL) {
         line = ngx_list_push(&ctx->request->headers_out.headers);
-        if (line == NULL) {
+        if (line == NULL)
             return NGX_ERROR;
-        }
         ngx_memzero(line, sizeof(*line));   /* since nginx 1.23 it has a link, too */
         ngx_str_set(&line->key, "Set-Cookie");
         ctx->set_cookie = line;
     }
     line->value.len = len;
     line->value.data = ngx_pnalloc(pool, len);
-    if (line->value.data == NULL) {
+    if (line->value.data == NULL)
         return NGX_ERROR;
-    }
     ngx_memcpy(line->value.data, ctx->upstream->cookie.data, len);
     line->hash = 1;
     return NGX_OK;
@@ -165,13 +162,11 @@ static ngx_int_t get_peer(ngx_peer_connection_t *pc, void *data)
         peers = rrp->peers;
         ngx_http_upstream_rr_peers_wlock(peers);
         status = pick(ctx, &result, &cookie_len);
-        if (status == HOMING_OK) {
+        if (status == HOMING_OK)
             break;
-        }
         ngx_http_upstream_rr_peers_unlock(peers);
-        if (status != HOMING_ERR_UNAVAILABLE && status != HOMING_ERR_REJECTED) {
+        if (status != HOMING_ERR_UNAVAILABLE && status != HOMING_ERR_REJECTED)
             return failed(pc->log, NGX_LOG_ERR, ctx->upstream);
-        }
         if (peers->next == NULL || status == HOMING_ERR_REJECTED) {
             pc->name = peers->name;
             return NGX_BUSY;
@@ -182,12 +177,10 @@ static ngx_int_t get_peer(ngx_peer_connection_t *pc, void *data)
     }
 
     i = result.index - (ctx->backup ? ctx->upstream->primaries : 0);
-    for (peer = peers->peer, n = 0; n < i; n++) {
+    for (peer = peers->peer, n = 0; n < i; n++)
         peer = peer->next;
-    }
-    if (ngx_time() - peer->checked > peer->fail_timeout) {
+    if (ngx_time() - peer->checked > peer->fail_timeout)
         peer->checked = ngx_time();
-    }
     pc->sockaddr = peer->sockaddr;
     pc->socklen = peer->socklen;
     pc->name = &peer->name;
@@ -223,9 +216,8 @@ static void free_peer(ngx_peer_connection_t *pc, void *data, ngx_uint_t state)
     ngx_uint_t i;
 
     if (u->state->header_time != (ngx_msec_t) -1) {
-        if (u->headers_in.status_n < NGX_HTTP_INTERNAL_SERVER_ERROR) {
+        if (u->headers_in.status_n < NGX_HTTP_INTERNAL_SERVER_ERROR)
             outcome = HOMING_OUTCOME_ANSWERED;
-        }
         /* nginx counts milliseconds, of which most answers take less than one. */
         latency_us = u->state->header_time ? u->state->header_time * 1000 : 500;
     } else if (state & NGX_PEER_FAILED && pc->cached && u->state->bytes_received == 0
@@ -239,9 +231,8 @@ static void free_peer(ngx_peer_connection_t *pc, void *data, ngx_uint_t state)
     }
     (void) homing_finish(ctx->upstream->engine, ctx->lease, outcome, latency_us, now_ms());
 
-    if (state & NGX_PEER_FAILED) {
+    if (state & NGX_PEER_FAILED)
         (void) set_cookie(ctx, 0);
-    }
     ctx->lookup |= (state & NGX_PEER_NEXT) != 0;
     ngx_http_upstream_free_round_robin_peer(pc, &ctx->rrp, state);
 }
@@ -255,15 +246,12 @@ static ngx_int_t init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *
     ngx_http_variable_value_t *cookie;
     ngx_str_t key = ngx_null_string;
 
-    if (ctx == NULL) {
+    if (ctx == NULL)
         return NGX_ERROR;
-    }
     r->upstream->peer.data = ctx;
     if (ngx_http_upstream_init_round_robin_peer(r, us) != NGX_OK
         || (upstream->key && ngx_http_complex_value(r, upstream->key, &key) != NGX_OK))
-    {
         return NGX_ERROR;
-    }
     r->upstream->peer.get = get_peer;
     r->upstream->peer.free = free_peer;
     ngx_http_set_ctx(r, ctx, ngx_http_upstream_homing_module);
@@ -307,9 +295,8 @@ static void tick(ngx_event_t *event)
     upstream_t **upstreams = main->upstreams.elts;
     ngx_uint_t i;
 
-    for (i = 0; i < main->upstreams.nelts; i++) {
+    for (i = 0; i < main->upstreams.nelts; i++)
         (void) homing_tick(upstreams[i]->engine, now_ms());
-    }
     ngx_add_timer(event, TICK_MS);
 }
 
@@ -321,17 +308,14 @@ static ngx_int_t init_process(ngx_cycle_t *cycle)
     size_t number;
     ngx_uint_t i;
 
-    if (main == NULL || (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)) {
+    if (main == NULL || (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE))
         return NGX_OK;
-    }
     upstreams = main->upstreams.elts;
     for (i = 0; i < main->upstreams.nelts; i++) {
         upstream_t *upstream = upstreams[i];
         if (homing_balancer_new(upstream->config, upstream->keys, &upstream->engine) != HOMING_OK
             || homing_balancer_upstreams(upstream->engine, &number, &upstream->generation) != HOMING_OK)
-        {
             return failed(cycle->log, NGX_LOG_EMERG, upstream);
-        }
     }
     dummy.fd = -1;
     dummy.data = main;
@@ -361,9 +345,8 @@ static ngx_int_t status_handler(ngx_http_request_t *r)
         size += need + upstreams[i]->us->host.len + sizeof("\"\":,");
     }
     b = ngx_create_temp_buf(r->pool, size);
-    if (rc != NGX_OK || b == NULL) {
+    if (rc != NGX_OK || b == NULL)
         return rc != NGX_OK ? rc : NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
     b->last = ngx_sprintf(b->last, "{\"worker\":%P,\"upstreams\":{", ngx_pid);
     for (i = 0; i < main->upstreams.nelts; i++) {
         b->last = ngx_sprintf(b->last, "%s\"%V\":", i ? "," : "", &upstreams[i]->us->host);
@@ -394,18 +377,15 @@ static ngx_int_t variable(ngx_http_request_t *r, ngx_http_variable_value_t *v, u
     ngx_str_t value;
 
     v->not_found = ctx == NULL || ctx->decision == -1;
-    if (v->not_found) {
+    if (v->not_found)
         return NGX_OK;
-    }
     if (is_upstream) {
         value = ctx->upstream->names[ctx->index];
     } else {
         value.data = ngx_pnalloc(r->pool, HOMING_NAME_MAX);
         if (value.data == NULL
             || homing_decision_name(ctx->decision, value.data, HOMING_NAME_MAX, &value.len) != HOMING_OK)
-        {
             return NGX_ERROR;
-        }
     }
     v->data = value.data;
     v->len = value.len;
@@ -430,9 +410,8 @@ static ngx_str_t name_of(ngx_http_upstream_rr_peer_t *peer, ngx_http_upstream_rr
     ngx_http_upstream_rr_peer_t *other;
 
     for (other = peers->peer; other; other = other->next) {
-        if (other != peer && other->server.data == peer->server.data) {
+        if (other != peer && other->server.data == peer->server.data)
             return peer->name;
-        }
     }
     return peer->server;
 }
@@ -447,18 +426,16 @@ static ngx_int_t init_upstream(ngx_conf_t *cf, ngx_http_upstream_srv_conf_t *us)
     homing_handle engine;
     ngx_str_t *name;
 
-    if (ngx_http_upstream_init_round_robin(cf, us) != NGX_OK) {
+    if (ngx_http_upstream_init_round_robin(cf, us) != NGX_OK)
         return NGX_ERROR;
-    }
     us->peer.init = init_peer;
     peers = us->peer.data;
     upstream->primaries = peers->number;
     upstream->number = peers->number + (peers->next ? peers->next->number : 0);
     upstream->eligible = ngx_pnalloc(cf->pool, (upstream->number + 7) / 8);
     upstream->names = name = ngx_palloc(cf->pool, upstream->number * sizeof(ngx_str_t));
-    if (upstream->eligible == NULL || name == NULL) {
+    if (upstream->eligible == NULL || name == NULL)
         return NGX_ERROR;
-    }
 
     for ( /* void */ ; peers; peers = peers->next) {
         for (peer = peers->peer; peer; peer = peer->next, name++) {
@@ -470,9 +447,8 @@ static ngx_int_t init_upstream(ngx_conf_t *cf, ngx_http_upstream_srv_conf_t *us)
             options.address = peer->server.data;    /* what nginx's consistent hash goes by */
             options.address_len = peer->server.len;
             options.weight = peer->weight;
-            if (homing_config_upstream(upstream->config, &options) != HOMING_OK) {
+            if (homing_config_upstream(upstream->config, &options) != HOMING_OK)
                 return failed(cf->log, NGX_LOG_EMERG, upstream);
-            }
         }
     }
 
@@ -480,9 +456,7 @@ static ngx_int_t init_upstream(ngx_conf_t *cf, ngx_http_upstream_srv_conf_t *us)
     if (homing_balancer_new(upstream->config, upstream->keys, &engine) != HOMING_OK
         || homing_set_cookie_max(engine, &upstream->cookie.len) != HOMING_OK
         || homing_balancer_free(engine) != HOMING_OK)
-    {
         return failed(cf->log, NGX_LOG_EMERG, upstream);
-    }
     upstream->cookie.data = ngx_pnalloc(cf->pool, upstream->cookie.len);
     return upstream->cookie.data ? NGX_OK : NGX_ERROR;
 }
@@ -503,17 +477,14 @@ static char *directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     u_char *toml, *p;
     ngx_uint_t i, bare;
 
-    if (upstream->us) {
+    if (upstream->us)
         return "is duplicate";
-    }
     added = ngx_array_push(&main->upstreams);
-    for (i = 1; i < cf->args->nelts; i++) {
+    for (i = 1; i < cf->args->nelts; i++)
         size += arg[i].len + sizeof("affinity. = ''\n");
-    }
     toml = ngx_pnalloc(cf->temp_pool, size);
-    if (cln == NULL || added == NULL || toml == NULL) {
+    if (cln == NULL || added == NULL || toml == NULL)
         return NGX_CONF_ERROR;
-    }
     cln->handler = cleanup;
     cln->data = *added = upstream;
     upstream->us = ngx_http_conf_get_module_srv_conf(cf, ngx_http_upstream_module);
@@ -532,9 +503,8 @@ static char *directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             file = value;
         } else if (is(&name, "key")) {
             compile.complex_value = upstream->key = ngx_palloc(cf->pool, sizeof(ngx_http_complex_value_t));
-            if (upstream->key == NULL || ngx_http_compile_complex_value(&compile) != NGX_OK) {
+            if (upstream->key == NULL || ngx_http_compile_complex_value(&compile) != NGX_OK)
                 return NGX_CONF_ERROR;
-            }
         } else {
             if (is(&name, "policy")) {
                 ngx_str_set(&name, "policy.name");
@@ -549,9 +519,8 @@ static char *directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "homing: name the file of the keys, key_file=homing.keys");
         return NGX_CONF_ERROR;
     }
-    if (ngx_conf_full_name(cf->cycle, &file, 1) != NGX_OK) {
+    if (ngx_conf_full_name(cf->cycle, &file, 1) != NGX_OK)
         return NGX_CONF_ERROR;
-    }
     if (homing_config_parse(toml, p - toml, &upstream->config) != HOMING_OK
         || homing_keyring_load(file.data, file.len, &upstream->keys) != HOMING_OK)
     {
@@ -559,9 +528,8 @@ static char *directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "homing: %V", &error);
         return NGX_CONF_ERROR;
     }
-    if (upstream->us->peer.init_upstream) {
+    if (upstream->us->peer.init_upstream)
         ngx_conf_log_error(NGX_LOG_WARN, cf, 0, "load balancing method redefined");
-    }
     upstream->us->peer.init_upstream = init_upstream;
     upstream->us->flags = NGX_HTTP_UPSTREAM_CREATE | NGX_HTTP_UPSTREAM_WEIGHT | NGX_HTTP_UPSTREAM_MAX_CONNS
                           | NGX_HTTP_UPSTREAM_MAX_FAILS | NGX_HTTP_UPSTREAM_FAIL_TIMEOUT | NGX_HTTP_UPSTREAM_DOWN
@@ -586,9 +554,8 @@ static ngx_int_t preconfiguration(ngx_conf_t *cf)
 
     for (i = 0; i < 2; i++) {
         added = ngx_http_add_variable(cf, &names[i], NGX_HTTP_VAR_NOCACHEABLE);
-        if (added == NULL) {
+        if (added == NULL)
             return NGX_ERROR;
-        }
         added->get_handler = variable;
         added->data = i;
     }

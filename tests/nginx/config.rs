@@ -21,7 +21,7 @@ fn mistakes_are_named() {
         ("homing key_file=homing.keys policy=ip_hash policy.prefix=24;", "policy.prefix: "),
         ("homing key_file=homing.keys max_age=soon;", "affinity.max_age: "),
         ("homing key_file=homing.keys max_age=1h idle=2h;", "affinity.idle: "),
-        ("homing key_file=homing.keys cookie='a b';", "affinity.cookie: "),
+        ("homing key_file=homing.keys 'cookie=a b';", "affinity.cookie: "),
         ("homing key_file=homing.keys cookie=__Host-a;", "affinity.cookie: "),
         ("homing key_file=homing.keys secure=sometimes;", "affinity.secure: "),
         ("homing key_file=homing.keys colour=red;", "affinity.colour: "),

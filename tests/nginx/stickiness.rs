@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::nginx::{Nginx, Setup, servers};
+use crate::support::client::get;
 use crate::support::upstream::Upstream;
 use crate::support::visitor::Visitor;
 
@@ -64,14 +65,14 @@ fn without_the_directive_they_wander() {
 fn every_policy_of_the_library_places() {
     let upstreams = Upstream::several(3);
     let (mut http, mut server) = (String::new(), String::new());
-    let policies: Vec<_> = homing::policy::registry().map(|policy| policy.name()).collect();
+    let policies: Vec<_> = homing::policy::registry().iter().map(|entry| entry.name).collect();
     for policy in &policies {
         http += &format!("upstream {policy} {{ homing key_file=homing.keys policy={policy}; {} }} ", servers(&upstreams));
         server += &format!("location /{policy} {{ proxy_pass http://{policy}; }} ");
     }
     let Some(nginx) = Nginx::start(&Setup { http, server, ..Setup::default() }) else { return };
     for policy in &policies {
-        let answer = crate::support::client::get(nginx.address, &format!("/{policy}"));
+        let answer = get(nginx.address, &format!("/{policy}"));
         assert_eq!((answer.status(), answer.head.all("set-cookie").len()), (200, 1), "{policy}");
     }
     assert_eq!(nginx.complaints(), [""; 0]);
@@ -83,7 +84,7 @@ fn a_key_is_any_string_of_nginx() {
     let upstreams = Upstream::several(5);
     let homing = "homing key_file=homing.keys policy=rendezvous key=$arg_tenant;";
     let Some(nginx) = Nginx::start(&Setup::of(format!("{homing} {}", servers(&upstreams)))) else { return };
-    let home = |tenant: usize| crate::support::client::get(nginx.address, &format!("/?tenant={tenant}")).text();
+    let home = |tenant: usize| get(nginx.address, &format!("/?tenant={tenant}")).text();
     let homes: Vec<_> = (0..20).map(home).collect();
     assert_eq!(homes, (0..20).map(home).collect::<Vec<_>>());
     assert!(homes.iter().collect::<BTreeSet<_>>().len() > 1);
