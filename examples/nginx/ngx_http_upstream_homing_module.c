@@ -29,6 +29,8 @@ typedef struct {
 
 typedef struct {
     ngx_http_upstream_srv_conf_t *us;       /* NULL: an upstream{} without homing */
+    ngx_str_t file;                         /* where the directive stands: us may have been spoken of before */
+    ngx_uint_t line;
     homing_handle config, keys;
     homing_handle engine;                   /* this worker's */
     uint64_t generation;
@@ -86,7 +88,7 @@ static ngx_int_t failed(ngx_log_t *log, ngx_uint_t level, upstream_t *upstream)
 {
     ngx_str_t error = error_text();
     ngx_log_error(level, log, 0, "homing: %V in upstream \"%V\" in %s:%ui", &error, &upstream->us->host,
-                  upstream->us->file_name, upstream->us->line);
+                  upstream->file.data, upstream->line);
     return NGX_ERROR;
 }
 
@@ -488,6 +490,8 @@ static char *directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     cln->handler = cleanup;
     cln->data = *added = upstream;
     upstream->us = ngx_http_conf_get_module_srv_conf(cf, ngx_http_upstream_module);
+    upstream->file = cf->conf_file->file.name;
+    upstream->line = cf->conf_file->line;
 
     p = ngx_cpymem(toml, SETTINGS, sizeof(SETTINGS) - 1);
     for (i = 1; i < cf->args->nelts; i++) {

@@ -118,7 +118,8 @@ fn the_application_s_own_stay() {
         let cookies = "Set-Cookie: session=1; Path=/\r\nSet-Cookie: theme=dark\r\n";
         exchange.answer(format!("HTTP/1.1 200 OK\r\n{cookies}Content-Length: 0\r\n\r\n"))
     });
-    let Some(nginx) = Nginx::start(&homing("", &[upstream])) else { return };
+    let upstreams = [upstream];
+    let Some(nginx) = Nginx::start(&homing("", &upstreams)) else { return };
     let mut cookies = get(nginx.address, "/").head.all("set-cookie");
     cookies.retain(|cookie| !cookie.starts_with("homing="));
     assert_eq!(cookies, ["session=1; Path=/", "theme=dark"]);

@@ -32,8 +32,10 @@ fn setup(upstreams: &[Upstream], our_weight: u32) -> Setup {
     let (mut http, mut server) = (String::new(), String::new());
     for (i, (theirs, ours)) in METHODS.iter().enumerate() {
         writeln!(http, "upstream t{i} {{ {theirs} {} }}", lines(upstreams, 3)).unwrap();
-        writeln!(http, "upstream o{i} {{ homing key_file=homing.keys {ours}; {} }}", lines(upstreams, our_weight)).unwrap();
-        write!(server, " location /t{i} {{ proxy_pass http://t{i}; }} location /o{i} {{ proxy_pass http://o{i}; }}").unwrap();
+        writeln!(http, "upstream o{i} {{ homing key_file=homing.keys {ours}; {} }}", lines(upstreams, our_weight))
+            .unwrap();
+        write!(server, " location /t{i} {{ proxy_pass http://t{i}; }} location /o{i} {{ proxy_pass http://o{i}; }}")
+            .unwrap();
     }
     Setup { http, server, ..Setup::default() }
 }

@@ -11,8 +11,8 @@ use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
 use crate::support::client::get;
-use crate::support::upstream::Upstream;
 use crate::support::until;
+use crate::support::upstream::Upstream;
 
 /// What a request came to, by nginx's own log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -168,7 +168,8 @@ impl Nginx {
         port.set_reuse_port(true).expect("set SO_REUSEPORT");
         port.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("bind a port");
         let address = port.local_addr().expect("its address").as_socket().expect("an address");
-        fs::write(directory.path().join("nginx.conf"), configuration(setup, &module, address.port())).expect("write it");
+        fs::write(directory.path().join("nginx.conf"), configuration(setup, &module, address.port()))
+            .expect("write it");
         let output = File::create(directory.path().join("output")).expect("a file");
         let child = command(&program, directory.path())
             .stdout(output.try_clone().expect("a file"))
@@ -271,7 +272,6 @@ impl Nginx {
         self.signal("QUIT");
         self.child.wait().expect("its exit status")
     }
-
 }
 
 impl Drop for Nginx {

@@ -30,7 +30,10 @@ fn a_hundred_reloads_under_load() {
     let upstreams = Upstream::several(3);
     let ballast: String = (0..BALLAST).map(|i| format!("server 127.0.0.2:{} backup; ", 10_000 + i)).collect();
     let homing = "zone app 1m; homing key_file=homing.keys policy=rendezvous;";
-    let Some(mut nginx) = Nginx::start(&Setup::of(format!("{homing} {} {ballast}", servers(&upstreams)))) else { return };
+    // Connections are kept, for an upstream of the tests holds all that it ever had.
+    let mut setup = Setup::of(format!("{homing} {} {ballast} keepalive 16;", servers(&upstreams)));
+    setup.server += " proxy_http_version 1.1; proxy_set_header Connection '';";
+    let Some(mut nginx) = Nginx::start(&setup) else { return };
     let (address, stop, visits) = (nginx.address, AtomicBool::new(false), AtomicUsize::new(0));
     let mut weighed = Vec::new();
     thread::scope(|scope| {
@@ -67,8 +70,8 @@ fn a_hundred_reloads_under_load() {
     let after = weights(&nginx);
     println!("master and workers, KB and files: {weighed:?}, then {after:?}");
     for (before, after) in weighed.iter().zip(&after) {
-        // Each reload makes two engines of some hundred KB: one that was kept would show a hundredfold.
-        assert!(after.0 < before.0 + 4096, "{weighed:?} {after:?}");
+        // Kept eighty times, the ring alone would be more, and the engine, which has a megabyte here, by far.
+        assert!(after.0 < before.0 + 256, "{weighed:?} {after:?}");
     }
     assert_eq!(weighed[0].1, after[0].1, "files of the master");
     assert_eq!(nginx.complaints(), [""; 0]);

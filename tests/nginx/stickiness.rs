@@ -67,7 +67,8 @@ fn every_policy_of_the_library_places() {
     let (mut http, mut server) = (String::new(), String::new());
     let policies: Vec<_> = homing::policy::registry().iter().map(|entry| entry.name).collect();
     for policy in &policies {
-        http += &format!("upstream {policy} {{ homing key_file=homing.keys policy={policy}; {} }} ", servers(&upstreams));
+        http +=
+            &format!("upstream {policy} {{ homing key_file=homing.keys policy={policy}; {} }} ", servers(&upstreams));
         server += &format!("location /{policy} {{ proxy_pass http://{policy}; }} ");
     }
     let Some(nginx) = Nginx::start(&Setup { http, server, ..Setup::default() }) else { return };
