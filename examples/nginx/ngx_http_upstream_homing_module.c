@@ -11,60 +11,15 @@
  * Keys and configuration are read in the master, where an error stops the (re)load. Every worker builds its own engine.
  */
 
-#include <ngx_config.h>
-#include <ngx_core.h>
-#include <ngx_http.h>
-#include <homing.h>
+#include "ngx_http_upstream_homing.h"
 
 #define TICK_MS   100
-#define BITS      (8 * sizeof(uintptr_t))
-/* What every engine is told: that nobody is suspect for his silence, see free_peer(). */
+/* What every engine is told. nginx is the judge of peers, see free_peer(). */
 #define SETTINGS  "health.silence = '0s'\n"
-
-typedef struct {
-    ngx_array_t upstreams;                  /* of upstream_t * */
-    ngx_int_t http_cookie;                  /* the variable's index */
-    ngx_event_t tick;
-} main_t;
-
-typedef struct {
-    ngx_http_upstream_srv_conf_t *us;       /* NULL: an upstream{} without homing */
-    ngx_str_t file;                         /* where the directive stands: us may have been spoken of before */
-    ngx_uint_t line;
-    homing_handle config, keys;
-    homing_handle engine;                   /* this worker's */
-    uint64_t generation;
-    ngx_http_complex_value_t *key;          /* what policies hash, in place of the client's address */
-    ngx_str_t *names;                       /* of peers, by index */
-    ngx_uint_t number, primaries;
-    u_char *eligible;                       /* scratch: a bit a peer */
-    ngx_str_t cookie;                       /* scratch: a Set-Cookie line's value, at its longest */
-} upstream_t;
-
-typedef struct {
-    ngx_http_upstream_rr_peer_data_t rrp;   /* first, for nginx's own functions take this structure as theirs */
-    upstream_t *upstream;
-    ngx_http_request_t *request;
-    homing_request ask;
-    homing_handle lease;
-    uint32_t index;
-    int32_t decision;                       /* -1: none yet */
-    ngx_table_elt_t *set_cookie;
-    unsigned backup:1;                      /* no primary peer was left */
-    unsigned lookup:1;                      /* its peer lacks what was asked for, and others are asked */
-} ctx_t;
-
-ngx_module_t ngx_http_upstream_homing_module;
 
 static ngx_uint_t is(const ngx_str_t *s, const char *word)
 {
     return s->len == ngx_strlen(word) && ngx_strncmp(s->data, word, s->len) == 0;
-}
-
-static uint64_t now_ms(void)
-{
-    ngx_time_t *time = ngx_timeofday();
-    return (uint64_t) time->sec * 1000 + time->msec;
 }
 
 /* Why the last call failed; without the place, if it is one in the text that directive() makes. */
@@ -84,209 +39,27 @@ static ngx_str_t error_text(void)
     return error;
 }
 
-static ngx_int_t failed(ngx_log_t *log, ngx_uint_t level, upstream_t *upstream)
+void homing_log_error(ngx_log_t *log, ngx_uint_t level, upstream_t *upstream)
 {
     ngx_str_t error = error_text();
+
     ngx_log_error(level, log, 0, "homing: %V in upstream \"%V\" in %s:%ui", &error, &upstream->us->host,
                   upstream->file.data, upstream->line);
+}
+
+/* What the library itself has to say, such as that others can read the key file. */
+static void log_line(int32_t level, const uint8_t *text, size_t len, void *user)
+{
+    static const ngx_uint_t levels[] = { [HOMING_LOG_INFO] = NGX_LOG_NOTICE, [HOMING_LOG_WARN] = NGX_LOG_WARN };
+    ngx_uint_t ours = level == HOMING_LOG_INFO || level == HOMING_LOG_WARN ? levels[level] : NGX_LOG_ERR;
+
+    ngx_log_error(ours, ngx_cycle->log, 0, "homing: %*s", len, text);
+}
+
+static ngx_int_t refuse(ngx_log_t *log, upstream_t *upstream)
+{
+    homing_log_error(log, NGX_LOG_EMERG, upstream);
     return NGX_ERROR;
-}
-
-/* ---- a request ---- */
-
-/* Tells the engine whom nginx's verdicts leave, and asks it. */
-static int32_t pick(ctx_t *ctx, homing_pick_result *result, size_t *cookie_len)
-{
-    upstream_t *upstream = ctx->upstream;
-    ngx_http_upstream_rr_peers_t *peers = ctx->rrp.peers;
-    ngx_http_upstream_rr_peer_t *peer;
-    ngx_uint_t i = 0, index = ctx->backup ? upstream->primaries : 0;
-
-    ngx_memzero(upstream->eligible, ctx->ask.eligible_len);
-    for (peer = peers->peer; peer; peer = peer->next, i++, index++) {
-        /* As everywhere in nginx, one that is alone is never given up. */
-        if (!peer->down
-            && !(ctx->rrp.tried[i / BITS] & (uintptr_t) 1 << i % BITS)
-            && !(peer->max_conns && peer->conns >= peer->max_conns)
-            && !(peer->max_fails && peer->fails >= peer->max_fails && !peers->single
-                 && ngx_time() - peer->checked <= peer->fail_timeout))
-            upstream->eligible[index / 8] |= 1 << index % 8;
-    }
-
-    ngx_memzero(result, sizeof(*result));
-    result->size = sizeof(*result);
-    ctx->ask.now_ms = now_ms();
-    return homing_pick(upstream->engine, &ctx->ask, result, NULL, 0, NULL, upstream->cookie.data, upstream->cookie.len,
-                       cookie_len);
-}
-
-/* Adds a Set-Cookie line to the response, or changes the one that was added; of no length, takes it back. */
-static ngx_int_t set_cookie(ctx_t *ctx, size_t len)
-{
-    ngx_table_elt_t *line = ctx->set_cookie;
-    ngx_pool_t *pool = ctx->request->pool;
-
-    if (line)
-        line->hash = 0;
-    if (len == 0)
-        return NGX_OK;
-    if (line == NULL) {
-        line = ngx_list_push(&ctx->request->headers_out.headers);
-        if (line == NULL)
-            return NGX_ERROR;
-        ngx_memzero(line, sizeof(*line));   /* since nginx 1.23 it has a link, too */
-        ngx_str_set(&line->key, "Set-Cookie");
-        ctx->set_cookie = line;
-    }
-    line->value.len = len;
-    line->value.data = ngx_pnalloc(pool, len);
-    if (line->value.data == NULL)
-        return NGX_ERROR;
-    ngx_memcpy(line->value.data, ctx->upstream->cookie.data, len);
-    line->hash = 1;
-    return NGX_OK;
-}
-
-static ngx_int_t get_peer(ngx_peer_connection_t *pc, void *data)
-{
-    ctx_t *ctx = data;
-    ngx_http_upstream_rr_peer_data_t *rrp = &ctx->rrp;
-    ngx_http_upstream_rr_peers_t *peers;
-    ngx_http_upstream_rr_peer_t *peer;
-    homing_pick_result result;
-    size_t cookie_len;
-    int32_t status;
-    ngx_uint_t i, n;
-
-    pc->cached = 0;
-    pc->connection = NULL;
-    for ( ;; ) {
-        peers = rrp->peers;
-        ngx_http_upstream_rr_peers_wlock(peers);
-        status = pick(ctx, &result, &cookie_len);
-        if (status == HOMING_OK)
-            break;
-        ngx_http_upstream_rr_peers_unlock(peers);
-        if (status != HOMING_ERR_UNAVAILABLE && status != HOMING_ERR_REJECTED)
-            return failed(pc->log, NGX_LOG_ERR, ctx->upstream);
-        if (peers->next == NULL || status == HOMING_ERR_REJECTED) {
-            pc->name = peers->name;
-            return NGX_BUSY;
-        }
-        rrp->peers = peers->next;
-        ctx->backup = 1;
-        ngx_memzero(rrp->tried, (rrp->peers->number + BITS - 1) / BITS * sizeof(uintptr_t));
-    }
-
-    i = result.index - (ctx->backup ? ctx->upstream->primaries : 0);
-    for (peer = peers->peer, n = 0; n < i; n++)
-        peer = peer->next;
-    if (ngx_time() - peer->checked > peer->fail_timeout)
-        peer->checked = ngx_time();
-    pc->sockaddr = peer->sockaddr;
-    pc->socklen = peer->socklen;
-    pc->name = &peer->name;
-#if (NGX_HTTP_UPSTREAM_SID)
-    pc->sid = &peer->sid;
-#endif
-#ifdef ngx_http_upstream_rr_peer_ref
-    ngx_http_upstream_rr_peer_ref(peers, peer);
-#endif
-    peer->conns++;
-    rrp->current = peer;
-    rrp->tried[i / BITS] |= (uintptr_t) 1 << i % BITS;
-    ngx_http_upstream_rr_peers_unlock(peers);
-
-    ctx->lease = result.lease;
-    ctx->index = result.index;
-    ctx->decision = result.decision;
-    /* A session does not move for one thing that its peer lacks. */
-    return ctx->lookup ? NGX_OK : set_cookie(ctx, cookie_len);
-}
-
-/*
- * max_fails is the judge of peers. The engine would judge as well, by failures, but it hears of answers alone: these are for
- * the policies that go by latency.
- */
-static void free_peer(ngx_peer_connection_t *pc, void *data, ngx_uint_t state)
-{
-    ctx_t *ctx = data;
-    ngx_http_upstream_t *u = ctx->request->upstream;
-    ngx_connection_t *c = pc->connection;
-    int32_t outcome = HOMING_OUTCOME_NONE;
-    uint64_t latency_us = 0;
-    ngx_uint_t i;
-
-    if (u->state->header_time != (ngx_msec_t) -1) {
-        if (u->headers_in.status_n < NGX_HTTP_INTERNAL_SERVER_ERROR)
-            outcome = HOMING_OUTCOME_ANSWERED;
-        /* nginx counts milliseconds, of which most answers take less than one. */
-        latency_us = u->state->header_time ? u->state->header_time * 1000 : 500;
-    } else if (state & NGX_PEER_FAILED && pc->cached && u->state->bytes_received == 0
-               && !(c && (c->read->timedout || c->write->timedout)))
-    {
-        /* An idle connection that the peer had closed says nothing about the peer: it may be asked again, and no session moves
-         * for this. It comes to an end, for each time one such connection is gone. */
-        i = ctx->index - (ctx->backup ? ctx->upstream->primaries : 0);
-        ctx->rrp.tried[i / BITS] &= ~((uintptr_t) 1 << i % BITS);
-        state &= ~NGX_PEER_FAILED;
-    }
-    (void) homing_finish(ctx->upstream->engine, ctx->lease, outcome, latency_us, now_ms());
-
-    if (state & NGX_PEER_FAILED)
-        (void) set_cookie(ctx, 0);
-    ctx->lookup |= (state & NGX_PEER_NEXT) != 0;
-    ngx_http_upstream_free_round_robin_peer(pc, &ctx->rrp, state);
-}
-
-static ngx_int_t init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *us)
-{
-    main_t *main = ngx_http_get_module_main_conf(r, ngx_http_upstream_homing_module);
-    upstream_t *upstream = ngx_http_conf_upstream_srv_conf(us, ngx_http_upstream_homing_module);
-    ctx_t *ctx = ngx_pcalloc(r->pool, sizeof(ctx_t));
-    struct sockaddr *client = r->connection->sockaddr;
-    ngx_http_variable_value_t *cookie;
-    ngx_str_t key = ngx_null_string;
-
-    if (ctx == NULL)
-        return NGX_ERROR;
-    r->upstream->peer.data = ctx;
-    if (ngx_http_upstream_init_round_robin_peer(r, us) != NGX_OK
-        || (upstream->key && ngx_http_complex_value(r, upstream->key, &key) != NGX_OK))
-        return NGX_ERROR;
-    r->upstream->peer.get = get_peer;
-    r->upstream->peer.free = free_peer;
-    ngx_http_set_ctx(r, ctx, ngx_http_upstream_homing_module);
-    ctx->upstream = upstream;
-    ctx->request = r;
-    ctx->decision = -1;
-
-    ctx->ask.size = sizeof(homing_request);
-    ctx->ask.generation = upstream->generation;
-    ctx->ask.eligible = upstream->eligible;
-    ctx->ask.eligible_len = (upstream->number + 7) / 8;
-    ctx->ask.key = key.data;
-    ctx->ask.key_len = ngx_min(key.len, HOMING_INPUT_MAX);
-    if (client->sa_family == AF_INET) {
-        ctx->ask.client = (u_char *) &((struct sockaddr_in *) client)->sin_addr;
-        ctx->ask.client_len = 4;
-    }
-#if (NGX_HAVE_INET6)
-    if (client->sa_family == AF_INET6) {
-        ctx->ask.client = (u_char *) &((struct sockaddr_in6 *) client)->sin6_addr;
-        ctx->ask.client_len = 16;
-    }
-#endif
-#if (NGX_HTTP_SSL)
-    ctx->ask.flags = r->connection->ssl ? HOMING_REQUEST_HTTPS : 0;
-#endif
-    /* $http_cookie joins several lines; how headers_in holds them depends on nginx's version. */
-    cookie = ngx_http_get_indexed_variable(r, main->http_cookie);
-    if (cookie && !cookie->not_found) {
-        ctx->ask.cookie = cookie->data;
-        ctx->ask.cookie_len = ngx_min(cookie->len, HOMING_INPUT_MAX);
-    }
-    return NGX_OK;
 }
 
 /* ---- a worker ---- */
@@ -298,7 +71,7 @@ static void tick(ngx_event_t *event)
     ngx_uint_t i;
 
     for (i = 0; i < main->upstreams.nelts; i++)
-        (void) homing_tick(upstreams[i]->engine, now_ms());
+        (void) homing_tick(upstreams[i]->engine, homing_now());
     ngx_add_timer(event, TICK_MS);
 }
 
@@ -317,7 +90,7 @@ static ngx_int_t init_process(ngx_cycle_t *cycle)
         upstream_t *upstream = upstreams[i];
         if (homing_balancer_new(upstream->config, upstream->keys, &upstream->engine) != HOMING_OK
             || homing_balancer_upstreams(upstream->engine, &number, &upstream->generation) != HOMING_OK)
-            return failed(cycle->log, NGX_LOG_EMERG, upstream);
+            return refuse(cycle->log, upstream);
     }
     dummy.fd = -1;
     dummy.data = main;
@@ -335,7 +108,7 @@ static ngx_int_t status_handler(ngx_http_request_t *r)
     main_t *main = ngx_http_get_module_main_conf(r, ngx_http_upstream_homing_module);
     upstream_t **upstreams = main->upstreams.elts;
     size_t need, size = sizeof("{\"worker\":,\"upstreams\":{}}") + NGX_INT64_LEN;
-    uint64_t now = now_ms();
+    uint64_t now = homing_now();
     ngx_uint_t i;
     ngx_buf_t *b;
     ngx_chain_t out;
@@ -353,7 +126,7 @@ static ngx_int_t status_handler(ngx_http_request_t *r)
     for (i = 0; i < main->upstreams.nelts; i++) {
         b->last = ngx_sprintf(b->last, "%s\"%V\":", i ? "," : "", &upstreams[i]->us->host);
         if (homing_status_json(upstreams[i]->engine, now, b->last, b->end - b->last, &need) != HOMING_OK) {
-            (void) failed(r->connection->log, NGX_LOG_ERR, upstreams[i]);
+            homing_log_error(r->connection->log, NGX_LOG_ERR, upstreams[i]);
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
         b->last += need;
@@ -370,29 +143,6 @@ static ngx_int_t status_handler(ngx_http_request_t *r)
     r->headers_out.content_length_n = b->last - b->pos;
     rc = ngx_http_send_header(r);
     return rc == NGX_ERROR || rc > NGX_OK || r->header_only ? rc : ngx_http_output_filter(r, &out);
-}
-
-/* $homing_decision and $homing_upstream: those of the last try. */
-static ngx_int_t variable(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t is_upstream)
-{
-    ctx_t *ctx = ngx_http_get_module_ctx(r, ngx_http_upstream_homing_module);
-    ngx_str_t value;
-
-    v->not_found = ctx == NULL || ctx->decision == -1;
-    if (v->not_found)
-        return NGX_OK;
-    if (is_upstream) {
-        value = ctx->upstream->names[ctx->index];
-    } else {
-        value.data = ngx_pnalloc(r->pool, HOMING_NAME_MAX);
-        if (value.data == NULL
-            || homing_decision_name(ctx->decision, value.data, HOMING_NAME_MAX, &value.len) != HOMING_OK)
-            return NGX_ERROR;
-    }
-    v->data = value.data;
-    v->len = value.len;
-    v->valid = 1;
-    return NGX_OK;
 }
 
 /* ---- configuration, in the master ---- */
@@ -430,7 +180,7 @@ static ngx_int_t init_upstream(ngx_conf_t *cf, ngx_http_upstream_srv_conf_t *us)
 
     if (ngx_http_upstream_init_round_robin(cf, us) != NGX_OK)
         return NGX_ERROR;
-    us->peer.init = init_peer;
+    us->peer.init = homing_init_peer;
     peers = us->peer.data;
     upstream->primaries = peers->number;
     upstream->number = peers->number + (peers->next ? peers->next->number : 0);
@@ -450,7 +200,7 @@ static ngx_int_t init_upstream(ngx_conf_t *cf, ngx_http_upstream_srv_conf_t *us)
             options.address_len = peer->server.len;
             options.weight = peer->weight;
             if (homing_config_upstream(upstream->config, &options) != HOMING_OK)
-                return failed(cf->log, NGX_LOG_EMERG, upstream);
+                return refuse(cf->log, upstream);
         }
     }
 
@@ -458,7 +208,7 @@ static ngx_int_t init_upstream(ngx_conf_t *cf, ngx_http_upstream_srv_conf_t *us)
     if (homing_balancer_new(upstream->config, upstream->keys, &engine) != HOMING_OK
         || homing_set_cookie_max(engine, &upstream->cookie.len) != HOMING_OK
         || homing_balancer_free(engine) != HOMING_OK)
-        return failed(cf->log, NGX_LOG_EMERG, upstream);
+        return refuse(cf->log, upstream);
     upstream->cookie.data = ngx_pnalloc(cf->pool, upstream->cookie.len);
     return upstream->cookie.data ? NGX_OK : NGX_ERROR;
 }
@@ -560,9 +310,10 @@ static ngx_int_t preconfiguration(ngx_conf_t *cf)
         added = ngx_http_add_variable(cf, &names[i], NGX_HTTP_VAR_NOCACHEABLE);
         if (added == NULL)
             return NGX_ERROR;
-        added->get_handler = variable;
+        added->get_handler = homing_variable;
         added->data = i;
     }
+    (void) homing_set_log(log_line, NULL);
     main->http_cookie = ngx_http_get_variable_index(cf, &names[2]);
     return main->http_cookie == NGX_ERROR ? NGX_ERROR : NGX_OK;
 }

@@ -87,7 +87,8 @@ pub unsafe extern "C" fn homing_config_new(config: *mut homing_handle) -> i32 {
 /// [[upstream]], [health] (fall, rise and silence), [outlier], [slow_start], [failover], [drain] and [rebalance]
 /// of the gateway's, with the same keys and defaults, but for what is the gateway's alone: policy.key (hosts hand
 /// the key in) and affinity.lost_header. What is wrong is refused with its line and key. affinity.keys names a
-/// key file for homing_balancer_new(). Free the configuration with homing_config_free().
+/// key file for homing_balancer_new(). Upstreams may come later, by homing_config_upstream(). Free the configuration
+/// with homing_config_free().
 ///
 /// # Safety
 /// toml must have toml_len bytes, and config take a handle.

@@ -1,5 +1,8 @@
 //! Mistakes are refused by file and line, and a reload with one leaves everything as it is.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
 use crate::nginx::{Nginx, Setup, check, servers};
 use crate::support::client::get;
 use crate::support::upstream::Upstream;
@@ -55,6 +58,18 @@ fn what_is_right_is_taken() {
         let Some((taken, output)) = check(&with(directive)) else { return };
         assert!(taken, "{directive}: {output}");
     }
+}
+
+#[test]
+fn a_key_file_that_others_can_read_is_spoken_of() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let keys = directory.path().join("homing.keys");
+    let setup = with(&format!("homing key_file={};", keys.display()));
+    let Some((_, output)) = check(&setup) else { return };
+    assert!(!output.contains("[warn]"), "{output}");
+    fs::set_permissions(&keys, fs::Permissions::from_mode(0o644)).expect("change its mode");
+    let Some((taken, output)) = check(&setup) else { return };
+    assert!(taken && output.contains("[warn]") && output.contains("homing.keys"), "{output}");
 }
 
 /// Without `homing` in any upstream, the module does nothing.

@@ -7,8 +7,10 @@ use crate::support::client::{Response, exchange, get, request};
 use crate::support::upstream::Upstream;
 use crate::support::visitor::{Visitor, token};
 
+/// One worker, whose log is in the order of the requests.
 fn homing(options: &str, upstreams: &[Upstream]) -> Setup {
-    Setup::of(format!("homing key_file=homing.keys policy=round_robin {options}; {}", servers(upstreams)))
+    let app = format!("homing key_file=homing.keys policy=round_robin {options}; {}", servers(upstreams));
+    Setup { workers: 1, ..Setup::of(app) }
 }
 
 fn with(address: SocketAddr, fields: &str) -> Response {

@@ -256,6 +256,7 @@ impl Nginx {
         self.read("access.log").lines().map(line).collect()
     }
 
+    /// The last of so many. Workers write when it suits them: with several, wait after each request whose line matters.
     pub fn last(&self, at_least: usize) -> Logged {
         self.log(at_least).pop().expect("a line")
     }
