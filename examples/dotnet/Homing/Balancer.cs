@@ -1,0 +1,263 @@
+using System;
+using System.Net;
+
+namespace Homing
+{
+    /// <summary>
+    /// Decides for each request which upstream it goes to: home, where its token says so and that is possible, else where the policy places it.
+    /// Thread-safe: one is enough for all threads, and picks take no lock. This part is about requests; the others are about the upstreams.
+    /// </summary>
+    public sealed unsafe partial class Balancer : IDisposable
+    {
+        // Multiples of 8, so that what follows them in the scratch is aligned.
+        private const int NameRoom = 256;
+
+        private readonly Handle handle;
+        private readonly UpstreamNames names = new UpstreamNames();
+        private readonly int cookieRoom;
+
+        internal Balancer(ulong balancer)
+        {
+            handle = new Handle(balancer, Native.homing_balancer_free, nameof(Balancer));
+            UIntPtr longest;
+            HomingException.Check(Native.homing_set_cookie_max(balancer, &longest));
+            cookieRoom = ((int)longest + 7) & ~7;
+        }
+
+        internal ulong HandleOrNone
+        {
+            get { return handle.ValueOrNone; }
+        }
+
+        /// <summary>Decides where a request goes, and takes a place there.</summary>
+        /// <param name="request">What is known of it.</param>
+        /// <returns>Where it goes. Finish it, or dispose of it, when the response has ended.</returns>
+        /// <exception cref="HomingException">Nobody takes it (<see cref="Status.Unavailable"/>, <see cref="Status.Full"/>,
+        /// <see cref="Status.Rejected"/>), or the cluster has changed since <see cref="Request.Generation"/>.</exception>
+        public Pick Pick(Request request)
+        {
+            request.CanWait = false;
+            Pick pick;
+            DateTimeOffset retryAt;
+            HomingException.Check((int)Decide(request, out pick, out retryAt));
+            return pick;
+        }
+
+        /// <summary>As <c>Pick</c>, but with a status in place of an exception where nobody takes the request.</summary>
+        /// <param name="request">What is known of it.</param>
+        /// <param name="pick">Where it goes, or null.</param>
+        /// <param name="retryAt">With <see cref="Status.Later"/>: when to pick again. Sooner does no harm.</param>
+        /// <returns><see cref="Status.Ok"/>, <see cref="Status.Later"/>, <see cref="Status.Unavailable"/>, <see cref="Status.Full"/>,
+        /// <see cref="Status.Rejected"/> or <see cref="Status.Generation"/>.</returns>
+        /// <exception cref="HomingException">Anything else.</exception>
+        public Status TryPick(Request request, out Pick pick, out DateTimeOffset retryAt)
+        {
+            var status = Decide(request, out pick, out retryAt);
+            switch (status)
+            {
+                case Status.Ok:
+                case Status.Later:
+                case Status.Unavailable:
+                case Status.Full:
+                case Status.Rejected:
+                case Status.Generation:
+                    return status;
+                default:
+                    throw HomingException.Of((int)status);
+            }
+        }
+
+#if NET
+        /// <summary>Decides where a request goes, and takes a place there, from the bytes that a server has anyway.</summary>
+        /// <param name="cookie">The value of the <c>Cookie</c> header, or none.</param>
+        /// <param name="client">The client's address, 4 or 16 bytes, or none.</param>
+        /// <param name="https">Whether the request came over HTTPS.</param>
+        /// <returns>Where it goes. Finish it, or dispose of it, when the response has ended.</returns>
+        /// <exception cref="HomingException">Nobody takes it.</exception>
+        public Pick Pick(ReadOnlySpan<byte> cookie, ReadOnlySpan<byte> client = default, bool https = false)
+        {
+            fixed (byte* cookieBytes = cookie, clientBytes = client)
+            {
+                return Pick(cookieBytes, cookie.Length, clientBytes, client.Length, https);
+            }
+        }
+#endif
+
+        /// <summary>Decides where a request goes, and takes a place there, from the bytes that a server has anyway.</summary>
+        /// <param name="cookie">The value of the <c>Cookie</c> header, or null.</param>
+        /// <param name="client">The client's address, 4 or 16 bytes, or null.</param>
+        /// <param name="https">Whether the request came over HTTPS.</param>
+        /// <returns>Where it goes. Finish it, or dispose of it, when the response has ended.</returns>
+        /// <exception cref="HomingException">Nobody takes it.</exception>
+        public Pick Pick(byte[] cookie, byte[] client = null, bool https = false)
+        {
+            fixed (byte* cookieBytes = cookie, clientBytes = client)
+            {
+                return Pick(cookieBytes, cookie == null ? 0 : cookie.Length, clientBytes, client == null ? 0 : client.Length, https);
+            }
+        }
+
+        /// <summary>
+        /// Reads and verifies the token of a request, and takes no place: for hosts that place sessions themselves. Whether the upstream has
+        /// room, and rebalancing, are not looked at.
+        /// </summary>
+        /// <param name="request">What is known of it.</param>
+        /// <returns>What the token says.</returns>
+        /// <exception cref="HomingException">Something is too long.</exception>
+        public OpenedToken Open(Request request)
+        {
+            var space = request.Space;
+            fixed (byte* scratch = Scratch.OfAtLeast(space))
+            {
+                var native = request.Lay(scratch, space);
+                var opened = new NativeOpened { Size = (UIntPtr)(uint)sizeof(NativeOpened) };
+                HomingException.Check(Native.homing_open(handle.Value, &native, &opened));
+                GC.KeepAlive(this);
+                return new OpenedToken(ref opened);
+            }
+        }
+
+        /// <summary>Takes a place on an upstream that the host has chosen itself, so that policies, limits and figures know of it.</summary>
+        /// <param name="upstreamId">The upstream's id.</param>
+        /// <param name="session">The session's number, from <see cref="Open"/>; any random one where that found no token.</param>
+        /// <param name="decision">Why the request goes there, as <see cref="Open"/> said.</param>
+        /// <returns>The place. Finish it, or dispose of it, when the response has ended.</returns>
+        /// <exception cref="HomingException">There is no such upstream, or it is at its limit (<see cref="Status.Full"/>).</exception>
+        public Lease Take(ulong upstreamId, ulong session, Decision decision)
+        {
+            ulong lease;
+            HomingException.Check(Native.homing_lease(handle.Value, upstreamId, session, (int)decision, 0, &lease));
+            GC.KeepAlive(this);
+            return new Lease(this, lease, upstreamId);
+        }
+
+        /// <summary>Says which token to send to the client of a session that is now on an upstream. Changes nothing.</summary>
+        /// <param name="upstreamId">The upstream's id.</param>
+        /// <param name="request">What is known of the request; its session goes on.</param>
+        /// <returns>The token, or null where what the request carries says so already, or there is no affinity.</returns>
+        /// <exception cref="HomingException">There is no such upstream.</exception>
+        public string TokenFor(ulong upstreamId, Request request)
+        {
+            var space = request.Space;
+            fixed (byte* scratch = Scratch.OfAtLeast(space))
+            {
+                var native = request.Lay(scratch, space);
+                var token = stackalloc byte[Native.TokenLength];
+                UIntPtr length;
+                var status = HomingException.Check(
+                    Native.homing_token_for(handle.Value, upstreamId, &native, token, (UIntPtr)Native.TokenLength, &length));
+                GC.KeepAlive(this);
+                return status == (int)Status.Nothing ? null : Utf8.Text(token, (int)length);
+            }
+        }
+
+        /// <summary>The value of the <c>Set-Cookie</c> header that gives a client a token: name, token, and attributes as configured.</summary>
+        /// <param name="token">The token.</param>
+        /// <param name="https">Whether the request came over HTTPS.</param>
+        /// <returns>The header's value.</returns>
+        /// <exception cref="HomingException">It is no token.</exception>
+        public string SetCookieFor(string token, bool https = false)
+        {
+            var bytes = Utf8.Bytes(token, nameof(token));
+            return Utf8.Read((buffer, capacity, length) =>
+            {
+                fixed (byte* text = bytes)
+                {
+                    return Native.homing_set_cookie(
+                        handle.Value, text, (UIntPtr)(uint)bytes.Length, https ? Native.RequestHttps : 0, buffer, capacity, length);
+                }
+            });
+        }
+
+        /// <summary>Says line by line what <c>Pick</c> would do with the request now and why. Changes nothing.</summary>
+        /// <param name="request">What is known of it.</param>
+        /// <returns>Text for people.</returns>
+        /// <exception cref="HomingException">Something is too long.</exception>
+        public string Explain(Request request)
+        {
+            var space = request.Space;
+            return Utf8.Read((buffer, capacity, length) =>
+            {
+                fixed (byte* scratch = Scratch.OfAtLeast(space))
+                {
+                    var native = request.Lay(scratch, space);
+                    return Native.homing_explain(handle.Value, &native, buffer, capacity, length);
+                }
+            });
+        }
+
+        /// <summary>Changes the keys, for rotation. Clients' tokens change over at their next request.</summary>
+        /// <param name="keys">A ring of the same pool and identity.</param>
+        /// <exception cref="HomingException">It is of another pool, or the balancer has no affinity.</exception>
+        public void SetKeys(KeyRing keys)
+        {
+            if (keys == null)
+            {
+                throw new ArgumentNullException(nameof(keys));
+            }
+            HomingException.Check(Native.homing_balancer_set_keys(handle.Value, keys.Handle.Value));
+            GC.KeepAlive(keys);
+            GC.KeepAlive(this);
+        }
+
+        /// <summary>Frees the balancer. Picks, leases, plans and streams of events that it gave go on and are disposed of on their own.</summary>
+        public void Dispose()
+        {
+            handle.Dispose();
+        }
+
+        private Status Decide(Request request, out Pick pick, out DateTimeOffset retryAt)
+        {
+            var space = request.Space;
+            fixed (byte* scratch = Scratch.OfAtLeast(NameRoom + cookieRoom + space))
+            {
+                var native = request.Lay(scratch + NameRoom + cookieRoom, space);
+                return Decide(&native, scratch, out pick, out retryAt);
+            }
+        }
+
+        private Pick Pick(byte* cookie, int cookieLength, byte* client, int clientLength, bool https)
+        {
+            var native = default(NativeRequest);
+            native.Size = (UIntPtr)(uint)sizeof(NativeRequest);
+            native.Cookie = cookie;
+            native.CookieLength = (UIntPtr)(uint)cookieLength;
+            native.Client = client;
+            native.ClientLength = (UIntPtr)(uint)clientLength;
+            native.Flags = https ? Native.RequestHttps : 0;
+            fixed (byte* scratch = Scratch.OfAtLeast(NameRoom + cookieRoom))
+            {
+                Pick pick;
+                DateTimeOffset retryAt;
+                HomingException.Check((int)Decide(&native, scratch, out pick, out retryAt));
+                return pick;
+            }
+        }
+
+        private Status Decide(NativeRequest* request, byte* scratch, out Pick pick, out DateTimeOffset retryAt)
+        {
+            var setCookie = scratch + NameRoom;
+            NativePick result;
+            result.Size = (UIntPtr)(uint)sizeof(NativePick);
+            UIntPtr nameLength;
+            UIntPtr setCookieLength;
+            var status = (Status)Native.homing_pick(
+                handle.Value, request, &result,
+                scratch, (UIntPtr)NameRoom, &nameLength,
+                setCookie, (UIntPtr)(uint)cookieRoom, &setCookieLength);
+            GC.KeepAlive(this);
+            pick = null;
+            retryAt = status == Status.Later ? Times.Moment(result.RetryAt) : default(DateTimeOffset);
+            if (status == Status.Ok)
+            {
+                var upstream = names.Of(result.Index, result.Id, scratch, (int)nameLength);
+                var due = result.TokenLength > 0;
+                pick = new Pick(
+                    this, ref result, upstream,
+                    due ? Utf8.Text(result.Token, (int)result.TokenLength) : null,
+                    due ? Utf8.Text(setCookie, (int)setCookieLength) : null);
+            }
+            return status;
+        }
+    }
+}

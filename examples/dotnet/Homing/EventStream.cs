@@ -1,0 +1,52 @@
+using System;
+
+namespace Homing
+{
+    /// <summary>
+    /// What happens to a cluster, from the moment that the stream was begun. Read it as often as suits: some hundreds of events are kept, and
+    /// <see cref="HomingEvent.Missed"/> counts those that were not read in time. Thread-safe: each event comes once.
+    /// </summary>
+    public sealed unsafe class EventStream : IDisposable
+    {
+        private const int Room = 1024;
+
+        private readonly Handle handle;
+
+        internal EventStream(ulong events)
+        {
+            handle = new Handle(events, Native.homing_events_free, nameof(EventStream));
+        }
+
+        /// <summary>Takes the next event, if one waits.</summary>
+        /// <param name="next">The event, or null.</param>
+        /// <returns>Whether there was one.</returns>
+        /// <exception cref="HomingException">The library refused.</exception>
+        public bool TryRead(out HomingEvent next)
+        {
+            for (var room = Room;;)
+            {
+                var native = new NativeEvent { Size = (UIntPtr)(uint)sizeof(NativeEvent) };
+                UIntPtr length;
+                fixed (byte* text = Scratch.OfAtLeast(room))
+                {
+                    var status = Native.homing_events_next(handle.Value, &native, text, (UIntPtr)(uint)room, &length);
+                    if (status == (int)Status.Buffer)
+                    {
+                        room = (int)length + Room;
+                        continue;
+                    }
+                    var waited = HomingException.Check(status) == (int)Status.Ok;
+                    next = waited ? new HomingEvent(ref native, Utf8.Text(text, (int)native.UpstreamLength), Utf8.Text(text, (int)length)) : null;
+                    GC.KeepAlive(this);
+                    return waited;
+                }
+            }
+        }
+
+        /// <summary>Ends the stream.</summary>
+        public void Dispose()
+        {
+            handle.Dispose();
+        }
+    }
+}

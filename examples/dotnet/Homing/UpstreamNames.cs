@@ -1,0 +1,44 @@
+using System;
+
+namespace Homing
+{
+    // The names of upstreams as strings that are made once: an id stays for as long as its name does.
+    internal sealed class UpstreamNames
+    {
+        private sealed class Entry
+        {
+            internal ulong Id;
+            internal string Name;
+        }
+
+        private readonly object growth = new object();
+        private volatile Entry[] entries = new Entry[0];
+
+        internal unsafe string Of(uint index, ulong id, byte* name, int length)
+        {
+            var known = entries;
+            if (index < known.Length)
+            {
+                var entry = known[index];
+                if (entry != null && entry.Id == id)
+                {
+                    return entry.Name;
+                }
+            }
+            return Add(index, id, Utf8.Text(name, length));
+        }
+
+        // Entries never change once they can be seen, so readers need no lock.
+        private string Add(uint index, ulong id, string name)
+        {
+            lock (growth)
+            {
+                var next = new Entry[Math.Max(entries.Length, (int)index + 1)];
+                Array.Copy(entries, next, entries.Length);
+                next[index] = new Entry { Id = id, Name = name };
+                entries = next;
+            }
+            return name;
+        }
+    }
+}
