@@ -64,7 +64,7 @@ namespace Homing
         /// <summary>The greatest age of a session. Default: 12 hours.</summary>
         public TimeSpan? MaxAge { get; set; }
 
-        /// <summary>How long a session may stay away. Default: 30 minutes; <c>Timeout.InfiniteTimeSpan</c>: as long as it likes.</summary>
+        /// <summary>How long a session may stay away. Default: 30 minutes, or the greatest age where that is shorter.</summary>
         public TimeSpan? Idle { get; set; }
 
         /// <summary>How long a session counts as live for <c>least_sessions</c> after its last request. Default: 128 s.</summary>
@@ -96,8 +96,5 @@ namespace Homing
 
         /// <summary>The cookie's <c>Path</c>. Default: <c>/</c>.</summary>
         public string Path { get; set; }
-
-        /// <summary>The cookie's <c>Max-Age</c>. Default: none, so it ends with the browser.</summary>
-        public TimeSpan? CookieMaxAge { get; set; }
     }
 }

@@ -121,9 +121,22 @@ namespace Homing
             Check(Native.homing_resume(handle.Value, upstreamId, Times.Moment(now)));
         }
 
+        /// <summary>When a session has to leave its upstream, which is drained with a deadline: a host closes its WebSockets then.</summary>
+        /// <param name="upstreamId">The upstream's id.</param>
+        /// <param name="session">The session's number, from its pick.</param>
+        /// <returns>The moment, or null where it may stay.</returns>
+        /// <exception cref="HomingException">There is no such upstream.</exception>
+        public DateTimeOffset? Departure(ulong upstreamId, ulong session)
+        {
+            ulong at;
+            var status = HomingException.Check(Native.homing_departure(handle.Value, upstreamId, session, &at));
+            GC.KeepAlive(this);
+            return status == (int)Status.Nothing ? (DateTimeOffset?)null : Times.Moment(at);
+        }
+
         /// <summary>Tells which process an upstream is now, so that sessions whose state went with the one before are placed anew.</summary>
         /// <param name="upstreamId">The upstream's id.</param>
-        /// <param name="incarnation">A number that changes when the process does.</param>
+        /// <param name="incarnation">1 to 65,535, constant for the process' life and most likely another for the next.</param>
         /// <param name="now">The time; null: now.</param>
         /// <exception cref="HomingException">There is no such upstream.</exception>
         public void SetIncarnation(ulong upstreamId, int incarnation, DateTimeOffset? now = null)

@@ -11,7 +11,7 @@ namespace Homing
     {
         private readonly Handle handle;
 
-        /// <summary>Begins an empty configuration: no upstreams, affinity with its defaults, policy <c>least_sessions</c>.</summary>
+        /// <summary>Begins an empty configuration: no upstreams, affinity with its defaults, policy <c>least_conn</c>.</summary>
         /// <exception cref="HomingException">There are too many handles.</exception>
         public BalancerConfig()
             : this(Begin())
@@ -56,7 +56,7 @@ namespace Homing
             return this;
         }
 
-        /// <summary>Chooses how new sessions are placed: <c>least_sessions</c>, <c>least_conn</c>, <c>p2c</c>, <c>peak_ewma</c>, <c>round_robin</c>,
+        /// <summary>Chooses how new sessions are placed, and lets its parameters begin anew: <c>least_sessions</c>, <c>least_conn</c>, <c>p2c</c>, <c>peak_ewma</c>, <c>round_robin</c>,
         /// <c>random</c>, <c>rendezvous</c>, <c>ip_hash</c>, <c>hash</c>, <c>ketama</c>, <c>chash</c> or <c>maglev</c>.</summary>
         /// <param name="name">The policy's name.</param>
         /// <returns>This configuration.</returns>
@@ -121,7 +121,6 @@ namespace Homing
                     DomainLength = (UIntPtr)(uint)domain.Length,
                     Path = pathText,
                     PathLength = (UIntPtr)(uint)path.Length,
-                    CookieMaxAge = Times.Option(options.CookieMaxAge, nameof(options.CookieMaxAge)),
                 };
                 HomingException.Check(Native.homing_config_affinity(handle.Value, &native));
             }

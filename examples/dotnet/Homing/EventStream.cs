@@ -3,7 +3,7 @@ using System;
 namespace Homing
 {
     /// <summary>
-    /// What happens to a cluster, from the moment that the stream was begun. Read it as often as suits: some hundreds of events are kept, and
+    /// What happens to a cluster, from the moment that the stream was begun. Read it as often as suits: up to 4096 events are kept, and
     /// <see cref="HomingEvent.Missed"/> counts those that were not read in time. Thread-safe: each event comes once.
     /// </summary>
     public sealed unsafe class EventStream : IDisposable
@@ -36,7 +36,7 @@ namespace Homing
                         continue;
                     }
                     var waited = HomingException.Check(status) == (int)Status.Ok;
-                    next = waited ? new HomingEvent(ref native, Utf8.Text(text, (int)native.UpstreamLength), Utf8.Text(text, (int)length)) : null;
+                    next = waited ? new HomingEvent(ref native, Utf8.Text(text, (int)native.NameLength), Utf8.Text(text, (int)length)) : null;
                     GC.KeepAlive(this);
                     return waited;
                 }

@@ -14,7 +14,7 @@ namespace Homing
         /// <summary>Failures in a row until an upstream takes no new sessions. Default: 5; 0: no such rule.</summary>
         public int? Consecutive { get; set; }
 
-        /// <summary>Sessions a second that may leave an upstream that is down. Default: 500; 0: no limit.</summary>
+        /// <summary>Displaced sessions a second that one upstream takes. Default: 500; 0: no limit.</summary>
         public int? FailoverRate { get; set; }
 
         /// <summary>For how long an upstream that fails takes no new sessions, at first. Default: 10 s.</summary>

@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Generic;
 using System.Runtime.InteropServices;
 
 namespace Homing
@@ -24,8 +25,8 @@ namespace Homing
         private static readonly string[] DecisionNames = new string[Decisions];
         private static readonly object LogLock = new object();
 
-        // Held for as long as native code may call it.
-        private static NativeLog log;
+        // All that there ever were: a call of one that was replaced may be under way in another thread.
+        private static readonly List<NativeLog> Logs = new List<NativeLog>();
 
         [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
         private delegate void NativeLog(int level, byte* text, UIntPtr length, IntPtr user);
@@ -60,7 +61,7 @@ namespace Homing
         }
 
         /// <summary>
-        /// Takes the library's log lines, of which there are few: warnings about key files, changes of keys and membership.
+        /// Takes the library's log lines, of which there are few: what an operator should know. Picks write none.
         /// They come on the thread that calls the library, during that call. What the delegate throws is dropped; it must not call the library.
         /// </summary>
         /// <param name="write">Takes a line, or null: nobody does.</param>
@@ -84,11 +85,9 @@ namespace Homing
                         }
                     };
                 }
+                Logs.Add(next);
                 var pointer = next == null ? IntPtr.Zero : Marshal.GetFunctionPointerForDelegate(next);
                 HomingException.Check(Native.homing_set_log(pointer, IntPtr.Zero));
-                // A call on another thread may be inside the one before.
-                GC.KeepAlive(log);
-                log = next;
             }
         }
 

@@ -137,6 +137,9 @@ namespace Homing
         internal static extern int homing_resume(ulong balancer, ulong id, ulong now);
 
         [DllImport(Library, ExactSpelling = true, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern int homing_departure(ulong balancer, ulong id, ulong session, ulong* at);
+
+        [DllImport(Library, ExactSpelling = true, CallingConvention = CallingConvention.Cdecl)]
         internal static extern int homing_set_incarnation(ulong balancer, ulong id, ushort incarnation, ulong now);
 
         [DllImport(Library, ExactSpelling = true, CallingConvention = CallingConvention.Cdecl)]
@@ -211,7 +214,6 @@ namespace Homing
         internal UIntPtr DomainLength;
         internal byte* Path;
         internal UIntPtr PathLength;
-        internal ulong CookieMaxAge;
     }
 
     [StructLayout(LayoutKind.Sequential)]
@@ -306,6 +308,6 @@ namespace Homing
         internal int Kind;
         internal int From;
         internal int To;
-        internal uint UpstreamLength;
+        internal uint NameLength;
     }
 }
