@@ -1,0 +1,80 @@
+using System;
+using System.IO;
+using System.Linq;
+using System.Net;
+using Homing;
+
+namespace Tests
+{
+    // Prints what is left after so many picks, and so many of everything else: places on upstreams, and resident KiB before and after.
+    internal static class Leak
+    {
+        internal static int Run(int count)
+        {
+            using (var balancer = Fleet.Of(5))
+            {
+                var cookie = Rounds(balancer, count / 10, null);
+                Objects(200);
+                var before = Resident();
+                Rounds(balancer, count, cookie);
+                Objects(2000);
+                var after = Resident();
+                Console.WriteLine("in flight {0}, resident before {1} KiB, after {2} KiB", balancer.Upstreams().Sum(u => u.InFlight), before, after);
+            }
+            return 0;
+        }
+
+        private static string Rounds(Balancer balancer, int count, string cookie)
+        {
+            var client = IPAddress.Parse("2001:db8::1");
+            for (var i = 0; i < count; i++)
+            {
+                // Every tenth is a new session, every third is left to Dispose.
+                using (var pick = balancer.Pick(new Request { Cookie = i % 10 == 0 ? null : cookie, Client = client, Tried = new[] { i % 5 }, Generation = balancer.Generation }))
+                {
+                    cookie = pick.Token == null ? cookie : "homing=" + pick.Token;
+                    if (i % 3 != 0)
+                    {
+                        pick.Finish(Outcome.Answered, TimeSpan.FromMilliseconds(1));
+                    }
+                }
+                if (i % 50 == 0)
+                {
+                    balancer.Explain(new Request { Cookie = cookie });
+                    balancer.Upstreams();
+                    try
+                    {
+                        balancer.Pick(new Request { Client = IPAddress.Any, Tried = new[] { 77 } });
+                    }
+                    catch (HomingException)
+                    {
+                    }
+                }
+            }
+            return cookie;
+        }
+
+        // The library takes 4096 of them at a time, so that one that leaks is an error soon.
+        private static void Objects(int count)
+        {
+            for (var i = 0; i < count; i++)
+            {
+                using (var balancer = Fleet.Of(2))
+                using (balancer.Plan())
+                using (balancer.Events())
+                {
+                    balancer.Pick(new Request()).Dispose();
+                }
+            }
+        }
+
+        private static long Resident()
+        {
+            GC.Collect();
+            GC.WaitForPendingFinalizers();
+            GC.Collect();
+            var line = File.ReadAllLines("/proc/self/status").First(text => text.StartsWith("VmRSS:", StringComparison.Ordinal));
+            return long.Parse(line.Split(new[] { ' ', '\t' }, StringSplitOptions.RemoveEmptyEntries)[1]);
+        }
+    }
+}

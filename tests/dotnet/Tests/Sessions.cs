@@ -1,0 +1,75 @@
+using System;
+using System.Net;
+using System.Text;
+using Homing;
+
+namespace Tests
+{
+    // The same life as tests/dotnet/agreement.rs leads with the library itself: same keys, same seed, same requests at the same times.
+    internal static class Sessions
+    {
+        private const int Visitors = 1000;
+        private const int Upstreams = 7;
+
+        private static BalancerConfig Config()
+        {
+            var config = new BalancerConfig();
+            for (var i = 0; i < Upstreams; i++)
+            {
+                config.Upstream("app-" + i, "10.0.0." + i + ":8080", weight: i % 3 + 1);
+            }
+            return config.Policy("p2c").Affinity(new AffinityOptions { MaxAge = TimeSpan.FromMinutes(20), Idle = TimeSpan.FromMinutes(4) });
+        }
+
+        /// Prints a line a pick: index, session, decision, token or "-".
+        internal static int Picks(string keys, ulong seed, int count)
+        {
+            var tokens = new string[Visitors];
+            var output = new StringBuilder();
+            using (var ring = KeyRing.Load(keys))
+            using (var config = Config().Seed(seed))
+            using (var balancer = config.Build(ring))
+            {
+                for (var i = 0; i < count; i++)
+                {
+                    var visitor = i * 7919 % Visitors;
+                    var now = Fleet.Start.AddMilliseconds(i * 300L);
+                    using (var pick = balancer.Pick(new Request
+                    {
+                        Now = now,
+                        Client = new IPAddress(new byte[] { 10, (byte)(visitor / 250), (byte)(visitor % 250), 1 }),
+                        Cookie = tokens[visitor] == null ? "theme=dark" : "theme=dark; homing=" + tokens[visitor],
+                    }))
+                    {
+                        tokens[visitor] = pick.Token ?? tokens[visitor];
+                        output.Append(pick.Index).Append(' ').Append(pick.Session.ToString("x16")).Append(' ')
+                            .Append(Library.NameOf(pick.Decision)).Append(' ').Append(pick.Token ?? "-").Append('\n');
+                    }
+                }
+            }
+            Console.Write(output);
+            return 0;
+        }
+
+        /// Says of each line's token which upstream it names, which session, and what would be decided at the time that the line begins with.
+        internal static int Open(string keys)
+        {
+            var output = new StringBuilder();
+            using (var ring = KeyRing.Load(keys))
+            using (var config = Config())
+            using (var balancer = config.Build(ring))
+            {
+                for (var line = Console.ReadLine(); line != null; line = Console.ReadLine())
+                {
+                    var parts = line.Split(' ');
+                    var now = DateTimeOffset.FromUnixTimeMilliseconds(long.Parse(parts[0]));
+                    var opened = balancer.Open(new Request { Now = now, Token = parts[1] });
+                    output.Append(opened.Index).Append(' ').Append(opened.Session.ToString("x16")).Append(' ')
+                        .Append(Library.NameOf(opened.Decision)).Append('\n');
+                }
+            }
+            Console.Write(output);
+            return 0;
+        }
+    }
+}
