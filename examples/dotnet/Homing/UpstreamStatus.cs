@@ -37,7 +37,7 @@ namespace Homing
             Id = native->Id;
             Generation = native->Generation;
             Requests = (long)native->Requests;
-            Since = Times.Moment(native->Since);
+            Since = native->Since == 0 ? (DateTimeOffset?)null : Times.Moment(native->Since);
             Latency = TimeSpan.FromTicks((long)native->Latency * 10);
             Weight = (int)native->Weight;
             MaxInFlight = (int)native->MaxInFlight;
@@ -65,10 +65,10 @@ namespace Homing
         /// <summary>How many requests it was given since the start.</summary>
         public long Requests { get; }
 
-        /// <summary>Since when it is in its state.</summary>
-        public DateTimeOffset Since { get; }
+        /// <summary>Since when it is in its state; null: from the start.</summary>
+        public DateTimeOffset? Since { get; }
 
-        /// <summary>Its recent latency; zero: unknown.</summary>
+        /// <summary>Its recent latency; zero: unknown, since the policy does not go by it or nothing was reported.</summary>
         public TimeSpan Latency { get; }
 
         /// <summary>Its share.</summary>

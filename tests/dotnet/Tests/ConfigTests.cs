@@ -46,13 +46,19 @@ namespace Tests
             using (var ring = KeyRing.Generate("tests"))
             using (var config = Fleet.Config(2).Affinity(new AffinityOptions { OnUnavailable = OnUnavailable.Reject, OnRestart = OnRestart.Replace }))
             using (var balancer = config.Build(ring))
-            using (var pick = balancer.Pick(new Request()))
             {
-                balancer.SetIncarnation(pick.UpstreamId, 77);
-                Check.Equal(Decision.OtherIncarnation, balancer.Open(new Request { Token = pick.Token }).Decision);
-                balancer.SetIncarnation(pick.UpstreamId, 0);
-                balancer.SetHealth(pick.UpstreamId, false, false);
-                Check.Fails(Status.Rejected, pick.Upstream, () => balancer.Pick(new Request { Token = pick.Token }));
+                foreach (var upstream in balancer.Upstreams())
+                {
+                    balancer.SetIncarnation(upstream.Id, 76);
+                }
+                using (var pick = balancer.Pick(new Request()))
+                {
+                    balancer.SetIncarnation(pick.UpstreamId, 77);
+                    Check.Equal(Decision.OtherIncarnation, balancer.Open(new Request { Token = pick.Token }).Decision);
+                    balancer.SetIncarnation(pick.UpstreamId, 76);
+                    balancer.SetHealth(pick.UpstreamId, false, false);
+                    Check.Fails(Status.Rejected, pick.Upstream, () => balancer.Pick(new Request { Token = pick.Token }));
+                }
             }
         }
 

@@ -34,7 +34,8 @@ namespace Tests
 
         public static void Outcomes_are_judged()
         {
-            using (var balancer = Fleet.Of(2))
+            using (var config = Fleet.Config(2).Policy("peak_ewma"))
+            using (var balancer = config.Build())
             {
                 var bad = Fleet.Id(balancer, "app-0");
                 for (var i = 0; i < 5; i++)
@@ -63,7 +64,7 @@ namespace Tests
                 using (balancer.Take(id, 42, Decision.New))
                 {
                     Check.Equal(1, balancer.Upstreams()[1].InFlight);
-                    Check.Fails(Status.Full, "limit", () => balancer.Take(id, 43, Decision.New));
+                    Check.Fails(Status.Full, "room", () => balancer.Take(id, 43, Decision.New));
                 }
                 Check.Equal(0, balancer.Upstreams()[1].InFlight);
                 Check.Fails(Status.Unknown, "upstream", () => balancer.Take(1, 43, Decision.New));

@@ -132,7 +132,7 @@ namespace Tests
                 DateTimeOffset retryAt;
                 using (var only = balancer.Pick(new Request()))
                 {
-                    Check.Fails(Status.Full, "limit", () => balancer.Pick(new Request()));
+                    Check.Fails(Status.Full, "room", () => balancer.Pick(new Request()));
                     Check.Equal(Status.Full, balancer.TryPick(new Request(), out pick, out retryAt));
                     Check.Equal(null, pick);
                 }
