@@ -57,7 +57,7 @@ namespace Tests
                     Check.Equal(Decision.OtherIncarnation, balancer.Open(new Request { Token = pick.Token }).Decision);
                     balancer.SetIncarnation(pick.UpstreamId, 76);
                     balancer.SetHealth(pick.UpstreamId, false, false);
-                    Check.Fails(Status.Rejected, pick.Upstream, () => balancer.Pick(new Request { Token = pick.Token }));
+                    Check.Fails(Status.Rejected, "unavailable", () => balancer.Pick(new Request { Token = pick.Token }));
                 }
             }
         }

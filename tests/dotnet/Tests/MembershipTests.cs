@@ -101,7 +101,7 @@ namespace Tests
                 Check.Equal(UpstreamState.Down, states[3]);
                 Check.That(states[4] != UpstreamState.Active, "it answers badly");
                 Check.Throws<OverflowException>(() => balancer.Probe(ids[3], ProbeResult.Status, 70000));
-                Check.Fails(Status.Value, "probe", () => balancer.Probe(ids[3], (ProbeResult)9));
+                Check.Fails(Status.Value, "result", () => balancer.Probe(ids[3], (ProbeResult)9));
                 balancer.SetHealth(ids[2], false, true);
                 var upstream2 = balancer.Upstreams()[2];
                 Check.That(!upstream2.IsAccepting && upstream2.IsServing, "it serves and does not accept");
@@ -159,6 +159,7 @@ namespace Tests
                 Check.Equal(null, next);
                 var id = Fleet.Id(balancer, "app-1");
                 balancer.Probe(id, ProbeResult.Refused, now: Fleet.Start);
+                balancer.SetIncarnation(id, 4, Fleet.Start);
                 balancer.SetIncarnation(id, 5, Fleet.Start.AddSeconds(1));
                 var events = new List<HomingEvent>();
                 while (stream.TryRead(out next))
@@ -174,6 +175,7 @@ namespace Tests
                 Check.Equal(0L, down.Missed);
                 Check.Contains("app-1", down.Text);
                 var restarted = events.Single(happened => happened.Kind == EventKind.Restarted);
+                Check.Equal(4, restarted.From);
                 Check.Equal(5, restarted.To);
                 Check.That(events.IndexOf(restarted) > 0 && restarted.At == Fleet.Start.AddSeconds(1), "it came later");
             }
