@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Generic;
 using System.IO;
 using System.Linq;
 using System.Net;
@@ -6,25 +7,27 @@ using Homing;
 
 namespace Tests
 {
-    // Prints what is left after so many picks, and so many of everything else: places on upstreams, and resident KiB before and after.
+    // Prints what is left after so many picks (planted: with a leak), and so many of everything else: places on upstreams, and resident KiB before and after.
     internal static class Leak
     {
-        internal static int Run(int count)
+        private static readonly List<object> Kept = new List<object>();
+
+        internal static int Run(int count, bool planted)
         {
             using (var balancer = Fleet.Of(5))
             {
-                var cookie = Rounds(balancer, count / 10, null);
-                Objects(200);
+                var cookie = Rounds(balancer, count / 2, null, false);
+                Objects(1000);
                 var before = Resident();
-                Rounds(balancer, count, cookie);
-                Objects(2000);
+                Rounds(balancer, count, cookie, planted);
+                Objects(1000);
                 var after = Resident();
                 Console.WriteLine("in flight {0}, resident before {1} KiB, after {2} KiB", balancer.Upstreams().Sum(u => u.InFlight), before, after);
             }
             return 0;
         }
 
-        private static string Rounds(Balancer balancer, int count, string cookie)
+        private static string Rounds(Balancer balancer, int count, string cookie, bool planted)
         {
             var client = IPAddress.Parse("2001:db8::1");
             for (var i = 0; i < count; i++)
@@ -37,6 +40,11 @@ namespace Tests
                     {
                         pick.Finish(Outcome.Answered, TimeSpan.FromMilliseconds(1));
                     }
+                }
+                if (planted)
+                {
+                    // What forgetting would be, which finalizers must not mend.
+                    Kept.Add(i % 100 == 0 ? (object)balancer.Pick(new Request { Cookie = cookie }) : new byte[128]);
                 }
                 if (i % 50 == 0)
                 {

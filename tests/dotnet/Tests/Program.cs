@@ -6,8 +6,8 @@ using System.Reflection;
 namespace Tests
 {
     // Tests units           every public static method of the classes called ...Tests, each by its name
-    // Tests leak COUNT      picks by the hundred thousand
-    // Tests session ...     see Sessions
+    // Tests leak COUNT      see Leak
+    // Tests picks, open     see Sessions
     internal static class Program
     {
         private static int Main(string[] arguments)
@@ -18,7 +18,7 @@ namespace Tests
                 case "units":
                     return RunUnits();
                 case "leak":
-                    return Leak.Run(int.Parse(arguments[1]));
+                    return Leak.Run(int.Parse(arguments[1]), arguments.Contains("planted"));
                 case "picks":
                     return Sessions.Picks(arguments[1], ulong.Parse(arguments[2]), int.Parse(arguments[3]));
                 case "open":

@@ -1,0 +1,100 @@
+using Microsoft.AspNetCore.Http;
+using Yarp.ReverseProxy.Configuration;
+using Yarp.ReverseProxy.Model;
+
+namespace Homing.Yarp;
+
+/// <summary>One of YARP's clusters and its balancer, which follows YARP's destinations.</summary>
+internal sealed class HomingCluster : IDisposable
+{
+    /// <summary>YARP's destinations in terms of one generation of the balancer.</summary>
+    internal sealed record Members(IReadOnlyList<DestinationState> Destinations, ulong Generation, Dictionary<string, Member> ByName);
+
+    internal readonly record struct Member(ulong Id, int Index);
+
+    private readonly object change = new();
+    private volatile Members members;
+
+    internal HomingCluster(ClusterState cluster, HomingYarpOptions options, KeyRing keys)
+    {
+        var destinations = cluster.DestinationsState.AllDestinations;
+        using var config = new BalancerConfig().Policy(options.Policy);
+        config.Affinity(AffinityOf(cluster.Model.Config.SessionAffinity, options));
+        foreach (var destination in destinations)
+        {
+            config.Upstream(destination.DestinationId, destination.Model.Config.Address);
+        }
+        Balancer = config.Build(keys);
+        members = MembersOf(destinations);
+    }
+
+    internal Balancer Balancer { get; }
+
+    public void Dispose() => Balancer.Dispose();
+
+    /// <summary>The cluster as YARP has it now. YARP replaces the list whole, so that one comparison finds a change.</summary>
+    internal Members Current(ClusterState cluster)
+    {
+        var known = members;
+        return ReferenceEquals(known.Destinations, cluster.DestinationsState.AllDestinations) ? known : Follow(cluster);
+    }
+
+    private Members Follow(ClusterState cluster)
+    {
+        lock (change)
+        {
+            var destinations = cluster.DestinationsState.AllDestinations;
+            if (ReferenceEquals(members.Destinations, destinations))
+            {
+                return members;
+            }
+            using var plan = Balancer.Plan();
+            foreach (var destination in destinations)
+            {
+                plan.Put(destination.DestinationId, destination.Model.Config.Address);
+            }
+            var wanted = destinations.Select(destination => destination.DestinationId).ToHashSet();
+            foreach (var gone in members.ByName.Keys.Where(name => !wanted.Contains(name)))
+            {
+                plan.Remove(gone);
+            }
+            plan.Apply();
+            return members = MembersOf(destinations);
+        }
+    }
+
+    private Members MembersOf(IReadOnlyList<DestinationState> destinations)
+    {
+        var upstreams = Balancer.Upstreams();
+        var byName = new Dictionary<string, Member>();
+        foreach (var upstream in upstreams)
+        {
+            byName.Add(upstream.Name, new Member(upstream.Id, byName.Count));
+        }
+        return new Members(destinations, upstreams[0].Generation, byName);
+    }
+
+    private static AffinityOptions AffinityOf(SessionAffinityConfig? config, HomingYarpOptions options)
+    {
+        var cookie = config?.Cookie;
+        return new AffinityOptions
+        {
+            Cookie = config?.AffinityKeyName,
+            Domain = cookie?.Domain,
+            Path = cookie?.Path,
+            Idle = options.Idle,
+            SameSite = cookie?.SameSite switch
+            {
+                SameSiteMode.Strict => SameSite.Strict,
+                SameSiteMode.None => SameSite.None,
+                _ => SameSite.Lax,
+            },
+            Secure = cookie?.SecurePolicy switch
+            {
+                CookieSecurePolicy.Always => Secure.Always,
+                CookieSecurePolicy.None => Secure.Never,
+                _ => Secure.Auto,
+            },
+        };
+    }
+}

@@ -1,0 +1,45 @@
+//! The binding by itself: every member, misuse, leaks.
+
+use crate::runtime::runtimes;
+
+#[test]
+fn every_member_does_what_it_says() {
+    for compiled in runtimes() {
+        let report = compiled.tests(&["units"], "");
+        let summary = report.lines().last().expect("it says how many");
+        println!("{:?}: {summary}", compiled.runtime);
+        assert!(summary.ends_with(" passed, 0 failed") && report.lines().count() > 40, "{report}");
+    }
+}
+
+/// Places left on upstreams, and KiB that came to stay in memory.
+fn leaked(report: &str) -> (u64, i64) {
+    let number = |after: &str| {
+        let rest = report.split_once(after).unwrap_or_else(|| panic!("{after} in {report}")).1;
+        rest.split(|c: char| !c.is_ascii_digit()).find(|digits| !digits.is_empty()).unwrap().parse::<i64>().unwrap()
+    };
+    (number("in flight") as u64, number("after") - number("before"))
+}
+
+/// What a runtime may take for itself meanwhile: 8 MiB are 80 bytes a pick.
+const TOLERANCE_KIB: i64 = 8 * 1024;
+
+#[test]
+fn nothing_is_left_of_a_hundred_thousand_picks() {
+    for compiled in runtimes() {
+        let report = compiled.tests(&["leak", "100000"], "");
+        println!("{:?}: {}", compiled.runtime, report.trim());
+        let (in_flight, grown) = leaked(&report);
+        assert_eq!(in_flight, 0, "{:?}", compiled.runtime);
+        assert!(grown < TOLERANCE_KIB, "{:?}: {report}", compiled.runtime);
+    }
+}
+
+#[test]
+fn a_leak_would_be_seen() {
+    for compiled in runtimes() {
+        let (in_flight, grown) = leaked(&compiled.tests(&["leak", "100000", "planted"], ""));
+        assert!(in_flight > 0, "{:?}: places that nobody gives back", compiled.runtime);
+        assert!(grown > TOLERANCE_KIB, "{:?}: 128 bytes a pick, {grown} KiB", compiled.runtime);
+    }
+}

@@ -1,0 +1,111 @@
+//! Compiles the library and the C# sources, once a run, below target/dotnet.
+
+use crate::runtime::{Compiled, Runtime, finish};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+fn root() -> &'static Path {
+    Path::new(ROOT)
+}
+
+fn output() -> PathBuf {
+    // CARGO_TARGET_TMPDIR is target/tmp.
+    Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("dotnet")
+}
+
+fn run(command: &mut Command) -> String {
+    finish(command.current_dir(root()), "").unwrap_or_else(|failed| panic!("{command:?}: {failed}"))
+}
+
+/// Where libhoming.so is, as its users install it.
+pub fn library_directory() -> &'static Path {
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    DIRECTORY.get_or_init(|| {
+        let prefix = output().join("prefix");
+        run(Command::new("capi/install").env("PREFIX", &prefix).env("PROFILE", "dev"));
+        prefix.join("lib")
+    })
+}
+
+/// What tests/dotnet/toolchain says; none where something is not to be had.
+fn toolchain(argument: Option<&str>, is_required: bool) -> Option<HashMap<String, PathBuf>> {
+    let found = Command::new("tests/dotnet/toolchain").args(argument).current_dir(root()).output().expect("bash runs");
+    let said = String::from_utf8_lossy(&found.stderr);
+    match found.status.code() {
+        Some(0) => {
+            let lines = String::from_utf8(found.stdout).expect("it is UTF-8");
+            let places = lines.lines().filter_map(|line| line.split_once('='));
+            Some(places.map(|(name, place)| (name.to_owned(), place.into())).collect())
+        }
+        Some(3) if !is_required => {
+            println!("skipped: {}", said.trim());
+            None
+        }
+        _ => panic!("tests/dotnet/toolchain: {said}"),
+    }
+}
+
+fn sources(directories: &[&str]) -> Vec<PathBuf> {
+    let mut sources: Vec<PathBuf> = directories
+        .iter()
+        .flat_map(|directory| root().join(directory).read_dir().expect("it is there"))
+        .map(|entry| entry.expect("it can be read").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "cs"))
+        .collect();
+    sources.sort();
+    sources
+}
+
+const BINDING: &[&str] = &["examples/dotnet/Homing"];
+const PROGRAMS: &[(&str, &[&str])] = &[
+    ("Gateway", &["examples/dotnet/Gateway"]),
+    ("Bench", &["examples/dotnet/Bench"]),
+    ("Tests", &["tests/dotnet/Tests"]),
+];
+
+pub fn mono() -> Option<Compiled> {
+    // A package of Debian, so whoever wants every program has it.
+    toolchain(Some("mono"), std::env::var_os("HOMING_REQUIRE_PROGRAMS").is_some())?;
+    let directory = output().join("mono");
+    std::fs::create_dir_all(&directory).expect("a directory");
+    let binding = directory.join("Homing.dll");
+    let compile = |out: &Path| {
+        let mut mcs = Command::new("mcs");
+        mcs.args(["-warnaserror", "-unsafe"]).arg(format!("-out:{}", out.display()));
+        mcs
+    };
+    let documentation = format!("-doc:{}", directory.join("Homing.xml").display());
+    run(compile(&binding).args(["-target:library", &documentation]).args(sources(BINDING)));
+    for (name, directories) in PROGRAMS {
+        let reference = format!("-r:{}", binding.display());
+        let out = directory.join(name).with_extension("exe");
+        run(compile(&out).args([&reference, "-r:System.Net.Http.dll"]).args(sources(directories)));
+    }
+    Some(Compiled { runtime: Runtime::Mono, directory, host: None })
+}
+
+pub fn net() -> Option<Compiled> {
+    let tools = toolchain(None, false)?;
+    let directory = output().join("net");
+    std::fs::create_dir_all(&directory).expect("a directory");
+    let binding = directory.join("Homing.dll");
+    let compile = |out: &Path| {
+        let mut csc = Command::new(&tools["python"]);
+        csc.arg("tests/dotnet/csc.py").arg("--roslyn").arg(&tools["roslyn"]).arg("--out").arg(out);
+        csc.args(["--define", "NET"]);
+        csc
+    };
+    run(compile(&binding).arg("--library").args(sources(BINDING)));
+    for (name, directories) in PROGRAMS {
+        run(compile(&directory.join(name).with_extension("dll")).arg("--reference").arg(&binding).args(sources(directories)));
+    }
+    let yarp = ["examples/dotnet/Yarp", "tests/dotnet/Yarp"];
+    let mut modern = compile(&directory.join("Yarp.dll"));
+    modern.args(["--langversion", "12", "--nullable", "--reference"]).arg(&binding);
+    run(modern.args(sources(&yarp)));
+    Some(Compiled { runtime: Runtime::Net, directory, host: Some(tools["dotnet"].join("dotnet")) })
+}
