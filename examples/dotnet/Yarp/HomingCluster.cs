@@ -1,3 +1,6 @@
+using System.Collections.Generic;
+using System.Linq;
+using System;
 using Microsoft.AspNetCore.Http;
 using Yarp.ReverseProxy.Configuration;
 using Yarp.ReverseProxy.Model;
@@ -5,7 +8,7 @@ using Yarp.ReverseProxy.Model;
 namespace Homing.Yarp;
 
 /// <summary>One of YARP's clusters and its balancer, which follows YARP's destinations.</summary>
-internal sealed class HomingCluster : IDisposable
+internal sealed class HomingCluster
 {
     /// <summary>YARP's destinations in terms of one generation of the balancer.</summary>
     internal sealed record Members(IReadOnlyList<DestinationState> Destinations, ulong Generation, Dictionary<string, Member> ByName);
@@ -13,13 +16,14 @@ internal sealed class HomingCluster : IDisposable
     internal readonly record struct Member(ulong Id, int Index);
 
     private readonly object change = new();
+    private readonly SessionAffinityConfig? affinity;
     private volatile Members members;
 
     internal HomingCluster(ClusterState cluster, HomingYarpOptions options, KeyRing keys)
     {
         var destinations = cluster.DestinationsState.AllDestinations;
-        using var config = new BalancerConfig().Policy(options.Policy);
-        config.Affinity(AffinityOf(cluster.Model.Config.SessionAffinity, options));
+        affinity = cluster.Model.Config.SessionAffinity;
+        using var config = new BalancerConfig().Policy(options.Policy).Affinity(AffinityOf(affinity, options));
         foreach (var destination in destinations)
         {
             config.Upstream(destination.DestinationId, destination.Model.Config.Address);
@@ -30,7 +34,8 @@ internal sealed class HomingCluster : IDisposable
 
     internal Balancer Balancer { get; }
 
-    public void Dispose() => Balancer.Dispose();
+    /// <summary>Whether it is still as YARP has configured it.</summary>
+    internal bool IsOf(ClusterState cluster) => Equals(affinity, cluster.Model.Config.SessionAffinity);
 
     /// <summary>The cluster as YARP has it now. YARP replaces the list whole, so that one comparison finds a change.</summary>
     internal Members Current(ClusterState cluster)

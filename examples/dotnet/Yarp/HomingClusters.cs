@@ -1,4 +1,7 @@
 using System.Collections.Concurrent;
+using System.Linq;
+using System.Threading;
+using System;
 using Yarp.ReverseProxy.Model;
 
 namespace Homing.Yarp;
@@ -30,20 +33,35 @@ public sealed class HomingClusters : IClusterChangeListener, IDisposable
     {
     }
 
-    /// <summary>Begins anew with the cluster's cookie as it is configured now. Sessions stay, since tokens know upstreams by name.</summary>
+    /// <summary>Begins anew where the cookie is configured otherwise. Sessions stay, since tokens know upstreams by name; destinations
+    /// that come and go are followed with the next request.</summary>
     /// <param name="cluster">The cluster.</param>
-    public void OnClusterChanged(ClusterState cluster) => Forget(cluster);
+    public void OnClusterChanged(ClusterState cluster)
+    {
+        if (clusters.TryGetValue(cluster.ClusterId, out var known) && known.IsValueCreated && !known.Value.IsOf(cluster))
+        {
+            OnClusterRemoved(cluster);
+        }
+    }
 
     /// <inheritdoc/>
-    public void OnClusterRemoved(ClusterState cluster) => Forget(cluster);
+    public void OnClusterRemoved(ClusterState cluster)
+    {
+        // Not disposed of, since requests may be about to ask it: it goes when the last of them has.
+        clusters.TryRemove(cluster.ClusterId, out _);
+    }
 
     /// <summary>Frees the balancers and the keys.</summary>
     public void Dispose()
     {
-        timer.Dispose();
-        foreach (var cluster in clusters.Values)
+        using (var stopped = new ManualResetEvent(false))
         {
-            cluster.Value.Dispose();
+            timer.Dispose(stopped);
+            stopped.WaitOne();
+        }
+        foreach (var cluster in clusters.Values.Where(cluster => cluster.IsValueCreated))
+        {
+            cluster.Value.Balancer.Dispose();
         }
         keys.Dispose();
     }
@@ -53,27 +71,11 @@ public sealed class HomingClusters : IClusterChangeListener, IDisposable
         return clusters.GetOrAdd(cluster.ClusterId, _ => new Lazy<HomingCluster>(() => new HomingCluster(cluster, options, keys))).Value;
     }
 
-    // Requests that still hold the old balancer finish there: leases outlive it, and what else they ask is answered by an exception.
-    private void Forget(ClusterState cluster)
-    {
-        if (clusters.TryRemove(cluster.ClusterId, out var removed) && removed.IsValueCreated)
-        {
-            removed.Value.Dispose();
-        }
-    }
-
     private void LetTimePass()
     {
         foreach (var cluster in clusters.Values.Where(cluster => cluster.IsValueCreated))
         {
-            try
-            {
-                cluster.Value.Balancer.Tick();
-            }
-            catch (ObjectDisposedException)
-            {
-                // It was removed meanwhile.
-            }
+            cluster.Value.Balancer.Tick();
         }
     }
 }

@@ -1,3 +1,5 @@
+using System;
+
 namespace Homing.Yarp;
 
 /// <summary>What Homing needs to know beyond YARP's own configuration of a cluster.</summary>
