@@ -21,7 +21,8 @@ fn balancer(keys: KeyRing, seed: u64) -> Balancer {
         let config = UpstreamConfig::new(format!("app-{i}"), format!("10.0.0.{i}:8080"));
         config.weight((i % 3 + 1) as u16)
     });
-    let affinity = Affinity::builder(keys).max_age(Duration::from_secs(20 * 60)).idle(Some(Duration::from_secs(4 * 60)));
+    let affinity =
+        Affinity::builder(keys).max_age(Duration::from_secs(20 * 60)).idle(Some(Duration::from_secs(4 * 60)));
     let builder = Balancer::builder().upstreams(upstreams).policy("p2c").affinity(affinity.build().unwrap());
     builder.entropy(SeededEntropy::new(seed)).build().unwrap()
 }
@@ -74,7 +75,14 @@ fn the_same_seed_gives_the_same_decisions_and_tokens() {
             assert_eq!(ours, theirs, "{:?}, pick {i}", compiled.runtime);
         }
         let decided = |name: &str| ours.iter().filter(|line| line.split(' ').nth(2) == Some(name)).count();
-        println!("{:?}: {} pinned, {} new, {} idle, {} expired", compiled.runtime, decided("pinned"), decided("new"), decided("idle"), decided("expired"));
+        println!(
+            "{:?}: {} pinned, {} new, {} idle, {} expired",
+            compiled.runtime,
+            decided("pinned"),
+            decided("new"),
+            decided("idle"),
+            decided("expired")
+        );
         assert!(decided("pinned") > 1000 && decided("new") == VISITORS as usize, "the life has variety");
         // Another seed, another life: the comparison can fail.
         assert_ne!(picks(keys, 43), theirs, "{:?}", compiled.runtime);
@@ -109,7 +117,12 @@ fn each_verifies_the_others_tokens() {
         for ((i, token), said) in issued(&picks_in_c_sharp(compiled, &file, 8)) {
             let pick = balancer.pick(&Request::new(moment(i)).tokens(&[token.as_bytes()])).unwrap();
             let index = index(&balancer, pick.upstream().name());
-            assert_eq!(format!("{index} {:016x} {}", pick.nonce, pick.decision.as_str()), said, "{:?}", compiled.runtime);
+            assert_eq!(
+                format!("{index} {:016x} {}", pick.nonce, pick.decision.as_str()),
+                said,
+                "{:?}",
+                compiled.runtime
+            );
         }
 
         let other = directory.path().join("other.keys");

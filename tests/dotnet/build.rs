@@ -101,7 +101,10 @@ pub fn net() -> Option<Compiled> {
     };
     run(compile(&binding).arg("--library").args(sources(BINDING)));
     for (name, directories) in PROGRAMS {
-        run(compile(&directory.join(name).with_extension("dll")).arg("--reference").arg(&binding).args(sources(directories)));
+        run(compile(&directory.join(name).with_extension("dll"))
+            .arg("--reference")
+            .arg(&binding)
+            .args(sources(directories)));
     }
     let yarp = ["examples/dotnet/Yarp", "tests/dotnet/Yarp"];
     let mut modern = compile(&directory.join("Yarp.dll"));

@@ -15,4 +15,5 @@ mod binding;
 mod build;
 mod gateway;
 mod runtime;
+mod upstream;
 mod yarp;

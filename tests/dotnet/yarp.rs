@@ -1,0 +1,11 @@
+//! The policies for YARP, over stand-ins of what they touch of it: see examples/dotnet/Yarp/README.md.
+
+use crate::runtime::{Runtime, finish, runtimes};
+
+#[test]
+fn policies_do_what_yarp_expects() {
+    for compiled in runtimes().filter(|compiled| compiled.runtime == Runtime::Net) {
+        let report = finish(&mut compiled.program("Yarp"), "").unwrap_or_else(|failed| panic!("{failed}"));
+        assert!(report.ends_with("10 passed, 0 failed\n"), "{report}");
+    }
+}
