@@ -40,7 +40,9 @@ fn picks(keys: KeyRing, seed: u64) -> Vec<String> {
     let balancer = balancer(keys, seed);
     let mut tokens = vec![None; VISITORS as usize];
     let pick = |i: u64| {
-        let visitor = i * 7919 % VISITORS;
+        // Some come often, some seldom.
+        let drawn = i * 7919 % VISITORS;
+        let visitor = drawn * drawn / VISITORS;
         let client = IpAddr::V4(Ipv4Addr::new(10, (visitor / 250) as u8, (visitor % 250) as u8, 1));
         let carried: Option<[u8; TOKEN_LEN]> = tokens[visitor as usize];
         let carried: Vec<&[u8]> = carried.iter().map(|token| token.as_slice()).collect();
@@ -75,15 +77,9 @@ fn the_same_seed_gives_the_same_decisions_and_tokens() {
             assert_eq!(ours, theirs, "{:?}, pick {i}", compiled.runtime);
         }
         let decided = |name: &str| ours.iter().filter(|line| line.split(' ').nth(2) == Some(name)).count();
-        println!(
-            "{:?}: {} pinned, {} new, {} idle, {} expired",
-            compiled.runtime,
-            decided("pinned"),
-            decided("new"),
-            decided("idle"),
-            decided("expired")
-        );
-        assert!(decided("pinned") > 1000 && decided("new") == VISITORS as usize, "the life has variety");
+        let counts = ["pinned", "new", "idle", "expired"].map(decided);
+        println!("{:?}: {counts:?} pinned, new, idle, expired", compiled.runtime);
+        assert!(counts.iter().all(|&count| count > 100), "the life has variety");
         // Another seed, another life: the comparison can fail.
         assert_ne!(picks(keys, 43), theirs, "{:?}", compiled.runtime);
     }
@@ -110,7 +106,7 @@ fn each_verifies_the_others_tokens() {
         let keys = KeyFile::load_or_create(&file).unwrap().ring().unwrap();
 
         let (tokens, said): (Vec<_>, Vec<_>) = issued(&picks(keys.clone(), 7)).into_iter().unzip();
-        assert!(tokens.len() >= VISITORS as usize);
+        assert!(tokens.len() > 1000, "{}", tokens.len());
         assert_eq!(open_in_c_sharp(compiled, &file, &tokens), said, "{:?} reads Rust's", compiled.runtime);
 
         let balancer = balancer(keys, 0);

@@ -32,7 +32,9 @@ namespace Tests
             {
                 for (var i = 0; i < count; i++)
                 {
-                    var visitor = i * 7919 % Visitors;
+                    // Some come often, some seldom.
+                    var drawn = i * 7919 % Visitors;
+                    var visitor = drawn * drawn / Visitors;
                     var now = Fleet.Start.AddMilliseconds(i * 300L);
                     using (var pick = balancer.Pick(new Request
                     {
