@@ -1,6 +1,8 @@
 //! The binding by itself: every member, misuse, leaks.
 
-use crate::runtime::runtimes;
+use crate::build;
+use crate::runtime::{Compiled, Runtime, finish, runtimes};
+use std::process::Command;
 
 #[test]
 fn every_member_does_what_it_says() {
@@ -41,5 +43,40 @@ fn a_leak_would_be_seen() {
         let (in_flight, grown) = leaked(&compiled.tests(&["leak", "100000", "planted"], ""));
         assert!(in_flight > 0, "{:?}: places that nobody gives back", compiled.runtime);
         assert!(grown > TOLERANCE_KIB, "{:?}: 128 bytes a pick, {grown} KiB", compiled.runtime);
+    }
+}
+
+/// The program of the test at its own place, told nothing of where the library is.
+fn alone(compiled: &Compiled, directory: &std::path::Path) -> Command {
+    for file in ["Homing.dll", "Tests.dll", "Tests.exe", "Tests.runtimeconfig.json"] {
+        let from = compiled.directory.join(file);
+        if from.exists() {
+            std::fs::copy(from, directory.join(file)).unwrap();
+        }
+    }
+    let mut command = Command::new(compiled.host.as_deref().unwrap_or("mono".as_ref()));
+    let program = if compiled.host.is_some() { "Tests.dll" } else { "Tests.exe" };
+    command.arg(directory.join(program)).args(["leak", "100"]);
+    command
+}
+
+#[test]
+fn the_library_is_found_where_it_belongs() {
+    let library = build::library_directory().join("libhoming.so");
+    for compiled in runtimes() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut command = alone(compiled, directory.path());
+        let failed = finish(&mut command, "").unwrap_err();
+        assert!(failed.contains("DllNotFoundException"), "{:?}: {failed}", compiled.runtime);
+        if compiled.runtime == Runtime::Net {
+            finish(alone(compiled, directory.path()).env("HOMING_LIBRARY", &library), "").unwrap();
+            let packed = directory.path().join("runtimes/linux-x64/native");
+            std::fs::create_dir_all(&packed).unwrap();
+            std::fs::copy(&library, packed.join("libhoming.so")).unwrap();
+            finish(&mut alone(compiled, directory.path()), "").unwrap();
+            std::fs::remove_dir_all(packed).unwrap();
+        }
+        std::fs::copy(&library, directory.path().join("libhoming.so")).unwrap();
+        finish(&mut alone(compiled, directory.path()), "").unwrap();
     }
 }

@@ -14,6 +14,7 @@ mod agreement;
 mod binding;
 mod build;
 mod gateway;
+mod readme;
 mod runtime;
 mod upstream;
 mod yarp;
