@@ -3,14 +3,13 @@ using System.Collections.Generic;
 using System.Linq;
 using System.Net;
 using System.Net.Http;
+using Homing;
 
 namespace Gateway
 {
     /// <summary>Header fields on their way: what belongs to one connection stays there.</summary>
     internal static class Fields
     {
-        private const string AffinityCookie = "homing";
-
         private static readonly HashSet<string> HopByHop = new HashSet<string>(StringComparer.OrdinalIgnoreCase)
         {
             "Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection", "TE", "Trailer", "Transfer-Encoding", "Upgrade",
@@ -19,12 +18,14 @@ namespace Gateway
         // These two are set by other means on both sides.
         private static readonly HashSet<string> Own = new HashSet<string>(StringComparer.OrdinalIgnoreCase) { "Host", "Content-Length" };
 
-        internal static void Copy(HttpListenerRequest from, HttpRequestMessage to)
+        internal static void Copy(HttpListenerRequest from, HttpRequestMessage to, Balancer balancer)
         {
             var named = Tokens(from.Headers["Connection"]);
             foreach (var name in from.Headers.AllKeys.Where(name => !HopByHop.Contains(name) && !Own.Contains(name) && !named.Contains(name)))
             {
-                var value = string.Equals(name, "Cookie", StringComparison.OrdinalIgnoreCase) ? WithoutOurs(from.Headers[name]) : from.Headers[name];
+                // The upstream has no use for the token, and its logs should not have it.
+                var isCookie = string.Equals(name, "Cookie", StringComparison.OrdinalIgnoreCase);
+                var value = isCookie ? balancer.StripCookie(from.Headers[name]) : from.Headers[name];
                 if (value.Length > 0 && !to.Headers.TryAddWithoutValidation(name, value) && to.Content != null)
                 {
                     to.Content.Headers.TryAddWithoutValidation(name, value);
@@ -51,13 +52,6 @@ namespace Gateway
                     to.AppendHeader(field.Key, value);
                 }
             }
-        }
-
-        // The upstream has no use for the token, and its logs should not have it.
-        private static string WithoutOurs(string cookies)
-        {
-            var others = cookies.Split(';').Where(pair => !pair.TrimStart().StartsWith(AffinityCookie + "=", StringComparison.Ordinal));
-            return string.Join(";", others).TrimStart();
         }
 
         private static HashSet<string> Tokens(string list)

@@ -1,5 +1,4 @@
 using System;
-using System.Collections.Generic;
 using System.IO;
 using System.Net;
 using System.Net.Http;
@@ -24,26 +23,26 @@ namespace Gateway
     {
         private static readonly TimeSpan HeadTimeout = TimeSpan.FromSeconds(60);
 
-        private readonly Dictionary<string, Uri> upstreams;
+        private readonly Balancer balancer;
         private readonly HttpClient client;
 
-        internal Forwarder(Dictionary<string, Uri> upstreams)
+        internal Forwarder(Balancer balancer)
         {
-            this.upstreams = upstreams;
+            this.balancer = balancer;
             var handler = new HttpClientHandler { AllowAutoRedirect = false, UseCookies = false, UseProxy = false };
             handler.MaxConnectionsPerServer = 1024;
             client = new HttpClient(handler) { Timeout = Timeout.InfiniteTimeSpan };
         }
 
         /// The head of the upstream's response.
-        internal async Task<HttpResponseMessage> Send(HttpListenerRequest request, string upstream)
+        internal async Task<HttpResponseMessage> Send(HttpListenerRequest request, string address)
         {
-            var message = new HttpRequestMessage(new HttpMethod(request.HttpMethod), new Uri(upstreams[upstream], request.RawUrl));
+            var message = new HttpRequestMessage(new HttpMethod(request.HttpMethod), new Uri("http://" + address + request.RawUrl));
             if (request.HasEntityBody)
             {
                 message.Content = new StreamContent(request.InputStream);
             }
-            Fields.Copy(request, message);
+            Fields.Copy(request, message, balancer);
             using (var deadline = new CancellationTokenSource(HeadTimeout))
             {
                 return await client.SendAsync(message, HttpCompletionOption.ResponseHeadersRead, deadline.Token).ConfigureAwait(false);

@@ -18,7 +18,7 @@ namespace Gateway
             string prefix = null;
             string keyFile = null;
             var policy = "least_sessions";
-            var upstreams = new Dictionary<string, Uri>();
+            var upstreams = new Dictionary<string, string>();
             for (var i = 0; i < arguments.Length; i++)
             {
                 var argument = arguments[i];
@@ -37,7 +37,7 @@ namespace Gateway
                 }
                 else if (equals > 0)
                 {
-                    upstreams[argument.Substring(0, equals)] = new Uri("http://" + argument.Substring(equals + 1));
+                    upstreams[argument.Substring(0, equals)] = argument.Substring(equals + 1);
                 }
                 else
                 {
@@ -58,12 +58,12 @@ namespace Gateway
                 {
                     foreach (var upstream in upstreams)
                     {
-                        config.Upstream(upstream.Key, upstream.Value.Authority);
+                        config.Upstream(upstream.Key, upstream.Value);
                     }
                     using (var balancer = config.Policy(policy).Build(keys))
                     using (new Timer(_ => balancer.Tick(), null, 100, 100))
                     {
-                        Serve(prefix, new StickyFront(balancer, new Forwarder(upstreams)));
+                        Serve(prefix, new StickyFront(balancer, new Forwarder(balancer)));
                     }
                 }
                 return 0;

@@ -53,19 +53,12 @@ namespace Gateway
                 Cookie = exchange.Request.Headers["Cookie"],
                 Https = exchange.Request.IsSecureConnection,
             };
-            var tried = new List<int>();
+            var tried = new List<ulong>();
             while (true)
             {
                 Pick pick;
                 DateTimeOffset retryAt;
                 var status = balancer.TryPick(request, out pick, out retryAt);
-                if (status == Status.Generation)
-                {
-                    // The cluster has changed since the first try: its indices mean others now.
-                    tried.Clear();
-                    request.Tried = null;
-                    continue;
-                }
                 if (status != Status.Ok)
                 {
                     Refuse(exchange.Response, HttpStatusCode.ServiceUnavailable, "no upstream takes the request: " + status);
@@ -78,25 +71,24 @@ namespace Gateway
                         return;
                     }
                     request.Tried = tried;
-                    request.Generation = pick.Generation;
                 }
             }
         }
 
         /// False where nobody listened and the request can go to another upstream: nothing of it has been sent.
-        private async Task<bool> Try(HttpListenerContext exchange, Pick pick, List<int> tried)
+        private async Task<bool> Try(HttpListenerContext exchange, Pick pick, List<ulong> tried)
         {
             var watch = Stopwatch.StartNew();
             HttpResponseMessage response;
             try
             {
-                response = await forwarder.Send(exchange.Request, pick.Upstream).ConfigureAwait(false);
+                response = await forwarder.Send(exchange.Request, pick.Address).ConfigureAwait(false);
             }
             catch (Exception error) when (Forwarder.OutcomeOf(error) != Outcome.None)
             {
                 var outcome = Forwarder.OutcomeOf(error);
                 pick.Finish(outcome, watch.Elapsed);
-                tried.Add(pick.Index);
+                tried.Add(pick.UpstreamId);
                 if (outcome >= Outcome.ConnectRefused && !exchange.Request.HasEntityBody)
                 {
                     return false;

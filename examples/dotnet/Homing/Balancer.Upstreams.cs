@@ -72,15 +72,13 @@ namespace Homing
             return status != (int)Status.Unknown && HomingException.Check(status) >= 0;
         }
 
-        /// <summary>Reports how a request fared on an upstream that the host has chosen itself.</summary>
+        /// <summary>Where an upstream is, as configured.</summary>
         /// <param name="upstreamId">The upstream's id.</param>
-        /// <param name="outcome">How it fared.</param>
-        /// <param name="latency">From sending the request to the head of the response; zero: unknown.</param>
-        /// <param name="now">The time; null: now.</param>
-        /// <exception cref="HomingException">There is no such upstream or outcome.</exception>
-        public void Report(ulong upstreamId, Outcome outcome, TimeSpan latency = default(TimeSpan), DateTimeOffset? now = null)
+        /// <returns>Its address.</returns>
+        /// <exception cref="HomingException">There is no such upstream.</exception>
+        public string AddressOf(ulong upstreamId)
         {
-            Check(Native.homing_report(handle.Value, upstreamId, (int)outcome, Times.Microseconds(latency), Times.Moment(now)));
+            return Utf8.Read((buffer, capacity, length) => Native.homing_address(handle.Value, upstreamId, buffer, capacity, length));
         }
 
         /// <summary>Tells what a probe of an upstream came to, for hosts that probe.</summary>
@@ -144,7 +142,8 @@ namespace Homing
             Check(Native.homing_set_incarnation(handle.Value, upstreamId, checked((ushort)incarnation), Times.Moment(now)));
         }
 
-        /// <summary>Sets the verdicts on an upstream, for hosts that judge themselves.</summary>
+        /// <summary>Sets the verdicts on an upstream, for hosts that judge themselves: they set <see cref="HealthOptions.Silence"/> to
+        /// <c>Timeout.InfiniteTimeSpan</c> and report no outcomes and no probes, or the library's own verdict comes on top.</summary>
         /// <param name="upstreamId">The upstream's id.</param>
         /// <param name="accepting">Whether it takes new sessions.</param>
         /// <param name="serving">Whether it serves those it has.</param>
@@ -172,6 +171,11 @@ namespace Homing
             ulong events;
             Check(Native.homing_events_new(handle.Value, &events));
             return new EventStream(events);
+        }
+
+        internal void Report(ulong lease, Outcome outcome, TimeSpan latency)
+        {
+            Check(Native.homing_report(handle.Value, lease, (int)outcome, Times.Microseconds(latency), 0));
         }
 
         private int Count(out ulong generation)

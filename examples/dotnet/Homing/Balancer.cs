@@ -33,7 +33,7 @@ namespace Homing
         /// <param name="request">What is known of it.</param>
         /// <returns>Where it goes. Finish it, or dispose of it, when the response has ended.</returns>
         /// <exception cref="HomingException">Nobody takes it (<see cref="Status.Unavailable"/>, <see cref="Status.Full"/>,
-        /// <see cref="Status.Rejected"/>), or the cluster has changed since <see cref="Request.Generation"/>.</exception>
+        /// <see cref="Status.Rejected"/>), or the cluster has changed since <see cref="Request.Eligible"/> was made.</exception>
         public Pick Pick(Request request)
         {
             request.CanWait = false;
@@ -119,7 +119,7 @@ namespace Homing
 
         /// <summary>Takes a place on an upstream that the host has chosen itself, so that policies, limits and figures know of it.</summary>
         /// <param name="upstreamId">The upstream's id.</param>
-        /// <param name="session">The session's number, from <see cref="Open"/>; any random one where that found no token.</param>
+        /// <param name="session">The session's number, from <see cref="Open"/>.</param>
         /// <param name="decision">Why the request goes there, as <see cref="Open"/> said.</param>
         /// <returns>The place. Finish it, or dispose of it, when the response has ended.</returns>
         /// <exception cref="HomingException">There is no such upstream, or it is at its limit (<see cref="Status.Full"/>).</exception>
@@ -133,10 +133,11 @@ namespace Homing
 
         /// <summary>Says which token to send to the client of a session that is now on an upstream. Changes nothing.</summary>
         /// <param name="upstreamId">The upstream's id.</param>
-        /// <param name="request">What is known of the request; its session goes on.</param>
+        /// <param name="session">The session's number, from <see cref="Open"/>: a new one begins under it.</param>
+        /// <param name="request">What is known of the request; the session of its token goes on.</param>
         /// <returns>The token, or null where what the request carries says so already, or there is no affinity.</returns>
         /// <exception cref="HomingException">There is no such upstream.</exception>
-        public string TokenFor(ulong upstreamId, Request request)
+        public string TokenFor(ulong upstreamId, ulong session, Request request)
         {
             var space = request.Space;
             fixed (byte* scratch = Scratch.OfAtLeast(space))
@@ -145,7 +146,7 @@ namespace Homing
                 var token = stackalloc byte[Native.TokenLength];
                 UIntPtr length;
                 var status = HomingException.Check(
-                    Native.homing_token_for(handle.Value, upstreamId, &native, token, (UIntPtr)Native.TokenLength, &length));
+                    Native.homing_token_for(handle.Value, upstreamId, session, &native, token, (UIntPtr)Native.TokenLength, &length));
                 GC.KeepAlive(this);
                 return status == (int)Status.Nothing ? null : Utf8.Text(token, (int)length);
             }
@@ -169,6 +170,22 @@ namespace Homing
             });
         }
 
+        /// <summary>Takes the cookie of affinity out of a <c>Cookie</c> header, for the request that goes on: the upstream has no use for it.</summary>
+        /// <param name="cookie">The header's value.</param>
+        /// <returns>What is left; empty: send no such header.</returns>
+        /// <exception cref="HomingException">It is too long.</exception>
+        public string StripCookie(string cookie)
+        {
+            var bytes = Utf8.Bytes(cookie, nameof(cookie));
+            return Utf8.Read((buffer, capacity, length) =>
+            {
+                fixed (byte* text = bytes)
+                {
+                    return Native.homing_strip_cookie(handle.Value, text, (UIntPtr)(uint)bytes.Length, buffer, capacity, length);
+                }
+            });
+        }
+
         /// <summary>Says line by line what <c>Pick</c> would do with the request now and why. Changes nothing.</summary>
         /// <param name="request">What is known of it.</param>
         /// <returns>Text for people.</returns>
@@ -186,9 +203,9 @@ namespace Homing
             });
         }
 
-        /// <summary>Changes the keys, for rotation. Clients' tokens change over at their next request.</summary>
+        /// <summary>Changes the keys, for rotation. Clients' tokens change over at their next request. Does nothing without affinity.</summary>
         /// <param name="keys">A ring of the same pool and identity.</param>
-        /// <exception cref="HomingException">It is of another pool, or the balancer has no affinity.</exception>
+        /// <exception cref="HomingException">It is of another pool or identity.</exception>
         public void SetKeys(KeyRing keys)
         {
             if (keys == null)

@@ -9,12 +9,11 @@ namespace Homing
     /// </summary>
     public class Lease : IDisposable
     {
-        private readonly Balancer balancer;
         private long handle;
 
         internal Lease(Balancer balancer, ulong handle, ulong upstreamId)
         {
-            this.balancer = balancer;
+            Balancer = balancer;
             this.handle = (long)handle;
             UpstreamId = upstreamId;
         }
@@ -25,6 +24,8 @@ namespace Homing
             End(Outcome.None, TimeSpan.Zero);
         }
 
+        internal Balancer Balancer { get; }
+
         /// <summary>What the upstream is called by, for as long as its name stays.</summary>
         public ulong UpstreamId { get; }
 
@@ -34,11 +35,11 @@ namespace Homing
         /// </summary>
         /// <param name="outcome">How it fared.</param>
         /// <param name="latency">From sending the request to the head of the response; zero: unknown.</param>
-        /// <exception cref="HomingException">The upstream is no longer in the cluster.</exception>
+        /// <exception cref="HomingException">The lease is finished, or there is no such outcome.</exception>
         /// <exception cref="ObjectDisposedException">The balancer is disposed of.</exception>
         public void Report(Outcome outcome, TimeSpan latency = default(TimeSpan))
         {
-            balancer.Report(UpstreamId, outcome, latency);
+            Balancer.Report((ulong)Interlocked.Read(ref handle), outcome, latency);
         }
 
         /// <summary>Ends the request's place on the upstream and reports how it fared. Only the first end counts.</summary>
@@ -66,7 +67,7 @@ namespace Homing
         private int End(Outcome outcome, TimeSpan latency)
         {
             var ended = (ulong)Interlocked.Exchange(ref handle, 0);
-            return ended == 0 ? 0 : Native.homing_finish(balancer.HandleOrNone, ended, (int)outcome, Times.Microseconds(latency), 0);
+            return ended == 0 ? 0 : Native.homing_finish(Balancer.HandleOrNone, ended, (int)outcome, Times.Microseconds(latency), 0);
         }
     }
 }

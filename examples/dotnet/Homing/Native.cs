@@ -109,7 +109,15 @@ namespace Homing
         internal static extern int homing_lease(ulong balancer, ulong id, ulong session, int decision, ulong now, ulong* lease);
 
         [DllImport(Library, ExactSpelling = true, CallingConvention = CallingConvention.Cdecl)]
-        internal static extern int homing_token_for(ulong balancer, ulong id, NativeRequest* request, byte* token, UIntPtr capacity, UIntPtr* length);
+        internal static extern int homing_token_for(
+            ulong balancer, ulong id, ulong session, NativeRequest* request, byte* token, UIntPtr capacity, UIntPtr* length);
+
+        [DllImport(Library, ExactSpelling = true, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern int homing_strip_cookie(
+            ulong balancer, byte* cookie, UIntPtr cookieLength, byte* buffer, UIntPtr capacity, UIntPtr* length);
+
+        [DllImport(Library, ExactSpelling = true, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern int homing_address(ulong balancer, ulong id, byte* buffer, UIntPtr capacity, UIntPtr* length);
 
         [DllImport(Library, ExactSpelling = true, CallingConvention = CallingConvention.Cdecl)]
         internal static extern int homing_set_cookie(
@@ -122,7 +130,7 @@ namespace Homing
         internal static extern int homing_finish(ulong balancer, ulong lease, int outcome, ulong latencyMicroseconds, ulong now);
 
         [DllImport(Library, ExactSpelling = true, CallingConvention = CallingConvention.Cdecl)]
-        internal static extern int homing_report(ulong balancer, ulong id, int outcome, ulong latencyMicroseconds, ulong now);
+        internal static extern int homing_report(ulong balancer, ulong lease, int outcome, ulong latencyMicroseconds, ulong now);
 
         [DllImport(Library, ExactSpelling = true, CallingConvention = CallingConvention.Cdecl)]
         internal static extern int homing_probe(ulong balancer, ulong id, int result, ushort httpStatus, ulong now);
@@ -153,6 +161,9 @@ namespace Homing
 
         [DllImport(Library, ExactSpelling = true, CallingConvention = CallingConvention.Cdecl)]
         internal static extern int homing_plan_remove(ulong plan, byte* name, UIntPtr nameLength);
+
+        [DllImport(Library, ExactSpelling = true, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern int homing_plan_clear(ulong plan);
 
         [DllImport(Library, ExactSpelling = true, CallingConvention = CallingConvention.Cdecl)]
         internal static extern int homing_plan_explain(ulong plan, ulong now, byte* buffer, UIntPtr capacity, UIntPtr* length);
@@ -246,11 +257,12 @@ namespace Homing
         internal UIntPtr CookieLength;
         internal byte* Token;
         internal UIntPtr TokenLength;
-        internal uint* Tried;
+        internal ulong* Tried;
         internal UIntPtr TriedLength;
         internal byte* Eligible;
         internal UIntPtr EligibleLength;
         internal uint Flags;
+        internal uint Reserved;
     }
 
     [StructLayout(LayoutKind.Sequential)]
@@ -265,6 +277,7 @@ namespace Homing
         internal uint Index;
         internal int Decision;
         internal uint TokenLength;
+        internal uint Reserved;
         internal fixed byte Token[Native.TokenLength];
     }
 
@@ -296,7 +309,7 @@ namespace Homing
         internal int Accepting;
         internal int Serving;
         internal uint Incarnation;
-        internal fixed ulong Decided[14];
+        internal fixed ulong Decided[32];
     }
 
     [StructLayout(LayoutKind.Sequential)]

@@ -21,7 +21,7 @@ namespace Homing
         /// <summary>The generation of the cluster that <see cref="Index"/> is of.</summary>
         public ulong Generation { get; }
 
-        /// <summary>The session's number; 0 without a good token.</summary>
+        /// <summary>The session's number; without a good token a new one, for <see cref="Balancer.Take"/> and <see cref="Balancer.TokenFor"/>.</summary>
         public ulong Session { get; }
 
         /// <summary><see cref="Homing.Decision.Pinned"/> where the session goes there, <see cref="Homing.Decision.New"/> without a token;

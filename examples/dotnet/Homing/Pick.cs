@@ -18,7 +18,15 @@ namespace Homing
         /// <summary>The upstream's name.</summary>
         public string Upstream { get; }
 
-        /// <summary>The upstream's index in <see cref="Generation"/>, for <see cref="Request.Tried"/> should it fail.</summary>
+        /// <summary>Where the upstream is, as configured now.</summary>
+        /// <exception cref="HomingException">It is no longer in the cluster.</exception>
+        /// <exception cref="System.ObjectDisposedException">The balancer is disposed of.</exception>
+        public string Address
+        {
+            get { return Balancer.AddressOf(UpstreamId); }
+        }
+
+        /// <summary>The upstream's index in <see cref="Generation"/>, for hosts that keep upstreams in arrays.</summary>
         public int Index { get; }
 
         /// <summary>The generation of the cluster that <see cref="Index"/> is of.</summary>

@@ -40,6 +40,15 @@ namespace Homing
             return this;
         }
 
+        /// <summary>Removes all upstreams that the plan does not put, before or after: for hosts that are told the whole cluster at a time.</summary>
+        /// <returns>This plan.</returns>
+        /// <exception cref="HomingException">The library refused.</exception>
+        public Plan Clear()
+        {
+            HomingException.Check(Native.homing_plan_clear(handle.Value));
+            return this;
+        }
+
         /// <summary>Says what the change would do: which keys move, which sessions break, what capacity is left.</summary>
         /// <param name="now">The time; null: now.</param>
         /// <returns>Text for people.</returns>

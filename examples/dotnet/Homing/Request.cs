@@ -22,14 +22,14 @@ namespace Homing
         /// <summary>A token by itself, in place of a cookie.</summary>
         public string Token { get; set; }
 
-        /// <summary>Upstreams that have already failed this request, by their index in <see cref="Generation"/>.</summary>
-        public IReadOnlyList<int> Tried { get; set; }
+        /// <summary>The ids of upstreams that have already failed this request. A session that is on one of them moves.</summary>
+        public IReadOnlyList<ulong> Tried { get; set; }
 
         /// <summary>Which upstreams may have the request: bit <c>i % 8</c> of byte <c>i / 8</c> is that of the upstream with index <c>i</c> in
         /// <see cref="Generation"/>, and those beyond the end may not. Null or empty: all may.</summary>
         public byte[] Eligible { get; set; }
 
-        /// <summary>The generation of the indices in <see cref="Tried"/> and <see cref="Eligible"/>.</summary>
+        /// <summary>The generation of the indices in <see cref="Eligible"/>; nothing without them.</summary>
         public ulong Generation { get; set; }
 
         /// <summary>Whether it came over HTTPS, so that the cookie says <c>Secure</c>.</summary>
@@ -46,7 +46,7 @@ namespace Homing
         {
             get
             {
-                return (Tried == null ? 0 : Tried.Count * sizeof(uint))
+                return (Tried == null ? 0 : Tried.Count * sizeof(ulong))
                     + AddressLength
                     + (Cookie == null ? 0 : Cookie.Length * 3)
                     + (Token == null ? 0 : Token.Length * 3)
@@ -66,13 +66,13 @@ namespace Homing
             var end = buffer + capacity;
             if (Tried != null && Tried.Count > 0)
             {
-                native.Tried = (uint*)buffer;
+                native.Tried = (ulong*)buffer;
                 native.TriedLength = (UIntPtr)(uint)Tried.Count;
                 for (var i = 0; i < Tried.Count; i++)
                 {
-                    native.Tried[i] = (uint)Tried[i];
+                    native.Tried[i] = Tried[i];
                 }
-                buffer += Tried.Count * sizeof(uint);
+                buffer += Tried.Count * sizeof(ulong);
             }
             if (Client != null)
             {

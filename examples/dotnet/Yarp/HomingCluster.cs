@@ -54,14 +54,10 @@ internal sealed class HomingCluster
                 return members;
             }
             using var plan = Balancer.Plan();
+            plan.Clear();
             foreach (var destination in destinations)
             {
                 plan.Put(destination.DestinationId, destination.Model.Config.Address);
-            }
-            var wanted = destinations.Select(destination => destination.DestinationId).ToHashSet();
-            foreach (var gone in members.ByName.Keys.Where(name => !wanted.Contains(name)))
-            {
-                plan.Remove(gone);
             }
             plan.Apply();
             return members = MembersOf(destinations);

@@ -67,7 +67,8 @@ public sealed class HomingSessionAffinityPolicy(HomingClusters clusters) : ISess
     // Where another policy placed the session, and where it came home but its token has to be sent again.
     private static string? Due(HttpContext context, Balancer balancer, ulong upstreamId)
     {
-        var token = balancer.TokenFor(upstreamId, Placement.RequestOf(context));
+        var request = Placement.RequestOf(context);
+        var token = balancer.TokenFor(upstreamId, balancer.Open(request).Session, request);
         return token is null ? null : balancer.SetCookieFor(token, context.Request.IsHttps);
     }
 

@@ -80,13 +80,15 @@ namespace Tests
             using (var config = Fleet.Config(3).Health(options))
             using (var balancer = config.Build())
             {
-                var id = Fleet.Id(balancer, "app-0");
-                balancer.Report(id, Outcome.Broken, now: Fleet.Start);
-                Check.Equal(UpstreamState.Active, balancer.Upstreams(Fleet.Start)[0].State);
-                balancer.Report(id, Outcome.Broken, now: Fleet.Start);
-                Check.Equal(UpstreamState.Suspect, balancer.Upstreams(Fleet.Start)[0].State);
-                balancer.Tick(Fleet.Start.AddSeconds(10));
-                Check.Equal(UpstreamState.Active, balancer.Upstreams(Fleet.Start.AddSeconds(10))[0].State);
+                using (var pick = balancer.Pick(new Request()))
+                {
+                    pick.Report(Outcome.Broken);
+                    Check.Equal(UpstreamState.Active, balancer.Upstreams()[pick.Index].State);
+                    pick.Report(Outcome.Broken);
+                    Check.Equal(UpstreamState.Suspect, balancer.Upstreams()[pick.Index].State);
+                    balancer.Tick(DateTimeOffset.UtcNow.AddSeconds(10));
+                    Check.Equal(UpstreamState.Active, balancer.Upstreams(DateTimeOffset.UtcNow.AddSeconds(10))[pick.Index].State);
+                }
             }
         }
 

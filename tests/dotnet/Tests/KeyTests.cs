@@ -49,7 +49,7 @@ namespace Tests
             using (var config = Fleet.Config(3))
             using (var balancer = config.Build(old))
             {
-                var token = balancer.TokenFor(Fleet.Id(balancer, "app-1"), new Request());
+                var token = balancer.TokenFor(Fleet.Id(balancer, "app-1"), 4711, new Request());
                 balancer.SetKeys(rotated);
                 string changed;
                 using (var pick = balancer.Pick(new Request { Token = token }))

@@ -29,11 +29,12 @@ namespace Tests
 
         private static string Rounds(Balancer balancer, int count, string cookie, bool planted)
         {
+            var ids = new[] { Fleet.Id(balancer, "app-1") };
             var client = IPAddress.Parse("2001:db8::1");
             for (var i = 0; i < count; i++)
             {
                 // Every tenth is a new session, every third is left to Dispose.
-                using (var pick = balancer.Pick(new Request { Cookie = i % 10 == 0 ? null : cookie, Client = client, Tried = new[] { i % 5 }, Generation = balancer.Generation }))
+                using (var pick = balancer.Pick(new Request { Cookie = i % 10 == 0 ? null : cookie, Client = client, Tried = ids }))
                 {
                     cookie = pick.Token == null ? cookie : "homing=" + pick.Token;
                     if (i % 3 != 0)
@@ -52,7 +53,7 @@ namespace Tests
                     balancer.Upstreams();
                     try
                     {
-                        balancer.Pick(new Request { Client = IPAddress.Any, Tried = new[] { 77 } });
+                        balancer.Pick(new Request { Client = IPAddress.Any, Eligible = new byte[] { 1 }, Generation = 77 });
                     }
                     catch (HomingException)
                     {

@@ -37,10 +37,14 @@ namespace Tests
             using (var config = Fleet.Config(2).Policy("peak_ewma"))
             using (var balancer = config.Build())
             {
-                var bad = Fleet.Id(balancer, "app-0");
-                for (var i = 0; i < 5; i++)
+                using (var first = balancer.Pick(new Request { Tried = new[] { Fleet.Id(balancer, "app-1") } }))
                 {
-                    balancer.Report(bad, Outcome.ServerError);
+                    for (var i = 0; i < 5; i++)
+                    {
+                        first.Report(Outcome.ServerError);
+                    }
+                    first.Finish(Outcome.None);
+                    Check.Fails(Status.Handle, "lease", () => first.Report(Outcome.Answered));
                 }
                 Check.Equal(UpstreamState.Suspect, balancer.Upstreams()[0].State);
                 using (var pick = balancer.Pick(new Request()))
@@ -49,10 +53,9 @@ namespace Tests
                     pick.Report(Outcome.Answered, TimeSpan.FromMilliseconds(20));
                     Check.Equal(1, balancer.Upstreams()[1].InFlight);
                     Check.That(balancer.Upstreams()[1].Latency > TimeSpan.Zero, "its latency is known");
+                    Check.Fails(Status.Value, "outcome", () => pick.Report((Outcome)99));
                     pick.Finish(Outcome.None);
                 }
-                Check.Fails(Status.Unknown, "upstream", () => balancer.Report(1, Outcome.Answered));
-                Check.Fails(Status.Value, "outcome", () => balancer.Report(bad, (Outcome)99));
             }
         }
 

@@ -22,6 +22,12 @@ namespace Tests
                 Check.That(after != before, "the generation has changed");
                 Check.Equal("app-1:4:0 app-2:5:9", string.Join(" ", balancer.Upstreams().Select(u => u.Name + ":" + u.Weight + ":" + u.MaxInFlight)));
                 Check.Fails(Status.Generation, "plan", () => rival.Put("app-3", "10.0.0.3:8080").Apply());
+                using (var whole = balancer.Plan())
+                {
+                    whole.Put("app-8", "10.0.0.8:8080").Clear().Put("app-2", "10.0.0.22:8080").Apply();
+                }
+                Check.Equal("app-2 app-8", string.Join(" ", balancer.Upstreams().Select(u => u.Name).OrderBy(name => name)));
+                Check.Equal("10.0.0.22:8080", balancer.AddressOf(Fleet.Id(balancer, "app-2")));
             }
         }
 
@@ -111,7 +117,7 @@ namespace Tests
                 foreach (var call in new Action[]
                 {
                     () => balancer.Probe(1, ProbeResult.Passed), () => balancer.Drain(1), () => balancer.Resume(1),
-                    () => balancer.SetHealth(1, true, true), () => balancer.SetIncarnation(1, 1), () => balancer.Departure(1, 1),
+                    () => balancer.AddressOf(1), () => balancer.SetHealth(1, true, true), () => balancer.SetIncarnation(1, 1), () => balancer.Departure(1, 1),
                 })
                 {
                     Check.Fails(Status.Unknown, "upstream", call);
@@ -188,9 +194,12 @@ namespace Tests
             {
                 foreach (var upstream in balancer.Upstreams())
                 {
-                    for (var i = 0; i < 5; i++)
+                    using (var lease = balancer.Take(upstream.Id, 1, Decision.New))
                     {
-                        balancer.Report(upstream.Id, Outcome.Broken);
+                        for (var i = 0; i < 5; i++)
+                        {
+                            lease.Report(Outcome.Broken);
+                        }
                     }
                 }
                 HomingEvent next;

@@ -22,7 +22,7 @@ namespace Tests
                 Check.Equal(Decision.New, nothing.Decision);
                 Check.Equal(-1, nothing.Index);
                 Check.Equal(0UL, nothing.UpstreamId);
-                Check.Equal(0UL, nothing.Session);
+                Check.That(nothing.Session != 0 && nothing.Session != balancer.Open(new Request()).Session, "a new session");
 
                 using (var plan = balancer.Plan())
                 {
@@ -40,15 +40,16 @@ namespace Tests
             using (var balancer = Fleet.Of(3))
             {
                 var id = Fleet.Id(balancer, "app-2");
-                var token = balancer.TokenFor(id, new Request());
+                var token = balancer.TokenFor(id, 4711, new Request());
+                Check.Equal(4711UL, balancer.Open(new Request { Token = token }).Session);
                 Check.Equal(id, balancer.Open(new Request { Token = token }).UpstreamId);
-                Check.Equal(null, balancer.TokenFor(id, new Request { Token = token }));
+                Check.Equal(null, balancer.TokenFor(id, 4712, new Request { Token = token }));
 
                 var other = Fleet.Id(balancer, "app-0");
-                var moved = balancer.TokenFor(other, new Request { Cookie = "homing=" + token });
+                var moved = balancer.TokenFor(other, 4712, new Request { Cookie = "homing=" + token });
                 Check.Equal(other, balancer.Open(new Request { Token = moved }).UpstreamId);
                 Check.Equal(balancer.Open(new Request { Token = token }).Session, balancer.Open(new Request { Token = moved }).Session);
-                Check.Fails(Status.Unknown, "upstream", () => balancer.TokenFor(1, new Request()));
+                Check.Fails(Status.Unknown, "upstream", () => balancer.TokenFor(1, 1, new Request()));
             }
         }
 
@@ -61,6 +62,9 @@ namespace Tests
                 Check.Contains("; Secure", balancer.SetCookieFor(pick.Token, https: true));
                 Check.Fails(Status.Value, "token", () => balancer.SetCookieFor("x; Domain=example.org"));
                 Check.Throws<ArgumentNullException>(() => balancer.SetCookieFor(null));
+                Check.Equal("a=1; b=2", balancer.StripCookie("a=1; homing=" + pick.Token + "; b=2"));
+                Check.Equal("", balancer.StripCookie("homing=x"));
+                Check.Throws<ArgumentNullException>(() => balancer.StripCookie(null));
             }
         }
 

@@ -24,6 +24,7 @@ namespace Tests
                     Check.Equal(first.UpstreamId, again.UpstreamId);
                     Check.Equal(first.Session, again.Session);
                     Check.Equal(first.Generation, again.Generation);
+                    Check.Equal("10.0.0." + first.Index + ":8080", again.Address);
                     Check.Equal(null, again.Token);
                     Check.Equal(null, again.SetCookie);
                 }
@@ -116,11 +117,12 @@ namespace Tests
             {
                 for (var i = 0; i < 50; i++)
                 {
-                    Check.Equal(1, Index(balancer, new Request { Tried = new[] { 0, 2 }, Generation = balancer.Generation }));
+                    Check.Equal(1, Index(balancer, new Request { Tried = new[] { Fleet.Id(balancer, "app-0"), Fleet.Id(balancer, "app-2") } }));
                     Check.Equal(2, Index(balancer, new Request { Eligible = new byte[] { 4 }, Generation = balancer.Generation }));
                 }
-                Check.Fails(Status.Generation, "generation", () => balancer.Pick(new Request { Tried = new[] { 0 }, Generation = 99 }));
-                Check.Fails(Status.Value, "tried", () => balancer.Pick(new Request { Tried = new[] { 3 }, Generation = balancer.Generation }));
+                Check.Fails(Status.Generation, "generation", () => balancer.Pick(new Request { Eligible = new byte[] { 1 }, Generation = 99 }));
+                Check.Fails(Status.Length, "eligible", () => balancer.Pick(new Request { Eligible = new byte[1251], Generation = balancer.Generation }));
+                balancer.Pick(new Request { Tried = new[] { 1UL } }).Dispose();
             }
         }
 
@@ -140,7 +142,7 @@ namespace Tests
                 pick.Dispose();
                 balancer.SetHealth(pick.UpstreamId, false, false);
                 Check.Equal(Status.Unavailable, balancer.TryPick(new Request(), out pick, out retryAt));
-                Check.Equal(Status.Generation, balancer.TryPick(new Request { Tried = new[] { 0 } }, out pick, out retryAt));
+                Check.Equal(Status.Generation, balancer.TryPick(new Request { Eligible = new byte[] { 1 } }, out pick, out retryAt));
                 Check.Fails(Status.Length, "cookie", () => balancer.TryPick(new Request { Cookie = new string('a', 65537) }, out pick, out retryAt));
             }
         }
