@@ -26,7 +26,17 @@ pub fn library_directory() -> &'static Path {
     static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
     DIRECTORY.get_or_init(|| {
         let prefix = output().join("prefix");
-        run(Command::new("capi/install").env("PREFIX", &prefix).env("PROFILE", "dev"));
+        let mut install = Command::new("capi/install");
+        install
+            .env("PREFIX", &prefix)
+            .env("PROFILE", "dev")
+            // As tests/c sets it, so that both build the dependencies once.
+            .env("CARGO_PROFILE_DEV_DEBUG", "2")
+            .env("CARGO_TARGET_DIR", output().with_file_name(""))
+            .env_remove("DESTDIR")
+            .env_remove("LIBDIR")
+            .env_remove("INCLUDEDIR");
+        run(&mut install);
         prefix.join("lib")
     })
 }

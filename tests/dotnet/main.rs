@@ -2,6 +2,7 @@
 //! and run under Mono and under .NET 8. `tests/dotnet/toolchain` says where the compilers and runtimes are from; where one is
 //! not to be had, its tests skip with a printed line.
 
+#![cfg(target_os = "linux")]
 #![allow(
     clippy::disallowed_methods,
     clippy::expect_used,
