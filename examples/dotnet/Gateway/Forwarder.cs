@@ -54,6 +54,11 @@ namespace Gateway
         {
             for (var cause = error; cause != null; cause = cause.InnerException)
             {
+                if (cause is HttpListenerException)
+                {
+                    // The client left while its request was read.
+                    return Outcome.None;
+                }
                 var socket = cause as SocketException;
                 if (socket != null)
                 {
