@@ -8,7 +8,7 @@
 
 #define UPSTREAMS 10
 #define CLIENTS 4096 /* a power of two; more than caches and branch predictors remember */
-#define PICKS (1 << 18)
+#define BATCHES 100  /* of a pick for each client: short, so that the least of them was not interrupted */
 #define NOW UINT64_C(1700000000000)
 
 static void check(int32_t status)
@@ -60,7 +60,7 @@ int main(void)
     homing_pick_result pick;
     uint8_t name[HOMING_NAME_MAX], set_cookie[512];
     size_t name_len = 0, set_cookie_len = 0;
-    int i, kind;
+    int i, kind, batch;
     memset(&request, 0, sizeof request);
     request.size = sizeof request;
     request.now_ms = NOW;
@@ -74,19 +74,24 @@ int main(void)
     }
     for (kind = 0; kind < 2; kind++) {
         int32_t expected = kind ? HOMING_DECISION_PINNED : HOMING_DECISION_NEW;
-        double began = now_ns();
-        for (i = 0; i < PICKS; i++) {
-            if (kind) {
-                request.cookie = (const uint8_t *)cookies[i % CLIENTS];
-                request.cookie_len = strlen(cookies[i % CLIENTS]);
+        double least = 1e18;
+        for (batch = 0; batch < BATCHES; batch++) {
+            double began = now_ns(), took;
+            for (i = 0; i < CLIENTS; i++) {
+                if (kind) {
+                    request.cookie = (const uint8_t *)cookies[i];
+                    request.cookie_len = strlen(cookies[i]);
+                }
+                check(homing_pick(all, &request, &pick, name, sizeof name, &name_len, set_cookie, sizeof set_cookie,
+                                  &set_cookie_len));
+                if (pick.decision != expected)
+                    exit(2);
+                check(homing_finish(all, pick.lease, HOMING_OUTCOME_ANSWERED, 1000, NOW));
             }
-            check(homing_pick(all, &request, &pick, name, sizeof name, &name_len, set_cookie, sizeof set_cookie,
-                              &set_cookie_len));
-            if (pick.decision != expected)
-                exit(2);
-            check(homing_finish(all, pick.lease, HOMING_OUTCOME_ANSWERED, 1000, NOW));
+            took = now_ns() - began;
+            least = took < least ? took : least;
         }
-        printf("%s %.1f\n", names[kind], (now_ns() - began) / PICKS);
+        printf("%s %.1f\n", names[kind], least / CLIENTS);
     }
     check(homing_balancer_free(all));
     return 0;
