@@ -83,8 +83,8 @@ pub unsafe extern "C" fn homing_config_new(config: *mut homing_handle) -> i32 {
     })
 }
 
-/// Reads a configuration of TOML, UTF-8 of at most HOMING_CONFIG_MAX bytes: the tables [affinity], [policy],
-/// [[upstream]], [health] (fall, rise and silence), [outlier], [slow_start], [failover], [drain] and [rebalance]
+/// Reads a configuration of TOML, UTF-8 of at most HOMING_CONFIG_MAX bytes: the tables `[affinity]`, `[policy]`,
+/// `[[upstream]]`, `[health]` (fall, rise and silence), `[outlier]`, `[slow_start]`, `[failover]`, `[drain]` and `[rebalance]`
 /// of the gateway's, with the same keys and defaults, but for what is the gateway's alone: policy.key (hosts hand
 /// the key in) and affinity.lost_header. What is wrong is refused with its line and key. affinity.keys names a
 /// key file for homing_balancer_new(). Upstreams may come later, by homing_config_upstream(). Free the configuration
