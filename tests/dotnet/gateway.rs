@@ -3,7 +3,7 @@
 use crate::runtime::{Compiled, runtimes};
 use crate::upstream::{self, Upstream, field};
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -53,6 +53,11 @@ impl Gateway {
             assert_ne!(stream.read_line(&mut head).unwrap(), 0, "the head ends: {head:?}");
         }
         let body = if method == "HEAD" { Some(Vec::new()) } else { upstream::body(&mut stream, &head) };
+        if body.is_none() {
+            let rest = stream.read(&mut [0]);
+            let hangs = rest.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
+            assert!(!hangs, "what is not whole ends: {rest:?}");
+        }
         (head, body)
     }
 

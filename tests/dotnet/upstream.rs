@@ -93,6 +93,8 @@ fn serve(stream: TcpStream, name: &str, state: &State) -> Option<()> {
             }
             "/short" => {
                 write!(out, "HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nonly this").ok()?;
+                // The other handle on it is kept, so dropping this one would not end it.
+                out.shutdown(Shutdown::Both).ok()?;
                 return None;
             }
             "/echo" => {
