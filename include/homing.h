@@ -996,8 +996,8 @@ int32_t homing_keyring_free(homing_handle ring);
 int32_t homing_config_new(homing_handle *config);
 
 /**
- * Reads a configuration of TOML, UTF-8 of at most HOMING_CONFIG_MAX bytes: the tables [affinity], [policy],
- * [[upstream]], [health] (fall, rise and silence), [outlier], [slow_start], [failover], [drain] and [rebalance]
+ * Reads a configuration of TOML, UTF-8 of at most HOMING_CONFIG_MAX bytes: the tables `[affinity]`, `[policy]`,
+ * `[[upstream]]`, `[health]` (fall, rise and silence), `[outlier]`, `[slow_start]`, `[failover]`, `[drain]` and `[rebalance]`
  * of the gateway's, with the same keys and defaults, but for what is the gateway's alone: policy.key (hosts hand
  * the key in) and affinity.lost_header. What is wrong is refused with its line and key. affinity.keys names a
  * key file for homing_balancer_new(). Upstreams may come later, by homing_config_upstream(). Free the configuration
@@ -1005,7 +1005,9 @@ int32_t homing_config_new(homing_handle *config);
  *
  * toml must have toml_len bytes, and config take a handle.
  */
-int32_t homing_config_parse(const uint8_t *toml, size_t toml_len, homing_handle *config);
+int32_t homing_config_parse(const uint8_t *toml,
+                            size_t toml_len,
+                            homing_handle *config);
 
 /**
  * Adds an upstream.
