@@ -56,6 +56,8 @@ fn alone(compiled: &Compiled, directory: &std::path::Path) -> Command {
     }
     let mut command = Command::new(compiled.host.as_deref().unwrap_or("mono".as_ref()));
     let program = if compiled.host.is_some() { "Tests.dll" } else { "Tests.exe" };
+    // Cargo's, which names the directory where the library was built.
+    command.env_remove("LD_LIBRARY_PATH");
     command.arg(directory.join(program)).args(["leak", "100"]);
     command
 }
