@@ -16,6 +16,7 @@
 //! | `http` | cookies and client addresses, on borrowed header bytes |
 //! | `config` | configuration files and key files |
 //! | `hyper` | a [hyper](https://hyper.rs) service that forwards to the picked upstream |
+//! | `ffi` | the C ABI, which `include/homing.h` declares |
 //! | `gateway` | the gateway's configuration, TLS and workers for a finished gateway |
 //!
 //! # Example

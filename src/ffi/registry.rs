@@ -144,7 +144,7 @@ pub(super) fn remove<K: Kind>(name: &'static str, handle: homing_handle) -> Resu
     let Some(_entry) = entry else { return Err(Failure::Handle { name, kind: K::NAME }) };
     slot.store(None);
     free.slots.push(handle as usize % SLOTS);
-    // The object, which may be large, is dropped after the lock: `free` was declared before it.
+    // Before the object, which may take long to drop.
     drop(free);
     Ok(())
 }
