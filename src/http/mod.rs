@@ -17,6 +17,8 @@ pub mod client_addr;
 pub mod cookie;
 mod cookie_name;
 pub mod forwarded;
+#[cfg(any(feature = "admin", feature = "config"))]
+mod host_port;
 mod request_key;
 pub mod set_cookie;
 
@@ -24,5 +26,7 @@ pub use client_addr::{Cidr, CidrError, TrustedProxies};
 pub use cookie::{Stripped, Tokens};
 pub use cookie_name::{CookieName, CookieNameError};
 pub use forwarded::Hop;
+#[cfg(any(feature = "admin", feature = "config"))]
+pub(crate) use host_port::is_host_port;
 pub use request_key::{RequestKey, RequestKeyError};
 pub use set_cookie::{CookieError, CookieSpec, CookieSpecBuilder, SameSite, Secure};
