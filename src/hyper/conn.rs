@@ -6,8 +6,10 @@
 
 use super::block;
 use super::body::BodyError;
+use super::counted::Counted;
 use super::http1::{Framing, Malformed, Piece, ResponseHead};
 use super::timer::Timer;
+use super::traffic::Cell;
 use super::upload::{Upload, UploadError};
 use crate::cluster::Upstream;
 use bytes::{Buf, Bytes};
@@ -49,7 +51,7 @@ pub(super) enum ExchangeError {
 
 /// An open connection to an upstream.
 pub(super) struct Conn {
-    stream: TcpStream,
+    stream: Counted,
     upstream: Arc<Upstream>,
     /// Read, and not yet taken.
     input: Bytes,
@@ -68,8 +70,12 @@ pub(super) struct Conn {
 }
 
 impl Conn {
-    /// Connects to the upstream's address, `host:port` or a literal.
-    pub(super) async fn connect(upstream: Arc<Upstream>, within: Duration) -> Result<Self, ConnectError> {
+    /// Connects to the upstream's address, `host:port` or a literal. What passes is counted in `cell`, if anywhere.
+    pub(super) async fn connect(
+        upstream: Arc<Upstream>,
+        cell: Option<Arc<Cell>>,
+        within: Duration,
+    ) -> Result<Self, ConnectError> {
         let stream = match tokio::time::timeout(within, TcpStream::connect(upstream.address())).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return Err(ConnectError::Failed(error)),
@@ -78,7 +84,7 @@ impl Conn {
         // A proxy writes whole messages; waiting for more of them only adds delay.
         stream.set_nodelay(true).map_err(ConnectError::Failed)?;
         Ok(Self {
-            stream,
+            stream: Counted::new(stream, cell),
             upstream,
             input: Bytes::new(),
             framing: Framing::NONE,
@@ -93,6 +99,11 @@ impl Conn {
 
     pub(super) fn upstream(&self) -> &Arc<Upstream> {
         &self.upstream
+    }
+
+    /// Where what passes is counted, if anywhere.
+    pub(super) fn cell(&self) -> Option<&Arc<Cell>> {
+        self.stream.cell()
     }
 
     /// Whether it has served an exchange before: then the upstream may just have closed it.
@@ -255,11 +266,11 @@ impl Conn {
     /// its way shows only at the next use.
     pub(super) fn is_still_open(&mut self) -> bool {
         self.reused = true;
-        matches!(self.stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        matches!(self.stream.stream().try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// After a 101: the bare stream, and what the upstream sent behind its response.
-    pub(super) fn into_stream(mut self) -> (TcpStream, Bytes) {
+    pub(super) fn into_stream(mut self) -> (Counted, Bytes) {
         self.rest();
         (self.stream, self.input)
     }
@@ -270,7 +281,7 @@ impl Conn {
     }
 }
 
-fn write_all(cx: &mut Context<'_>, stream: &mut TcpStream, head: &[u8], sent: &mut usize) -> Poll<io::Result<()>> {
+fn write_all(cx: &mut Context<'_>, stream: &mut Counted, head: &[u8], sent: &mut usize) -> Poll<io::Result<()>> {
     while *sent < head.len() {
         match ready!(Pin::new(&mut *stream).poll_write(cx, &head[*sent..]))? {
             0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),

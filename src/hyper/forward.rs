@@ -209,7 +209,11 @@ pub(super) async fn forward(
         let connected = match pooled {
             Some(conn) => Ok(conn),
             // Boxed because it is rare and large, and would be a part of every request's future.
-            None => Box::pin(Conn::connect(Arc::clone(pick.upstream()), shared.timeouts.connect)).await.map(Box::new),
+            None => {
+                let cell = Some(shared.ledger.cell(shared.worker, pick.upstream()));
+                let conn = Conn::connect(Arc::clone(pick.upstream()), cell, shared.timeouts.connect);
+                Box::pin(conn).await.map(Box::new)
+            }
         };
         let mut conn = match connected {
             Ok(conn) => conn,
@@ -230,11 +234,13 @@ pub(super) async fn forward(
                 continue;
             }
         }
-        let start = pick.upstream().is_observed().then(Instant::now);
+        let start = Instant::now();
         let exchanged = conn.exchange(&head, upload.take(), to_head, shared.timeouts.response).await;
         // What fails at once must not look quick; what never comes is slow.
-        if let (Some(start), Ok(_) | Err(ExchangeError::TimedOut { client: false })) = (start, &exchanged) {
-            pick.upstream().observe(start.elapsed(), sender.now.after(start.elapsed()));
+        if let Ok(_) | Err(ExchangeError::TimedOut { client: false }) = &exchanged {
+            let taken = start.elapsed();
+            pick.upstream().observe(taken, sender.now.after(taken));
+            conn.cell().inspect(|cell| cell.responded(taken));
         }
         match exchanged {
             Ok(response) => break (conn, response),

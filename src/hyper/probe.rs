@@ -102,7 +102,7 @@ impl Prober {
     }
 
     async fn connect(&self, within: Duration) -> Result<Conn, Failure> {
-        Conn::connect(Arc::clone(&self.upstream), within).await.map_err(Failure::Connect)
+        Conn::connect(Arc::clone(&self.upstream), None, within).await.map_err(Failure::Connect)
     }
 
     fn result(&self, status: StatusCode, fields: &HeaderMap) -> ProbeResult {

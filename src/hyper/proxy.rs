@@ -5,6 +5,7 @@ use super::departures::Departures;
 use super::pool::Pool;
 use super::queue::Queue;
 use super::service::ProxyService;
+use super::traffic::Ledger;
 use super::{Limits, QueueSettings, RefusalCounts, RetryBudget, RetrySettings, Timeouts};
 use crate::balancer::Balancer;
 use crate::cluster::Upstream;
@@ -43,6 +44,9 @@ pub(super) struct Shared {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) pool: Arc<Pool>,
     pub(super) departures: Arc<Departures>,
+    pub(super) ledger: Arc<Ledger>,
+    /// By which number this worker counts in the ledger.
+    pub(super) worker: usize,
 }
 
 impl Shared {
@@ -82,7 +86,7 @@ impl Proxy {
     #[must_use]
     pub fn worker(&self) -> Self {
         let Shared { balancer, cookie, key, trusted_proxies, timeouts, limits, lost_header, .. } = &*self.shared;
-        let Shared { refusals, retries, queue, keepers, clock, pool: _, departures, .. } = &*self.shared;
+        let Shared { refusals, retries, queue, keepers, clock, pool: _, departures, ledger, .. } = &*self.shared;
         let shared = Shared {
             balancer: Arc::clone(balancer),
             cookie: cookie.clone(),
@@ -98,6 +102,8 @@ impl Proxy {
             clock: Arc::clone(clock),
             pool: Pool::new(timeouts.idle),
             departures: Arc::clone(departures),
+            ledger: Arc::clone(ledger),
+            worker: ledger.worker(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -132,6 +138,12 @@ impl Proxy {
     #[must_use]
     pub fn balancer(&self) -> &Arc<Balancer> {
         &self.shared.balancer
+    }
+
+    /// The clock that dates tokens.
+    #[cfg(feature = "admin")]
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.shared.clock
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
@@ -231,6 +243,7 @@ impl ProxyBuilder {
         let cookie = self.balancer.affinity().map(|_| self.cookie.unwrap_or_default());
         let pool = Pool::new(self.timeouts.idle);
         let requests = self.balancer.requests();
+        let ledger = Arc::<Ledger>::default();
         let shared = Shared {
             balancer: self.balancer,
             cookie,
@@ -246,6 +259,8 @@ impl ProxyBuilder {
             clock: self.clock,
             pool,
             departures: Arc::default(),
+            worker: ledger.worker(),
+            ledger,
         };
         Proxy { shared: Arc::new(shared) }
     }

@@ -15,6 +15,7 @@ use super::conn::Conn;
 use super::placed::Place;
 use super::proxy::Shared;
 use super::timer::Timer;
+use super::traffic::OpenTunnel;
 use bytes::{Buf, Bytes};
 use frames::Frames;
 use std::cell::RefCell;
@@ -56,6 +57,7 @@ impl Tunnel {
     /// Carries what both sides say from now on, after what the client has said already.
     pub(super) async fn run<C: AsyncRead + AsyncWrite + Unpin>(self: Box<Self>, mut client: C, said: Bytes) {
         let Self { conn, lease, nonce, speech, shared, _log } = *self;
+        let _open = conn.cell().map(|cell| OpenTunnel::new(Arc::clone(cell)));
         let (mut upstream, early) = conn.into_stream();
         let moment = || lease.upstream().departure(nonce);
         let leaving = pin!(shared.departures.wait(moment, &*shared.clock));

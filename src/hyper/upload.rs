@@ -2,13 +2,13 @@
 
 use super::body::RequestBody;
 use super::coalesce::poll_write_vectored;
+use super::counted::Counted;
 use super::http1::{Length, Malformed};
 use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderMap;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll};
-use tokio::net::TcpStream;
 
 /// No more than this is taken from the client before the upstream has taken some.
 const QUEUE: usize = 64 * 1024;
@@ -132,7 +132,7 @@ impl Upload {
     pub(super) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
-        stream: &mut TcpStream,
+        stream: &mut Counted,
         head: &[u8],
         sent: &mut usize,
     ) -> Poll<io::Result<()>> {
