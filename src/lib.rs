@@ -16,6 +16,7 @@
 //! | `http` | cookies and client addresses, on borrowed header bytes |
 //! | `config` | configuration files and key files |
 //! | `hyper` | a [hyper](https://hyper.rs) service that forwards to the picked upstream |
+//! | `admin` | a hyper service to watch and change a balancer |
 //! | `ffi` | the C ABI, which `include/homing.h` declares |
 //! | `gateway` | the gateway's configuration, TLS and workers for a finished gateway |
 //!
@@ -45,6 +46,8 @@
 //! ```
 #![cfg_attr(not(feature = "ffi"), forbid(unsafe_code))]
 
+#[cfg(feature = "admin")]
+pub mod admin;
 pub mod affinity;
 pub mod balancer;
 pub mod cluster;

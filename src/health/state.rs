@@ -22,6 +22,9 @@ pub enum State {
 }
 
 impl State {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Active, Self::Warming, Self::Full, Self::Suspect, Self::Draining, Self::Down];
+
     /// Its name in logs and metrics, such as `active`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -1,0 +1,139 @@
+//! What an embedder configures, and what all connections share.
+
+use super::feed::Feed;
+use super::metrics::Metrics;
+use super::{AdminService, BearerToken};
+use crate::hyper::Proxy;
+use crate::time::{Clock, SystemClock};
+use crate::{Balancer, KeyRing};
+use std::error::Error;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// Streams of events at once.
+const MAX_STREAMS: usize = 64;
+
+/// Shows and changes one balancer. Cheap to clone. See the [module](super) for an example.
+#[derive(Clone)]
+pub struct Admin {
+    shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admin").field("balancer", &self.shared.balancer).finish_non_exhaustive()
+    }
+}
+
+/// Reads the keys that are to be in force.
+pub(super) type ReadKeys = dyn Fn() -> Result<KeyRing, Box<dyn Error + Send + Sync>> + Send + Sync;
+
+pub(super) struct Shared {
+    pub(super) balancer: Arc<Balancer>,
+    pub(super) proxy: Option<Proxy>,
+    pub(super) token: Option<BearerToken>,
+    pub(super) keys: Option<Box<ReadKeys>>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) feed: Feed,
+    pub(super) metrics: Metrics,
+    pub(super) streams: Arc<Semaphore>,
+}
+
+impl Admin {
+    /// Starts a configuration, for a [`Proxy`] or for a [`Balancer`] alone, which has no figures of an adapter.
+    pub fn builder(source: impl Into<Source>) -> AdminBuilder {
+        AdminBuilder { source: source.into(), token: None, keys: None }
+    }
+
+    /// The hyper service for one connection, for those who run hyper's server themselves. `peer` is who gets in and who
+    /// the audit names.
+    #[must_use]
+    pub fn service(&self, peer: SocketAddr) -> AdminService {
+        AdminService::new(Arc::clone(&self.shared), peer)
+    }
+}
+
+/// What an [`Admin`] shows.
+#[derive(Debug)]
+pub struct Source {
+    balancer: Arc<Balancer>,
+    proxy: Option<Proxy>,
+    clock: Arc<dyn Clock>,
+}
+
+impl From<Arc<Balancer>> for Source {
+    fn from(balancer: Arc<Balancer>) -> Self {
+        Self { balancer, proxy: None, clock: Arc::new(SystemClock) }
+    }
+}
+
+impl From<Balancer> for Source {
+    fn from(balancer: Balancer) -> Self {
+        Arc::new(balancer).into()
+    }
+}
+
+impl From<Proxy> for Source {
+    fn from(proxy: Proxy) -> Self {
+        Self { balancer: Arc::clone(proxy.balancer()), clock: Arc::clone(proxy.clock()), proxy: Some(proxy) }
+    }
+}
+
+impl From<&Proxy> for Source {
+    fn from(proxy: &Proxy) -> Self {
+        proxy.clone().into()
+    }
+}
+
+/// Configures an [`Admin`].
+pub struct AdminBuilder {
+    source: Source,
+    token: Option<BearerToken>,
+    keys: Option<Box<ReadKeys>>,
+}
+
+impl fmt::Debug for AdminBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AdminBuilder").field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+impl AdminBuilder {
+    /// The token that every request must bring. Without one only loopback is let in.
+    #[must_use]
+    pub fn token(mut self, token: BearerToken) -> Self {
+        self.token = Some(token);
+        self
+    }
+
+    /// Where `POST /api/v1/keys/rotate` reads the keys: a file that was edited before, say. It may block, and what its
+    /// error says is shown to whoever asked. Without it there is nothing to rotate.
+    #[must_use]
+    pub fn keys<F, E>(mut self, read: F) -> Self
+    where
+        F: Fn() -> Result<KeyRing, E> + Send + Sync + 'static,
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
+        self.keys = Some(Box::new(move || read().map_err(Into::into)));
+        self
+    }
+
+    /// Builds it. Events are kept from here on.
+    #[must_use]
+    pub fn build(self) -> Admin {
+        let Source { balancer, proxy, clock } = self.source;
+        let shared = Shared {
+            feed: Feed::new(balancer.subscribe(), clock.now()),
+            metrics: Metrics::new(Arc::clone(&balancer), proxy.clone(), Arc::clone(&clock)),
+            balancer,
+            proxy,
+            token: self.token,
+            keys: self.keys,
+            clock,
+            streams: Arc::new(Semaphore::new(MAX_STREAMS)),
+        };
+        Admin { shared: Arc::new(shared) }
+    }
+}

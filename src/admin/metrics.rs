@@ -1,0 +1,173 @@
+//! Everything that is counted, for Prometheus. Nothing is counted for it: a scrape reads what is there.
+
+use super::exposition::to_prometheus;
+use super::problem::Problem;
+use crate::Balancer;
+use crate::cluster::{Decision, Member, Upstream};
+use crate::health::State;
+use crate::hyper::{Proxy, Refusal};
+use crate::time::Clock;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::{Registry, Unit};
+use std::fmt;
+use std::sync::Arc;
+
+pub(super) struct Metrics(Registry);
+
+impl Metrics {
+    pub(super) fn new(balancer: Arc<Balancer>, proxy: Option<Proxy>, clock: Arc<dyn Clock>) -> Self {
+        let mut registry = Registry::with_prefix("homing");
+        registry.register_collector(Box::new(Figures { balancer, proxy, clock }));
+        Self(registry)
+    }
+
+    /// What there is to say now.
+    pub(super) fn text(&self) -> Result<String, Problem> {
+        let mut text = String::new();
+        encode(&mut text, &self.0).map_err(|_| Problem::internal())?;
+        Ok(to_prometheus(&text))
+    }
+}
+
+#[derive(Debug)]
+struct Figures {
+    balancer: Arc<Balancer>,
+    proxy: Option<Proxy>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Collector for Figures {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut page = Page(&mut encoder);
+        let now = self.clock.now();
+        let cluster = self.balancer.cluster();
+        let members = cluster.members();
+        page.gauge("generation", "Number of the membership in force", self.balancer.generation().as_u64())?;
+        page.gauge(
+            "panic",
+            "1 while so many upstreams look bad that it is not believed",
+            u64::from(self.balancer.panics()),
+        )?;
+
+        page.gauges("upstream_weight", "Share of new sessions", members, |m| u64::from(m.weight()))?;
+        let help = "Most requests in flight; 0 is no limit";
+        page.gauges("upstream_max_requests_in_flight", help, members, |m| u64::from(m.max_in_flight()))?;
+        let help = "Requests and tunnels in flight";
+        page.gauges("upstream_requests_in_flight", help, members, |m| u64::from(m.upstream().in_flight()))?;
+        let help = "Sessions with a request in the current or the last live window, as seen by this proxy";
+        page.gauges("upstream_live_sessions", help, members, |m| u64::from(m.upstream().live_sessions(now)))?;
+        let help = "1 if it takes new sessions";
+        page.gauges("upstream_accepting", help, members, |m| u64::from(m.upstream().health().accepting))?;
+        let help = "1 if it serves the sessions it has";
+        page.gauges("upstream_serving", help, members, |m| u64::from(m.upstream().health().serving))?;
+        self.states(&mut page)?;
+
+        let help = "Requests leased";
+        page.counters("upstream_requests", help, None, members, |m| m.upstream().total())?;
+        let mut decisions =
+            page.family("upstream_decisions", "Requests by why they came", None, MetricType::Counter)?;
+        for member in members {
+            for decision in Decision::all() {
+                let labels = [("upstream", member.upstream().name()), ("decision", decision.as_str())];
+                count(&mut decisions, &labels, member.upstream().decided(decision))?;
+            }
+        }
+        match &self.proxy {
+            Some(proxy) => adapter(&mut page, proxy, members),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Figures {
+    fn states(&self, page: &mut Page<'_, '_>) -> fmt::Result {
+        let mut family = page.family("upstream_state", "1 for the state that it is in", None, MetricType::Gauge)?;
+        for status in self.balancer.status() {
+            for state in State::ALL {
+                let labels = [("upstream", &*status.name), ("state", state.as_str())];
+                family.encode_family(&labels)?.encode_gauge(&u64::from(status.state == state))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the adapter has counted.
+fn adapter(page: &mut Page<'_, '_>, proxy: &Proxy, members: &[Member]) -> fmt::Result {
+    let traffic = |member: &Member| proxy.traffic(member.upstream());
+    let help = "WebSockets and other tunnels open";
+    page.gauges("upstream_tunnels", help, members, |m| traffic(m).tunnels())?;
+    let help = "Bytes of bodies and tunnels from it";
+    page.counters("upstream_received", help, Some(&Unit::Bytes), members, |m| traffic(m).received_bytes())?;
+    let help = "Bytes of bodies and tunnels to it";
+    page.counters("upstream_sent", help, Some(&Unit::Bytes), members, |m| traffic(m).sent_bytes())?;
+    let help = "From sending a request to the head of its response";
+    let mut family = page.family("upstream_response", help, Some(&Unit::Seconds), MetricType::Histogram)?;
+    for member in members {
+        let traffic = traffic(member);
+        let sum = traffic.response_time().as_secs_f64();
+        let buckets: Vec<(f64, u64)> = traffic.response_buckets().collect();
+        let count = buckets.iter().map(|(_, count)| count).sum();
+        let labels = label(member.upstream());
+        family.encode_family(&labels)?.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
+    }
+    page.gauge("requests_waiting", "Requests that wait for room at an upstream", proxy.waiting() as u64)?;
+    let help = "Requests that the proxy answered itself";
+    let mut refusals = page.family("refusals", help, None, MetricType::Counter)?;
+    for refusal in Refusal::ALL {
+        count(&mut refusals, &[("reason", refusal.as_str())], proxy.refusals().get(*refusal))?;
+    }
+    page.counter("retries", "Requests that were tried again", proxy.retries().granted())?;
+    page.counter("retries_denied", "Retries that the budget did not allow", proxy.retries().denied())
+}
+
+fn label(upstream: &Upstream) -> [(&'static str, &str); 1] {
+    [("upstream", upstream.name())]
+}
+
+fn count(family: &mut MetricEncoder<'_>, labels: &impl EncodeLabelSet, value: u64) -> fmt::Result {
+    family.encode_family(labels)?.encode_counter::<NoLabelSet, u64, f64>(&value, None)
+}
+
+/// An exposition that grows family by family.
+struct Page<'p, 'e>(&'p mut DescriptorEncoder<'e>);
+
+impl Page<'_, '_> {
+    fn family<'s>(
+        &'s mut self,
+        name: &'s str,
+        help: &str,
+        unit: Option<&'s Unit>,
+        kind: MetricType,
+    ) -> Result<MetricEncoder<'s>, fmt::Error> {
+        self.0.encode_descriptor(name, help, unit, kind)
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        self.family(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        self.family(name, help, None, MetricType::Counter)?.encode_counter::<NoLabelSet, u64, f64>(&value, None)
+    }
+
+    fn gauges(&mut self, name: &str, help: &str, members: &[Member], value: impl Fn(&Member) -> u64) -> fmt::Result {
+        let mut family = self.family(name, help, None, MetricType::Gauge)?;
+        members.iter().try_for_each(|m| family.encode_family(&label(m.upstream()))?.encode_gauge(&value(m)))
+    }
+
+    fn counters(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<&Unit>,
+        members: &[Member],
+        value: impl Fn(&Member) -> u64,
+    ) -> fmt::Result {
+        let mut family = self.family(name, help, unit, MetricType::Counter)?;
+        members.iter().try_for_each(|m| count(&mut family, &label(m.upstream()), value(m)))
+    }
+}

@@ -1,0 +1,140 @@
+//! What every upstream is and does, as JSON.
+
+use super::builder::Shared;
+use super::problem::Problem;
+use crate::balancer::UnknownUpstream;
+use crate::cluster::{Decision, Member};
+use crate::health::UpstreamStatus;
+use crate::hyper::Traffic;
+use crate::time::Timestamp;
+use serde::Serialize;
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, UNIX_EPOCH};
+
+#[derive(Serialize)]
+pub(super) struct Upstreams {
+    generation: u64,
+    now: String,
+    /// Whether so many look bad that it is not believed.
+    panic: bool,
+    /// Requests that wait for room; none where there is no adapter to count them.
+    waiting: Option<usize>,
+    upstreams: Vec<Upstream>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Upstream {
+    name: String,
+    address: String,
+    weight: u16,
+    max_in_flight: u32,
+    state: &'static str,
+    cause: String,
+    /// `null` where nothing has happened since the start.
+    since: Option<String>,
+    accepting: bool,
+    serving: bool,
+    /// `null` while it is unknown.
+    incarnation: Option<u16>,
+    in_flight: u32,
+    live_sessions: u32,
+    requests: u64,
+    decisions: BTreeMap<&'static str, u64>,
+    /// What the adapter has counted; `null` where there is none.
+    traffic: Option<Counted>,
+}
+
+#[derive(Serialize)]
+struct Counted {
+    tunnels: u64,
+    received_bytes: u64,
+    sent_bytes: u64,
+    response_seconds: Quantiles,
+}
+
+/// `null` where nothing was answered.
+#[derive(Serialize)]
+struct Quantiles {
+    p50: Option<f64>,
+    p90: Option<f64>,
+    p99: Option<f64>,
+}
+
+pub(super) fn all(shared: &Shared) -> Upstreams {
+    let now = shared.clock.now();
+    let cluster = shared.balancer.cluster();
+    let statuses = shared.balancer.status();
+    let statuses: HashMap<&str, &UpstreamStatus> = statuses.iter().map(|status| (&*status.name, status)).collect();
+    let with_status = |member: &Member| {
+        // One that another change has just taken away has none.
+        let status = statuses.get(member.upstream().name())?;
+        Some(upstream(shared, member, status, now))
+    };
+    Upstreams {
+        generation: shared.balancer.generation().as_u64(),
+        now: rfc3339(now),
+        panic: shared.balancer.panics(),
+        waiting: shared.proxy.as_ref().map(crate::hyper::Proxy::waiting),
+        upstreams: cluster.members().iter().filter_map(with_status).collect(),
+    }
+}
+
+pub(super) fn one(shared: &Shared, name: &str) -> Result<Upstream, Problem> {
+    let cluster = shared.balancer.cluster();
+    let found = cluster.find_name(name).and_then(|member| {
+        let status = shared.balancer.status_of(member.upstream().id())?;
+        Some(upstream(shared, member, &status, shared.clock.now()))
+    });
+    found.ok_or_else(|| UnknownUpstream { name: name.to_owned() }.into())
+}
+
+fn upstream(shared: &Shared, member: &Member, status: &UpstreamStatus, now: Timestamp) -> Upstream {
+    let upstream = member.upstream();
+    Upstream {
+        name: upstream.name().to_owned(),
+        address: upstream.address().to_owned(),
+        weight: member.weight(),
+        max_in_flight: member.max_in_flight(),
+        state: status.state.as_str(),
+        cause: status.cause.to_string(),
+        since: (status.since > Timestamp::default()).then(|| rfc3339(status.since)),
+        accepting: status.health.accepting,
+        serving: status.health.serving,
+        incarnation: Some(upstream.incarnation()).filter(|incarnation| *incarnation != 0),
+        in_flight: upstream.in_flight(),
+        live_sessions: upstream.live_sessions(now),
+        requests: upstream.total(),
+        decisions: Decision::all().map(|decision| (decision.as_str(), upstream.decided(decision))).collect(),
+        traffic: shared.proxy.as_ref().map(|proxy| Counted::from(proxy.traffic(upstream))),
+    }
+}
+
+impl From<Traffic> for Counted {
+    fn from(traffic: Traffic) -> Self {
+        let quantile = |q| traffic.response_quantile(q).map(|duration| duration.as_secs_f64());
+        Self {
+            tunnels: traffic.tunnels(),
+            received_bytes: traffic.received_bytes(),
+            sent_bytes: traffic.sent_bytes(),
+            response_seconds: Quantiles { p50: quantile(0.5), p90: quantile(0.9), p99: quantile(0.99) },
+        }
+    }
+}
+
+/// A moment as people and programs read it, up to the year 9999.
+pub(super) fn rfc3339(at: Timestamp) -> String {
+    const LAST: u64 = 253_402_300_799_999;
+    let at = UNIX_EPOCH + Duration::from_millis(at.as_millis().min(LAST));
+    humantime::format_rfc3339_millis(at).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_written_by_rfc_3339() {
+        assert_eq!(rfc3339(Timestamp::from_millis(1_700_000_000_123)), "2023-11-14T22:13:20.123Z");
+        assert_eq!(rfc3339(Timestamp::from_millis(u64::MAX)), "9999-12-31T23:59:59.999Z");
+    }
+}
