@@ -3,12 +3,14 @@
 
 mod demo;
 mod desk;
+mod status;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use desk::Desk;
+use homing::gateway::admin::AdminServer;
 use homing::gateway::config::{Config, Health};
 use homing::gateway::server::{Running, ServeError, Server};
-use homing::gateway::setup;
+use homing::gateway::{setup, setup_admin};
 use homing::health::{HealthSettings, Outlier, Silence, SlowStart};
 use homing::hyper::{ProbeProfile, Proxy, Timeouts};
 use homing::{Affinity, Balancer, KeyRing, UpstreamConfig};
@@ -29,8 +31,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Session-affinity load balancer. Without arguments it shows itself with five demo instances.
 #[derive(Parser)]
-#[command(name = "gateway", version)]
+#[command(name = "gateway", version, args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// The configuration, TOML.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -42,6 +46,12 @@ struct Arguments {
     log: Targets,
 }
 
+#[derive(Subcommand)]
+enum Command {
+    /// Prints how the upstreams of a running gateway are doing, as its [admin] address tells it.
+    Status(status::Arguments),
+}
+
 type Error = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
@@ -49,10 +59,11 @@ fn main() -> ExitCode {
     let lines =
         tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     tracing_subscriber::registry().with(lines.with_filter(arguments.log)).init();
-    let result = match arguments.config {
-        Some(path) if arguments.check => check(&path),
-        Some(path) => serve(&path),
-        None => show(),
+    let result = match (arguments.command, arguments.config) {
+        (Some(Command::Status(arguments)), _) => status::print(&arguments),
+        (None, Some(path)) if arguments.check => check(&path),
+        (None, Some(path)) => serve(&path),
+        (None, None) => show(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -78,10 +89,20 @@ fn serve(path: &Path) -> Result<(), Error> {
     let scheme = if tls.is_some() { "https" } else { "http" };
     let server = Server::bind(&config.listen, config.workers, tls)?;
     let addresses = server.addresses().to_vec();
+    let admin = setup_admin(&config, &proxy)?.zip(config.admin.as_ref());
+    let admin = admin.map(|(admin, at)| Ok::<_, ServeError>((AdminServer::bind(at.listen)?, admin))).transpose()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // Heard before anybody can know that there is something to stop.
     let told_to_stop = runtime.block_on(async { told_to_stop() })?;
     let running = server.start(&proxy)?;
+    // Lives on while the workers stop, for whoever watches that.
+    let _admin = match admin {
+        Some((server, admin)) => {
+            say(&format!("administration on http://{}", server.address()))?;
+            Some(server.start(admin)?)
+        }
+        None => None,
+    };
     for address in addresses {
         say(&format!("listening on {scheme}://{address}"))?;
     }

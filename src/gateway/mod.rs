@@ -4,12 +4,14 @@
 //! - [`keyfile`]: the secret that the gateways of one pool share;
 //! - [`setup`](setup()): from a configuration to a [`Proxy`](crate::hyper::Proxy);
 //! - [`tls`]: TLS in front;
-//! - [`server`]: listeners and workers.
+//! - [`server`]: listeners and workers;
+//! - [`admin`]: the [administration](crate::admin) on an address of its own.
 
+pub mod admin;
 pub mod config;
 pub mod server;
 mod setup;
 pub mod tls;
 
 pub use crate::config::keyfile;
-pub use setup::{SetupError, check, setup};
+pub use setup::{SetupError, check, setup, setup_admin};

@@ -1,7 +1,9 @@
 //! From a configuration to a proxy that serves it.
 
+use super::admin::{TokenFileError, load_token};
 use super::config::Config;
 use super::tls::{Acceptor, TlsError};
+use crate::admin::Admin;
 use crate::affinity::{KeyError, LifetimeError};
 use crate::config::keyfile::{KeyFile, KeyFileError, POOL};
 use crate::http::CookieError;
@@ -27,6 +29,9 @@ pub enum SetupError {
     /// The cookie.
     #[error("[affinity]: {0}")]
     Cookie(#[from] CookieError),
+    /// The administration's token.
+    #[error("[admin]: {0}")]
+    Admin(#[from] TokenFileError),
     /// The certificate or its key.
     #[error("[tls]: {0}")]
     Tls(#[from] TlsError),
@@ -49,7 +54,29 @@ pub fn check(config: &Config) -> Result<(), SetupError> {
         Ok(false) => Ok(KeyRing::generate(POOL)?),
         _ => key_ring(&KeyFile::load(path).map_err(KeyFileError::from)?),
     };
-    build(config, existing).map(drop)
+    build(config, existing)?;
+    if let Some(file) = config.admin.as_ref().and_then(|admin| admin.token_file.as_ref()) {
+        load_token(file)?;
+    }
+    Ok(())
+}
+
+/// The administration of `proxy`, which `config` has set up, where there is to be one. Its keys are rotated by
+/// reading the key file again.
+///
+/// # Errors
+/// [`SetupError::Admin`] where the token cannot be read.
+pub fn setup_admin(config: &Config, proxy: &Proxy) -> Result<Option<Admin>, SetupError> {
+    let Some(settings) = &config.admin else { return Ok(None) };
+    let mut admin = Admin::builder(proxy);
+    if let Some(file) = &settings.token_file {
+        admin = admin.token(load_token(file)?);
+    }
+    if config.affinity.enabled {
+        let file = config.affinity.keys.clone();
+        admin = admin.keys(move || key_ring(&KeyFile::load(&file).map_err(KeyFileError::from)?));
+    }
+    Ok(Some(admin.build()))
 }
 
 fn build(

@@ -16,9 +16,10 @@ pub(super) const HEAD: &str = r#"# The secret that the gateways of one pool shar
 #
 # To replace the key that signs, without losing a session:
 #   1. Add a [[key]] with an id of 0 to 15 that no other has, the output of `openssl rand -base64 32`
-#      as its secret, and use = "verify". Give every gateway the new file and restart it.
+#      as its secret, and use = "verify". Give every gateway the new file, and have it read: restart
+#      it, or POST /api/v1/keys/rotate to its [admin] address.
 #   2. When all have it, change the new key to use = "sign" and the old one to use = "verify".
-#      Give every gateway the new file and restart it.
+#      Give every gateway the new file and have it read.
 #   3. When affinity.max_age has passed since then, remove the old key.
 #
 # The identity stays: it says which upstream a token means, whatever key signed it.

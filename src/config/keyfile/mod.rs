@@ -87,7 +87,7 @@ impl KeyFile {
     /// [`ConfigError`] where it can't be read or is wrong; no secret is part of it.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let file = File::open(path).map_err(|source| unreadable(path, source))?;
-        let warning = warning(path, &file).map_err(|source| unreadable(path, source))?;
+        let warning = open_to_others(path, &file).map_err(|source| unreadable(path, source))?;
         let text = read_text(path, file)?;
         Ok(Self { warning, ..Self::parse(&text, path)? })
     }
@@ -211,8 +211,9 @@ fn decode(value: Option<&Value>) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+/// What to say of a file with a secret that others may read or change.
 #[cfg(unix)]
-fn warning(path: &Path, file: &File) -> io::Result<Option<String>> {
+pub(crate) fn open_to_others(path: &Path, file: &File) -> io::Result<Option<String>> {
     use std::os::unix::fs::PermissionsExt;
 
     let mode = file.metadata()?.permissions().mode() & 0o777;
@@ -223,7 +224,7 @@ fn warning(path: &Path, file: &File) -> io::Result<Option<String>> {
 
 /// Access lists are the administrator's to judge.
 #[cfg(not(unix))]
-fn warning(_path: &Path, _file: &File) -> io::Result<Option<String>> {
+pub(crate) fn open_to_others(_path: &Path, _file: &File) -> io::Result<Option<String>> {
     Ok(None)
 }
 

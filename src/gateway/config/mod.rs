@@ -88,6 +88,8 @@ pub struct Config {
     pub limits: Limits,
     /// TLS in front. Default: plain text.
     pub tls: Option<Tls>,
+    /// Watching and changing the gateway over HTTP. Default: not at all.
+    pub admin: Option<Admin>,
     /// Where requests go, in order: 1 to [`MAX_UPSTREAMS`], each with its own name.
     #[serde(rename = "upstream")]
     pub upstreams: Vec<Upstream>,
@@ -138,6 +140,19 @@ pub struct Tls {
     pub key: PathBuf,
 }
 
+/// `[admin]`: where the [administration](crate::admin) listens, and for whom.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Admin {
+    /// Its address, which has to be a loopback one where there is no `token_file`. Default: `127.0.0.1:9090`.
+    #[serde(deserialize_with = "value::socket_addr")]
+    pub listen: SocketAddr,
+    /// A file with the token that every request has to bring, relative to the configuration's folder. Default: none, so
+    /// that whoever is on this machine is let in.
+    #[serde(deserialize_with = "value::some_path")]
+    pub token_file: Option<PathBuf>,
+}
+
 impl Config {
     /// Reads the configuration in the file `path`.
     ///
@@ -165,6 +180,9 @@ impl Config {
                 tls.certificate = folder.join(&tls.certificate);
                 tls.key = folder.join(&tls.key);
             }
+            if let Some(file) = config.admin.as_mut().and_then(|admin| admin.token_file.as_mut()) {
+                *file = folder.join(&*file);
+            }
         }
         Ok(config)
     }
@@ -190,8 +208,15 @@ impl Default for Config {
             timeouts: Timeouts::default(),
             limits: Limits::default(),
             tls: None,
+            admin: None,
             upstreams: Vec::new(),
         }
+    }
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9090)), token_file: None }
     }
 }
 

@@ -564,6 +564,12 @@ incarnation_header = "x-process"
 [health]
 incarnation_json = "/pid"
 => 2:20: health.incarnation_json: say by health.path what they get
+[admin]
+listen = "0.0.0.0:9090"
+=> 2:10: admin.listen: by admin.token_file
+[admin]
+listen = "[::]:9090"
+=> 2:10: admin.listen: not a loopback address
 [policy]
 name = "fastest"
 => 2:8: policy.name: use one of round_robin, random

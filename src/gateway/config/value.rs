@@ -1,6 +1,7 @@
 //! What one value of the gateway's own tables may be.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use serde::de::{Deserialize, Deserializer, Error};
 
@@ -21,17 +22,21 @@ pub(super) fn listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<S
     #[derive(serde::Deserialize)]
     struct Listen(#[serde(deserialize_with = "socket_addr")] SocketAddr);
 
-    fn socket_addr<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
-        text(deserializer, "an IP address with a port such as \"127.0.0.1:8080\" or \"[::1]:8080\"", |text| {
-            text.parse().ok()
-        })
-    }
-
     let list = Vec::<Listen>::deserialize(deserializer)?;
     if list.is_empty() {
         return Err(D::Error::custom("is empty; name at least one address, or leave it out for 127.0.0.1:8080"));
     }
     Ok(list.into_iter().map(|Listen(addr)| addr).collect())
+}
+
+pub(super) fn socket_addr<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    text(deserializer, "an IP address with a port such as \"127.0.0.1:8080\" or \"[::1]:8080\"", |text| {
+        text.parse().ok()
+    })
+}
+
+pub(super) fn some_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+    path(deserializer).map(Some)
 }
 
 pub(super) fn trusted_proxies<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TrustedProxies, D::Error> {
