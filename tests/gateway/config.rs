@@ -74,6 +74,9 @@ timeout = "5s"
 ratio = 0.2
 min_per_second = 10
 
+[admin]
+listen = "127.0.0.1:0"
+
 [timeouts]
 header = "10s"
 connect = "2s"
