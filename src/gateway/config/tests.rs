@@ -126,6 +126,9 @@ uri_bytes = 65536
 [tls]
 certificate = "tls/chain.pem"
 key = "/etc/ssl/key.pem"
+[admin]
+listen = "[::]:7"
+token_file = "admin.token"
 [[upstream]]
 name = "a"
 address = "app.internal:9001"
@@ -194,6 +197,7 @@ max_in_flight = 4294967295
         },
         limits: Limits { header_bytes: 1024, uri_bytes: 65_536 },
         tls: Some(Tls { certificate: "etc/tls/chain.pem".into(), key: "/etc/ssl/key.pem".into() }),
+        admin: Some(Admin { listen: "[::]:7".parse().unwrap(), token_file: Some("etc/admin.token".into()) }),
         upstreams: vec![Upstream {
             name: "a".into(),
             address: "app.internal:9001".into(),
@@ -213,6 +217,9 @@ fn tables_may_be_empty_or_begun() {
     let tables = ["health", "outlier", "slow_start", "drain", "failover", "rebalance", "queue", "retry"];
     let empty: String = tables.iter().map(|table| format!("[{table}]\n")).collect();
     assert_eq!(parse(&format!("{empty}{UPSTREAM}")).unwrap(), defaults);
+
+    assert_eq!(parse(&format!("[admin]\n{UPSTREAM}")).unwrap().admin, Some(Admin::default()));
+    assert_eq!((defaults.admin, Admin::default().listen), (None, "127.0.0.1:9090".parse().unwrap()));
 
     let begun = parse(&format!("[outlier]\nconsecutive = 7\n[queue]\nsize = 9\n{UPSTREAM}")).unwrap();
     assert_eq!(begun.outlier, Outlier { consecutive: 7, ..Outlier::default() });
