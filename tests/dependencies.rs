@@ -25,7 +25,7 @@ fn the_core_is_built_on_few() {
 }
 
 #[test]
-fn http_adds_two() {
+fn http_adds_three() {
     let http = [
         "arc_swap",
         "base64",
@@ -33,6 +33,7 @@ fn http_adds_two() {
         "ctutils",
         "hkdf",
         "ipnet",
+        "md5",
         "parking_lot",
         "rand",
         "sha2",
@@ -53,6 +54,7 @@ fn configuration_adds_four() {
         "http",
         "humantime",
         "ipnet",
+        "md5",
         "parking_lot",
         "rand",
         "serde",

@@ -1,8 +1,9 @@
 //! Affinity as configured: the keys, the lifetimes, and what to do when an upstream cannot take its session.
 
-use super::{Claims, KeyError, KeyRing, LifetimeError, Lifetimes, Token, lifetimes};
+use super::{Accept, Claims, KeyError, KeyRing, LifetimeError, Lifetimes, MAX_ACCEPTED, Token, lifetimes};
 use crate::cluster::{Lost, Upstream};
 use crate::time::Timestamp;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How many tokens of one request are looked at: more cost nothing but work for whoever sends them.
@@ -49,6 +50,7 @@ pub struct Affinity {
     on_unavailable: OnUnavailable,
     on_full: OnFull,
     on_restart: OnRestart,
+    accepted: Arc<[Accept]>,
 }
 
 /// Configures an [`Affinity`].
@@ -61,6 +63,7 @@ pub struct AffinityBuilder {
     on_unavailable: OnUnavailable,
     on_full: OnFull,
     on_restart: OnRestart,
+    accepted: Vec<Accept>,
 }
 
 impl AffinityBuilder {
@@ -114,6 +117,18 @@ impl AffinityBuilder {
         self
     }
 
+    /// Takes over the sessions of the proxy that was here before: where a request brings no good token, the first of its
+    /// [incumbents](crate::Request::incumbents) that means exactly one upstream pins it there, and its client is given a token.
+    /// At most [`MAX_ACCEPTED`](super::MAX_ACCEPTED) kinds, whose place here is their number; those beyond are not looked at.
+    ///
+    /// What such cookies mean is worked out for every cluster: one hash and about 100 bytes an upstream and kind.
+    #[must_use]
+    pub fn accept(mut self, accepted: impl IntoIterator<Item = Accept>) -> Self {
+        self.accepted.extend(accepted);
+        self.accepted.truncate(MAX_ACCEPTED);
+        self
+    }
+
     /// Checks the lifetimes.
     ///
     /// # Errors
@@ -122,7 +137,8 @@ impl AffinityBuilder {
         let lifetimes = Lifetimes::new(self.max_age, self.idle)?;
         let live_window = lifetimes::scale("live_window", self.live_window)?;
         let Self { keys, on_unavailable, on_full, on_restart, .. } = self;
-        Ok(Affinity { keys, lifetimes, live_window, on_unavailable, on_full, on_restart })
+        let accepted = self.accepted.into();
+        Ok(Affinity { keys, lifetimes, live_window, on_unavailable, on_full, on_restart, accepted })
     }
 }
 
@@ -138,6 +154,7 @@ impl Affinity {
             on_unavailable: OnUnavailable::default(),
             on_full: OnFull::default(),
             on_restart: OnRestart::default(),
+            accepted: Vec::new(),
         }
     }
 
@@ -163,6 +180,12 @@ impl Affinity {
     #[must_use]
     pub fn on_restart(&self) -> OnRestart {
         self.on_restart
+    }
+
+    /// The cookies of the proxy that was here before, in the order in which they count.
+    #[must_use]
+    pub fn accepted(&self) -> &Arc<[Accept]> {
+        &self.accepted
     }
 
     /// The window that live sessions are counted in, a power of two of seconds.

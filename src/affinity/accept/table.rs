@@ -1,0 +1,60 @@
+//! What every value would mean, worked out once a cluster.
+
+use super::{Accept, Format, Incumbent, MAX_ACCEPTED};
+use crate::affinity::MAX_TOKENS;
+use crate::cluster::{Cluster, Member};
+use std::collections::HashMap;
+
+/// How many values of one request are looked at: [`MAX_TOKENS`] of each cookie.
+pub(crate) const MAX_VALUES: usize = MAX_ACCEPTED * MAX_TOKENS;
+
+/// The upstreams of one cluster by the values that an incumbent would have set for them.
+pub(crate) struct IncumbentTable {
+    columns: Box<[Column]>,
+}
+
+struct Column {
+    format: Format,
+    /// The member's index, or `None` where several have this value: then it means none of them.
+    members: HashMap<Box<[u8]>, Option<u16>>,
+    /// The longest of the values, in bytes: what is longer need not be hashed to be known as strange.
+    longest: usize,
+}
+
+impl IncumbentTable {
+    /// `None` where nothing is accepted.
+    pub(crate) fn new(accepted: &[Accept], cluster: &Cluster) -> Option<Self> {
+        let columns: Box<[_]> = accepted.iter().map(|accept| Column::new(accept, cluster)).collect();
+        (!columns.is_empty()).then_some(Self { columns })
+    }
+
+    /// The first that means a member, by its place among the `incumbents`, and that member. At most three probes of a hash
+    /// table for each of the first [`MAX_VALUES`], and none for a part that is longer than any name.
+    pub(crate) fn find<'c>(&self, cluster: &'c Cluster, incumbents: &[Incumbent<'_>]) -> Option<(usize, &'c Member)> {
+        incumbents.iter().take(MAX_VALUES).enumerate().find_map(|(place, incumbent)| {
+            let index = self.columns.get(incumbent.accept)?.find(incumbent.value)?;
+            Some((place, cluster.members().get(usize::from(index))?))
+        })
+    }
+}
+
+impl Column {
+    fn new(accept: &Accept, cluster: &Cluster) -> Self {
+        let mut members = HashMap::with_capacity(cluster.len());
+        for (index, member) in (0_u16..).zip(cluster.members()) {
+            if let Some(value) = accept.format().value_of(member.upstream()) {
+                let value = value.into_bytes().into_boxed_slice();
+                members.entry(value).and_modify(|meant| *meant = None).or_insert(Some(index));
+            }
+        }
+        let longest = members.keys().map(|value| value.len()).max().unwrap_or(0);
+        Self { format: accept.format().clone(), members, longest }
+    }
+
+    fn find(&self, value: &[u8]) -> Option<u16> {
+        let readings = self.format.readings(value);
+        // The first that is anybody's decides, even if it is several's.
+        let known = readings.into_iter().filter(|reading| reading.len() <= self.longest);
+        known.filter_map(|reading| self.members.get(reading)).next().copied().flatten()
+    }
+}
