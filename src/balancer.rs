@@ -18,7 +18,7 @@ pub use explain::{Explanation, Step, TokenSet};
 pub use forecast::{Capacity, Forecast};
 pub use health::UnknownUpstream;
 
-use crate::affinity::{Affinity, Claims, KeyError, KeyRing, Token};
+use crate::affinity::{Affinity, Claims, Incumbent, IncumbentTable, KeyError, KeyRing, Token};
 use crate::cluster::{
     self, ApplyError, Change, Cluster, ClusterError, Decision, Generation, Lease, Lost, Pace, Plan, PlanError, Session,
     Upstream, UpstreamConfig, UpstreamId, Warming,
@@ -48,6 +48,8 @@ pub struct Request<'a> {
     pub key: Option<&'a [u8]>,
     /// The tokens that the client sent, in order. The first good one of the first four counts.
     pub tokens: &'a [&'a [u8]],
+    /// Cookies of the proxy that was here before: see [`incumbents`](Self::incumbents).
+    pub incumbents: &'a [Incumbent<'a>],
     /// Upstreams that already failed this request. A session pinned to one of them moves.
     pub tried: &'a [UpstreamId],
     /// Whether the host cannot let it wait: see [`no_wait`](Self::no_wait).
@@ -58,7 +60,7 @@ impl<'a> Request<'a> {
     /// A request at `now` of which nothing else is known.
     #[must_use]
     pub const fn new(now: Timestamp) -> Self {
-        Self { now, client: None, key: None, tokens: &[], tried: &[], no_wait: false }
+        Self { now, client: None, key: None, tokens: &[], incumbents: &[], tried: &[], no_wait: false }
     }
 
     /// With the client's address.
@@ -79,6 +81,15 @@ impl<'a> Request<'a> {
     #[must_use]
     pub const fn tokens(mut self, tokens: &'a [&'a [u8]]) -> Self {
         self.tokens = tokens;
+        self
+    }
+
+    /// With the cookies of the proxy that was here before, which are looked at where no token is good, in this order: that of
+    /// [`AffinityBuilder::accept`](crate::affinity::AffinityBuilder::accept), as a rule. The first that means exactly one
+    /// upstream counts; of more than 16, those beyond are not looked at.
+    #[must_use]
+    pub const fn incumbents(mut self, incumbents: &'a [Incumbent<'a>]) -> Self {
+        self.incumbents = incumbents;
         self
     }
 
@@ -167,6 +178,8 @@ struct Snapshot {
     cluster: Cluster,
     policy: Box<dyn Policy>,
     affinity: Option<Arc<Affinity>>,
+    /// `None` where no cookie of another proxy is accepted.
+    incumbents: Option<Arc<IncumbentTable>>,
 }
 
 impl Snapshot {
@@ -220,7 +233,7 @@ impl Balancer {
     ///
     /// Takes no lock and allocates nothing, but for a thread's slots at its first pick. Costs one snapshot load and one
     /// lease; with a token one HMAC-SHA256; without one what the policy costs, and for a new session one call of
-    /// [`Entropy::next`] and one HMAC. A pick that was under way during a change may be the one to free the old
+    /// [`Entropy::next`] and one HMAC; where there are [incumbents](Request::incumbents), a look into a table for each. A pick that was under way during a change may be the one to free the old
     /// snapshot.
     ///
     /// # Errors
@@ -241,36 +254,44 @@ impl Balancer {
     }
 
     fn pick_bound(&self, snapshot: &Snapshot, affinity: &Affinity, request: &Request<'_>) -> Result<Pick, PickError> {
-        let (known, lost) = match affinity.open(request.tokens, request.now) {
-            Ok(claims) => match home(&snapshot.cluster, affinity, &claims, request) {
-                Ok((member, Decision::Pinned))
-                    if let Some(lease) = self.relieve(&snapshot.cluster, &claims, member, request) =>
-                {
-                    let decision = Decision::Lost(Lost::Rebalanced);
-                    return Ok(answer(affinity, lease, decision, Some(&claims), claims.nonce, request.now));
-                }
-                Ok((member, decision)) => match member.lease() {
-                    Some(lease) => {
-                        return Ok(answer(affinity, lease, decision, Some(&claims), claims.nonce, request.now));
-                    }
-                    None => (Some(claims), Some(Lost::Full)),
-                },
-                Err(lost) => (Some(claims), Some(lost)),
-            },
+        let cluster = &snapshot.cluster;
+        let (token, refused) = match affinity.open(request.tokens, request.now) {
+            Ok(claims) => (Some(claims), None),
             Err(lost) => (None, lost),
         };
-        if let (Some(claims), Some(lost)) = (&known, lost)
-            && let Some(refusal) = self.keeps(&snapshot.cluster, affinity, claims, lost, request)
-        {
-            return Err(refusal);
-        }
-        let nonce = match &known {
+        let nonce = match &token {
             Some(claims) => claims.nonce,
             None => self.entropy.next()?,
         };
+        let lost = match token.or_else(|| snapshot.adopted(affinity, request, nonce)) {
+            None => refused,
+            Some(claims) => {
+                let lost = match home(cluster, affinity, &claims, request) {
+                    // Who has just been adopted stays at least until its token comes back.
+                    Ok((member, Decision::Pinned))
+                        if token.is_some()
+                            && let Some(lease) = self.relieve(cluster, &claims, member, request) =>
+                    {
+                        let decision = Decision::Lost(Lost::Rebalanced);
+                        return Ok(answer(affinity, lease, decision, token.as_ref(), nonce, request.now));
+                    }
+                    Ok((member, decision)) => match member.lease() {
+                        Some(lease) => {
+                            return Ok(answer(affinity, lease, decision, token.as_ref(), nonce, request.now));
+                        }
+                        None => Lost::Full,
+                    },
+                    Err(lost) => lost,
+                };
+                if let Some(refusal) = self.keeps(cluster, affinity, &claims, lost, request) {
+                    return Err(refusal);
+                }
+                Some(lost)
+            }
+        };
         let lease = self.place(snapshot, &request.session(nonce), lost, request)?;
         let decision = lost.map_or(Decision::New, Decision::Lost);
-        Ok(answer(affinity, lease, decision, known.as_ref(), nonce, request.now))
+        Ok(answer(affinity, lease, decision, token.as_ref(), nonce, request.now))
     }
 
     /// The cluster in force, with the counters of its upstreams. The guard is for a short look: drop it before
@@ -315,6 +336,7 @@ impl Balancer {
         base.is_base_of(&plan)?;
         // Before the lock: another writer may overtake this one, and then it is this one that comes too late.
         let policy = self.next_policy(&base, &plan.cluster);
+        let incumbents = incumbent_table(base.affinity.as_deref(), &plan.cluster);
         let _writer = self.writer.lock();
         let current = self.snapshot.load();
         current.is_base_of(&plan)?;
@@ -322,7 +344,8 @@ impl Balancer {
         let mut health = self.health.lock();
         health.follow(&plan.cluster);
         self.warm(&plan.cluster, health.now());
-        Ok(self.publish(Snapshot { generation: plan.base, cluster: plan.cluster, policy, affinity }))
+        let next = Snapshot { generation: plan.base, cluster: plan.cluster, policy, affinity, incumbents };
+        Ok(self.publish(next))
     }
 
     /// Changes the keys, for rotation: see [`KeyRing`]. Tokens change over at each client's next request.
@@ -339,7 +362,8 @@ impl Balancer {
         };
         let cluster = current.cluster.clone();
         let policy = self.next_policy(&current, &cluster);
-        Ok(self.publish(Snapshot { generation: current.generation, cluster, policy, affinity }))
+        let incumbents = current.incumbents.clone();
+        Ok(self.publish(Snapshot { generation: current.generation, cluster, policy, affinity, incumbents }))
     }
 
     fn next_policy(&self, last: &Snapshot, cluster: &Cluster) -> Box<dyn Policy> {
@@ -385,6 +409,11 @@ fn build_cluster(
         }
         None => Cluster::build(configs, UpstreamId::unkeyed, None, old),
     }
+}
+
+/// What cookies of the proxy that was here before mean in this cluster, where they are accepted.
+fn incumbent_table(affinity: Option<&Affinity>, cluster: &Cluster) -> Option<Arc<IncumbentTable>> {
+    IncumbentTable::new(affinity?.accepted(), cluster).map(Arc::new)
 }
 
 /// The cluster of one moment. Dereferences to [`Cluster`].

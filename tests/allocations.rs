@@ -5,7 +5,7 @@
 #![allow(unsafe_code, reason = "a global allocator is an unsafe trait")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
-use homing::affinity::Rebalance;
+use homing::affinity::{Accept, Format, Incumbent, Rebalance};
 use homing::health::{Failover, Outcome};
 use homing::rng::{OsEntropy, SeededEntropy};
 use homing::{
@@ -145,6 +145,32 @@ fn no_pick_allocates() {
         }
         let refused = || assert!(matches!(balancer.pick(&Request::new(NOW)), Err(PickError::Unavailable)));
         assert_eq!(calls(refused), 0, "{}: unavailable", entry.name);
+    }
+}
+
+#[test]
+fn no_adoption_allocates() {
+    let accepted = [Accept::new(Format::HaProxy, "SRV"), Accept::new(Format::NginxRoute, "JSESSIONID")];
+    let keys = KeyRing::builder("pool", [1; 32]).sign_with(0, [2; 32]).build().unwrap();
+    let balancer = Balancer::builder()
+        .upstreams(upstreams())
+        .affinity(Affinity::builder(keys).accept(accepted).build().unwrap())
+        .entropy(SeededEntropy::new(1))
+        .build()
+        .unwrap();
+    drop(balancer.pick(&Request::new(NOW)));
+    let long = [b'.'; 5000];
+    for (value, decision) in [
+        (&b"app-7|awQ5e"[..], Decision::Pinned),
+        (b"2B6F.app-7", Decision::New),
+        (b"strange", Decision::New),
+        (&long, Decision::New),
+    ] {
+        let incumbents = [Incumbent { accept: 0, value }];
+        let request = Request::new(NOW).incumbents(&incumbents);
+        assert_eq!(calls(|| assert_eq!(balancer.pick(&request).unwrap().decision, decision)), 0, "{decision}");
+        let incumbents = [Incumbent { accept: 1, value }];
+        assert_eq!(calls(|| balancer.pick(&Request::new(NOW).incumbents(&incumbents)).map(drop).unwrap()), 0);
     }
 }
 

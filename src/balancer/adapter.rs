@@ -6,11 +6,13 @@ use crate::cluster::UpstreamId;
 
 impl Balancer {
     /// The upstream where the session of a request lives, and where alone it can be served while that serves; none where
-    /// sessions [move](OnFull::Move) for want of room. Costs what verifying its token costs.
+    /// sessions [move](OnFull::Move) for want of room. Costs what verifying its token costs. Of one that is yet to be adopted, any
+    /// nonce tells the upstream.
     pub(crate) fn home_of(&self, request: &Request<'_>) -> Option<UpstreamId> {
         let snapshot = self.snapshot.load();
         let affinity = snapshot.affinity.as_ref().filter(|affinity| affinity.on_full() == OnFull::Wait)?;
-        let claims = affinity.open(request.tokens, request.now).ok()?;
+        let token = affinity.open(request.tokens, request.now).ok();
+        let claims = token.or_else(|| snapshot.adopted(affinity, request, 0))?;
         home(&snapshot.cluster, affinity, &claims, request).ok().map(|(member, _)| member.upstream().id())
     }
 

@@ -3,7 +3,7 @@
 use super::place::admission;
 use super::rebalance::Rebalancing;
 use super::warming::Warmth;
-use super::{Balancer, Snapshot, build_cluster};
+use super::{Balancer, Snapshot, build_cluster, incumbent_table};
 use crate::affinity::{Affinity, Candidate, Rebalance, Veto};
 use crate::cluster::{Cluster, ClusterError, Generation, UpstreamConfig};
 use crate::health::{HealthSettings, HealthSettingsError, Monitor};
@@ -166,8 +166,9 @@ impl BalancerBuilder {
         let affinity = self.affinity.map(Arc::new);
         let cluster = build_cluster(&self.upstreams, affinity.as_deref(), None)?;
         let policy = factory(&cluster);
+        let incumbents = incumbent_table(affinity.as_deref(), &cluster);
         let health = Mutex::new(Monitor::new(self.health, &cluster));
-        let snapshot = Snapshot { generation: Generation(1), cluster, policy, affinity };
+        let snapshot = Snapshot { generation: Generation(1), cluster, policy, affinity, incumbents };
         Ok(Balancer {
             snapshot: ArcSwap::from_pointee(snapshot),
             writer: Mutex::new(()),

@@ -44,6 +44,13 @@ pub enum Step {
         /// How old the session is.
         age: Duration,
     },
+    /// A cookie of the proxy that was here before says where the session lives. Those after it are not looked at.
+    Adopted {
+        /// Which of those that came, from 1.
+        number: usize,
+        /// The upstream it means.
+        upstream: String,
+    },
     /// The session's own upstream takes the request.
     Pinned {
         /// Its name.
@@ -115,6 +122,8 @@ pub enum Step {
 pub enum TokenSet {
     /// The session begins.
     NewSession,
+    /// The session is taken over from the proxy that was here before.
+    Adopted,
     /// The session has moved.
     Moved,
     /// The upstream is known by another incarnation.
@@ -158,15 +167,18 @@ struct Teller<'s> {
 impl<'s> Teller<'s> {
     fn bound(&mut self, affinity: &Affinity) -> Option<(&'s Member, Decision)> {
         let (cluster, request) = (&self.snapshot.cluster, self.request);
-        let known = self.open(affinity);
-        let lost = match &known {
+        let opened = self.open(affinity);
+        let token = opened.as_ref().ok();
+        let adopted = token.is_none().then(|| self.adopt(affinity)).flatten();
+        let lost = match token.or(adopted.as_ref()).ok_or_else(|| opened.err().flatten()) {
             Ok(claims) => match home(cluster, affinity, claims, request) {
                 Ok((member, Decision::Pinned))
-                    if let Some(target) = self.balancer.relief(cluster, claims, member, request) =>
+                    if token.is_some()
+                        && let Some(target) = self.balancer.relief(cluster, claims, member, request) =>
                 {
                     let decision = Decision::Lost(Lost::Rebalanced);
                     self.steps.push(Step::Relieved { from: name(member), to: name(target) });
-                    self.token(affinity, Some(claims), target);
+                    self.token(affinity, token, adopted.as_ref(), target);
                     return Some((target, decision));
                 }
                 Ok((member, decision)) if member.has_room() => {
@@ -175,7 +187,7 @@ impl<'s> Teller<'s> {
                         Decision::Pinned => Step::Pinned { upstream },
                         _ => Step::Kept { upstream },
                     });
-                    self.token(affinity, Some(claims), member);
+                    self.token(affinity, token, adopted.as_ref(), member);
                     return Some((member, decision));
                 }
                 full_or_lost => {
@@ -188,11 +200,11 @@ impl<'s> Teller<'s> {
                     Some(lost)
                 }
             },
-            Err(lost) => *lost,
+            Err(lost) => lost,
         };
-        let nonce = known.as_ref().map_or_else(|_| draw(request), |claims| claims.nonce);
+        let nonce = token.map_or_else(|| draw(request), |claims| claims.nonce);
         let member = self.place(&request.session(nonce), lost)?;
-        self.token(affinity, known.ok().as_ref(), member);
+        self.token(affinity, token, adopted.as_ref(), member);
         Some((member, lost.map_or(Decision::New, Decision::Lost)))
     }
 
@@ -218,6 +230,14 @@ impl<'s> Teller<'s> {
             self.steps.push(Step::NoToken);
         }
         Err(first)
+    }
+
+    /// As [`Snapshot::adopted`].
+    fn adopt(&mut self, affinity: &Affinity) -> Option<Claims> {
+        let (snapshot, request) = (self.snapshot, self.request);
+        let (place, member) = snapshot.incumbents.as_ref()?.find(&snapshot.cluster, request.incumbents)?;
+        self.steps.push(Step::Adopted { number: place + 1, upstream: name(member) });
+        snapshot.adopted(affinity, request, draw(request))
     }
 
     fn place(&mut self, session: &Session<'_>, lost: Option<Lost>) -> Option<&'s Member> {
@@ -259,10 +279,11 @@ impl<'s> Teller<'s> {
         Some(member)
     }
 
-    fn token(&mut self, affinity: &Affinity, known: Option<&Claims>, member: &Member) {
+    fn token(&mut self, affinity: &Affinity, known: Option<&Claims>, adopted: Option<&Claims>, member: &Member) {
         let upstream = member.upstream();
         let nonce = known.map_or(0, |claims| claims.nonce);
         let step = match (known, affinity.next_claims(known, nonce, upstream, self.request.now)) {
+            (None, _) if adopted.is_some() => Step::TokenSet(TokenSet::Adopted),
             (None, _) => Step::TokenSet(TokenSet::NewSession),
             (Some(known), next) if *known == next => Step::TokenKept,
             (Some(known), next) if known.upstream != next.upstream => Step::TokenSet(TokenSet::Moved),
@@ -319,6 +340,9 @@ impl fmt::Display for Step {
                 let upstream = upstream.as_deref().unwrap_or("an upstream that is not in the cluster");
                 write!(f, "token {number} is good: a session of {} s on {upstream}", age.as_secs())
             }
+            Self::Adopted { number, upstream } => {
+                write!(f, "cookie {number} of the proxy that was here before means {upstream}")
+            }
             Self::Pinned { upstream } => write!(f, "{upstream} serves and has room: the session comes home"),
             Self::Kept { upstream } => {
                 write!(f, "{upstream} is another process now, serves and has room: the session stays on it")
@@ -361,6 +385,7 @@ impl fmt::Display for TokenSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NewSession => "the session begins",
+            Self::Adopted => "the session is taken over",
             Self::Moved => "the session has moved",
             Self::Incarnation => "the upstream's process is known by another number",
             Self::Key => "another key signs now",

@@ -1,6 +1,6 @@
-//! A session whose token is good: whether it comes home, has to move, or is to wait.
+//! A session whose token is good, or that is adopted from another proxy: whether it comes home, has to move, or is to wait.
 
-use super::{Balancer, PickError, Request, Wait};
+use super::{Balancer, PickError, Request, Snapshot, Wait};
 use crate::affinity::{Affinity, Claims, OnFull, OnRestart, OnUnavailable};
 use crate::cluster::{Cluster, Decision, Lost, Member};
 
@@ -25,6 +25,15 @@ pub(super) fn home<'c>(
     match upstream.health().serving && !request.tried.contains(&claims.upstream) {
         true => Ok((member, decision)),
         false => Err(Lost::NotServing),
+    }
+}
+
+impl Snapshot {
+    /// What a token of ours would say of a session that comes from another proxy, with the cookie that this set. It is as if
+    /// the client had brought that token, so that all holds of it that holds of any session.
+    pub(super) fn adopted(&self, affinity: &Affinity, request: &Request<'_>, nonce: u64) -> Option<Claims> {
+        let (_, member) = self.incumbents.as_ref()?.find(&self.cluster, request.incumbents)?;
+        Some(affinity.next_claims(None, nonce, member.upstream(), request.now))
     }
 }
 

@@ -2,7 +2,7 @@
 //! asked about it, are of one snapshot.
 
 use super::{Balancer, Pick, PickError, Request, Snapshot, home};
-use crate::affinity::{Claims, Token};
+use crate::affinity::{Affinity, Claims, Token};
 use crate::cluster::{Cluster, Decision, Generation, Lease, Member, Upstream, UpstreamId};
 use crate::rng::EntropyError;
 use crate::time::Timestamp;
@@ -18,7 +18,7 @@ pub(crate) struct View<'b> {
 /// What a request's tokens say.
 #[derive(Debug)]
 pub(crate) struct Opened {
-    /// The upstream that the first good one names, where there is one.
+    /// The upstream that the first good one names, where there is one; otherwise that of the first incumbent that means one.
     pub(crate) upstream: Option<UpstreamId>,
     /// The session's nonce; without a good token a new one.
     pub(crate) nonce: u64,
@@ -51,21 +51,25 @@ impl View<'_> {
     /// Reads the request's tokens, and takes nothing.
     pub(crate) fn open(&self, request: &Request<'_>) -> Result<Opened, EntropyError> {
         let snapshot = &self.snapshot;
-        let known = match &snapshot.affinity {
-            Some(affinity) => affinity.open(request.tokens, request.now).map(|claims| (affinity, claims)),
-            None => Err(None),
+        let opened = |affinity: &Affinity, claims: &Claims| {
+            let home = home(&snapshot.cluster, affinity, claims, request);
+            let decision = home.map_or_else(Decision::Lost, |(_, decision)| decision);
+            Opened { upstream: Some(claims.upstream), nonce: claims.nonce, decision }
         };
-        match known {
-            Ok((affinity, claims)) => {
-                let home = home(&snapshot.cluster, affinity, &claims, request);
-                let decision = home.map_or_else(Decision::Lost, |(_, decision)| decision);
-                Ok(Opened { upstream: Some(claims.upstream), nonce: claims.nonce, decision })
-            }
-            Err(lost) => {
-                let decision = lost.map_or(Decision::New, Decision::Lost);
-                Ok(Opened { upstream: None, nonce: self.balancer.entropy.next()?, decision })
+        let mut lost = None;
+        if let Some(affinity) = &snapshot.affinity {
+            match affinity.open(request.tokens, request.now) {
+                Ok(claims) => return Ok(opened(affinity, &claims)),
+                Err(reason) => lost = reason,
             }
         }
+        let nonce = self.balancer.entropy.next()?;
+        let affinity = snapshot.affinity.as_deref();
+        let adopted = affinity.and_then(|affinity| Some((affinity, snapshot.adopted(affinity, request, nonce)?)));
+        Ok(match adopted {
+            Some((affinity, claims)) => opened(affinity, &claims),
+            None => Opened { upstream: None, nonce, decision: lost.map_or(Decision::New, Decision::Lost) },
+        })
     }
 
     /// The token for the client of a session that its host has put on `upstream`, where it must carry another one. The

@@ -1,6 +1,7 @@
 //! The core from outside: every decision, membership changes, key rotation and agreement between proxies.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod adoption;
 mod agreement;
 mod churn;
 mod concurrency;

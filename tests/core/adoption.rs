@@ -1,0 +1,236 @@
+//! Sessions that come from another proxy: adopted once, by the cookie that it set, and ours from then on.
+
+use crate::{NOW, balancer, balancer_with, nonce, pick, ring, upstream, upstreams};
+use homing::affinity::{Accept, AffinityBuilder, Format, Incumbent};
+use homing::balancer::{Step, TokenSet};
+use homing::health::{Failover, Outcome};
+use homing::{
+    Affinity, Balancer, Change, Decision, Health, HealthSettings, Lost, OnUnavailable, Pick, PickError, Request,
+    UpstreamConfig, Wait,
+};
+use std::time::Duration;
+
+fn accepting() -> AffinityBuilder {
+    let accepted = [Accept::new(Format::HaProxy, "SRV"), Accept::new(Format::NginxRoute, "route")];
+    Affinity::builder(ring(0, &[])).accept(accepted)
+}
+
+/// Of `app-1` to `app-4`, which takes over from HAProxy, and from nginx where HAProxy has said nothing.
+fn adopting() -> Balancer {
+    balancer_with(upstreams(4), accepting().build().unwrap())
+}
+
+fn haproxy(value: &str) -> Incumbent<'_> {
+    Incumbent { accept: 0, value: value.as_bytes() }
+}
+
+fn nginx(value: &str) -> Incumbent<'_> {
+    Incumbent { accept: 1, value: value.as_bytes() }
+}
+
+fn brings(balancer: &Balancer, tokens: &[&[u8]], incumbents: &[Incumbent<'_>]) -> Pick {
+    balancer.pick(&Request::new(NOW).tokens(tokens).incumbents(incumbents).no_wait()).unwrap()
+}
+
+fn went(pick: &Pick) -> (&str, Decision) {
+    (pick.upstream().name(), pick.decision)
+}
+
+#[test]
+fn who_is_adopted_is_pinned_and_ours_from_then_on() {
+    let balancer = adopting();
+    for name in ["app-1", "app-2", "app-3", "app-4"] {
+        let first = brings(&balancer, &[], &[haproxy(name)]);
+        assert_eq!(went(&first), (name, Decision::Pinned));
+        let token = first.token.unwrap();
+        // The token holds by itself, and against what the incumbent may still say.
+        for incumbents in [&[][..], &[haproxy(name)], &[haproxy("app-1")], &[haproxy("strange")]] {
+            let again = brings(&balancer, &[token.as_bytes()], incumbents);
+            assert_eq!((went(&again), again.token, again.nonce), ((name, Decision::Pinned), None, first.nonce));
+        }
+    }
+}
+
+#[test]
+fn without_accept_the_same_cookies_mean_nothing() {
+    let balancer = balancer(upstreams(4));
+    let places: Vec<_> = (0..4).map(|_| brings(&balancer, &[], &[haproxy("app-2")])).collect();
+    assert!(places.iter().all(|pick| pick.decision == Decision::New));
+    assert!(places.iter().any(|pick| pick.upstream().name() != "app-2"), "round robin goes on");
+}
+
+#[test]
+fn a_value_that_means_nobody_begins_a_session() {
+    let balancer = adopting();
+    for value in ["", "app-5", "app-11", "APP-1", "app-1 ", "x.app-1"] {
+        let pick = brings(&balancer, &[], &[haproxy(value)]);
+        assert_eq!(pick.decision, Decision::New, "{value:?}");
+        assert!(pick.token.is_some());
+    }
+}
+
+#[test]
+fn the_first_cookie_that_means_somebody_counts() {
+    let balancer = adopting();
+    for (incumbents, name) in [
+        (&[haproxy("strange"), haproxy("app-3"), haproxy("app-1")][..], "app-3"),
+        (&[haproxy("strange"), nginx("2B6F.app-2")], "app-2"),
+        (&[haproxy("app-4"), nginx("app-2")], "app-4"),
+        // Of a kind that is not accepted here.
+        (&[Incumbent { accept: 2, value: b"app-1" }, nginx("app-2")], "app-2"),
+    ] {
+        assert_eq!(went(&brings(&balancer, &[], incumbents)), (name, Decision::Pinned), "{incumbents:?}");
+    }
+}
+
+#[test]
+fn a_token_that_is_not_good_does_not_keep_from_being_adopted() {
+    let balancer = adopting();
+    let token = pick(&balancer, &[]).token.unwrap();
+    let late = NOW.after(Duration::from_secs(13 * 3600));
+    for (tokens, now) in [(&[&b"nonsense"[..]][..], NOW), (&[token.as_bytes()], late)] {
+        let request = Request::new(now).tokens(tokens);
+        assert!(matches!(balancer.pick(&request).unwrap().decision, Decision::Lost(_)));
+        let adopted = balancer.pick(&request.incumbents(&[haproxy("app-3")])).unwrap();
+        assert_eq!(went(&adopted), ("app-3", Decision::Pinned));
+        let next = adopted.token.unwrap();
+        assert_ne!(nonce(&next), nonce(&token));
+        let again = balancer.pick(&Request::new(now).tokens(&[next.as_bytes()])).unwrap();
+        assert_eq!(went(&again), ("app-3", Decision::Pinned));
+    }
+}
+
+#[test]
+fn where_the_upstream_is_down_each_goes_along_an_order_of_its_own_and_stays_there() {
+    let balancer = adopting();
+    upstream(&balancer, "app-2").set_health(Health::DOWN);
+    let mut substitutes = std::collections::BTreeMap::<_, u32>::new();
+    for _ in 0..300 {
+        let moved = brings(&balancer, &[], &[haproxy("app-2")]);
+        assert_eq!(moved.decision, Decision::Lost(Lost::NotServing));
+        let token = moved.token.unwrap();
+        *substitutes.entry(moved.upstream().name().to_owned()).or_default() += 1;
+        upstream(&balancer, "app-2").set_health(Health::ACTIVE);
+        let back = brings(&balancer, &[token.as_bytes()], &[haproxy("app-2")]);
+        assert_eq!(went(&back), (moved.upstream().name(), Decision::Pinned), "it does not move back");
+        upstream(&balancer, "app-2").set_health(Health::DOWN);
+    }
+    assert_eq!(substitutes.len(), 3);
+    assert!(substitutes.values().all(|count| (60..=140).contains(count)), "{substitutes:?}");
+}
+
+#[test]
+fn one_that_has_failed_this_request_is_not_tried_again() {
+    let balancer = adopting();
+    let tried = [upstream(&balancer, "app-2").id()];
+    let request = Request::new(NOW).tried(&tried).no_wait();
+    let moved = balancer.pick(&request.incumbents(&[haproxy("app-2")])).unwrap();
+    assert_eq!(moved.decision, Decision::Lost(Lost::NotServing));
+    assert_ne!(moved.upstream().name(), "app-2");
+}
+
+#[test]
+fn what_holds_of_any_session_holds_of_one_that_is_yet_to_be_adopted() {
+    let incumbents = [haproxy("app-2")];
+    let request = Request::new(NOW).incumbents(&incumbents);
+    // It waits for an upstream that may come back.
+    let health = HealthSettings { failover: Failover { rate: 0, hold: Duration::from_secs(5) }, ..Default::default() };
+    let holding = Balancer::builder()
+        .upstreams(upstreams(4))
+        .affinity(accepting().build().unwrap())
+        .health(health)
+        .build()
+        .unwrap();
+    holding.report(&upstream(&holding, "app-2"), Outcome::ConnectRefused, NOW);
+    assert!(matches!(holding.pick(&request), Err(PickError::Later { reason: Wait::Hold, .. })));
+    // It is not moved where none is to be.
+    let rejecting = balancer_with(upstreams(4), accepting().on_unavailable(OnUnavailable::Reject).build().unwrap());
+    upstream(&rejecting, "app-2").set_health(Health::DOWN);
+    assert!(matches!(rejecting.pick(&request), Err(PickError::Rejected(Lost::NotServing))));
+    // It waits for room.
+    let narrow = upstreams(4).into_iter().map(|upstream| upstream.max_in_flight(1)).collect();
+    let narrow = balancer_with(narrow, accepting().build().unwrap());
+    let held = narrow.pick(&request).unwrap();
+    assert!(matches!(narrow.pick(&request), Err(PickError::Full)));
+    drop(held);
+    assert_eq!(went(&narrow.pick(&request).unwrap()), ("app-2", Decision::Pinned));
+    // One that takes nothing new serves those it has.
+    let draining = adopting();
+    upstream(&draining, "app-2").set_health(Health::DRAINING);
+    assert_eq!(went(&draining.pick(&request).unwrap()), ("app-2", Decision::Pinned));
+}
+
+#[test]
+fn the_table_follows_the_cluster_and_outlives_a_rotation() {
+    let balancer = adopting();
+    let apply = |change| balancer.apply(balancer.plan(&[change]).unwrap()).unwrap();
+    assert_eq!(brings(&balancer, &[], &[haproxy("app-9")]).decision, Decision::New);
+    apply(Change::Put(UpstreamConfig::new("app-9", "10.0.0.9:8080")));
+    assert_eq!(went(&brings(&balancer, &[], &[haproxy("app-9")])), ("app-9", Decision::Pinned));
+    apply(Change::Remove("app-1".to_owned()));
+    assert_eq!(brings(&balancer, &[], &[haproxy("app-1")]).decision, Decision::New);
+    // All that come after it have another place in the cluster now.
+    balancer.set_keys(ring(1, &[0])).unwrap();
+    for name in ["app-2", "app-3", "app-4", "app-9"] {
+        assert_eq!(went(&brings(&balancer, &[], &[haproxy(name)])), (name, Decision::Pinned));
+    }
+}
+
+#[test]
+fn an_address_that_changes_has_another_value() {
+    let accepted = [Accept::new(Format::Traefik, "lb")];
+    let affinity = Affinity::builder(ring(0, &[])).accept(accepted).build().unwrap();
+    let balancer = balancer_with(upstreams(3), affinity);
+    let value = |address: &str| Format::Traefik.value("any", address).unwrap();
+    let (before, after) = (value("10.0.0.2:8080"), value("10.0.0.22:8080"));
+    assert_eq!(went(&brings(&balancer, &[], &[haproxy(&before)])), ("app-2", Decision::Pinned));
+    let moved = Change::Put(UpstreamConfig::new("app-2", "10.0.0.22:8080"));
+    balancer.apply(balancer.plan(&[moved]).unwrap()).unwrap();
+    assert_eq!(brings(&balancer, &[], &[haproxy(&before)]).decision, Decision::New);
+    assert_eq!(went(&brings(&balancer, &[], &[haproxy(&after)])), ("app-2", Decision::Pinned));
+}
+
+#[test]
+fn work_is_bounded_whatever_is_brought() {
+    let balancer = adopting();
+    let long = "app-1.".repeat(100_000);
+    let strange = nginx(&long);
+    let crowd = |before: usize| [vec![strange; before], vec![haproxy("app-3")]].concat();
+    assert_eq!(went(&brings(&balancer, &[], &crowd(15))), ("app-3", Decision::Pinned));
+    assert_eq!(brings(&balancer, &[], &crowd(16)).decision, Decision::New);
+}
+
+#[test]
+fn an_adopted_session_is_counted_once_where_it_lives() {
+    let balancer = adopting();
+    let adopted = brings(&balancer, &[], &[haproxy("app-3")]);
+    let token = adopted.token.unwrap();
+    for _ in 0..9 {
+        brings(&balancer, &[token.as_bytes()], &[haproxy("app-3")]);
+    }
+    let home = upstream(&balancer, "app-3");
+    assert_eq!((home.live_sessions(NOW), home.decided(Decision::Pinned), home.total()), (1, 10, 10));
+}
+
+#[test]
+fn an_adoption_reads_like_this() {
+    let balancer = adopting();
+    let incumbents = [haproxy("strange"), haproxy("app-2")];
+    let request = Request::new(NOW).tokens(&[b"nonsense"]).incumbents(&incumbents);
+    let explained = balancer.explain(&request);
+    assert_eq!(
+        explained.to_string(),
+        "generation 1\n\
+         - token 1 is refused: malformed\n\
+         - cookie 2 of the proxy that was here before means app-2\n\
+         - app-2 serves and has room: the session comes home\n\
+         - a token is set: the session is taken over\n\
+         goes to app-2 (pinned)"
+    );
+    upstream(&balancer, "app-2").set_health(Health::DOWN);
+    let explained = balancer.explain(&request);
+    let adopted = Step::Adopted { number: 2, upstream: "app-2".to_owned() };
+    assert!(explained.steps.contains(&adopted), "{explained}");
+    assert_eq!(explained.steps.last(), Some(&Step::TokenSet(TokenSet::Adopted)));
+    assert_eq!(explained.decision, Some(Decision::Lost(Lost::NotServing)));
+}
