@@ -1,5 +1,6 @@
 //! `[affinity]`.
 
+use super::Accept;
 use super::value;
 use crate::affinity::LifetimeError;
 use crate::http::{CookieError, CookieName, CookieSpec, SameSite, Secure};
@@ -51,6 +52,9 @@ pub struct Affinity {
     /// The field of a response that tells a session that it has lost its state, and why. Default: none.
     #[serde(deserialize_with = "value::header_name")]
     pub lost_header: Option<HeaderName>,
+    /// Cookies of the proxy that was here before, in the order in which they count; at most
+    /// [`MAX_ACCEPTED`](crate::affinity::MAX_ACCEPTED). Default: none.
+    pub accept: Vec<Accept>,
     /// The key file, created where absent; relative to the configuration's folder. Default:
     /// `homing.keys`.
     #[serde(deserialize_with = "value::path")]
@@ -89,6 +93,7 @@ impl Affinity {
             })
             .on_full(self.on_full)
             .on_restart(self.on_restart)
+            .accept(self.accept.iter().map(Accept::to_core))
             .build()
     }
 }
@@ -110,6 +115,7 @@ impl Default for Affinity {
             on_full: OnFull::default(),
             on_restart: OnRestart::default(),
             lost_header: None,
+            accept: Vec::new(),
             keys: PathBuf::from("homing.keys"),
         }
     }

@@ -1,12 +1,13 @@
 //! What the values may be together.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 
 use super::document::{Diagnostic, Document};
 use super::parts::Parts;
 use super::{Affinity, Policy, Upstream};
 use crate::HealthSettings;
-use crate::affinity::Lifetimes;
+use crate::affinity::{Lifetimes, MAX_ACCEPTED};
 use crate::cluster::MAX_UPSTREAMS;
 use crate::http::CookieError;
 use crate::policy::{self, ParamError};
@@ -15,6 +16,7 @@ use crate::policy::{self, ParamError};
 pub(crate) fn tables(parts: &Parts<'_>, document: &Document<'_>) -> Result<(), Diagnostic> {
     lifetimes(parts.affinity, document)?;
     cookie(parts.affinity, document)?;
+    accept(parts, document)?;
     policy(parts.policy, document)?;
     health(parts.health_settings(), document)
 }
@@ -48,6 +50,29 @@ fn cookie(affinity: &Affinity, document: &Document<'_>) -> Result<(), Diagnostic
         CookieError::HostPrefix | CookieError::SecurePrefix | CookieError::Name(_) => "affinity.cookie",
     };
     Err(document.at(key, error))
+}
+
+fn accept(parts: &Parts<'_>, document: &Document<'_>) -> Result<(), Diagnostic> {
+    let Affinity { accept, cookie, .. } = parts.affinity;
+    if accept.len() > MAX_ACCEPTED {
+        let message = format!("there are {}; leave at most {MAX_ACCEPTED}", accept.len());
+        return Err(document.at(&format!("affinity.accept[{MAX_ACCEPTED}]"), message));
+    }
+    for (index, accept) in accept.iter().enumerate() {
+        if accept.cookie == *cookie {
+            let message = format!("{:?} is our own cookie; give one of the two another name", cookie.as_str());
+            return Err(document.at(&format!("affinity.accept[{index}].cookie"), message));
+        }
+        let is_name = |upstream: &&Upstream| upstream.address.parse::<SocketAddr>().is_err();
+        if accept.format.needs_ip_address()
+            && let Some(Upstream { name, address, .. }) = parts.upstreams.iter().find(is_name)
+        {
+            let message =
+                format!("goes by IP addresses, and {address:?} of upstream {name:?} is a name; give its address");
+            return Err(document.at(&format!("affinity.accept[{index}].from"), message));
+        }
+    }
+    Ok(())
 }
 
 fn policy(policy: &Policy, document: &Document<'_>) -> Result<(), Diagnostic> {

@@ -6,6 +6,7 @@
 //! - [`Engine`]: what a balancer reads whose host does the input and output itself;
 //! - [`keyfile`]: the secret that the proxies of one pool share.
 
+mod accept;
 mod affinity;
 pub(crate) mod check;
 pub(crate) mod document;
@@ -17,6 +18,7 @@ pub(crate) mod tables;
 mod upstream;
 pub(crate) mod value;
 
+pub use accept::Accept;
 pub use affinity::{Affinity, OnUnavailable};
 pub use document::{ConfigError, Diagnostic};
 pub use engine::{Engine, Health};

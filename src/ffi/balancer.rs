@@ -8,6 +8,7 @@ use super::log;
 use super::memory::{Buffer, Out};
 use super::registry::{self, homing_handle};
 use super::status::*;
+use crate::affinity::Accept;
 use crate::balancer::View;
 use crate::cluster::{Upstream, UpstreamId};
 use crate::http::CookieSpec;
@@ -20,6 +21,8 @@ pub(super) struct Engine {
     /// Plans keep it beyond the handle.
     pub(super) balancer: Arc<Balancer>,
     pub(super) cookie: CookieSpec,
+    /// Cookies of the proxy that was here before.
+    pub(super) accepted: Arc<[Accept]>,
     /// The longest value of `Set-Cookie` that there can be.
     pub(super) set_cookie_max: usize,
 }
@@ -29,7 +32,9 @@ impl Engine {
         let cookie = settings.engine.affinity.cookie_spec()?;
         let longest = "0".repeat(HOMING_TOKEN_LEN);
         let set_cookie_max = cookie.set_cookie(&longest, true).len();
-        Ok(Self { balancer: Arc::new(settings.build(ring)?), cookie, set_cookie_max })
+        let balancer = Arc::new(settings.build(ring)?);
+        let accepted = balancer.affinity().map_or_else(Arc::default, |affinity| Arc::clone(affinity.accepted()));
+        Ok(Self { balancer, cookie, accepted, set_cookie_max })
     }
 
     /// The upstream of an id.

@@ -305,9 +305,10 @@ pub unsafe extern "C" fn homing_config_affinity(
             next.path = path.to_owned();
         }
         with(config, |settings| {
-            let last = &settings.engine.affinity;
-            (next.enabled, next.keys) = (last.enabled, last.keys.clone());
-            settings.engine.affinity = next;
+            let last = &mut settings.engine.affinity;
+            (next.enabled, next.keys) = (last.enabled, std::mem::take(&mut last.keys));
+            next.accept = std::mem::take(&mut last.accept);
+            *last = next;
             Ok(())
         })
     })

@@ -1,4 +1,4 @@
-//! The affinity cookie in `Cookie` request headers: reading it and taking it out.
+//! The affinity cookie in `Cookie` request headers, ours and other proxies': reading them, and taking ours out.
 //!
 //! Pairs end at `;` and nowhere else, as in browsers (RFC 6265, section 4.2.1): quotes protect
 //! nothing. The same rule decides what is read and what is stripped, so a token that was honoured
@@ -7,6 +7,7 @@
 use std::ops::Deref;
 
 use super::CookieName;
+use crate::affinity::{Accept, Incumbent, MAX_ACCEPTED, MAX_VALUES};
 
 /// Cookies of our name that are looked at in one request; more are ignored.
 ///
@@ -46,18 +47,61 @@ impl<'a> Deref for Tokens<'a> {
 /// ```
 pub fn tokens<'a>(headers: impl IntoIterator<Item = &'a [u8]>, name: &CookieName) -> Tokens<'a> {
     let mut found = Tokens::default();
-    for header in headers {
-        for pair in Pairs::new(header) {
-            if let Some(value) = value_of(pair, name) {
-                found.values[found.len] = value;
-                found.len += 1;
-                if found.len == MAX_TOKENS {
-                    return found;
-                }
-            }
+    for value in values(headers, name.as_str()).take(MAX_TOKENS) {
+        found.values[found.len] = value;
+        found.len += 1;
+    }
+    found
+}
+
+/// The cookies of one request that a proxy set which was here before, in the order in which they count.
+///
+/// Borrows the headers; holds no heap memory. Dereferences to a slice.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Incumbents<'a> {
+    values: [Incumbent<'a>; MAX_VALUES],
+    len: usize,
+}
+
+impl<'a> Deref for Incumbents<'a> {
+    type Target = [Incumbent<'a>];
+
+    fn deref(&self) -> &Self::Target {
+        &self.values[..self.len]
+    }
+}
+
+/// The values of the cookies that are [accepted](crate::Affinity::accepted), first those of the first name, at most [`MAX_TOKENS`] of
+/// each. `headers` makes the values of the `Cookie` lines, anew for each name; they are read as by [`tokens`].
+///
+/// Nothing is taken out of the headers on the way to the upstream: an application may need what [`strip`] would take.
+///
+/// ```
+/// use homing::affinity::{Accept, Format};
+/// use homing::http::cookie::incumbents;
+///
+/// let accepted = [Accept::new(Format::HaProxy, "SRV"), Accept::new(Format::NginxRoute, "JSESSIONID")];
+/// let found = incumbents(|| [&b"JSESSIONID=2B6F.app-1; SRV=app-2"[..]], &accepted);
+/// assert_eq!((found[0].accept, found[0].value), (0, &b"app-2"[..]));
+/// assert_eq!((found[1].accept, found[1].value), (1, &b"2B6F.app-1"[..]));
+/// ```
+pub fn incumbents<'a, I: IntoIterator<Item = &'a [u8]>>(
+    headers: impl Fn() -> I,
+    accepted: &[Accept],
+) -> Incumbents<'a> {
+    let mut found = Incumbents::default();
+    for (accept, kind) in accepted.iter().take(MAX_ACCEPTED).enumerate() {
+        for value in values(headers(), kind.cookie()).take(MAX_TOKENS) {
+            found.values[found.len] = Incumbent { accept, value };
+            found.len += 1;
         }
     }
     found
+}
+
+/// The values of all cookies called `name`, as they come.
+fn values<'a>(headers: impl IntoIterator<Item = &'a [u8]>, name: &str) -> impl Iterator<Item = &'a [u8]> {
+    headers.into_iter().flat_map(Pairs::new).filter_map(move |pair| value_of(pair, name))
 }
 
 /// What [`strip`] leaves of a `Cookie` header.
@@ -88,7 +132,7 @@ pub enum Stripped {
 /// # Ok::<(), homing::http::CookieNameError>(())
 /// ```
 pub fn strip(header: &[u8], name: &CookieName) -> Stripped {
-    let is_ours = |pair: &[u8]| value_of(pair, name).is_some();
+    let is_ours = |pair: &[u8]| value_of(pair, name.as_str()).is_some();
     if !Pairs::new(header).any(is_ours) {
         return Stripped::Unchanged;
     }
@@ -108,11 +152,11 @@ pub fn strip(header: &[u8], name: &CookieName) -> Stripped {
 }
 
 /// The value of `pair` where it is a cookie called `name`.
-fn value_of<'a>(pair: &'a [u8], name: &CookieName) -> Option<&'a [u8]> {
-    let (head, rest) = trim_start(pair).split_at_checked(name.as_str().len())?;
+fn value_of<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let (head, rest) = trim_start(pair).split_at_checked(name.len())?;
     // Where the `=` stands turns away nearly every other cookie before names are compared.
     let value = trim_start(rest).strip_prefix(b"=")?;
-    (head == name.as_str().as_bytes()).then(|| unquote(trim_end(trim_start(value))))
+    (head == name.as_bytes()).then(|| unquote(trim_end(trim_start(value))))
 }
 
 fn unquote(value: &[u8]) -> &[u8] {
@@ -198,6 +242,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::affinity::Format;
 
     fn homing() -> CookieName {
         CookieName::new("homing").unwrap()
@@ -226,6 +271,24 @@ mod tests {
         assert_eq!(found(&["homing=1;homing=2;homing=3", "homing=4;homing=5"]), ["1", "2", "3", "4"]);
         assert!(found(&[]).is_empty());
         assert!(found(&["", ";", " ; ;", "homing", "=homing"]).is_empty());
+    }
+
+    #[test]
+    fn incumbents_come_in_the_order_in_which_they_are_accepted() {
+        let accepted = ["SRV", "route"].map(|name| Accept::new(Format::HaProxy, name));
+        let found = |headers: &[&'static str]| -> Vec<_> {
+            let found = incumbents(|| headers.iter().map(|header| header.as_bytes()), &accepted);
+            found.iter().map(|it| (it.accept, String::from_utf8_lossy(it.value).into_owned())).collect()
+        };
+        let expect =
+            |pairs: &[(usize, &str)]| -> Vec<_> { pairs.iter().map(|(n, text)| (*n, (*text).into())).collect() };
+        assert_eq!(found(&["route=a; SRV=\"b\"", "SRV = c"]), expect(&[(0, "b"), (0, "c"), (1, "a")]));
+        assert_eq!(found(&["homing=a; srv=b; SRV2=c; route"]), []);
+        let many = found(&["SRV=1;SRV=2;SRV=3;SRV=4;SRV=5;SRV=6", "route=7"]);
+        assert_eq!(many, expect(&[(0, "1"), (0, "2"), (0, "3"), (0, "4"), (1, "7")]));
+        assert!(incumbents(|| [&b"SRV=a"[..]], &[]).is_empty());
+        let crowd = vec![accepted[0].clone(); 9];
+        assert_eq!(incumbents(|| [&b"SRV=1;SRV=2;SRV=3;SRV=4"[..]], &crowd).len(), MAX_VALUES);
     }
 
     #[test]

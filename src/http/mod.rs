@@ -23,7 +23,7 @@ mod request_key;
 pub mod set_cookie;
 
 pub use client_addr::{Cidr, CidrError, TrustedProxies};
-pub use cookie::{Stripped, Tokens};
+pub use cookie::{Incumbents, Stripped, Tokens};
 pub use cookie_name::{CookieName, CookieNameError};
 pub use forwarded::Hop;
 #[cfg(any(feature = "admin", feature = "config"))]

@@ -17,7 +17,7 @@ use super::upload::Upload;
 use crate::balancer::{PickError, Wait};
 use crate::cluster::{Decision, UpstreamId};
 use crate::health::Outcome;
-use crate::http::cookie::tokens;
+use crate::http::cookie::{incumbents, tokens};
 use crate::time::Timestamp;
 use http::header::{COOKIE, SET_COOKIE, VIA};
 use http::{HeaderValue, Method, StatusCode, Version, request};
@@ -64,8 +64,13 @@ impl<'c> Sender<'c> {
         let target = self.parts.uri.path_and_query().map_or("/", |target| target.as_str());
         let key = shared.key.of(target, |name| headers.get_all(name).into_iter().map(HeaderValue::as_bytes));
         let request = crate::Request { key, no_wait: !shared.queue.is_open(), ..request };
+        let cookies = || lines(headers, &COOKIE);
         match &shared.cookie {
-            Some(cookie) => ask(&request.tokens(&tokens(lines(headers, &COOKIE), cookie.name()))),
+            Some(cookie) if shared.accepted.is_empty() => ask(&request.tokens(&tokens(cookies(), cookie.name()))),
+            Some(cookie) => {
+                let (tokens, incumbents) = (tokens(cookies(), cookie.name()), incumbents(cookies, &shared.accepted));
+                ask(&request.tokens(&tokens).incumbents(&incumbents))
+            }
             None => ask(&request),
         }
     }

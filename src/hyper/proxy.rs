@@ -7,6 +7,7 @@ use super::queue::Queue;
 use super::service::ProxyService;
 use super::traffic::Ledger;
 use super::{Limits, QueueSettings, RefusalCounts, RetryBudget, RetrySettings, Timeouts};
+use crate::affinity::Accept;
 use crate::balancer::Balancer;
 use crate::cluster::Upstream;
 use crate::health::Outcome;
@@ -31,6 +32,8 @@ pub(super) struct Shared {
     pub(super) balancer: Arc<Balancer>,
     /// `None` where the balancer has no affinity.
     pub(super) cookie: Option<CookieSpec>,
+    /// Cookies of the proxy that was here before.
+    pub(super) accepted: Arc<[Accept]>,
     pub(super) key: RequestKey,
     pub(super) trusted_proxies: TrustedProxies,
     pub(super) timeouts: Timeouts,
@@ -85,11 +88,13 @@ impl Proxy {
     /// crosses threads.
     #[must_use]
     pub fn worker(&self) -> Self {
-        let Shared { balancer, cookie, key, trusted_proxies, timeouts, limits, lost_header, .. } = &*self.shared;
+        let Shared { balancer, cookie, accepted, key, trusted_proxies, timeouts, limits, lost_header, .. } =
+            &*self.shared;
         let Shared { refusals, retries, queue, keepers, clock, pool: _, departures, ledger, .. } = &*self.shared;
         let shared = Shared {
             balancer: Arc::clone(balancer),
             cookie: cookie.clone(),
+            accepted: Arc::clone(accepted),
             key: key.clone(),
             trusted_proxies: trusted_proxies.clone(),
             timeouts: *timeouts,
@@ -172,7 +177,8 @@ pub struct ProxyBuilder {
 
 impl ProxyBuilder {
     /// The cookie that carries the token; [`CookieSpec::default`] unless said
-    /// otherwise. Without affinity in the balancer there is none.
+    /// otherwise. Without affinity in the balancer there is none. It goes no further; the cookies of other proxies that affinity
+    /// [accepts](crate::affinity::AffinityBuilder::accept) travel on, since an application may read its own session from them.
     #[must_use]
     pub fn cookie(mut self, cookie: CookieSpec) -> Self {
         self.cookie = Some(cookie);
@@ -240,13 +246,16 @@ impl ProxyBuilder {
     /// Builds the proxy.
     #[must_use]
     pub fn build(self) -> Proxy {
-        let cookie = self.balancer.affinity().map(|_| self.cookie.unwrap_or_default());
+        let affinity = self.balancer.affinity();
+        let accepted = affinity.as_ref().map_or_else(Arc::default, |affinity| Arc::clone(affinity.accepted()));
+        let cookie = affinity.map(|_| self.cookie.unwrap_or_default());
         let pool = Pool::new(self.timeouts.idle);
         let requests = self.balancer.requests();
         let ledger = Arc::<Ledger>::default();
         let shared = Shared {
             balancer: self.balancer,
             cookie,
+            accepted,
             key: self.key,
             trusted_proxies: self.trusted_proxies,
             timeouts: self.timeouts,

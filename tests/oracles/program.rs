@@ -1,5 +1,6 @@
 //! A program that runs in front of the servers, on a Unix socket, for as long as its value lives.
 
+use std::fmt::Display;
 use std::fs;
 use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
@@ -17,11 +18,18 @@ const GUARD: Duration = Duration::from_secs(30);
 
 /// Where the program is. Without it a test is skipped, and that is said, unless every program is required.
 pub fn find(name: &str) -> Option<PathBuf> {
+    let found = find_optional(name);
+    let is_required = std::env::var_os("HOMING_REQUIRE_PROGRAMS").is_some();
+    assert!(found.is_some() || !is_required, "{name} is required and not installed");
+    found
+}
+
+/// Where the program is that Debian does not have, and nobody requires.
+pub fn find_optional(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let directories = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
     let found = directories.map(|directory| directory.join(name)).find(|program| program.is_file());
     if found.is_none() {
-        assert!(std::env::var_os("HOMING_REQUIRE_PROGRAMS").is_none(), "{name} is required and not installed");
         println!("skipped: {name} is not installed");
     }
     found
@@ -38,11 +46,24 @@ impl Program {
     pub fn start(program: &Path, arguments: &[&str], config: impl FnOnce(&Path) -> String) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let socket = directory.path().join("front");
-        fs::write(directory.path().join("config"), config(&socket)).expect("write the configuration");
+        let config = ("config", config(&socket));
+        Self::start_in(directory, program, arguments, config, || UnixStream::connect(&socket).map(drop))
+    }
+
+    /// Runs it in a directory with its configuration, a file's name and text, until it is ready.
+    pub fn start_in<E: Display>(
+        directory: TempDir,
+        program: &Path,
+        arguments: &[&str],
+        (file, config): (&str, String),
+        ready: impl Fn() -> Result<(), E>,
+    ) -> Self {
+        fs::write(directory.path().join(file), config).expect("write the configuration");
         let log = fs::File::create(directory.path().join("log")).expect("a log");
         let child = Command::new(program)
             .args(arguments)
             .current_dir(directory.path())
+            .env("HOME", directory.path())
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a log"))
             .stderr(log)
@@ -50,7 +71,7 @@ impl Program {
             .expect("start the program");
         let mut running = Self { child, directory };
         let since = Instant::now();
-        while let Err(error) = UnixStream::connect(&socket) {
+        while let Err(error) = ready() {
             let ended = running.child.try_wait().expect("its state");
             assert!(ended.is_none() && since.elapsed() < GUARD, "{error}, {ended:?}: {}", running.log());
             thread::sleep(Duration::from_millis(5));

@@ -24,7 +24,7 @@ use crate::hyper::{QueueSettings, RetrySettings};
 use tables::{QueueTable, RetryTable};
 
 pub use crate::cluster::MAX_UPSTREAMS;
-pub use crate::config::{Affinity, ConfigError, Diagnostic, Drain, OnUnavailable, Policy, Rebalance, Upstream};
+pub use crate::config::{Accept, Affinity, ConfigError, Diagnostic, Drain, OnUnavailable, Policy, Rebalance, Upstream};
 pub use health::Health;
 
 /// A gateway's whole configuration.

@@ -1,6 +1,7 @@
 //! Every refusal with its exact place, key and the gist of its message.
 
 use super::*;
+use crate::affinity::{Format, Secret};
 use crate::config::document::tests::check_refusals;
 use crate::health::HealthSettings;
 use crate::http::{CookieName, RequestKey, SameSite, Secure};
@@ -72,6 +73,7 @@ on_unavailable = "reject"
 on_full = "move"
 on_restart = "keep"
 lost_header = "X-Lost"
+accept = [{ from = "caddy", cookie = "lb", secret = "s" }, { from = "arr", cookie = "ARRAffinity" }]
 keys = "/var/lib/homing/keys"
 [policy]
 name = "ip_hash"
@@ -154,6 +156,10 @@ max_in_flight = 4294967295
             on_full: OnFull::Move,
             on_restart: OnRestart::Keep,
             lost_header: Some(HeaderName::from_static("x-lost")),
+            accept: vec![
+                Accept { format: Format::Caddy { secret: Secret::new("s") }, cookie: CookieName::new("lb").unwrap() },
+                Accept { format: Format::Arr, cookie: CookieName::new("ARRAffinity").unwrap() },
+            ],
             keys: "/var/lib/homing/keys".into(),
         },
         policy: Policy {
