@@ -16,7 +16,13 @@
 
 #[path = "../support/mod.rs"]
 mod support;
+use support::wire;
 
+#[path = "../oracles/program.rs"]
+#[allow(dead_code, reason = "shared with the oracles")]
+mod program;
+
+mod adoption;
 mod bodies;
 mod chunks;
 mod config;
@@ -29,6 +35,7 @@ mod headers;
 mod heads;
 mod health;
 mod http2;
+mod incumbents;
 mod keys;
 mod latency;
 mod limits;
