@@ -16,6 +16,7 @@
 //! | `http` | cookies and client addresses, on borrowed header bytes |
 //! | `config` | configuration files and key files |
 //! | `hyper` | a [hyper](https://hyper.rs) service that forwards to the picked upstream |
+//! | `roster` | [`roster`]: who is in the cluster, and by whose word |
 //! | `admin` | a hyper service to watch and change a balancer |
 //! | `ffi` | the C ABI, which `include/homing.h` declares |
 //! | `gateway` | the gateway's configuration, TLS and workers for a finished gateway |
@@ -65,6 +66,8 @@ pub mod http;
 pub mod hyper;
 pub mod policy;
 pub mod rng;
+#[cfg(feature = "roster")]
+pub mod roster;
 mod sync;
 pub mod time;
 

@@ -78,6 +78,12 @@ impl Balancer {
         Ok(())
     }
 
+    /// Over how long sessions leave, once a drain's deadline has come.
+    #[cfg(feature = "roster")]
+    pub(crate) fn drain_spread(&self) -> Duration {
+        self.health.lock().drain_spread()
+    }
+
     /// Says which process is behind an upstream now: any number but 0, constant for the process' life and most likely
     /// different for the next. See [`Upstream::set_incarnation`].
     pub fn set_incarnation(&self, upstream: &Upstream, incarnation: u16, now: Timestamp) {

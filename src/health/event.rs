@@ -66,19 +66,19 @@ impl fmt::Display for Event {
 
 /// Receives every event from [`Balancer::subscribe`](crate::Balancer::subscribe) on. Polled: nothing calls back, and
 /// dropping it ends it. Up to 4096 events wait; who is further behind misses the oldest.
-#[derive(Debug, Default)]
-pub struct Subscription(Arc<Mutex<Queue>>);
+#[derive(Debug)]
+pub struct Subscription<E = Event>(Arc<Mutex<Queue<E>>>);
 
-#[derive(Debug, Default)]
-struct Queue {
-    events: VecDeque<Event>,
+#[derive(Debug)]
+struct Queue<E> {
+    events: VecDeque<E>,
     missed: u64,
 }
 
-impl Subscription {
+impl<E> Subscription<E> {
     /// The next event, if one has happened. Takes a lock for a moment.
     #[must_use]
-    pub fn poll(&self) -> Option<Event> {
+    pub fn poll(&self) -> Option<E> {
         self.0.lock().events.pop_front()
     }
 
@@ -89,19 +89,31 @@ impl Subscription {
     }
 }
 
-/// All subscriptions that still live.
-#[derive(Debug, Default)]
-pub(super) struct Subscribers(Vec<Weak<Mutex<Queue>>>);
+/// One that nothing comes to.
+impl<E> Default for Subscription<E> {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Queue { events: VecDeque::new(), missed: 0 })))
+    }
+}
 
-impl Subscribers {
-    pub(super) fn subscribe(&mut self) -> Subscription {
+/// All subscriptions that still live.
+#[derive(Debug)]
+pub(crate) struct Subscribers<E = Event>(Vec<Weak<Mutex<Queue<E>>>>);
+
+impl<E> Default for Subscribers<E> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<E: Clone> Subscribers<E> {
+    pub(crate) fn subscribe(&mut self) -> Subscription<E> {
         let subscription = Subscription::default();
         self.0.push(Arc::downgrade(&subscription.0));
         subscription
     }
 
-    pub(super) fn publish(&mut self, at: Timestamp, upstream: Option<&Upstream>, kind: EventKind) {
-        let event = Event { at, upstream: upstream.map(|upstream| upstream.name().into()), kind };
+    pub(crate) fn send(&mut self, event: &E) {
         self.0.retain(|queue| {
             let Some(queue) = queue.upgrade() else { return false };
             let mut queue = queue.lock();
@@ -112,5 +124,11 @@ impl Subscribers {
             queue.events.push_back(event.clone());
             true
         });
+    }
+}
+
+impl Subscribers {
+    pub(super) fn publish(&mut self, at: Timestamp, upstream: Option<&Upstream>, kind: EventKind) {
+        self.send(&Event { at, upstream: upstream.map(|upstream| upstream.name().into()), kind });
     }
 }

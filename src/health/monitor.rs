@@ -49,6 +49,12 @@ impl Monitor {
         self.now
     }
 
+    /// Over how long sessions leave, once a drain's deadline has come.
+    #[cfg(feature = "roster")]
+    pub(crate) fn drain_spread(&self) -> Duration {
+        self.settings.drain_spread
+    }
+
     /// Follows a change of membership. Upstreams that came are warmed; one that only changed its address stays drained.
     pub(crate) fn follow(&mut self, cluster: &Cluster) {
         let (now, warms) = (self.now, !self.settings.slow_start.window.is_zero());
