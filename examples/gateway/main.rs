@@ -10,7 +10,7 @@ use desk::Desk;
 use homing::gateway::admin::AdminServer;
 use homing::gateway::config::{Config, Health};
 use homing::gateway::server::{Running, ServeError, Server};
-use homing::gateway::{setup, setup_admin};
+use homing::gateway::{RosterKeeper, setup, setup_admin, setup_roster};
 use homing::health::{HealthSettings, Outlier, Silence, SlowStart};
 use homing::hyper::{ProbeProfile, Proxy, Timeouts};
 use homing::{Affinity, Balancer, KeyRing, UpstreamConfig};
@@ -86,10 +86,11 @@ fn check(path: &Path) -> Result<(), Error> {
 fn serve(path: &Path) -> Result<(), Error> {
     let config = load(path)?;
     let (proxy, tls) = setup(&config)?;
+    let roster = setup_roster(&config, proxy.balancer())?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let server = Server::bind(&config.listen, config.workers, tls)?;
     let addresses = server.addresses().to_vec();
-    let admin = setup_admin(&config, &proxy)?.zip(config.admin.as_ref());
+    let admin = setup_admin(&config, &proxy, &roster)?.zip(config.admin.as_ref());
     let admin = admin.map(|(admin, at)| Ok::<_, ServeError>((AdminServer::bind(at.listen)?, admin))).transpose()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // Heard before anybody can know that there is something to stop.
@@ -106,6 +107,7 @@ fn serve(path: &Path) -> Result<(), Error> {
     for address in addresses {
         say(&format!("listening on {scheme}://{address}"))?;
     }
+    let _keeper = RosterKeeper::start(roster)?;
     runtime.block_on(proxy.keep(config.health.probes(), told_to_stop));
     stop(running, config.timeouts.shutdown);
     Ok(())

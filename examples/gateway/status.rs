@@ -67,21 +67,27 @@ fn refusal(admin: SocketAddr, status: http::StatusCode, body: &str) -> String {
     format!("{admin} answers {status}: {}", problem["detail"].as_str().unwrap_or("it says no more"))
 }
 
-/// Left-aligned texts, right-aligned figures.
+/// Left-aligned texts, right-aligned figures. What instances say of themselves has columns where any of them does.
 fn table(status: &Value) -> String {
-    const HEAD: [&str; 9] =
-        ["UPSTREAM", "ADDRESS", "STATE", "WEIGHT", "IN FLIGHT", "SESSIONS", "REQUESTS", "P99 MS", "CAUSE"];
-    let mut rows = vec![HEAD.map(str::to_owned).to_vec()];
-    rows.extend(status["upstreams"].as_array().into_iter().flatten().map(|upstream| row(upstream).to_vec()));
+    const TEXTS: [&str; 4] = ["UPSTREAM", "ADDRESS", "STATE", "CAUSE"];
+    let upstreams: Vec<&Value> = status["upstreams"].as_array().into_iter().flatten().collect();
+    let reports = upstreams.iter().any(|upstream| upstream["report"].is_object());
+    let mut head = vec!["UPSTREAM", "ADDRESS", "STATE", "WEIGHT", "IN FLIGHT", "SESSIONS", "REQUESTS", "P99 MS"];
+    if reports {
+        head.extend(["OWN SESSIONS", "MEMORY MIB", "THREADS", "CPU"]);
+    }
+    head.push("CAUSE");
+    let mut rows = vec![head.iter().map(|title| (*title).to_owned()).collect()];
+    rows.extend(upstreams.into_iter().map(|upstream| row(upstream, reports)));
     let widths: Vec<usize> =
-        (0..HEAD.len()).map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)).collect();
+        (0..head.len()).map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)).collect();
     let mut table = String::new();
     for row in rows {
-        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
-            let _ = match column {
-                3..=7 => write!(table, "{cell:>width$}  "),
-                8 => write!(table, "{cell}"),
-                _ => write!(table, "{cell:<width$}  "),
+        for ((cell, width), title) in row.iter().zip(&widths).zip(&head) {
+            let _ = match TEXTS.contains(title) {
+                _ if *title == "CAUSE" => write!(table, "{cell}"),
+                true => write!(table, "{cell:<width$}  "),
+                false => write!(table, "{cell:>width$}  "),
             };
         }
         table.push('\n');
@@ -93,15 +99,13 @@ fn table(status: &Value) -> String {
     table
 }
 
-fn row(upstream: &Value) -> [String; 9] {
+fn row(upstream: &Value, reports: bool) -> Vec<String> {
     let text = |key: &str| upstream[key].as_str().unwrap_or("-").to_owned();
     let figure = |key: &str| upstream[key].to_string();
-    let p99 = upstream["traffic"]["response_seconds"]["p99"].as_f64();
-    let cause = match upstream["since"].as_str() {
-        Some(since) => format!("{} ({since})", text("cause")),
-        None => text("cause"),
+    let measured = |value: &Value, unit: f64, digits: usize| {
+        value.as_f64().map_or("-".to_owned(), |value| format!("{:.digits$}", value / unit))
     };
-    [
+    let mut row = vec![
         text("name"),
         text("address"),
         text("state"),
@@ -109,7 +113,18 @@ fn row(upstream: &Value) -> [String; 9] {
         figure("in_flight"),
         figure("live_sessions"),
         figure("requests"),
-        p99.map_or("-".to_owned(), |seconds| format!("{:.1}", seconds * 1e3)),
-        cause,
-    ]
+        measured(&upstream["traffic"]["response_seconds"]["p99"], 1e-3, 1),
+    ];
+    if reports {
+        let report = &upstream["report"];
+        row.push(measured(&report["sessions"], 1.0, 0));
+        row.push(measured(&report["memory_bytes"], f64::from(1 << 20), 0));
+        row.push(measured(&report["threads"], 1.0, 0));
+        row.push(measured(&report["cpu"], 1.0, 2));
+    }
+    row.push(match upstream["since"].as_str() {
+        Some(since) => format!("{} ({since})", text("cause")),
+        None => text("cause"),
+    });
+    row
 }

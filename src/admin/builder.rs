@@ -4,6 +4,7 @@ use super::feed::Feed;
 use super::metrics::Metrics;
 use super::{AdminService, BearerToken};
 use crate::hyper::Proxy;
+use crate::roster::Roster;
 use crate::time::{Clock, SystemClock};
 use crate::{Balancer, KeyRing};
 use std::error::Error;
@@ -32,6 +33,8 @@ pub(super) type ReadKeys = dyn Fn() -> Result<KeyRing, Box<dyn Error + Send + Sy
 
 pub(super) struct Shared {
     pub(super) balancer: Arc<Balancer>,
+    /// Of that balancer.
+    pub(super) roster: Arc<Roster>,
     pub(super) proxy: Option<Proxy>,
     pub(super) token: Option<BearerToken>,
     pub(super) keys: Option<Box<ReadKeys>>,
@@ -44,7 +47,14 @@ pub(super) struct Shared {
 impl Admin {
     /// Starts a configuration, for a [`Proxy`] or for a [`Balancer`] alone, which has no figures of an adapter.
     pub fn builder(source: impl Into<Source>) -> AdminBuilder {
-        AdminBuilder { source: source.into(), token: None, keys: None }
+        AdminBuilder { source: source.into(), roster: None, token: None, keys: None }
+    }
+
+    /// What it makes changes through. Where instances register themselves, whoever runs an `Admin` lets its time
+    /// [pass](Roster::tick).
+    #[must_use]
+    pub fn roster(&self) -> &Arc<Roster> {
+        &self.shared.roster
     }
 
     /// The hyper service for one connection, for those who run hyper's server themselves. `peer` is who gets in and who
@@ -90,6 +100,7 @@ impl From<&Proxy> for Source {
 /// Configures an [`Admin`].
 pub struct AdminBuilder {
     source: Source,
+    roster: Option<Arc<Roster>>,
     token: Option<BearerToken>,
     keys: Option<Box<ReadKeys>>,
 }
@@ -101,6 +112,14 @@ impl fmt::Debug for AdminBuilder {
 }
 
 impl AdminBuilder {
+    /// The roster of the source's balancer, where others make changes too or orders are kept. Otherwise it is one of its own,
+    /// whose orders last as long as it does.
+    #[must_use]
+    pub fn roster(mut self, roster: Arc<Roster>) -> Self {
+        self.roster = Some(roster);
+        self
+    }
+
     /// The token that every request must bring. Without one only loopback is let in.
     #[must_use]
     pub fn token(mut self, token: BearerToken) -> Self {
@@ -124,10 +143,13 @@ impl AdminBuilder {
     #[must_use]
     pub fn build(self) -> Admin {
         let Source { balancer, proxy, clock } = self.source;
+        let roster = self.roster.unwrap_or_else(|| Arc::new(Roster::new(balancer)));
+        let balancer = Arc::clone(roster.balancer());
         let shared = Shared {
-            feed: Feed::new(balancer.subscribe(), clock.now()),
-            metrics: Metrics::new(Arc::clone(&balancer), proxy.clone(), Arc::clone(&clock)),
+            feed: Feed::new(balancer.subscribe(), roster.subscribe(), clock.now()),
+            metrics: Metrics::new(Arc::clone(&roster), proxy.clone(), Arc::clone(&clock)),
             balancer,
+            roster,
             proxy,
             token: self.token,
             keys: self.keys,

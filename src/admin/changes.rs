@@ -3,22 +3,20 @@
 use super::body::AdminBody;
 use super::builder::Shared;
 use super::problem::Problem;
-use super::{audit, reply, upstreams};
+use super::{audit, instances, reply, upstreams};
 use crate::balancer::Capacity;
-use crate::cluster::{ApplyError, Change, Effect, Generation, Plan, UpstreamConfig};
+use crate::cluster::{ApplyError, Change, Effect, Generation, UpstreamConfig};
 use crate::http::is_host_port;
+use crate::roster::{Applied, EventKind, Report};
 use http::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// How often a change of one upstream is planned again because another change came between.
-const TRIES: usize = 16;
-
 /// The longest deadline, as in configuration files: what is longer is surely a mistake.
 const MAX_DEADLINE: Duration = Duration::from_hours(400 * 24);
 
-type Answer = Result<Response<AdminBody>, Problem>;
+pub(super) type Answer = Result<Response<AdminBody>, Problem>;
 
 /// What stands in a body that says nothing.
 #[derive(Deserialize)]
@@ -34,6 +32,11 @@ pub(super) struct Spec {
     weight: u16,
     #[serde(default)]
     max_in_flight: u32,
+    /// Makes it a registration.
+    #[serde(default)]
+    pub(super) ttl: Option<String>,
+    #[serde(default)]
+    pub(super) report: Option<Report>,
 }
 
 fn one() -> u16 {
@@ -80,7 +83,7 @@ pub(super) struct Draining {
 
 /// What was done.
 #[derive(Serialize)]
-struct Done {
+pub(super) struct Done {
     from_generation: u64,
     generation: u64,
     effects: Vec<Seen>,
@@ -132,8 +135,8 @@ fn seen(effects: &[Effect]) -> Vec<Seen> {
     effects.iter().map(one).collect()
 }
 
-fn config(name: String, Spec { address, weight, max_in_flight }: Spec) -> Result<UpstreamConfig, Problem> {
-    match is_host_port(&address) {
+fn config(name: &str, address: &str, weight: u16, max_in_flight: u32) -> Result<UpstreamConfig, Problem> {
+    match is_host_port(address) {
         true => Ok(UpstreamConfig::new(name, address).weight(weight).max_in_flight(max_in_flight)),
         false => Err(Problem::value(format!(
             "the address {address:?} of {name:?} is refused: use host:port such as \"10.0.0.1:8080\" or \"[::1]:8080\""
@@ -144,67 +147,65 @@ fn config(name: String, Spec { address, weight, max_in_flight }: Spec) -> Result
 fn wishes(wishes: Vec<Wish>) -> Result<Vec<Change>, Problem> {
     let change = |wish| match wish {
         Wish::Put(Named { name, address, weight, max_in_flight }) => {
-            config(name, Spec { address, weight, max_in_flight }).map(Change::Put)
+            config(&name, &address, weight, max_in_flight).map(Change::Put)
         }
         Wish::Remove(name) => Ok(Change::Remove(name)),
     };
     wishes.into_iter().map(change).collect()
 }
 
-pub(super) fn put(shared: &Shared, peer: SocketAddr, name: &str, spec: Spec) -> Answer {
-    change_one(shared, peer, "put", &[Change::Put(config(name.to_owned(), spec)?)])
+pub(super) fn put(shared: &Shared, peer: SocketAddr, name: &str, spec: &Spec) -> Answer {
+    let config = config(name, &spec.address, spec.weight, spec.max_in_flight)?;
+    let done = match (&spec.ttl, spec.report) {
+        (Some(ttl), report) => instances::register(shared, peer, config, ttl, report)?,
+        (None, None) => change(shared, peer, "put", &[Change::Put(config)], None)?,
+        (None, Some(_)) => {
+            return Err(Problem::value("a report comes with a registration: send its ttl, or a heartbeat"));
+        }
+    };
+    let is_new = done.effects.iter().any(|seen| seen.effect == "added");
+    reply::json(if is_new { StatusCode::CREATED } else { StatusCode::OK }, &done)
 }
 
 pub(super) fn remove(shared: &Shared, peer: SocketAddr, name: &str) -> Answer {
-    change_one(shared, peer, "remove", &[Change::Remove(name.to_owned())])
-}
-
-/// Changes one upstream, whatever else changes meanwhile.
-fn change_one(shared: &Shared, peer: SocketAddr, action: &str, changes: &[Change]) -> Answer {
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        match commit(shared, peer, action, shared.balancer.plan(changes)?) {
-            Err(ApplyError::Stale { .. }) if tries < TRIES => {}
-            Err(error) => return Err(error.into()),
-            Ok(done) => {
-                let is_new = done.effects.iter().any(|seen| seen.effect == "added");
-                return reply::json(if is_new { StatusCode::CREATED } else { StatusCode::OK }, &done);
-            }
-        }
-    }
+    let changes = [Change::Remove(name.to_owned())];
+    reply::json(StatusCode::OK, &change(shared, peer, "remove", &changes, None)?)
 }
 
 pub(super) fn apply(shared: &Shared, peer: SocketAddr, expected: Expected) -> Answer {
-    let planned = Generation(expected.generation);
-    let is_planned = |current: Generation| match current == planned {
-        true => Ok(()),
-        false => Err(ApplyError::Stale { planned, current }),
-    };
+    let generation = Generation(expected.generation);
     // First, since what was planned may make no sense any more.
-    is_planned(shared.balancer.generation())?;
-    let plan = shared.balancer.plan(&wishes(expected.changes)?)?;
-    is_planned(plan.base())?;
-    reply::json(StatusCode::OK, &commit(shared, peer, "apply", plan)?)
+    let current = shared.balancer.generation();
+    if current != generation {
+        return Err(ApplyError::Stale { planned: generation, current }.into());
+    }
+    let changes = wishes(expected.changes)?;
+    reply::json(StatusCode::OK, &change(shared, peer, "apply", &changes, Some(generation))?)
 }
 
-/// Applies a plan, and tells those who watch. One without effect makes no generation.
-fn commit(shared: &Shared, peer: SocketAddr, action: &str, plan: Plan) -> Result<Done, ApplyError> {
-    let (from, effects) = (plan.base(), seen(plan.effects()));
-    if effects.is_empty() {
-        return Ok(Done { from_generation: from.as_u64(), generation: from.as_u64(), effects });
+fn change(
+    shared: &Shared,
+    peer: SocketAddr,
+    action: &str,
+    changes: &[Change],
+    expected: Option<Generation>,
+) -> Result<Done, Problem> {
+    Ok(done(peer, action, &shared.roster.change(changes, expected, shared.clock.now())?))
+}
+
+/// Writes down what was applied, where anything was.
+pub(super) fn done(peer: SocketAddr, action: &str, applied: &Applied) -> Done {
+    let Applied { from, generation, effects } = applied;
+    if from != generation {
+        let effects = EventKind::Applied(effects.clone());
+        audit::done(peer, action, &effects, *from, *generation);
     }
-    let to = shared.balancer.apply(plan)?;
-    let texts: Vec<&str> = effects.iter().map(|seen| &*seen.text).collect();
-    let text = texts.join("; ");
-    audit::done(peer, action, &text, from, to);
-    shared.feed.changed(shared.clock.now(), "applied", None, to, &text);
-    Ok(Done { from_generation: from.as_u64(), generation: to.as_u64(), effects })
+    Done { from_generation: from.as_u64(), generation: generation.as_u64(), effects: seen(effects) }
 }
 
 pub(super) fn plan(shared: &Shared, planned: Planned) -> Answer {
     let changes = wishes(planned.changes)?;
-    let plan = shared.balancer.plan(&changes)?;
+    let plan = shared.roster.plan(&changes)?;
     let forecast = shared.balancer.forecast(&plan, shared.clock.now())?;
     let explained = Explained {
         generation: forecast.base.as_u64(),
@@ -220,7 +221,7 @@ pub(super) fn plan(shared: &Shared, planned: Planned) -> Answer {
 
 pub(super) fn drain(shared: &Shared, peer: SocketAddr, name: &str, draining: Draining) -> Answer {
     let deadline = draining.deadline.as_deref().map(deadline).transpose()?;
-    shared.balancer.drain(name, deadline, shared.clock.now())?;
+    shared.roster.drain(name, deadline, shared.clock.now())?;
     let text = match deadline {
         Some(deadline) => format!("{name}: drain within {}", humantime::format_duration(deadline)),
         None => format!("{name}: drain without a deadline"),
@@ -229,7 +230,7 @@ pub(super) fn drain(shared: &Shared, peer: SocketAddr, name: &str, draining: Dra
 }
 
 pub(super) fn resume(shared: &Shared, peer: SocketAddr, name: &str) -> Answer {
-    shared.balancer.resume(name, shared.clock.now())?;
+    shared.roster.resume(name, shared.clock.now())?;
     ordered(shared, peer, "resume", name, &format!("{name}: resume"))
 }
 
@@ -237,11 +238,10 @@ pub(super) fn resume(shared: &Shared, peer: SocketAddr, name: &str) -> Answer {
 fn ordered(shared: &Shared, peer: SocketAddr, action: &'static str, name: &str, text: &str) -> Answer {
     let generation = shared.balancer.generation();
     audit::done(peer, action, text, generation, generation);
-    shared.feed.changed(shared.clock.now(), action, Some(name), generation, text);
     reply::json(StatusCode::OK, &upstreams::one(shared, name)?)
 }
 
-fn deadline(text: &str) -> Result<Duration, Problem> {
+pub(super) fn deadline(text: &str) -> Result<Duration, Problem> {
     let deadline = humantime::parse_duration(text).ok().filter(|deadline| *deadline <= MAX_DEADLINE);
     deadline
         .ok_or_else(|| Problem::value(format!("the deadline {text:?} is no duration such as \"10m\", up to 400 days")))

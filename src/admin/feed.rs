@@ -3,6 +3,7 @@
 use super::upstreams::rfc3339;
 use crate::cluster::Generation;
 use crate::health::{Event, EventKind, Subscription};
+use crate::roster;
 use crate::time::Timestamp;
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -21,7 +22,8 @@ pub(super) struct Feed {
 }
 
 struct Inner {
-    subscription: Subscription,
+    health: Subscription,
+    roster: Subscription<roster::Event>,
     kept: VecDeque<Arc<str>>,
     /// The number of the last event; the first is 1.
     last: u64,
@@ -44,26 +46,21 @@ struct Line<'a> {
     to: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     generation: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<&'a str>,
     text: &'a str,
 }
 
 impl Feed {
-    pub(super) fn new(subscription: Subscription, start: Timestamp) -> Self {
-        let inner = Inner { subscription, kept: VecDeque::new(), last: 0 };
+    pub(super) fn new(health: Subscription, roster: Subscription<roster::Event>, start: Timestamp) -> Self {
+        let inner = Inner { health, roster, kept: VecDeque::new(), last: 0 };
         Self { epoch: start.as_millis(), inner: Mutex::new(inner) }
     }
 
-    /// Tells of something that was done here.
-    pub(super) fn changed(
-        &self,
-        at: Timestamp,
-        kind: &str,
-        upstream: Option<&str>,
-        generation: Generation,
-        text: &str,
-    ) {
+    /// Tells of something that was done here, past the roster.
+    pub(super) fn changed(&self, at: Timestamp, kind: &str, generation: Generation, text: &str) {
         let generation = Some(generation.as_u64());
-        let line = Line { at: rfc3339(at), kind, upstream, from: None, to: None, generation, text };
+        let line = Line { at: rfc3339(at), kind, upstream: None, from: None, to: None, generation, by: None, text };
         let mut inner = self.inner.lock();
         // What has happened before comes before it.
         self.pump(&mut inner);
@@ -95,20 +92,43 @@ impl Feed {
         (epoch == format!("{:x}", self.epoch) && number <= self.inner.lock().last).then_some(number)
     }
 
+    /// Keeps what has happened, in its order. What was applied comes behind what it changed about health.
     fn pump(&self, inner: &mut Inner) {
-        while let Some(event) = inner.subscription.poll() {
-            let Event { at, upstream, kind } = &event;
-            let (name, from, to) = match kind {
-                EventKind::Changed { from, to, .. } => ("state", Some(from.as_str()), Some(to.as_str())),
-                EventKind::Restarted { .. } => ("restarted", None, None),
-                EventKind::Drained => ("drained", None, None),
-                EventKind::PanicBegan => ("panic_began", None, None),
-                EventKind::PanicEnded => ("panic_ended", None, None),
-            };
-            let (upstream, text) = (upstream.as_deref(), event.to_string());
-            let line = Line { at: rfc3339(*at), kind: name, upstream, from, to, generation: None, text: &text };
-            self.keep(inner, &line);
+        let health: Vec<Event> = std::iter::from_fn(|| inner.health.poll()).collect();
+        let mut applied = std::iter::from_fn(|| inner.roster.poll()).collect::<Vec<_>>().into_iter().peekable();
+        for event in &health {
+            while let Some(earlier) = applied.next_if(|applied| applied.at < event.at) {
+                self.keep_applied(inner, &earlier);
+            }
+            self.keep_health(inner, event);
         }
+        applied.for_each(|event| self.keep_applied(inner, &event));
+    }
+
+    fn keep_health(&self, inner: &mut Inner, event: &Event) {
+        let Event { at, upstream, kind } = event;
+        let (kind, from, to) = match kind {
+            EventKind::Changed { from, to, .. } => ("state", Some(from.as_str()), Some(to.as_str())),
+            EventKind::Restarted { .. } => ("restarted", None, None),
+            EventKind::Drained => ("drained", None, None),
+            EventKind::PanicBegan => ("panic_began", None, None),
+            EventKind::PanicEnded => ("panic_ended", None, None),
+        };
+        let (upstream, text) = (upstream.as_deref(), event.to_string());
+        let line = Line { at: rfc3339(*at), kind, upstream, from, to, generation: None, by: None, text: &text };
+        self.keep(inner, &line);
+    }
+
+    fn keep_applied(&self, inner: &mut Inner, event: &roster::Event) {
+        let kind = match &event.kind {
+            roster::EventKind::Applied(_) => "applied",
+            roster::EventKind::Draining { .. } => "drain",
+            roster::EventKind::Resumed { .. } => "resume",
+        };
+        let (upstream, text) = (event.kind.upstream(), event.kind.to_string());
+        let (by, generation) = (Some(event.by.as_str()), Some(event.generation.as_u64()));
+        let line = Line { at: rfc3339(event.at), kind, upstream, from: None, to: None, generation, by, text: &text };
+        self.keep(inner, &line);
     }
 
     fn keep(&self, inner: &mut Inner, line: &Line<'_>) {
@@ -127,12 +147,12 @@ mod tests {
     use super::*;
 
     fn feed() -> Feed {
-        Feed::new(Subscription::default(), Timestamp::from_millis(0xabc))
+        Feed::new(Subscription::default(), Subscription::default(), Timestamp::from_millis(0xabc))
     }
 
     fn tell(feed: &Feed, count: u64) {
         for number in 1..=count {
-            feed.changed(Timestamp::from_secs(1), "applied", None, Generation(number), "text\n\nevent: forged");
+            feed.changed(Timestamp::from_secs(1), "keys_rotated", Generation(number), "text\n\nevent: forged");
         }
     }
 

@@ -29,6 +29,6 @@ pub(super) fn rotate(shared: &Shared, peer: SocketAddr) -> Result<Response<Admin
     let to = shared.balancer.set_keys(ring).map_err(|error| refused(error.to_string()))?;
     let text = format!("keys read; key {signer} signs");
     audit::done(peer, "rotate_keys", &text, from, to);
-    shared.feed.changed(shared.clock.now(), "keys_rotated", None, to, &text);
+    shared.feed.changed(shared.clock.now(), "keys_rotated", to, &text);
     reply::json(StatusCode::OK, &Rotated { from_generation: from.as_u64(), generation: to.as_u64(), signer })
 }

@@ -2,10 +2,10 @@
 
 use super::exposition::to_prometheus;
 use super::problem::Problem;
-use crate::Balancer;
 use crate::cluster::{Decision, Member, Upstream};
 use crate::health::State;
 use crate::hyper::{Proxy, Refusal};
+use crate::roster::{Report, Roster};
 use crate::time::Clock;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
@@ -18,9 +18,9 @@ use std::sync::Arc;
 pub(super) struct Metrics(Registry);
 
 impl Metrics {
-    pub(super) fn new(balancer: Arc<Balancer>, proxy: Option<Proxy>, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(roster: Arc<Roster>, proxy: Option<Proxy>, clock: Arc<dyn Clock>) -> Self {
         let mut registry = Registry::with_prefix("homing");
-        registry.register_collector(Box::new(Figures { balancer, proxy, clock }));
+        registry.register_collector(Box::new(Figures { roster, proxy, clock }));
         Self(registry)
     }
 
@@ -34,7 +34,7 @@ impl Metrics {
 
 #[derive(Debug)]
 struct Figures {
-    balancer: Arc<Balancer>,
+    roster: Arc<Roster>,
     proxy: Option<Proxy>,
     clock: Arc<dyn Clock>,
 }
@@ -43,13 +43,14 @@ impl Collector for Figures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut page = Page(&mut encoder);
         let now = self.clock.now();
-        let cluster = self.balancer.cluster();
+        let balancer = self.roster.balancer();
+        let cluster = balancer.cluster();
         let members = cluster.members();
-        page.gauge("generation", "Number of the membership in force", self.balancer.generation().as_u64())?;
+        page.gauge("generation", "Number of the membership in force", balancer.generation().as_u64())?;
         page.gauge(
             "panic",
             "1 while so many upstreams look bad that it is not believed",
-            u64::from(self.balancer.panics()),
+            u64::from(balancer.panics()),
         )?;
 
         page.gauges("upstream_weight", "Share of new sessions", members, |m| u64::from(m.weight()))?;
@@ -64,6 +65,7 @@ impl Collector for Figures {
         let help = "1 if it serves the sessions it has";
         page.gauges("upstream_serving", help, members, |m| u64::from(m.upstream().health().serving))?;
         self.states(&mut page)?;
+        self.reports(&mut page, members)?;
 
         let help = "Requests leased";
         page.counters("upstream_requests", help, None, members, |m| m.upstream().total())?;
@@ -85,11 +87,44 @@ impl Collector for Figures {
 impl Figures {
     fn states(&self, page: &mut Page<'_, '_>) -> fmt::Result {
         let mut family = page.family("upstream_state", "1 for the state that it is in", None, MetricType::Gauge)?;
-        for status in self.balancer.status() {
+        for status in self.roster.balancer().status() {
             for state in State::ALL {
                 let labels = [("upstream", &*status.name), ("state", state.as_str())];
                 family.encode_family(&labels)?.encode_gauge(&u64::from(status.state == state))?;
             }
+        }
+        Ok(())
+    }
+}
+
+impl Figures {
+    /// What instances say of themselves, where they do.
+    fn reports(&self, page: &mut Page<'_, '_>, members: &[Member]) -> fmt::Result {
+        let reports: Vec<_> = members
+            .iter()
+            .filter_map(|member| Some((member.upstream(), self.roster.about(member.upstream().name())?.report?)))
+            .collect();
+        let mut family = |name: &str, help: &str, unit: Option<&Unit>, value: &dyn Fn(&Report) -> Option<f64>| {
+            let mut family = page.family(name, help, unit, MetricType::Gauge)?;
+            for (upstream, (report, _)) in &reports {
+                if let Some(value) = value(report) {
+                    family.encode_family(&label(upstream))?.encode_gauge(&value)?;
+                }
+            }
+            Ok::<_, fmt::Error>(())
+        };
+        let help = "Sessions that it says it has";
+        family("upstream_reported_sessions", help, None, &|it| it.sessions.map(|count| count as f64))?;
+        let help = "Memory that it says it uses";
+        family("upstream_reported_memory", help, Some(&Unit::Bytes), &|it| it.memory_bytes.map(|bytes| bytes as f64))?;
+        let help = "Threads that it says it has";
+        family("upstream_reported_threads", help, None, &|it| it.threads.map(|count| count as f64))?;
+        let help = "Processor cores that it says it uses";
+        family("upstream_reported_cpu_cores", help, None, &|it| it.cpu)?;
+        let help = "When it said so, in seconds since the Unix epoch";
+        let mut family = page.family("upstream_report_timestamp", help, Some(&Unit::Seconds), MetricType::Gauge)?;
+        for (upstream, (_, at)) in &reports {
+            family.encode_family(&label(upstream))?.encode_gauge(&(at.as_millis() as f64 / 1e3))?;
         }
         Ok(())
     }

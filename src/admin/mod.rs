@@ -33,6 +33,8 @@
 //! | `GET /metrics` | Prometheus' text format |
 //! | `PUT`, `DELETE /api/v1/upstreams/NAME` | adds, changes or removes one |
 //! | `POST /api/v1/upstreams/NAME/drain`, `…/resume` | empties one, with `{"deadline": "10m"}` if need be, and ends that |
+//! | `PUT /api/v1/upstreams/NAME` with `"ttl": "15s"` | an instance registers itself, and is there as long as it is heard of |
+//! | `POST /api/v1/upstreams/NAME/heartbeat`, `…/deregister` | it is there, and says how it is; it goes |
 //! | `POST /api/v1/plan` | explains changes and makes none |
 //! | `POST /api/v1/apply` | makes them, all or none, where the generation is still the one expected |
 //! | `POST /api/v1/keys/rotate` | takes over the keys as [`AdminBuilder::keys`] reads them now |
@@ -50,7 +52,8 @@
 //! # What it does not do
 //!
 //! It speaks no TLS: beyond loopback the token travels in the clear unless something in front encrypts. It keeps no
-//! changes: what was changed here is as configured again after a restart.
+//! changes itself: that is up to the [`Roster`](crate::roster::Roster) that it makes them through, and to whoever lets
+//! that one's time [pass](crate::roster::Roster::tick) where instances register themselves.
 
 mod access;
 mod audit;
@@ -60,6 +63,7 @@ mod changes;
 mod events;
 mod exposition;
 mod feed;
+mod instances;
 mod keys;
 mod metrics;
 mod problem;

@@ -2,6 +2,7 @@
 
 use crate::balancer::UnknownUpstream;
 use crate::cluster::{ApplyError, ClusterError, PlanError};
+use crate::roster::RosterError;
 use http::{Method, StatusCode};
 use serde::Serialize;
 
@@ -95,5 +96,22 @@ impl From<PlanError> for Problem {
 impl From<ApplyError> for Problem {
     fn from(error: ApplyError) -> Self {
         Self::new(StatusCode::CONFLICT, "generation", error.to_string())
+    }
+}
+
+impl From<RosterError> for Problem {
+    fn from(error: RosterError) -> Self {
+        let of = |status, code| Self::new(status, code, error.to_string());
+        match error {
+            RosterError::Plan(error) => error.into(),
+            RosterError::Stale(error) => error.into(),
+            RosterError::Unknown(error) => error.into(),
+            RosterError::Removed { .. } => of(StatusCode::CONFLICT, "removed"),
+            RosterError::Ttl | RosterError::Report => of(StatusCode::UNPROCESSABLE_ENTITY, "value"),
+            RosterError::Store(_) => {
+                tracing::error!(%error, "a change is refused");
+                of(StatusCode::SERVICE_UNAVAILABLE, "store")
+            }
+        }
     }
 }

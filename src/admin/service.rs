@@ -3,7 +3,7 @@
 use super::body::{self, AdminBody};
 use super::builder::Shared;
 use super::routes::{self, Route};
-use super::{access, audit, changes, events, keys, problem::Problem, reply, upstreams};
+use super::{access, audit, changes, events, instances, keys, problem::Problem, reply, upstreams};
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
@@ -81,13 +81,24 @@ impl Call {
             }
             Route::Put => {
                 let spec = json(body).await?;
-                self.blocking(move |shared, peer| changes::put(shared, peer, &name, spec)).await
+                self.blocking(move |shared, peer| changes::put(shared, peer, &name, &spec)).await
             }
             Route::Remove => self.blocking(move |shared, peer| changes::remove(shared, peer, &name)).await,
-            Route::Drain => changes::drain(shared, self.peer, &name, json_or_default(body).await?),
+            Route::Drain => {
+                let draining = json_or_default(body).await?;
+                self.blocking(move |shared, peer| changes::drain(shared, peer, &name, draining)).await
+            }
             Route::Resume => {
                 let changes::Nothing {} = json_or_default(body).await?;
-                changes::resume(shared, self.peer, &name)
+                self.blocking(move |shared, peer| changes::resume(shared, peer, &name)).await
+            }
+            Route::Heartbeat => {
+                let report = json_or_default(body).await?;
+                self.blocking(move |shared, _| instances::heartbeat(shared, &name, report)).await
+            }
+            Route::Deregister => {
+                let leaving = json_or_default(body).await?;
+                self.blocking(move |shared, peer| instances::deregister(shared, peer, &name, leaving)).await
             }
             Route::Plan => {
                 let wanted = json(body).await?;

@@ -6,6 +6,7 @@ use crate::balancer::UnknownUpstream;
 use crate::cluster::{Decision, Member};
 use crate::health::UpstreamStatus;
 use crate::hyper::Traffic;
+use crate::roster::{About, Origin};
 use crate::time::Timestamp;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
@@ -42,6 +43,33 @@ pub(super) struct Upstream {
     decisions: BTreeMap<&'static str, u64>,
     /// What the adapter has counted; `null` where there is none.
     traffic: Option<Counted>,
+    origin: &'static str,
+    registration: Option<Registration>,
+    report: Option<Reported>,
+    drain: Option<Drain>,
+}
+
+/// How long it is believed to be there, where it says so itself.
+#[derive(Serialize)]
+struct Registration {
+    ttl_seconds: f64,
+    expires: String,
+}
+
+/// What it said of itself last.
+#[derive(Serialize)]
+struct Reported {
+    at: String,
+    sessions: Option<u64>,
+    memory_bytes: Option<u64>,
+    threads: Option<u64>,
+    cpu: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Drain {
+    /// When the sessions it has begin to leave; `null`: they stay.
+    deadline: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -90,6 +118,9 @@ pub(super) fn one(shared: &Shared, name: &str) -> Result<Upstream, Problem> {
 
 fn upstream(shared: &Shared, member: &Member, status: &UpstreamStatus, now: Timestamp) -> Upstream {
     let upstream = member.upstream();
+    // One that was put there past the roster, just now, is not known to it yet.
+    let unknown = About { origin: Origin::Configured, registration: None, report: None, drain: None };
+    let about = shared.roster.about(upstream.name()).unwrap_or(unknown);
     Upstream {
         name: upstream.name().to_owned(),
         address: upstream.address().to_owned(),
@@ -106,6 +137,18 @@ fn upstream(shared: &Shared, member: &Member, status: &UpstreamStatus, now: Time
         requests: upstream.total(),
         decisions: Decision::all().map(|decision| (decision.as_str(), upstream.decided(decision))).collect(),
         traffic: shared.proxy.as_ref().map(|proxy| Counted::from(proxy.traffic(upstream))),
+        origin: about.origin.as_str(),
+        registration: about
+            .registration
+            .map(|lasting| Registration { ttl_seconds: lasting.ttl.as_secs_f64(), expires: rfc3339(lasting.expires) }),
+        report: about.report.map(|(report, at)| Reported {
+            at: rfc3339(at),
+            sessions: report.sessions,
+            memory_bytes: report.memory_bytes,
+            threads: report.threads,
+            cpu: report.cpu,
+        }),
+        drain: about.drain.map(|drain| Drain { deadline: drain.until.map(rfc3339) }),
     }
 }
 

@@ -5,13 +5,17 @@
 //! - [`setup`](setup()): from a configuration to a [`Proxy`](crate::hyper::Proxy);
 //! - [`tls`]: TLS in front;
 //! - [`server`]: listeners and workers;
-//! - [`admin`]: the [administration](crate::admin) on an address of its own.
+//! - [`admin`]: the [administration](crate::admin) on an address of its own;
+//! - [`setup_roster`]: what operators changed, kept in a [state file](state).
 
 pub mod admin;
 pub mod config;
+mod roster;
 pub mod server;
 mod setup;
+pub mod state;
 pub mod tls;
 
 pub use crate::config::keyfile;
+pub use roster::{RosterKeeper, setup_roster};
 pub use setup::{SetupError, check, setup, setup_admin};

@@ -2,14 +2,17 @@
 
 use super::admin::{TokenFileError, load_token};
 use super::config::Config;
+use super::state::StateError;
 use super::tls::{Acceptor, TlsError};
 use crate::admin::Admin;
 use crate::affinity::{KeyError, LifetimeError};
 use crate::config::keyfile::{KeyFile, KeyFileError, POOL};
 use crate::http::CookieError;
 use crate::hyper::{Limits, Proxy, Timeouts};
+use crate::roster::Roster;
 use crate::{BuildError, KeyRing};
 use std::path::Path;
+use std::sync::Arc;
 
 /// Why a configuration could not be put to work.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +38,9 @@ pub enum SetupError {
     /// The certificate or its key.
     #[error("[tls]: {0}")]
     Tls(#[from] TlsError),
+    /// The state file.
+    #[error(transparent)]
+    State(#[from] StateError),
 }
 
 /// The proxy that `config` describes, and what accepts TLS for it. Reads the key file, and creates it where absent.
@@ -54,21 +60,22 @@ pub fn check(config: &Config) -> Result<(), SetupError> {
         Ok(false) => Ok(KeyRing::generate(POOL)?),
         _ => key_ring(&KeyFile::load(path).map_err(KeyFileError::from)?),
     };
-    build(config, existing)?;
+    let (proxy, _) = build(config, existing)?;
+    super::roster::check(config, proxy.balancer())?;
     if let Some(file) = config.admin.as_ref().and_then(|admin| admin.token_file.as_ref()) {
         load_token(file)?;
     }
     Ok(())
 }
 
-/// The administration of `proxy`, which `config` has set up, where there is to be one. Its keys are rotated by
-/// reading the key file again.
+/// The administration of `proxy`, which `config` has set up, where there is to be one. It makes changes through `roster`,
+/// and rotates keys by reading the key file again.
 ///
 /// # Errors
 /// [`SetupError::Admin`] where the token cannot be read.
-pub fn setup_admin(config: &Config, proxy: &Proxy) -> Result<Option<Admin>, SetupError> {
+pub fn setup_admin(config: &Config, proxy: &Proxy, roster: &Arc<Roster>) -> Result<Option<Admin>, SetupError> {
     let Some(settings) = &config.admin else { return Ok(None) };
-    let mut admin = Admin::builder(proxy);
+    let mut admin = Admin::builder(proxy).roster(Arc::clone(roster));
     if let Some(file) = &settings.token_file {
         admin = admin.token(load_token(file)?);
     }

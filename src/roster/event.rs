@@ -54,16 +54,24 @@ pub enum By {
     Orders,
 }
 
-impl fmt::Display for By {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl By {
+    /// In lower case, as the administration calls it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
             Self::Configuration => "configuration",
             Self::Discovery => "discovery",
             Self::Instance => "instance",
             Self::Expiry => "expiry",
             Self::Operator => "operator",
             Self::Orders => "orders",
-        })
+        }
+    }
+}
+
+impl fmt::Display for By {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -119,7 +127,7 @@ impl fmt::Display for EventKind {
                 effect.fmt(f)
             }),
             Self::Draining { name, within: Some(within) } => {
-                write!(f, "{name}: drain within {within:?}")
+                write!(f, "{name}: drain within {} s", within.as_secs_f64())
             }
             Self::Draining { name, within: None } => write!(f, "{name}: drain without a deadline"),
             Self::Resumed { name } => write!(f, "{name}: resume"),

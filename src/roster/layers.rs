@@ -3,7 +3,7 @@
 use super::Origin;
 use super::order::{Order, Orders, Placed, Registration, Registrations};
 use crate::balancer::UnknownUpstream;
-use crate::cluster::{Change, PlanError, UpstreamConfig};
+use crate::cluster::{Change, ClusterError, PlanError, UpstreamConfig};
 use crate::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -18,9 +18,14 @@ pub(super) struct Base {
 }
 
 impl Base {
-    pub(super) fn new(list: Vec<UpstreamConfig>, is_discovered: bool) -> Self {
-        let places = list.iter().map(|config| config.name.clone()).zip(0..).collect();
-        Self { list, places, is_discovered }
+    pub(super) fn new(list: Vec<UpstreamConfig>, is_discovered: bool) -> Result<Self, ClusterError> {
+        let mut places = HashMap::with_capacity(list.len());
+        for (place, config) in list.iter().enumerate() {
+            if places.insert(config.name.clone(), place).is_some() {
+                return Err(ClusterError::Duplicate { name: config.name.clone() });
+            }
+        }
+        Ok(Self { list, places, is_discovered })
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&UpstreamConfig> {
@@ -62,11 +67,7 @@ impl Layers {
     /// The cluster as it is to be: the base in its order, then the others by name, so that it is the same wherever the
     /// same is said, in whatever order that was heard.
     pub(super) fn wanted_all(&self) -> Vec<UpstreamConfig> {
-        // Not looked up by name, so that a name that is there twice is noticed where the cluster is built.
-        let base = self.base.list.iter().filter_map(|config| match self.orders.contains_key(&config.name) {
-            false if !self.registered.contains_key(&config.name) => Some(config.clone()),
-            _ => self.wanted(&config.name),
-        });
+        let base = self.base.list.iter().filter_map(|config| self.wanted(&config.name));
         let others: BTreeSet<&String> = self.registered.keys().chain(self.orders.keys()).collect();
         let others = others.into_iter().filter(|name| self.base.get(name).is_none());
         base.chain(others.filter_map(|name| self.wanted(name))).collect()
@@ -196,28 +197,26 @@ impl Layers {
     }
 
     /// Somebody else changed the cluster from `before` to `after`: what they say counts as base.
-    pub(super) fn adopt(&mut self, before: &[UpstreamConfig], after: &[UpstreamConfig]) {
-        let by_name = |configs: &[UpstreamConfig]| -> HashMap<String, UpstreamConfig> {
-            configs.iter().map(|config| (config.name.clone(), config.clone())).collect()
-        };
-        let (known, found) = (by_name(before), by_name(after));
-        let gone = known.keys().filter(|name| !found.contains_key(*name));
-        let said = found.values().filter(|config| known.get(&config.name) != Some(config)).map(|config| &config.name);
-        let touched: BTreeSet<&String> = gone.chain(said).collect();
+    pub(super) fn adopt(&mut self, before: &[UpstreamConfig], after: &[UpstreamConfig]) -> Result<(), ClusterError> {
+        let (known, found) = (Base::new(before.to_vec(), false)?, Base::new(after.to_vec(), false)?);
+        let gone = before.iter().filter(|config| found.get(&config.name).is_none());
+        let said = after.iter().filter(|config| known.get(&config.name) != Some(config));
+        let touched: BTreeSet<&String> = gone.chain(said).map(|config| &config.name).collect();
         for name in &touched {
             self.registered.remove(*name);
             if let Some(order) = self.orders.get_mut(*name) {
                 (order.put, order.removed) = (None, false);
             }
         }
-        let mut list = self.base.list.clone();
-        list.retain(|config| found.contains_key(&config.name) || !touched.contains(&config.name));
-        for config in list.iter_mut().filter(|config| touched.contains(&config.name)) {
-            config.clone_from(&found[&config.name]);
-        }
+        let kept = |config: &UpstreamConfig| match touched.contains(&config.name) {
+            true => found.get(&config.name).cloned(),
+            false => Some(config.clone()),
+        };
+        let mut list: Vec<UpstreamConfig> = self.base.list.iter().filter_map(kept).collect();
         let is_new = |config: &&UpstreamConfig| touched.contains(&config.name) && self.base.get(&config.name).is_none();
         list.extend(after.iter().filter(is_new).cloned());
-        self.base = Arc::new(Base::new(list, self.base.is_discovered));
+        self.base = Arc::new(Base::new(list, self.base.is_discovered)?);
         touched.iter().for_each(|name| self.settle(name));
+        Ok(())
     }
 }

@@ -116,11 +116,13 @@ pub struct Lasting {
     pub expires: Timestamp,
 }
 
-/// What the balancer was told last.
+/// What others were told last: the balancer, and the store.
 #[derive(Debug)]
 struct Told {
     upstreams: Vec<UpstreamConfig>,
     drains: BTreeMap<String, Option<Timestamp>>,
+    /// What the store was told last, or had told.
+    kept: Arc<Layers>,
     subscribers: Subscribers<Event>,
 }
 
@@ -149,13 +151,19 @@ impl Roster {
     #[must_use]
     pub fn new(balancer: Arc<Balancer>) -> Self {
         let upstreams = configs(&balancer.cluster());
-        let base = Arc::new(Base::new(upstreams.clone(), false));
-        let layers = Layers { base, ..Layers::default() };
+        // A cluster has no name twice.
+        let base = Arc::new(Base::new(upstreams.clone(), false).unwrap_or_default());
+        let layers = Arc::new(Layers { base, ..Layers::default() });
         Self {
             balancer,
             store: Box::new(Forgetful),
-            layers: ArcSwap::from_pointee(layers),
-            told: Mutex::new(Told { upstreams, drains: BTreeMap::new(), subscribers: Subscribers::default() }),
+            told: Mutex::new(Told {
+                upstreams,
+                drains: BTreeMap::new(),
+                kept: Arc::clone(&layers),
+                subscribers: Subscribers::default(),
+            }),
+            layers: ArcSwap::new(layers),
             heard: Mutex::default(),
         }
     }
@@ -186,11 +194,12 @@ impl Roster {
             let mut heard = self.heard.lock();
             next.registered.keys().for_each(|name| heard.note(name, None, now));
         }
+        let kept = Arc::new(next.clone());
         // What a discovery source does not say now, it may say soon.
         if !next.base.is_discovered {
             next.settle_all();
         }
-        self.follow(&mut told, next, By::Orders, now)
+        self.follow(&mut told, kept, next, now)
     }
 
     /// Takes these upstreams, of a configuration, for the base. Orders that they fulfil, or about names that nobody has any
@@ -201,7 +210,7 @@ impl Roster {
     pub fn set_base(&self, base: Vec<UpstreamConfig>, now: Timestamp) -> Result<Applied, RosterError> {
         let mut told = self.told.lock();
         let mut next = self.current(&mut told);
-        next.base = Arc::new(Base::new(base, false));
+        next.base = Arc::new(Base::new(base, false)?);
         next.settle_all();
         self.commit(&mut told, next, By::Configuration, now)
     }
@@ -214,7 +223,7 @@ impl Roster {
     pub fn set_discovered(&self, base: Vec<UpstreamConfig>, now: Timestamp) -> Result<Applied, RosterError> {
         let mut told = self.told.lock();
         let mut next = self.current(&mut told);
-        next.base = Arc::new(Base::new(base, true));
+        next.base = Arc::new(Base::new(base, true)?);
         self.commit(&mut told, next, By::Discovery, now)
     }
 
@@ -226,7 +235,7 @@ impl Roster {
         let mut told = self.told.lock();
         let mut next = self.current(&mut told);
         next.orders = orders;
-        self.follow(&mut told, next, By::Orders, now)
+        self.follow(&mut told, Arc::new(next.clone()), next, now)
     }
 
     /// Works out what an operator's changes would do, and makes none.
@@ -450,9 +459,10 @@ impl Roster {
         let upstreams = configs(&self.balancer.cluster());
         if upstreams != told.upstreams {
             let mut layers = Layers::clone(&self.layers.load());
-            layers.adopt(&told.upstreams, &upstreams);
-            self.layers.store(Arc::new(layers));
-            told.upstreams = upstreams;
+            if layers.adopt(&told.upstreams, &upstreams).is_ok() {
+                self.layers.store(Arc::new(layers));
+                told.upstreams = upstreams;
+            }
         }
     }
 
@@ -461,29 +471,32 @@ impl Roster {
         let wanted = next.wanted_all();
         // First, since what is no cluster is not to be stored.
         let plan = self.plan_from(told, &wanted)?;
-        let last = self.layers.load_full();
+        let (last, next) = (Arc::clone(&told.kept), Arc::new(next));
         store::save(&*self.store, &last, &next)?;
+        told.kept = Arc::clone(&next);
         match self.apply(plan, &wanted) {
             Ok(applied) => Ok(self.take(told, next, wanted, applied, by, now)),
             Err(error) => {
                 store::save(&*self.store, &next, &last)?;
+                told.kept = last;
                 Err(error)
             }
         }
     }
 
-    /// Makes it so, and stores nothing.
-    fn follow(&self, told: &mut Told, next: Layers, by: By, now: Timestamp) -> Result<Applied, RosterError> {
+    /// Makes it so, of what the store has `kept`.
+    fn follow(&self, told: &mut Told, kept: Arc<Layers>, next: Layers, now: Timestamp) -> Result<Applied, RosterError> {
         let wanted = next.wanted_all();
         let applied = self.apply(self.plan_from(told, &wanted)?, &wanted)?;
-        Ok(self.take(told, next, wanted, applied, by, now))
+        told.kept = kept;
+        Ok(self.take(told, Arc::new(next), wanted, applied, By::Orders, now))
     }
 
     /// Goes by `next`, which the balancer has for members already, and tells those who watch.
     fn take(
         &self,
         told: &mut Told,
-        next: Layers,
+        next: Arc<Layers>,
         upstreams: Vec<UpstreamConfig>,
         applied: Applied,
         by: By,
@@ -491,7 +504,7 @@ impl Roster {
     ) -> Applied {
         let drains = next.drains();
         self.heard.lock().retain(|name| next.registered.contains_key(name) || next.wanted(name).is_some());
-        self.layers.store(Arc::new(next));
+        self.layers.store(next);
         told.upstreams = upstreams;
         let generation = applied.generation;
         let mut tell = |kind| told.subscribers.send(&Event { at: now, by, generation, kind });

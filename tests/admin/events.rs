@@ -17,7 +17,7 @@ fn who_listens_hears_of_a_drain_and_of_every_change() {
     assert_eq!((&state["from"], &state["to"]), (&"active".into(), &"draining".into()));
     let (_, order) = events.until(|event| event["kind"] == "drain");
     assert_eq!((&order["upstream"], &order["generation"]), (&"app-1".into(), &1.into()));
-    assert_eq!(order["text"], "app-1: drain within 10m");
+    assert_eq!(order["text"], "app-1: drain within 600 s");
     json(&host.ask("POST", RESUME, ""), 200);
     events.until(|event| event["kind"] == "state" && event["to"] == "active");
     events.until(|event| event["kind"] == "resume");

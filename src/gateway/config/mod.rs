@@ -90,6 +90,10 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// Watching and changing the gateway over HTTP. Default: not at all.
     pub admin: Option<Admin>,
+    /// The file that keeps what operators change and which instances register themselves, relative to the configuration's
+    /// folder. Default: none, and then that lasts until the gateway is stopped.
+    #[serde(deserialize_with = "value::some_path")]
+    pub state: Option<PathBuf>,
     /// Where requests go, in order: 1 to [`MAX_UPSTREAMS`], each with its own name.
     #[serde(rename = "upstream")]
     pub upstreams: Vec<Upstream>,
@@ -180,6 +184,9 @@ impl Config {
                 tls.certificate = folder.join(&tls.certificate);
                 tls.key = folder.join(&tls.key);
             }
+            if let Some(file) = &mut config.state {
+                *file = folder.join(&*file);
+            }
             if let Some(file) = config.admin.as_mut().and_then(|admin| admin.token_file.as_mut()) {
                 *file = folder.join(&*file);
             }
@@ -209,6 +216,7 @@ impl Default for Config {
             limits: Limits::default(),
             tls: None,
             admin: None,
+            state: None,
             upstreams: Vec::new(),
         }
     }

@@ -1,0 +1,88 @@
+//! The gateway's [roster](crate::roster), and a thread that lets its time pass.
+
+use super::config::Config;
+use super::server::ServeError;
+use super::setup::SetupError;
+use super::state::{self, StateError, StateFile};
+use crate::Balancer;
+use crate::roster::Roster;
+use crate::time::{Clock, SystemClock};
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How often time passes.
+const TICK: Duration = Duration::from_millis(500);
+
+/// The roster of `balancer`, which `config` has set up, with what its state file kept. Makes the file where there is none.
+///
+/// # Errors
+/// [`SetupError::State`].
+pub fn setup_roster(config: &Config, balancer: &Arc<Balancer>) -> Result<Arc<Roster>, SetupError> {
+    let roster = Roster::new(Arc::clone(balancer));
+    let Some(path) = &config.state else {
+        tracing::info!("there is no state file: what operators change lasts until the gateway is stopped");
+        return Ok(Arc::new(roster));
+    };
+    let (file, kept) = StateFile::open(path)?;
+    let (orders, registered) = (kept.orders.len(), kept.registered.len());
+    let roster = roster.store(file);
+    let refused = |source| StateError::Refused { file: path.clone(), source };
+    roster.restore(kept, SystemClock.now()).map_err(refused)?;
+    tracing::info!(file = %path.display(), orders, registered, "state file read");
+    Ok(Arc::new(roster))
+}
+
+/// Whether [`setup_roster`] would succeed. Leaves nothing behind.
+pub(super) fn check(config: &Config, balancer: &Arc<Balancer>) -> Result<(), SetupError> {
+    let Some(path) = &config.state else { return Ok(()) };
+    if let Some(kept) = state::read(path)? {
+        let refused = |source| StateError::Refused { file: path.clone(), source };
+        Roster::new(Arc::clone(balancer)).restore(kept, SystemClock.now()).map_err(refused)?;
+    }
+    Ok(())
+}
+
+/// Lets a roster's time [pass](Roster::tick), on a thread of its own, since that may have to wait for a disk. Dropping it ends
+/// it.
+#[derive(Debug)]
+pub struct RosterKeeper {
+    /// Goes first, and so tells.
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl RosterKeeper {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// [`ServeError::Worker`] where the thread could not be started.
+    pub fn start(roster: Arc<Roster>) -> Result<Self, ServeError> {
+        let (stop, stopped) = mpsc::channel();
+        let thread = std::thread::Builder::new().name("roster".to_owned());
+        let thread = thread.spawn(move || {
+            let mut fails = false;
+            while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                let passed = roster.tick(SystemClock.now());
+                // Said once, however often it is tried again.
+                if let Err(error) = &passed
+                    && !fails
+                {
+                    tracing::error!(%error, "instances that fell silent stay for now");
+                }
+                fails = passed.is_err();
+            }
+        });
+        Ok(Self { stop: Some(stop), thread: Some(thread.map_err(ServeError::Worker)?) })
+    }
+}
+
+impl Drop for RosterKeeper {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the roster's thread had panicked");
+        }
+    }
+}
