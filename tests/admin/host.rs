@@ -4,10 +4,13 @@ use crate::support::client::{Response, exchange, guarded};
 use crate::support::upstream::Upstream;
 use homing::admin::{Admin, AdminBuilder};
 use homing::hyper::{Protocol, Proxy};
+use homing::roster::{Roster, Store};
+use homing::time::{Clock, SystemClock};
 use homing::{Affinity, Balancer, HealthSettings, KeyRing, UpstreamConfig};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -18,6 +21,7 @@ pub struct Host {
     /// Of its administration.
     pub admin: SocketAddr,
     pub proxy: Proxy,
+    pub roster: Arc<Roster>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -38,6 +42,16 @@ impl Host {
     }
 
     pub fn with(upstreams: &[Upstream], policy: &str, more: impl FnOnce(AdminBuilder) -> AdminBuilder) -> Self {
+        Self::launch(upstreams, policy, |proxy| more(Admin::builder(proxy)))
+    }
+
+    /// With a place where changes are kept.
+    pub fn storing(upstreams: &[Upstream], store: impl Store + 'static) -> Self {
+        let roster = |proxy: &Proxy| Arc::new(Roster::new(Arc::clone(proxy.balancer())).store(store));
+        Self::launch(upstreams, "round_robin", |proxy| Admin::builder(proxy).roster(roster(proxy)))
+    }
+
+    fn launch(upstreams: &[Upstream], policy: &str, admin: impl FnOnce(&Proxy) -> AdminBuilder) -> Self {
         let mut health = HealthSettings::default();
         health.slow_start.window = Duration::ZERO;
         health.drain_spread = Duration::ZERO;
@@ -51,20 +65,22 @@ impl Host {
             .build()
             .unwrap();
         let proxy = Proxy::new(balancer);
-        let admin = more(Admin::builder(&proxy)).build();
+        let admin = admin(&proxy).build();
+        let roster = Arc::clone(admin.roster());
         let (stop, stopped) = oneshot::channel();
         let (front, back) = (listener(), listener());
         let (address, admin_address) = (front.local_addr().unwrap(), back.local_addr().unwrap());
         let thread = thread::spawn({
-            let proxy = proxy.clone();
+            let (proxy, roster) = (proxy.clone(), Arc::clone(&roster));
             move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
                 runtime.spawn(serve(front, proxy.clone()));
                 runtime.spawn(administer(back, admin));
+                runtime.spawn(keep(roster));
                 runtime.block_on(proxy.keep(None, async { drop(stopped.await) }));
             }
         });
-        Self { address, admin: admin_address, proxy, stop: Some(stop), thread: Some(thread) }
+        Self { address, admin: admin_address, proxy, roster, stop: Some(stop), thread: Some(thread) }
     }
 
     /// A request that a program on this machine sends.
@@ -122,6 +138,14 @@ async fn administer(listener: TcpListener, admin: Admin) {
         let (stream, peer) = listener.accept().await.unwrap();
         let admin = admin.clone();
         tokio::spawn(async move { admin.serve(stream, peer, std::future::pending()).await });
+    }
+}
+
+/// Lets a roster's time pass.
+async fn keep(roster: Arc<Roster>) {
+    loop {
+        roster.tick(SystemClock.now()).unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 

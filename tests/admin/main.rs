@@ -19,5 +19,6 @@ mod document;
 mod events;
 mod figures;
 mod host;
+mod instances;
 mod metrics;
 mod program;

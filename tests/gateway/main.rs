@@ -45,6 +45,7 @@ mod refusals;
 mod refusals_http2;
 mod retries;
 mod shutdown;
+mod state;
 mod stickiness;
 mod streaming;
 mod targets;

@@ -57,6 +57,7 @@ fn every_key_is_read() {
     let text = r#"
 listen = ["0.0.0.0:80", "[::]:80"]
 workers = 4
+state = "homing.state"
 trusted_proxies = ["10.0.0.0/8", "::1"]
 [affinity]
 enabled = false
@@ -204,6 +205,7 @@ max_in_flight = 4294967295
         limits: Limits { header_bytes: 1024, uri_bytes: 65_536 },
         tls: Some(Tls { certificate: "etc/tls/chain.pem".into(), key: "/etc/ssl/key.pem".into() }),
         admin: Some(Admin { listen: "[::]:7".parse().unwrap(), token_file: Some("etc/admin.token".into()) }),
+        state: Some("etc/homing.state".into()),
         upstreams: vec![Upstream {
             name: "a".into(),
             address: "app.internal:9001".into(),
