@@ -9,7 +9,8 @@ mod health;
 mod home;
 mod place;
 mod rebalance;
-#[cfg(feature = "ffi")]
+mod rules;
+#[cfg(any(feature = "ffi", feature = "hyper"))]
 mod view;
 mod warming;
 
@@ -17,23 +18,25 @@ pub use builder::{BalancerBuilder, BuildError};
 pub use explain::{Explanation, Step, TokenSet};
 pub use forecast::{Capacity, Forecast};
 pub use health::UnknownUpstream;
+pub use rules::ReconfigureError;
 
 use crate::affinity::{Affinity, Claims, Incumbent, IncumbentTable, KeyError, KeyRing, Token};
 use crate::cluster::{
-    self, ApplyError, Change, Cluster, ClusterError, Decision, Generation, Lease, Lost, Pace, Plan, PlanError, Session,
+    self, ApplyError, Change, Cluster, ClusterError, Decision, Generation, Lease, Lost, Plan, PlanError, Session,
     Upstream, UpstreamConfig, UpstreamId, Warming,
 };
-use crate::health::{Failover, Monitor, SlowStart};
-use crate::policy::{Factory, Policy};
+use crate::health::Monitor;
+use crate::policy::Policy;
 use crate::rng::{Entropy, EntropyError, SeededEntropy};
 use crate::time::Timestamp;
 use arc_swap::ArcSwap;
 use home::home;
 use parking_lot::Mutex;
 use rebalance::Rebalancing;
+use rules::Rules;
 use std::net::IpAddr;
 use std::sync::Arc;
-#[cfg(feature = "ffi")]
+#[cfg(any(feature = "ffi", feature = "hyper"))]
 pub(crate) use view::View;
 use warming::Warmth;
 
@@ -177,9 +180,9 @@ struct Snapshot {
     generation: Generation,
     cluster: Cluster,
     policy: Box<dyn Policy>,
-    affinity: Option<Arc<Affinity>>,
     /// `None` where no cookie of another proxy is accepted.
     incumbents: Option<Arc<IncumbentTable>>,
+    rules: Rules,
 }
 
 impl Snapshot {
@@ -190,6 +193,11 @@ impl Snapshot {
             false => Err(ApplyError::Stale { planned: plan.base, current: self.generation }),
         }
     }
+
+    /// The policy for `cluster`: made from the one in force, where it knows how.
+    fn next_policy(&self, cluster: &Cluster) -> Box<dyn Policy> {
+        self.policy.rebuilt(cluster).unwrap_or_else(|| (self.rules.placing.factory)(cluster))
+    }
 }
 
 /// Picks an upstream for each request. Shared by all threads; see the [crate's example](crate#example).
@@ -198,14 +206,8 @@ pub struct Balancer {
     writer: Mutex<()>,
     /// Locked after the writer's, where both are.
     health: Mutex<Monitor>,
-    failover: Failover,
-    /// At which pace an upstream takes displaced sessions.
-    admission: Option<Pace>,
-    slow_start: SlowStart,
     warmth: Warmth,
-    rebalancing: Option<Rebalancing>,
-    factory: Factory,
-    policy_name: Box<str>,
+    rebalancing: Rebalancing,
     entropy: Box<dyn Entropy>,
     /// For requests without affinity, which need chance but no nonce that is unique in the world.
     dice: SeededEntropy,
@@ -243,7 +245,7 @@ impl Balancer {
     }
 
     fn pick_from(&self, snapshot: &Snapshot, request: &Request<'_>) -> Result<Pick, PickError> {
-        match &snapshot.affinity {
+        match &snapshot.rules.affinity {
             Some(affinity) => self.pick_bound(snapshot, affinity, request),
             None => {
                 let session = request.session(self.dice.draw());
@@ -270,7 +272,7 @@ impl Balancer {
                     // Who has just been adopted stays at least until its token comes back.
                     Ok((member, Decision::Pinned))
                         if token.is_some()
-                            && let Some(lease) = self.relieve(cluster, &claims, member, request) =>
+                            && let Some(lease) = self.relieve(snapshot, &claims, member, request) =>
                     {
                         let decision = Decision::Lost(Lost::Rebalanced);
                         return Ok(answer(affinity, lease, decision, token.as_ref(), nonce, request.now));
@@ -283,7 +285,7 @@ impl Balancer {
                     },
                     Err(lost) => lost,
                 };
-                if let Some(refusal) = self.keeps(cluster, affinity, &claims, lost, request) {
+                if let Some(refusal) = snapshot.keeps(affinity, &claims, lost, request) {
                     return Err(refusal);
                 }
                 Some(lost)
@@ -304,7 +306,7 @@ impl Balancer {
     /// The affinity in force, if there is one.
     #[must_use]
     pub fn affinity(&self) -> Option<Arc<Affinity>> {
-        self.snapshot.load().affinity.clone()
+        self.snapshot.load().rules.affinity.clone()
     }
 
     /// The generation in force.
@@ -321,7 +323,7 @@ impl Balancer {
     pub fn plan(&self, changes: &[Change]) -> Result<Plan, PlanError> {
         let snapshot = self.snapshot.load();
         let configs = cluster::next_configs(&snapshot.cluster, changes)?;
-        let cluster = build_cluster(&configs, snapshot.affinity.as_deref(), Some(&snapshot.cluster))?;
+        let cluster = build_cluster(&configs, snapshot.rules.affinity.as_deref(), Some(&snapshot.cluster))?;
         let effects = cluster::effects(&snapshot.cluster, &cluster);
         Ok(Plan { base: snapshot.generation, cluster, effects })
     }
@@ -335,17 +337,16 @@ impl Balancer {
         let base = self.snapshot.load_full();
         base.is_base_of(&plan)?;
         // Before the lock: another writer may overtake this one, and then it is this one that comes too late.
-        let policy = self.next_policy(&base, &plan.cluster);
-        let incumbents = incumbent_table(base.affinity.as_deref(), &plan.cluster);
+        let policy = base.next_policy(&plan.cluster);
+        let incumbents = incumbent_table(base.rules.affinity.as_deref(), &plan.cluster);
         let _writer = self.writer.lock();
         let current = self.snapshot.load();
         current.is_base_of(&plan)?;
-        let affinity = current.affinity.clone();
+        let rules = current.rules.clone();
         let mut health = self.health.lock();
         health.follow(&plan.cluster);
-        self.warm(&plan.cluster, health.now());
-        let next = Snapshot { generation: plan.base, cluster: plan.cluster, policy, affinity, incumbents };
-        Ok(self.publish(next))
+        self.warm(rules.slow_start, &plan.cluster, health.now());
+        Ok(self.publish(Snapshot { generation: plan.base, cluster: plan.cluster, policy, incumbents, rules }))
     }
 
     /// Changes the keys, for rotation: see [`KeyRing`]. Tokens change over at each client's next request.
@@ -356,18 +357,15 @@ impl Balancer {
     pub fn set_keys(&self, keys: KeyRing) -> Result<Generation, KeyError> {
         let _writer = self.writer.lock();
         let current = self.snapshot.load();
-        let affinity = match &current.affinity {
+        let affinity = match &current.rules.affinity {
             Some(affinity) => Some(Arc::new(affinity.with_keys(keys)?)),
             None => return Ok(current.generation),
         };
+        let rules = Rules { affinity, ..current.rules.clone() };
         let cluster = current.cluster.clone();
-        let policy = self.next_policy(&current, &cluster);
+        let policy = current.next_policy(&cluster);
         let incumbents = current.incumbents.clone();
-        Ok(self.publish(Snapshot { generation: current.generation, cluster, policy, affinity, incumbents }))
-    }
-
-    fn next_policy(&self, last: &Snapshot, cluster: &Cluster) -> Box<dyn Policy> {
-        last.policy.rebuilt(cluster).unwrap_or_else(|| (self.factory)(cluster))
+        Ok(self.publish(Snapshot { generation: current.generation, cluster, policy, incumbents, rules }))
     }
 
     /// Call with the writer's lock held.

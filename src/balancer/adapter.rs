@@ -10,7 +10,7 @@ impl Balancer {
     /// nonce tells the upstream.
     pub(crate) fn home_of(&self, request: &Request<'_>) -> Option<UpstreamId> {
         let snapshot = self.snapshot.load();
-        let affinity = snapshot.affinity.as_ref().filter(|affinity| affinity.on_full() == OnFull::Wait)?;
+        let affinity = snapshot.rules.affinity.as_ref().filter(|affinity| affinity.on_full() == OnFull::Wait)?;
         let token = affinity.open(request.tokens, request.now).ok();
         let claims = token.or_else(|| snapshot.adopted(affinity, request, 0))?;
         home(&snapshot.cluster, affinity, &claims, request).ok().map(|(member, _)| member.upstream().id())

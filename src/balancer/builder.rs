@@ -1,13 +1,13 @@
 //! How a balancer is configured, and why a configuration may be refused.
 
-use super::place::admission;
-use super::rebalance::Rebalancing;
+use super::rebalance::{Rebalancing, Relief};
+use super::rules::Rules;
 use super::warming::Warmth;
 use super::{Balancer, Snapshot, build_cluster, incumbent_table};
 use crate::affinity::{Affinity, Candidate, Rebalance, Veto};
 use crate::cluster::{Cluster, ClusterError, Generation, UpstreamConfig};
 use crate::health::{HealthSettings, HealthSettingsError, Monitor};
-use crate::policy::{self, Factory, ParamError, Params, Policy, UnknownPolicy};
+use crate::policy::{Factory, ParamError, Params, Policy, UnknownPolicy};
 use crate::rng::{Entropy, EntropyError, OsEntropy, SeededEntropy};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -36,7 +36,7 @@ pub enum BuildError {
     Entropy(#[from] EntropyError),
 }
 
-enum PolicyChoice {
+pub(super) enum PolicyChoice {
     Named(String, Params),
     Custom(Factory),
 }
@@ -153,35 +153,32 @@ impl BalancerBuilder {
     /// # Errors
     /// [`BuildError`] where the upstreams are no cluster, the policy or a parameter is unknown, a setting of health makes no sense, or
     /// there is no randomness.
-    pub fn build(self) -> Result<Balancer, BuildError> {
-        let (policy_name, factory) = match self.policy {
-            PolicyChoice::Named(name, params) => {
-                let factory = policy::find(&name)?.configure(params)?;
-                (name, factory)
-            }
-            PolicyChoice::Custom(factory) => ("custom".to_owned(), factory),
-        };
-        self.health.check()?;
-        let entropy = self.entropy.unwrap_or_else(|| Box::new(OsEntropy));
-        let affinity = self.affinity.map(Arc::new);
-        let cluster = build_cluster(&self.upstreams, affinity.as_deref(), None)?;
-        let policy = factory(&cluster);
-        let incumbents = incumbent_table(affinity.as_deref(), &cluster);
-        let health = Mutex::new(Monitor::new(self.health, &cluster));
-        let snapshot = Snapshot { generation: Generation(1), cluster, policy, affinity, incumbents };
+    pub fn build(mut self) -> Result<Balancer, BuildError> {
+        let upstreams = std::mem::take(&mut self.upstreams);
+        let entropy = self.entropy.take().unwrap_or_else(|| Box::new(OsEntropy));
+        let (rules, health) = self.rules()?;
+        let affinity = rules.affinity.as_deref();
+        let cluster = build_cluster(&upstreams, affinity, None)?;
+        let incumbents = incumbent_table(affinity, &cluster);
+        let policy = (rules.placing.factory)(&cluster);
+        let health = Mutex::new(Monitor::new(health, &cluster));
+        let snapshot = Snapshot { generation: Generation(1), cluster, policy, incumbents, rules };
         Ok(Balancer {
             snapshot: ArcSwap::from_pointee(snapshot),
             writer: Mutex::new(()),
             health,
-            failover: self.health.failover,
-            slow_start: self.health.slow_start,
             warmth: Warmth::default(),
-            rebalancing: Rebalancing::new(self.rebalance, self.veto),
-            admission: admission(self.health.failover),
-            factory,
-            policy_name: policy_name.into(),
+            rebalancing: Rebalancing::default(),
             dice: SeededEntropy::new(entropy.next()?),
             entropy,
         })
+    }
+
+    /// What it says of all but the upstreams, checked.
+    pub(super) fn rules(self) -> Result<(Rules, HealthSettings), BuildError> {
+        self.health.check()?;
+        let paces = (self.health.failover, self.health.slow_start);
+        let rules = Rules::new(self.policy, self.affinity, paces, Relief::new(self.rebalance, self.veto))?;
+        Ok((rules, self.health))
     }
 }

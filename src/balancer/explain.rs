@@ -145,7 +145,7 @@ impl Balancer {
     pub fn explain(&self, request: &Request<'_>) -> Explanation {
         let snapshot = self.snapshot.load();
         let mut teller = Teller { balancer: self, snapshot: &snapshot, request, steps: Vec::new() };
-        let outcome = match &snapshot.affinity {
+        let outcome = match &snapshot.rules.affinity {
             Some(affinity) => teller.bound(affinity),
             None => {
                 teller.steps.push(Step::NoAffinity);
@@ -174,7 +174,7 @@ impl<'s> Teller<'s> {
             Ok(claims) => match home(cluster, affinity, claims, request) {
                 Ok((member, Decision::Pinned))
                     if token.is_some()
-                        && let Some(target) = self.balancer.relief(cluster, claims, member, request) =>
+                        && let Some(target) = self.balancer.relief(self.snapshot, claims, member, request) =>
                 {
                     let decision = Decision::Lost(Lost::Rebalanced);
                     self.steps.push(Step::Relieved { from: name(member), to: name(target) });
@@ -193,7 +193,7 @@ impl<'s> Teller<'s> {
                 full_or_lost => {
                     let lost = full_or_lost.err().unwrap_or(Lost::Full);
                     self.steps.push(Step::Displaced { reason: lost });
-                    if let Some(refusal) = self.balancer.keeps(cluster, affinity, claims, lost, request) {
+                    if let Some(refusal) = self.snapshot.keeps(affinity, claims, lost, request) {
                         self.steps.extend(refused(refusal));
                         return None;
                     }
@@ -266,12 +266,12 @@ impl<'s> Teller<'s> {
         };
         let upstream = name(member);
         if !displaced {
-            self.steps.push(Step::Placed { policy: self.balancer.policy_name.to_string(), upstream });
+            self.steps.push(Step::Placed { policy: self.snapshot.rules.placing.name.to_string(), upstream });
             return Some(member);
         }
         self.steps.push(Step::Substituted { upstream });
         if !self.request.no_wait
-            && let Err(refusal) = self.balancer.admission_of(member, session)
+            && let Err(refusal) = self.snapshot.admission_of(member, session)
         {
             self.steps.extend(refused(refusal));
             return None;

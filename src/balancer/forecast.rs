@@ -63,7 +63,7 @@ impl Balancer {
         };
         let broken = snapshot.cluster.members().iter().filter(|member| !is_kept(member));
         let moved_keys = snapshot.policy.is_keyed().then(|| {
-            let policy = self.next_policy(&snapshot, next);
+            let policy = snapshot.next_policy(next);
             moved(&snapshot, &*policy, next, now)
         });
         Ok(Forecast {

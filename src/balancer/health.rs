@@ -49,9 +49,14 @@ impl Balancer {
         let mut health = self.health.lock();
         health.tick(now);
         let (snapshot, now) = (self.snapshot.load(), health.now());
-        self.warm(&snapshot.cluster, now);
-        if let (Some(rebalancing), Some(affinity)) = (&self.rebalancing, &snapshot.affinity) {
-            rebalancing.weigh(&snapshot.cluster, Duration::from_secs(1 << affinity.live_window()), now);
+        self.warm(snapshot.rules.slow_start, &snapshot.cluster, now);
+        if let (Some(relief), Some(affinity)) = (&snapshot.rules.relief, &snapshot.rules.affinity) {
+            self.rebalancing.weigh(
+                relief.pace,
+                &snapshot.cluster,
+                Duration::from_secs(1 << affinity.live_window()),
+                now,
+            );
         }
     }
 
@@ -125,7 +130,8 @@ impl Balancer {
         let before = upstream.course().warm_since();
         what(&mut health);
         if upstream.course().warm_since() != before {
-            self.warm(&self.snapshot.load().cluster, health.now());
+            let snapshot = self.snapshot.load();
+            self.warm(snapshot.rules.slow_start, &snapshot.cluster, health.now());
         }
     }
 

@@ -1,6 +1,6 @@
 //! A session whose token is good, or that is adopted from another proxy: whether it comes home, has to move, or is to wait.
 
-use super::{Balancer, PickError, Request, Snapshot, Wait};
+use super::{PickError, Request, Snapshot, Wait};
 use crate::affinity::{Affinity, Claims, OnFull, OnRestart, OnUnavailable};
 use crate::cluster::{Cluster, Decision, Lost, Member};
 
@@ -35,13 +35,10 @@ impl Snapshot {
         let (_, member) = self.incumbents.as_ref()?.find(&self.cluster, request.incumbents)?;
         Some(affinity.next_claims(None, nonce, member.upstream(), request.now))
     }
-}
 
-impl Balancer {
     /// Why a session whose home cannot take it is not moved, or not yet.
     pub(super) fn keeps(
         &self,
-        cluster: &Cluster,
         affinity: &Affinity,
         claims: &Claims,
         lost: Lost,
@@ -50,9 +47,9 @@ impl Balancer {
         match (lost, affinity.on_unavailable(), affinity.on_full()) {
             (Lost::NotServing | Lost::Full, OnUnavailable::Reject, _) => Some(PickError::Rejected(lost)),
             (Lost::Full, _, OnFull::Wait) => Some(PickError::Full),
-            (Lost::NotServing, ..) if !request.no_wait && !self.failover.hold.is_zero() => {
-                let since = cluster.find(claims.upstream)?.upstream().course().down_since()?;
-                let at = since.after(self.failover.hold);
+            (Lost::NotServing, ..) if !request.no_wait && !self.rules.failover.hold.is_zero() => {
+                let since = self.cluster.find(claims.upstream)?.upstream().course().down_since()?;
+                let at = since.after(self.rules.failover.hold);
                 (request.now < at).then_some(PickError::Later { at, reason: Wait::Hold })
             }
             _ => None,

@@ -54,7 +54,7 @@ impl Balancer {
             let Some(index) = substitute(cluster, session) else { break };
             let member = &cluster.members()[index];
             if !request.no_wait {
-                self.admit(member, session)?;
+                snapshot.admit(member, session)?;
             }
             if let Some(lease) = member.lease() {
                 return Ok(lease);
@@ -62,18 +62,20 @@ impl Balancer {
         }
         any_place(snapshot, session)
     }
+}
 
+impl Snapshot {
     /// Counts a displaced session that is about to move to `member`, unless it is to wait.
     #[cold]
     fn admit(&self, member: &Member, session: &Session<'_>) -> Result<(), PickError> {
-        let Some(pace) = self.admission else { return Ok(()) };
+        let Some(pace) = self.rules.admission else { return Ok(()) };
         let pacer = member.upstream().course().admission();
         pacer.pass(micros(session.now), pace, JUMP).map_err(|due| later(due, pace, session))
     }
 
     /// What [`admit`](Self::admit) would say.
     pub(super) fn admission_of(&self, member: &Member, session: &Session<'_>) -> Result<(), PickError> {
-        let Some(pace) = self.admission else { return Ok(()) };
+        let Some(pace) = self.rules.admission else { return Ok(()) };
         match member.upstream().course().admission().wait(micros(session.now), pace, JUMP) {
             Some(due) => Err(later(due, pace, session)),
             None => Ok(()),

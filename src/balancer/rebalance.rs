@@ -1,12 +1,11 @@
 //! Which sessions move from crowded upstreams to those with room: see [`affinity::rebalance`](crate::affinity::Rebalance).
 
 use super::place::{JUMP, micros};
-use super::{Balancer, Request};
+use super::{Balancer, Request, Snapshot};
 use crate::affinity::{Candidate, Claims, Rank, Rebalance, Veto};
 use crate::cluster::{Cluster, Lease, Member, Pace, Pacer};
 use crate::hash::mix64;
 use crate::time::Timestamp;
-use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -18,26 +17,41 @@ const EVEN: f64 = 0.05;
 /// Fewer sessions than this above the share are chance.
 const FEW: f64 = 4.0;
 
-pub(super) struct Rebalancing {
-    pace: Pace,
-    budget: Pacer,
+/// How sessions are moved, where they are.
+#[derive(Clone)]
+pub(super) struct Relief {
+    pub(super) pace: Pace,
     veto: Option<Veto>,
+}
+
+impl Relief {
+    /// `None` where there is no budget.
+    pub(super) fn new(rebalance: Rebalance, veto: Option<Veto>) -> Option<Self> {
+        Some(Self { pace: rebalance.pace()?, veto })
+    }
+}
+
+/// How far that is.
+#[derive(Default)]
+pub(super) struct Rebalancing {
+    budget: Pacer,
     /// Of the lots that are drawn.
     salt: AtomicU64,
     is_under_way: AtomicBool,
 }
 
 impl Rebalancing {
-    /// `None` where there is no budget.
-    pub(super) fn new(rebalance: Rebalance, veto: Option<Veto>) -> Option<Self> {
-        let pace = rebalance.pace()?;
-        let (budget, salt, is_under_way) = (Pacer::default(), AtomicU64::new(0), AtomicBool::new(false));
-        Some(Self { pace, budget, veto, salt, is_under_way })
+    /// Nobody is to be moved any more.
+    pub(super) fn end(&self, cluster: &Cluster) {
+        for member in cluster.members() {
+            member.upstream().course().crowding().excess.store(0, Ordering::Relaxed);
+        }
+        self.is_under_way.store(false, Ordering::Relaxed);
     }
 
     /// Works out who is crowded and who has room, in time linear in the upstreams. Live sessions are counted in windows of
     /// this length.
-    pub(super) fn weigh(&self, cluster: &Cluster, window: Duration, now: Timestamp) {
+    pub(super) fn weigh(&self, pace: Pace, cluster: &Cluster, window: Duration, now: Timestamp) {
         // Counted once: an estimate looks at a whole map.
         let resident = |member: &Member| f64::from(member.upstream().resident_sessions(now));
         let members: Vec<_> = cluster.members().iter().map(|member| (member, resident(member))).collect();
@@ -88,7 +102,7 @@ impl Rebalancing {
             any |= excess > 0;
         }
         let at = micros(now);
-        let clock_went_back = self.budget.is_beyond(at, self.pace, JUMP);
+        let clock_went_back = self.budget.is_beyond(at, pace, JUMP);
         // What lay unspent while nobody was crowded is no budget.
         if (any && !self.is_under_way.load(Ordering::Relaxed)) || clock_went_back {
             self.budget.start(at);
@@ -99,6 +113,7 @@ impl Rebalancing {
     /// Where a session of a crowded upstream is to go, if it is to go now.
     fn target<'c>(
         &self,
+        relief: &Relief,
         cluster: &'c Cluster,
         claims: &Claims,
         home: &Member,
@@ -109,7 +124,7 @@ impl Rebalancing {
             return None;
         }
         let rank = Rank::new(claims, self.salt.load(Ordering::Relaxed), request.now);
-        let since = micros(request.now).saturating_sub(rank.patience(self.pace));
+        let since = micros(request.now).saturating_sub(rank.patience(relief.pace));
         if rank.lot >= excess || !request.tried.is_empty() || !self.budget.is_due(since) {
             return None;
         }
@@ -123,16 +138,23 @@ impl Rebalancing {
         let member = &cluster.members()[index];
         let candidate =
             Candidate { from: home, to: member.upstream(), idle: claims.idle(request.now), nonce: claims.nonce };
-        let stays = candidate.to.id() == home.id() || self.veto.as_ref().is_some_and(|veto| veto(&candidate));
+        let stays = candidate.to.id() == home.id() || relief.veto.as_ref().is_some_and(|veto| veto(&candidate));
         (!stays).then_some(member)
     }
 
     /// A place where a session is to go.
     #[cold]
-    fn relieve(&self, cluster: &Cluster, claims: &Claims, home: &Member, request: &Request<'_>) -> Option<Lease> {
-        let target = self.target(cluster, claims, home, request)?;
+    fn relieve(
+        &self,
+        relief: &Relief,
+        cluster: &Cluster,
+        claims: &Claims,
+        home: &Member,
+        request: &Request<'_>,
+    ) -> Option<Lease> {
+        let target = self.target(relief, cluster, claims, home, request)?;
         // Another thread may have spent what was left, or taken the last place.
-        self.budget.pass(micros(request.now), self.pace, JUMP).ok()?;
+        self.budget.pass(micros(request.now), relief.pace, JUMP).ok()?;
         let lease = target.lease()?;
         target.upstream().course().crowding().is_filled.store(true, Ordering::Relaxed);
         home.upstream().move_away(claims.nonce, request.now);
@@ -140,33 +162,27 @@ impl Rebalancing {
     }
 }
 
-impl fmt::Debug for Rebalancing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rebalancing").field("pace", &self.pace).finish_non_exhaustive()
-    }
-}
-
 impl Balancer {
     /// Where a session is to go that could come home to `home`, if it is to be moved now.
-    pub(super) fn relief<'c>(
+    pub(super) fn relief<'s>(
         &self,
-        cluster: &'c Cluster,
+        snapshot: &'s Snapshot,
         claims: &Claims,
         home: &Member,
         request: &Request<'_>,
-    ) -> Option<&'c Member> {
-        self.rebalancing.as_ref()?.target(cluster, claims, home, request)
+    ) -> Option<&'s Member> {
+        self.rebalancing.target(snapshot.rules.relief.as_ref()?, &snapshot.cluster, claims, home, request)
     }
 
     /// A place there. Most balancers move nobody, and every pinned pick asks.
     #[inline]
     pub(super) fn relieve(
         &self,
-        cluster: &Cluster,
+        snapshot: &Snapshot,
         claims: &Claims,
         home: &Member,
         request: &Request<'_>,
     ) -> Option<Lease> {
-        self.rebalancing.as_ref()?.relieve(cluster, claims, home, request)
+        self.rebalancing.relieve(snapshot.rules.relief.as_ref()?, &snapshot.cluster, claims, home, request)
     }
 }

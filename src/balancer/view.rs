@@ -57,14 +57,14 @@ impl View<'_> {
             Opened { upstream: Some(claims.upstream), nonce: claims.nonce, decision }
         };
         let mut lost = None;
-        if let Some(affinity) = &snapshot.affinity {
+        if let Some(affinity) = &snapshot.rules.affinity {
             match affinity.open(request.tokens, request.now) {
                 Ok(claims) => return Ok(opened(affinity, &claims)),
                 Err(reason) => lost = reason,
             }
         }
         let nonce = self.balancer.entropy.next()?;
-        let affinity = snapshot.affinity.as_deref();
+        let affinity = snapshot.rules.affinity.as_deref();
         let adopted = affinity.and_then(|affinity| Some((affinity, snapshot.adopted(affinity, request, nonce)?)));
         Ok(match adopted {
             Some((affinity, claims)) => opened(affinity, &claims),
@@ -75,7 +75,7 @@ impl View<'_> {
     /// The token for the client of a session that its host has put on `upstream`, where it must carry another one. The
     /// session is the one of the request's token; without a good one it begins now, as `nonce`.
     pub(crate) fn token_for(&self, upstream: &Upstream, nonce: u64, request: &Request<'_>) -> Option<Token> {
-        let affinity = self.snapshot.affinity.as_ref()?;
+        let affinity = self.snapshot.rules.affinity.as_ref()?;
         let known: Option<Claims> = affinity.open(request.tokens, request.now).ok();
         let nonce = known.as_ref().map_or(nonce, |claims| claims.nonce);
         affinity.issue(known.as_ref(), nonce, upstream, request.now)

@@ -7,6 +7,7 @@
 
 use super::{Balancer, Snapshot};
 use crate::cluster::{Cluster, Member, Session, Share, Warming};
+use crate::health::SlowStart;
 use crate::policy::point;
 use crate::time::Timestamp;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -53,11 +54,11 @@ impl Balancer {
 
     /// Works out what each of those that warm may take. Call with the lock of health held, or it may be undone by one who
     /// knew less.
-    pub(super) fn warm(&self, cluster: &Cluster, now: Timestamp) {
+    pub(super) fn warm(&self, slow_start: SlowStart, cluster: &Cluster, now: Timestamp) {
         let fraction = |member: &Member| {
             let upstream = member.upstream();
             let since = upstream.course().warm_since();
-            let fraction = since.map_or(1.0, |since| self.slow_start.fraction(now.since(since)));
+            let fraction = since.map_or(1.0, |since| slow_start.fraction(now.since(since)));
             upstream.health().accepting.then_some(fraction)
         };
         let (mut most, mut least, mut sum) = (0.0_f64, 1.0_f64, 0.0);
@@ -79,7 +80,7 @@ impl Balancer {
             member.upstream().course().set_share(share);
         }
         // Where nobody lets time pass any more, this ends all the same.
-        let until = if warms { now.after(self.slow_start.window).as_millis() } else { 0 };
+        let until = if warms { now.after(slow_start.window).as_millis() } else { 0 };
         self.warmth.until.store(until, Ordering::Relaxed);
     }
 }

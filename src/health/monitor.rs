@@ -40,6 +40,12 @@ impl Monitor {
         Self { settings, machines, panics: false, now: start, subscribers: Subscribers::default() }
     }
 
+    /// Goes by other settings from now on. What is known stays known; drains keep the pace they began with.
+    pub(crate) fn reconfigure(&mut self, settings: HealthSettings) {
+        self.settings = settings;
+        self.settle_all(self.now);
+    }
+
     pub(crate) fn subscribe(&mut self) -> Subscription {
         self.subscribers.subscribe()
     }
