@@ -7,6 +7,8 @@ mod explain;
 mod forecast;
 mod health;
 mod home;
+#[cfg(feature = "ffi")]
+mod parts;
 mod place;
 mod rebalance;
 mod rules;

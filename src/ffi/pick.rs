@@ -109,7 +109,7 @@ pub unsafe extern "C" fn homing_pick(
                 reserved: 0,
                 token: [0; HOMING_TOKEN_LEN],
             };
-            let (pick, index) = match view.pick(&asked.request()) {
+            let (pick, index) = match view.pick_numbered(&asked.request()) {
                 Ok(pick) => pick,
                 Err(PickError::Later { at, .. }) => {
                     picked.retry_at_ms = at.as_millis();

@@ -161,7 +161,7 @@ impl Tail {
             let uploaded = conn.uploaded();
             let moved = std::mem::replace(&mut self.uploaded, uploaded) != uploaded;
             if !std::mem::replace(&mut self.timed, true) || moved {
-                conn.timer().restart(self.mark.client().shared.timeouts.idle);
+                conn.timer().restart(self.mark.client().settings.timeouts.idle);
             }
             return conn.timer().poll(cx).map(|()| Some(Err(BodyError::Idle)));
         };

@@ -2,7 +2,7 @@
 
 use super::headers::x_forwarded_for;
 use super::http1::line;
-use super::proxy::Shared;
+use super::proxy::{Settings, Shared};
 use crate::http::{CookieName, Hop};
 use http::{HeaderMap, HeaderValue};
 use parking_lot::Mutex;
@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) shared: Arc<Shared>,
+    /// Those that were in force when it came.
+    pub(super) settings: Arc<Settings>,
     peer: SocketAddr,
     peer_is_trusted: bool,
     https: bool,
@@ -33,9 +35,10 @@ impl Client {
     pub(super) fn new(shared: Arc<Shared>, peer: SocketAddr, https: bool) -> Self {
         // A dual-stack listener shows IPv4 peers as ::ffff:a.b.c.d; to operators and to ip_hash they are IPv4.
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        let peer_is_trusted = shared.trusted_proxies.contains(peer.ip());
+        let settings = shared.settings.load_full();
+        let peer_is_trusted = settings.trusted_proxies.contains(peer.ip());
         let introduction = Mutex::default();
-        Self { shared, peer, peer_is_trusted, https, introduction, activity: Activity::default() }
+        Self { shared, settings, peer, peer_is_trusted, https, introduction, activity: Activity::default() }
     }
 
     pub(super) fn peer_is_trusted(&self) -> bool {
@@ -51,13 +54,13 @@ impl Client {
     }
 
     pub(super) fn cookie_name(&self) -> Option<&CookieName> {
-        self.shared.cookie.as_ref().map(|cookie| cookie.name())
+        self.settings.cookie.as_ref().map(|cookie| cookie.name())
     }
 
     /// The address of who sent the request: the peer, or whom trusted proxies say they had it from.
     pub(super) fn address(&self, headers: &HeaderMap) -> IpAddr {
         match self.peer_is_trusted {
-            true => self.shared.trusted_proxies.client_addr(self.peer.ip(), x_forwarded_for(headers)),
+            true => self.settings.trusted_proxies.client_addr(self.peer.ip(), x_forwarded_for(headers)),
             false => self.peer.ip(),
         }
     }

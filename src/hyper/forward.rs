@@ -14,7 +14,7 @@ use super::placed::Placed;
 use super::queue::{Asked, LOOK, Line};
 use super::tunnel::{Speech, Tunnel};
 use super::upload::Upload;
-use crate::balancer::{PickError, Wait};
+use crate::balancer::{PickError, View, Wait};
 use crate::cluster::{Decision, UpstreamId};
 use crate::health::Outcome;
 use crate::http::cookie::{incumbents, tokens};
@@ -56,28 +56,31 @@ impl<'c> Sender<'c> {
         }
     }
 
-    /// Hands over what the balancer is told of this request.
-    fn asking<T>(&self, ask: impl FnOnce(&crate::Request<'_>) -> T) -> T {
-        let shared = &self.client.shared;
+    /// Hands over what the balancer is told of this request, and the moment of it that this is told to.
+    fn asking<T>(&self, ask: impl FnOnce(&View<'_>, &crate::Request<'_>) -> T) -> T {
+        let Client { shared, settings, .. } = self.client;
+        let view = shared.balancer.view();
         let headers = &self.parts.headers;
         let request = crate::Request::new(self.now).client(self.address).tried(&self.tried);
         let target = self.parts.uri.path_and_query().map_or("/", |target| target.as_str());
-        let key = shared.key.of(target, |name| headers.get_all(name).into_iter().map(HeaderValue::as_bytes));
+        let key = settings.key.of(target, |name| headers.get_all(name).into_iter().map(HeaderValue::as_bytes));
         let request = crate::Request { key, no_wait: !shared.queue.is_open(), ..request };
         let cookies = || lines(headers, &COOKIE);
-        match &shared.cookie {
-            Some(cookie) if shared.accepted.is_empty() => ask(&request.tokens(&tokens(cookies(), cookie.name()))),
-            Some(cookie) => {
-                let (tokens, incumbents) = (tokens(cookies(), cookie.name()), incumbents(cookies, &shared.accepted));
-                ask(&request.tokens(&tokens).incumbents(&incumbents))
+        match &settings.cookie {
+            Some(cookie) if view.accepted().is_empty() => {
+                ask(&view, &request.tokens(&tokens(cookies(), cookie.name())))
             }
-            None => ask(&request),
+            Some(cookie) => {
+                let (tokens, incumbents) = (tokens(cookies(), cookie.name()), incumbents(cookies, view.accepted()));
+                ask(&view, &request.tokens(&tokens).incumbents(&incumbents))
+            }
+            None => ask(&view, &request),
         }
     }
 
     fn pick(&self) -> Result<Placed, PickError> {
         let shared = &self.client.shared;
-        let pick = self.asking(|request| shared.balancer.pick(request))?;
+        let pick = self.asking(|view, request| view.pick(request))?;
         Ok(Placed::new(pick, shared))
     }
 
@@ -124,7 +127,7 @@ impl<'c> Sender<'c> {
                 let upstream = placed.upstream().id();
                 Asked::Placed(placed, upstream)
             }
-            Err(PickError::Full) => self.full(self.asking(|request| shared.balancer.home_of(request))),
+            Err(PickError::Full) => self.full(self.asking(|view, request| view.home_of(request))),
             Err(PickError::Later { at, reason }) => {
                 let left = at.since(shared.clock.now());
                 if reason == Wait::Hold {
@@ -176,7 +179,7 @@ impl<'c> Sender<'c> {
     }
 
     fn set_cookie(&self, pick: &Placed) -> Option<HeaderValue> {
-        let (cookie, token) = (self.client.shared.cookie.as_ref()?, pick.token.as_ref()?);
+        let (cookie, token) = (self.client.settings.cookie.as_ref()?, pick.token.as_ref()?);
         HeaderValue::try_from(cookie.set_cookie(token.as_str(), self.https)).ok()
     }
 }
@@ -207,7 +210,7 @@ pub(super) async fn forward(
     let mut may_leave = is_repeatable;
     let mut fresh = false;
 
-    let shared = &mark.client().shared;
+    let Client { shared, settings, .. } = &**mark.client();
     let (conn, response) = loop {
         log.picked(pick.upstream(), pick.decision);
         let pooled = if fresh { None } else { shared.pool.take(pick.upstream()) };
@@ -216,7 +219,7 @@ pub(super) async fn forward(
             // Boxed because it is rare and large, and would be a part of every request's future.
             None => {
                 let cell = Some(shared.ledger.cell(shared.worker, pick.upstream()));
-                let conn = Conn::connect(Arc::clone(pick.upstream()), cell, shared.timeouts.connect);
+                let conn = Conn::connect(Arc::clone(pick.upstream()), cell, settings.timeouts.connect);
                 Box::pin(conn).await.map(Box::new)
             }
         };
@@ -240,7 +243,7 @@ pub(super) async fn forward(
             }
         }
         let start = Instant::now();
-        let exchanged = conn.exchange(&head, upload.take(), to_head, shared.timeouts.response).await;
+        let exchanged = conn.exchange(&head, upload.take(), to_head, settings.timeouts.response).await;
         // What fails at once must not look quick; what never comes is slow.
         if let Ok(_) | Err(ExchangeError::TimedOut { client: false }) = &exchanged {
             let taken = start.elapsed();
@@ -278,7 +281,7 @@ pub(super) async fn forward(
             }
             Err(ExchangeError::TimedOut { client: true }) => return Err(Refusal::RequestTimeout),
             Err(ExchangeError::TimedOut { client: false }) => {
-                shared.report(pick.upstream(), Outcome::TimedOut { after: shared.timeouts.response });
+                shared.report(pick.upstream(), Outcome::TimedOut { after: settings.timeouts.response });
                 return Err(Refusal::ResponseTimeout);
             }
         }
@@ -297,7 +300,7 @@ pub(super) async fn forward(
     };
     let mut answer = Answer::upstreams(response);
     answer.add(&VIA, via(Version::HTTP_11).as_bytes());
-    if let Some(name) = &shared.lost_header {
+    if let Some(name) = &settings.lost_header {
         answer.remove(name);
         if let Decision::Lost(lost) = pick.decision
             && lost.is_displaced()
@@ -311,8 +314,8 @@ pub(super) async fn forward(
     log.answered(status);
     let log = std::mem::take(log);
     answer.content = if upgraded {
-        let (shared, nonce) = (Arc::clone(shared), pick.nonce);
-        Content::Tunnel(Box::new(Tunnel { conn, lease: pick.lease, nonce, speech, shared, _log: log }))
+        let (shared, nonce, idle) = (Arc::clone(shared), pick.nonce, settings.timeouts.idle);
+        Content::Tunnel(Box::new(Tunnel { conn, lease: pick.lease, nonce, speech, shared, idle, _log: log }))
     } else {
         let uploaded = conn.uploaded();
         let mark = mark.streaming();

@@ -123,7 +123,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
                     return Poll::Ready(Ok(Next::Http2));
                 }
             } else if !input.is_empty() && (*seen == 0 || has_end(input, *seen) || is_long(input, client)) {
-                match receive(input, &client.shared.limits, parts) {
+                match receive(input, &client.settings.limits, parts) {
                     Ok(Some(received)) => {
                         self.input.advance(received.length);
                         return Poll::Ready(Ok(Next::Request(received)));
@@ -365,6 +365,6 @@ enum Begun {
 
 /// Whether it is for the parser to say that a head is too long.
 fn is_long(input: &[u8], client: &Client) -> bool {
-    let limits = &client.shared.limits;
+    let limits = &client.settings.limits;
     input.len() > limits.uri_bytes + limits.header_bytes
 }

@@ -87,7 +87,7 @@ pub use http1::Malformed;
 #[doc(hidden)]
 pub use http1::fuzzing;
 pub use keeper::HEALTH_TARGET;
-pub use proxy::{Proxy, ProxyBuilder};
+pub use proxy::{OtherBalancer, Proxy, ProxyBuilder};
 pub use refusal::{Refusal, RefusalCounts};
 pub use retry::RetryBudget;
 pub use serve::Protocol;

@@ -7,6 +7,7 @@
 use super::conn::Conn;
 use crate::cluster::{IdMap, Upstream};
 use parking_lot::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -17,10 +18,8 @@ const IDLE_PER_UPSTREAM: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Pool {
     shelves: Mutex<Shelves>,
-    /// How often what lies here is looked through.
-    interval: Duration,
-    /// How many such looks a connection is kept for.
-    looks: u32,
+    /// For how long a connection is kept, in milliseconds.
+    idle: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -42,9 +41,30 @@ struct Shelf {
 impl Pool {
     /// A pool that closes what has lain idle for `idle`.
     pub(super) fn new(idle: Duration) -> Arc<Self> {
-        let interval = (idle / 2).clamp(Duration::from_millis(10), Duration::from_secs(5));
-        let looks = u32::try_from(idle.as_nanos().div_ceil(interval.as_nanos())).unwrap_or(u32::MAX);
-        Arc::new(Self { shelves: Mutex::default(), interval, looks })
+        let pool = Arc::new(Self { shelves: Mutex::default(), idle: AtomicU64::new(0) });
+        pool.keep_for(idle);
+        pool
+    }
+
+    /// What lies here is kept for `idle` from the next look on.
+    pub(super) fn keep_for(&self, idle: Duration) {
+        let idle = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
+        // Told by every new connection, and nearly always for nothing.
+        if self.idle.load(Ordering::Relaxed) != idle {
+            self.idle.store(idle, Ordering::Relaxed);
+        }
+    }
+
+    /// How often what lies here is looked through.
+    fn interval(&self) -> Duration {
+        let idle = Duration::from_millis(self.idle.load(Ordering::Relaxed));
+        (idle / 2).clamp(Duration::from_millis(10), Duration::from_secs(5))
+    }
+
+    /// How many such looks a connection is kept for.
+    fn looks(&self) -> u32 {
+        let idle = Duration::from_millis(self.idle.load(Ordering::Relaxed));
+        u32::try_from(idle.as_nanos().div_ceil(self.interval().as_nanos())).unwrap_or(u32::MAX)
     }
 
     /// An open connection to this upstream, if one lies here.
@@ -88,18 +108,17 @@ impl Pool {
             && let Ok(runtime) = Handle::try_current()
         {
             shelves.is_swept = true;
-            runtime.spawn(sweep(Arc::downgrade(self), self.interval));
+            runtime.spawn(sweep(Arc::downgrade(self), self.interval()));
         }
     }
 
     /// Closes what is too old or was closed at the other end. True while something is left.
     fn clear(&self) -> bool {
+        let looks = self.looks();
         let shelves = &mut *self.shelves.lock();
         shelves.look = shelves.look.wrapping_add(1);
         shelves.by_upstream.retain(|_, shelf| {
-            shelf
-                .idle
-                .retain_mut(|(conn, since)| shelves.look.wrapping_sub(*since) <= self.looks && conn.is_still_open());
+            shelf.idle.retain_mut(|(conn, since)| shelves.look.wrapping_sub(*since) <= looks && conn.is_still_open());
             !shelf.idle.is_empty()
         });
         shelves.is_swept = !shelves.by_upstream.is_empty();
@@ -108,11 +127,11 @@ impl Pool {
 }
 
 /// Runs while there is something to sweep; the next connection put into an empty pool starts the next one.
-async fn sweep(pool: Weak<Pool>, interval: Duration) {
+async fn sweep(pool: Weak<Pool>, mut interval: Duration) {
     loop {
         tokio::time::sleep(interval).await;
         match pool.upgrade() {
-            Some(pool) if pool.clear() => {}
+            Some(pool) if pool.clear() => interval = pool.interval(),
             _ => return,
         }
     }

@@ -7,12 +7,12 @@ use super::queue::Queue;
 use super::service::ProxyService;
 use super::traffic::Ledger;
 use super::{Limits, QueueSettings, RefusalCounts, RetryBudget, RetrySettings, Timeouts};
-use crate::affinity::Accept;
 use crate::balancer::Balancer;
 use crate::cluster::Upstream;
 use crate::health::Outcome;
 use crate::http::{CookieSpec, RequestKey, TrustedProxies};
 use crate::time::{Clock, SystemClock};
+use arc_swap::ArcSwap;
 use http::HeaderName;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,19 +26,24 @@ pub struct Proxy {
     shared: Arc<Shared>,
 }
 
-/// What all connections of a worker share.
+/// What a connection goes by from its beginning to its end.
 #[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) balancer: Arc<Balancer>,
+pub(super) struct Settings {
     /// `None` where the balancer has no affinity.
     pub(super) cookie: Option<CookieSpec>,
-    /// Cookies of the proxy that was here before.
-    pub(super) accepted: Arc<[Accept]>,
     pub(super) key: RequestKey,
     pub(super) trusted_proxies: TrustedProxies,
     pub(super) timeouts: Timeouts,
     pub(super) limits: Limits,
     pub(super) lost_header: Option<HeaderName>,
+}
+
+/// What all connections of a worker share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) balancer: Arc<Balancer>,
+    /// Those for connections to come. All workers' the same.
+    pub(super) settings: Arc<ArcSwap<Settings>>,
     pub(super) refusals: Arc<RefusalCounts>,
     pub(super) retries: Arc<RetryBudget>,
     pub(super) queue: Arc<Queue>,
@@ -88,24 +93,17 @@ impl Proxy {
     /// crosses threads.
     #[must_use]
     pub fn worker(&self) -> Self {
-        let Shared { balancer, cookie, accepted, key, trusted_proxies, timeouts, limits, lost_header, .. } =
-            &*self.shared;
-        let Shared { refusals, retries, queue, keepers, clock, pool: _, departures, ledger, .. } = &*self.shared;
+        let Shared { balancer, settings, refusals, retries, queue, keepers, clock, .. } = &*self.shared;
+        let Shared { departures, ledger, .. } = &*self.shared;
         let shared = Shared {
             balancer: Arc::clone(balancer),
-            cookie: cookie.clone(),
-            accepted: Arc::clone(accepted),
-            key: key.clone(),
-            trusted_proxies: trusted_proxies.clone(),
-            timeouts: *timeouts,
-            limits: *limits,
-            lost_header: lost_header.clone(),
+            settings: Arc::clone(settings),
             refusals: Arc::clone(refusals),
             retries: Arc::clone(retries),
             queue: Arc::clone(queue),
             keepers: Arc::clone(keepers),
             clock: Arc::clone(clock),
-            pool: Pool::new(timeouts.idle),
+            pool: Pool::new(settings.load().timeouts.idle),
             departures: Arc::clone(departures),
             ledger: Arc::clone(ledger),
             worker: ledger.worker(),
@@ -119,6 +117,26 @@ impl Proxy {
     #[must_use]
     pub fn service(&self, peer: SocketAddr, https: bool) -> ProxyService {
         ProxyService::new(self.client(peer, https))
+    }
+
+    /// Takes over the settings of `builder`, for all workers: connections that come from now on go by them, and those there
+    /// are, with their requests and tunnels, go on by those that they began with. The queue and the budget of retries are
+    /// everybody's, and change for all at once.
+    ///
+    /// Counters, the queue and connections to upstreams stay. So does the clock: the builder's is not looked at.
+    ///
+    /// # Errors
+    /// [`OtherBalancer`] where the builder is not for this proxy's balancer, which changes by
+    /// [`Balancer::reconfigure`]. Nothing has changed then.
+    pub fn reconfigure(&self, builder: ProxyBuilder) -> Result<(), OtherBalancer> {
+        let shared = &self.shared;
+        if !Arc::ptr_eq(&builder.balancer, &shared.balancer) {
+            return Err(OtherBalancer);
+        }
+        shared.queue.reconfigure(builder.queue);
+        shared.retries.reconfigure(builder.retry);
+        shared.settings.store(Arc::new(builder.settings()));
+        Ok(())
     }
 
     /// How often the proxy answered in its own name, over all workers.
@@ -156,9 +174,16 @@ impl Proxy {
     }
 
     pub(super) fn client(&self, peer: SocketAddr, https: bool) -> Arc<Client> {
-        Arc::new(Client::new(Arc::clone(&self.shared), peer, https))
+        let client = Client::new(Arc::clone(&self.shared), peer, https);
+        self.shared.pool.keep_for(client.settings.timeouts.idle);
+        Arc::new(client)
     }
 }
+
+/// Settings for a proxy of another balancer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("these settings are for another balancer: begin them with Proxy::builder and the balancer of this proxy")]
+pub struct OtherBalancer;
 
 /// Configures a [`Proxy`].
 #[derive(Debug)]
@@ -246,31 +271,32 @@ impl ProxyBuilder {
     /// Builds the proxy.
     #[must_use]
     pub fn build(self) -> Proxy {
-        let affinity = self.balancer.affinity();
-        let accepted = affinity.as_ref().map_or_else(Arc::default, |affinity| Arc::clone(affinity.accepted()));
-        let cookie = affinity.map(|_| self.cookie.unwrap_or_default());
-        let pool = Pool::new(self.timeouts.idle);
         let requests = self.balancer.requests();
         let ledger = Arc::<Ledger>::default();
         let shared = Shared {
-            balancer: self.balancer,
-            cookie,
-            accepted,
+            balancer: Arc::clone(&self.balancer),
+            refusals: Arc::default(),
+            retries: Arc::new(RetryBudget::new(self.retry, requests)),
+            queue: Arc::new(Queue::new(self.queue)),
+            keepers: Arc::default(),
+            clock: Arc::clone(&self.clock),
+            pool: Pool::new(self.timeouts.idle),
+            departures: Arc::default(),
+            worker: ledger.worker(),
+            ledger,
+            settings: Arc::new(ArcSwap::from_pointee(self.settings())),
+        };
+        Proxy { shared: Arc::new(shared) }
+    }
+
+    fn settings(self) -> Settings {
+        Settings {
+            cookie: self.balancer.affinity().map(|_| self.cookie.unwrap_or_default()),
             key: self.key,
             trusted_proxies: self.trusted_proxies,
             timeouts: self.timeouts,
             limits: self.limits,
             lost_header: self.lost_header,
-            refusals: Arc::default(),
-            retries: Arc::new(RetryBudget::new(self.retry, requests)),
-            queue: Arc::new(Queue::new(self.queue)),
-            keepers: Arc::default(),
-            clock: self.clock,
-            pool,
-            departures: Arc::default(),
-            worker: ledger.worker(),
-            ledger,
-        };
-        Proxy { shared: Arc::new(shared) }
+        }
     }
 }

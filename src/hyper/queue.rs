@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 use tokio::time::{Sleep, sleep};
@@ -41,7 +41,10 @@ pub(super) enum Asked<T> {
 
 #[derive(Debug)]
 pub(super) struct Queue {
-    settings: QueueSettings,
+    /// The most that wait at once.
+    size: AtomicUsize,
+    /// The longest that one waits, in milliseconds.
+    timeout: AtomicU64,
     /// How many wait. Written with the lock held.
     waiting: AtomicUsize,
     lines: Mutex<Lines>,
@@ -72,7 +75,21 @@ enum Woken {
 
 impl Queue {
     pub(super) fn new(settings: QueueSettings) -> Self {
-        Self { settings, waiting: AtomicUsize::new(0), lines: Mutex::default() }
+        let queue = Self {
+            size: AtomicUsize::new(0),
+            timeout: AtomicU64::new(0),
+            waiting: AtomicUsize::new(0),
+            lines: Mutex::default(),
+        };
+        queue.reconfigure(settings);
+        queue
+    }
+
+    /// Who waits already, waits on.
+    pub(super) fn reconfigure(&self, settings: QueueSettings) {
+        let timeout = u64::try_from(settings.timeout.as_millis()).unwrap_or(u64::MAX);
+        self.size.store(settings.size, Ordering::Relaxed);
+        self.timeout.store(timeout, Ordering::Relaxed);
     }
 
     /// Whether nobody waits. One relaxed load.
@@ -86,7 +103,7 @@ impl Queue {
 
     /// Whether anybody may wait.
     pub(super) fn is_open(&self) -> bool {
-        self.settings.size > 0
+        self.size.load(Ordering::Relaxed) > 0
     }
 
     /// A place at `upstream` is free.
@@ -106,7 +123,7 @@ impl Queue {
 
     /// Waits until `ask` has an answer, from `first` on.
     pub(super) async fn wait<T>(&self, first: Asked<T>, mut ask: impl FnMut() -> Asked<T>) -> Result<T, Refusal> {
-        let mut deadline = pin!(sleep(self.settings.timeout));
+        let mut deadline = pin!(sleep(Duration::from_millis(self.timeout.load(Ordering::Relaxed))));
         let mut ticket = self.join().ok_or(Refusal::QueueFull)?;
         let mut asked = first;
         loop {
@@ -147,7 +164,7 @@ impl Queue {
     fn join(&self) -> Option<Ticket<'_>> {
         let mut lines = self.lines.lock();
         let waiting = self.waiting();
-        if waiting >= self.settings.size {
+        if waiting >= self.size.load(Ordering::Relaxed) {
             return None;
         }
         self.waiting.store(waiting + 1, Ordering::SeqCst);

@@ -19,7 +19,6 @@ const LOOK: Duration = Duration::from_millis(50);
 /// seconds' worth, which is what it begins with of its part a second.
 #[derive(Debug)]
 pub struct RetryBudget {
-    settings: RetrySettings,
     balance: Mutex<Balance>,
     granted: AtomicU64,
     denied: AtomicU64,
@@ -27,6 +26,7 @@ pub struct RetryBudget {
 
 #[derive(Debug)]
 struct Balance {
+    settings: RetrySettings,
     retries: f64,
     at: Instant,
     /// Requests seen so far, retries among them.
@@ -38,12 +38,15 @@ struct Balance {
 impl RetryBudget {
     /// With what has been counted of requests so far.
     pub(super) fn new(settings: RetrySettings, requests: u64) -> Self {
-        // Not a number, or below zero: none.
-        let ratio = if settings.ratio > 0.0 { settings.ratio.min(1e6) } else { 0.0 };
-        let settings = RetrySettings { ratio, ..settings };
+        let settings = sane(settings);
         let retries = f64::from(settings.min_per_second) * KEPT.as_secs_f64();
-        let balance = Balance { retries, at: Instant::now(), requests, granted: 0 };
-        Self { settings, balance: Mutex::new(balance), granted: AtomicU64::new(0), denied: AtomicU64::new(0) }
+        let balance = Balance { settings, retries, at: Instant::now(), requests, granted: 0 };
+        Self { balance: Mutex::new(balance), granted: AtomicU64::new(0), denied: AtomicU64::new(0) }
+    }
+
+    /// From the next retry on, also for what has come in since the last.
+    pub(super) fn reconfigure(&self, settings: RetrySettings) {
+        self.balance.lock().settings = sane(settings);
     }
 
     /// Whether there may be another retry, which it then counts. `requests` counts the requests so far, retries
@@ -56,8 +59,8 @@ impl RetryBudget {
             // An upstream that leaves the cluster takes its count with it.
             let requests = requests();
             let new = requests.saturating_sub(balance.requests).saturating_sub(balance.granted);
-            let income =
-                elapsed.as_secs_f64() * f64::from(self.settings.min_per_second) + new as f64 * self.settings.ratio;
+            let RetrySettings { ratio, min_per_second } = balance.settings;
+            let income = elapsed.as_secs_f64() * f64::from(min_per_second) + new as f64 * ratio;
             let age = elapsed.as_secs_f64() / KEPT.as_secs_f64();
             let left = (-age).exp();
             balance.retries = balance.retries * left + income * (1.0 - left) / age;
@@ -84,6 +87,12 @@ impl RetryBudget {
     pub fn denied(&self) -> u64 {
         self.denied.load(Ordering::Relaxed)
     }
+}
+
+/// Not a number, or below zero: none.
+fn sane(settings: RetrySettings) -> RetrySettings {
+    let ratio = if settings.ratio > 0.0 { settings.ratio.min(1e6) } else { 0.0 };
+    RetrySettings { ratio, ..settings }
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ impl Proxy {
     {
         let client = self.client(peer, protocol != Protocol::Clear);
         let shutdown = pin!(shutdown);
-        let mut watch = Watch::new(&client.activity, client.shared.timeouts, shutdown);
+        let mut watch = Watch::new(&client.activity, client.settings.timeouts, shutdown);
         let served = match protocol {
             Protocol::TlsHttp2 => http2(&mut watch, &client, stream, Bytes::new()).await,
             Protocol::Clear | Protocol::TlsHttp1 => {
@@ -86,7 +86,7 @@ where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     F: Future<Output = ()>,
 {
-    let limits = client.shared.limits;
+    let limits = client.settings.limits;
     let io = ClientIo::new(stream, Arc::clone(client), read);
     let connection = http2::Builder::new(TokioExecutor::new())
         .max_concurrent_streams(MAX_STREAMS)

@@ -57,7 +57,7 @@ pub(super) async fn respond(
     let mark = ExchangeMark::waiting(Arc::clone(client));
     let address = client.address(&parts.headers);
     let mut log = AccessLog::start(parts, address);
-    let outcome = match check(parts, fields, &client.shared.limits) {
+    let outcome = match check(parts, fields, &client.settings.limits) {
         Ok(()) => forward(mark, parts, fields, body, address, &mut log).await,
         Err(refusal) => {
             drop(body);

@@ -50,18 +50,19 @@ pub(super) struct Tunnel {
     pub(super) nonce: u64,
     pub(super) speech: Speech,
     pub(super) shared: Arc<Shared>,
+    /// For how long it may be half closed and silent.
+    pub(super) idle: Duration,
     pub(super) _log: AccessLog,
 }
 
 impl Tunnel {
     /// Carries what both sides say from now on, after what the client has said already.
     pub(super) async fn run<C: AsyncRead + AsyncWrite + Unpin>(self: Box<Self>, mut client: C, said: Bytes) {
-        let Self { conn, lease, nonce, speech, shared, _log } = *self;
+        let Self { conn, lease, nonce, speech, shared, idle, _log } = *self;
         let _open = conn.cell().map(|cell| OpenTunnel::new(Arc::clone(cell)));
         let (mut upstream, early) = conn.into_stream();
         let moment = || lease.upstream().departure(nonce);
         let leaving = pin!(shared.departures.wait(moment, &*shared.clock));
-        let idle = shared.timeouts.idle;
         // Either side may end a tunnel as it likes, so its errors are nobody's.
         if let Err(error) = tunnel(&mut client, &mut upstream, [said, early], speech, idle, leaving).await {
             tracing::debug!(upstream = lease.upstream().name(), %error, "tunnel broke off");

@@ -1,0 +1,83 @@
+//! What hosts ask that call upstreams by their number in the cluster: the number, and all that is asked about it, are of
+//! one snapshot.
+
+use super::{Pick, PickError, Request, View, home};
+use crate::affinity::{Affinity, Claims, Token};
+use crate::cluster::{Cluster, Decision, Generation, Lease, Member, Upstream, UpstreamId};
+use crate::rng::EntropyError;
+use crate::time::Timestamp;
+
+/// What a request's tokens say.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    /// The upstream that the first good one names, where there is one; otherwise that of the first incumbent that means one.
+    pub(crate) upstream: Option<UpstreamId>,
+    /// The session's nonce; without a good token a new one.
+    pub(crate) nonce: u64,
+    /// [`Pinned`](Decision::Pinned) where the session goes there; otherwise why it does not.
+    pub(crate) decision: Decision,
+}
+
+impl View<'_> {
+    pub(crate) fn generation(&self) -> Generation {
+        self.snapshot.generation
+    }
+
+    pub(crate) fn cluster(&self) -> &Cluster {
+        &self.snapshot.cluster
+    }
+
+    /// As [`Balancer::pick`], with the number of the upstream.
+    pub(crate) fn pick_numbered(&self, request: &Request<'_>) -> Result<(Pick, usize), PickError> {
+        let pick = self.balancer.pick_from(&self.snapshot, request)?;
+        let index = self.cluster().index_of(pick.upstream().id()).ok_or(PickError::Unavailable)?;
+        Ok((pick, index))
+    }
+
+    /// Reads the request's tokens, and takes nothing.
+    pub(crate) fn open(&self, request: &Request<'_>) -> Result<Opened, EntropyError> {
+        let snapshot = &self.snapshot;
+        let opened = |affinity: &Affinity, claims: &Claims| {
+            let home = home(&snapshot.cluster, affinity, claims, request);
+            let decision = home.map_or_else(Decision::Lost, |(_, decision)| decision);
+            Opened { upstream: Some(claims.upstream), nonce: claims.nonce, decision }
+        };
+        let mut lost = None;
+        if let Some(affinity) = &snapshot.rules.affinity {
+            match affinity.open(request.tokens, request.now) {
+                Ok(claims) => return Ok(opened(affinity, &claims)),
+                Err(reason) => lost = reason,
+            }
+        }
+        let nonce = self.balancer.entropy.next()?;
+        let affinity = snapshot.rules.affinity.as_deref();
+        let adopted = affinity.and_then(|affinity| Some((affinity, snapshot.adopted(affinity, request, nonce)?)));
+        Ok(match adopted {
+            Some((affinity, claims)) => opened(affinity, &claims),
+            None => Opened { upstream: None, nonce, decision: lost.map_or(Decision::New, Decision::Lost) },
+        })
+    }
+
+    /// The token for the client of a session that its host has put on `upstream`, where it must carry another one. The
+    /// session is the one of the request's token; without a good one it begins now, as `nonce`.
+    pub(crate) fn token_for(&self, upstream: &Upstream, nonce: u64, request: &Request<'_>) -> Option<Token> {
+        let affinity = self.snapshot.rules.affinity.as_ref()?;
+        let known: Option<Claims> = affinity.open(request.tokens, request.now).ok();
+        let nonce = known.as_ref().map_or(nonce, |claims| claims.nonce);
+        affinity.issue(known.as_ref(), nonce, upstream, request.now)
+    }
+
+    /// Takes a place for a request that its host has put on `member`, and counts it as a pick that was decided this way.
+    pub(crate) fn lease(
+        &self,
+        member: &Member,
+        nonce: u64,
+        decision: Decision,
+        now: Timestamp,
+    ) -> Result<Lease, PickError> {
+        let lease = member.lease().ok_or(PickError::Full)?;
+        lease.upstream().touch(nonce, now);
+        lease.upstream().note(decision);
+        Ok(lease)
+    }
+}
