@@ -7,10 +7,9 @@ mod status;
 
 use clap::{Parser, Subcommand};
 use desk::Desk;
-use homing::gateway::admin::AdminServer;
 use homing::gateway::config::{Config, Health};
 use homing::gateway::server::{Running, ServeError, Server};
-use homing::gateway::{RosterKeeper, setup, setup_admin, setup_roster};
+use homing::gateway::{Gateway, Inherited};
 use homing::health::{HealthSettings, Outlier, Silence, SlowStart};
 use homing::hyper::{ProbeProfile, Proxy, Timeouts};
 use homing::{Affinity, Balancer, KeyRing, UpstreamConfig};
@@ -55,6 +54,8 @@ enum Command {
 type Error = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
+    // First of all, for it changes the environment.
+    let inherited = Inherited::from_env();
     let arguments = Arguments::parse();
     let lines =
         tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
@@ -62,7 +63,7 @@ fn main() -> ExitCode {
     let result = match (arguments.command, arguments.config) {
         (Some(Command::Status(arguments)), _) => status::print(&arguments),
         (None, Some(path)) if arguments.check => check(&path),
-        (None, Some(path)) => serve(&path),
+        (None, Some(path)) => inherited.map_err(Into::into).and_then(|inherited| serve(&path, inherited)),
         (None, None) => show(),
     };
     match result {
@@ -74,43 +75,25 @@ fn main() -> ExitCode {
     }
 }
 
-fn load(path: &Path) -> Result<Config, Error> {
-    Ok(Config::load(path)?)
-}
-
 fn check(path: &Path) -> Result<(), Error> {
-    homing::gateway::check(&load(path)?)?;
+    homing::gateway::check(&Config::load(path)?)?;
     say(&format!("{}: valid", path.display()))
 }
 
-fn serve(path: &Path) -> Result<(), Error> {
-    let config = load(path)?;
-    let (proxy, tls) = setup(&config)?;
-    let roster = setup_roster(&config, proxy.balancer())?;
-    let scheme = if tls.is_some() { "https" } else { "http" };
-    let server = Server::bind(&config.listen, config.workers, tls)?;
-    let addresses = server.addresses().to_vec();
-    let admin = setup_admin(&config, &proxy, &roster)?.zip(config.admin.as_ref());
-    let admin = admin.map(|(admin, at)| Ok::<_, ServeError>((AdminServer::bind(at.listen)?, admin))).transpose()?;
+fn serve(path: &Path, inherited: Inherited) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    // Heard before anybody can know that there is something to stop.
-    let told_to_stop = runtime.block_on(async { told_to_stop() })?;
-    let running = server.start(&proxy)?;
-    // Lives on while the workers stop, for whoever watches that.
-    let _admin = match admin {
-        Some((server, admin)) => {
-            say(&format!("administration on http://{}", server.address()))?;
-            Some(server.start(admin)?)
+    runtime.block_on(async {
+        let gateway = Gateway::start(path, inherited).await?;
+        if let Some(address) = gateway.admin_address() {
+            say(&format!("administration on http://{address}"))?;
         }
-        None => None,
-    };
-    for address in addresses {
-        say(&format!("listening on {scheme}://{address}"))?;
-    }
-    let _keeper = RosterKeeper::start(roster)?;
-    runtime.block_on(proxy.keep(config.health.probes(), told_to_stop));
-    stop(running, config.timeouts.shutdown);
-    Ok(())
+        let scheme = if gateway.has_tls() { "https" } else { "http" };
+        for address in gateway.addresses() {
+            say(&format!("listening on {scheme}://{address}"))?;
+        }
+        gateway.run().await;
+        Ok(())
+    })
 }
 
 /// Five instances of a small stateful application, and a gateway in front of them.

@@ -2,6 +2,7 @@
 
 use super::feed::Feed;
 use super::metrics::Metrics;
+use super::reloads::Reloads;
 use super::{AdminService, BearerToken};
 use crate::hyper::Proxy;
 use crate::roster::Roster;
@@ -41,6 +42,7 @@ pub(super) struct Shared {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) feed: Feed,
     pub(super) metrics: Metrics,
+    pub(super) reloads: Arc<Reloads>,
     pub(super) streams: Arc<Semaphore>,
 }
 
@@ -55,6 +57,10 @@ impl Admin {
     #[must_use]
     pub fn roster(&self) -> &Arc<Roster> {
         &self.shared.roster
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     /// The hyper service for one connection, for those who run hyper's server themselves. `peer` is who gets in and who
@@ -145,9 +151,11 @@ impl AdminBuilder {
         let Source { balancer, proxy, clock } = self.source;
         let roster = self.roster.unwrap_or_else(|| Arc::new(Roster::new(balancer)));
         let balancer = Arc::clone(roster.balancer());
+        let reloads = Arc::<Reloads>::default();
         let shared = Shared {
             feed: Feed::new(balancer.subscribe(), roster.subscribe(), clock.now()),
-            metrics: Metrics::new(Arc::clone(&roster), proxy.clone(), Arc::clone(&clock)),
+            metrics: Metrics::new(Arc::clone(&roster), proxy.clone(), Arc::clone(&clock), Arc::clone(&reloads)),
+            reloads,
             balancer,
             roster,
             proxy,

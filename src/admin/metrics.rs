@@ -2,6 +2,7 @@
 
 use super::exposition::to_prometheus;
 use super::problem::Problem;
+use super::reloads::Reloads;
 use crate::cluster::{Decision, Member, Upstream};
 use crate::health::State;
 use crate::hyper::{Proxy, Refusal};
@@ -18,9 +19,9 @@ use std::sync::Arc;
 pub(super) struct Metrics(Registry);
 
 impl Metrics {
-    pub(super) fn new(roster: Arc<Roster>, proxy: Option<Proxy>, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(roster: Arc<Roster>, proxy: Option<Proxy>, clock: Arc<dyn Clock>, reloads: Arc<Reloads>) -> Self {
         let mut registry = Registry::with_prefix("homing");
-        registry.register_collector(Box::new(Figures { roster, proxy, clock }));
+        registry.register_collector(Box::new(Figures { roster, proxy, clock, reloads }));
         Self(registry)
     }
 
@@ -37,6 +38,7 @@ struct Figures {
     roster: Arc<Roster>,
     proxy: Option<Proxy>,
     clock: Arc<dyn Clock>,
+    reloads: Arc<Reloads>,
 }
 
 impl Collector for Figures {
@@ -52,6 +54,15 @@ impl Collector for Figures {
             "1 while so many upstreams look bad that it is not believed",
             u64::from(balancer.panics()),
         )?;
+
+        if let Some(last) = self.reloads.last() {
+            let help = "1 where the last reload of the configuration succeeded";
+            page.gauge("config_last_reload_successful", help, u64::from(last.succeeded))?;
+            let help = "When a reload of the configuration succeeded last";
+            let mut time =
+                page.family("config_last_reload_success_timestamp", help, Some(&Unit::Seconds), MetricType::Gauge)?;
+            time.encode_gauge(&(last.success.as_millis() as f64 / 1000.0))?;
+        }
 
         page.gauges("upstream_weight", "Share of new sessions", members, |m| u64::from(m.weight()))?;
         let help = "Most requests in flight; 0 is no limit";

@@ -67,6 +67,7 @@ mod instances;
 mod keys;
 mod metrics;
 mod problem;
+mod reloads;
 mod reply;
 mod routes;
 mod serve;

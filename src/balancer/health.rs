@@ -42,6 +42,12 @@ impl Balancer {
         }
     }
 
+    /// Says that nobody probes any more, so that what only a probe could end does not last forever.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn forget_probes(&self) {
+        self.health.lock().forget_probes();
+    }
+
     /// Lets time pass: what was out returns, slow starts end, silence is noticed. A host calls it some ten times a
     /// second; it looks at every upstream. Where it was not called for two seconds, nothing is concluded from the
     /// silence of that time.

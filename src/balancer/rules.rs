@@ -96,7 +96,8 @@ impl Balancer {
     ///
     /// Upstreams, and all that is known and counted of them, stay as they are, and so do sessions, leases and drains:
     /// membership is changed by [`apply`](Self::apply), and neither the builder's upstreams nor its entropy is looked at.
-    /// A drain that runs keeps the pace it began with. A policy of the same name and parameters goes on where it was.
+    /// A drain that runs keeps the pace it began with. A policy of the same name and parameters is made from the last, where it
+    /// knows how.
     ///
     /// Costs what [`apply`](Self::apply) does; picks go on meanwhile.
     ///

@@ -4,7 +4,7 @@ use super::{Affinity, Drain, Policy, Rebalance, Upstream};
 use crate::affinity::{self, LifetimeError};
 use crate::balancer::BalancerBuilder;
 use crate::health::{Failover, HealthSettings, Outlier, Probes, Silence, SlowStart};
-use crate::{Balancer, KeyRing, UpstreamConfig};
+use crate::{Balancer, KeyRing};
 use std::path::Path;
 use std::time::Duration;
 
@@ -39,11 +39,7 @@ impl Parts<'_> {
         &self,
         keys: impl FnOnce(&Path) -> Result<KeyRing, E>,
     ) -> Result<BalancerBuilder, E> {
-        let upstreams = self.upstreams.iter().map(|upstream| {
-            UpstreamConfig::new(&upstream.name, &upstream.address)
-                .weight(upstream.weight)
-                .max_in_flight(upstream.max_in_flight)
-        });
+        let upstreams = self.upstreams.iter().map(Upstream::to_core);
         let balancer = Balancer::builder()
             .upstreams(upstreams)
             .policy_params(&self.policy.name, self.policy.params())

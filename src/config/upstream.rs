@@ -1,6 +1,7 @@
 //! `[[upstream]]`.
 
 use super::value;
+use crate::UpstreamConfig;
 use serde::Deserialize;
 
 /// `[[upstream]]`: one instance that serves requests.
@@ -19,6 +20,12 @@ pub struct Upstream {
     /// The most requests and tunnels at once; 0 is no limit. Default: 0.
     #[serde(default, deserialize_with = "value::integer::<0, 4_294_967_295, _, _>")]
     pub max_in_flight: u32,
+}
+
+impl Upstream {
+    pub(crate) fn to_core(&self) -> UpstreamConfig {
+        UpstreamConfig::new(&self.name, &self.address).weight(self.weight).max_in_flight(self.max_in_flight)
+    }
 }
 
 fn one() -> u16 {

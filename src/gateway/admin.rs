@@ -1,6 +1,7 @@
 //! The administration on an address of its own, on a thread of its own: it answers while the workers are busy, and while
 //! the gateway stops.
 
+use super::inherit::Inherited;
 use super::server::ServeError;
 use crate::admin::{Admin, BearerToken, TokenError};
 use crate::config::keyfile::open_to_others;
@@ -58,6 +59,8 @@ pub(super) fn load_token(file: &Path) -> Result<BearerToken, TokenFileError> {
 #[derive(Debug)]
 pub struct AdminServer {
     listener: TcpListener,
+    /// The same socket, for whoever takes it over.
+    spare: TcpListener,
     address: SocketAddr,
 }
 
@@ -67,13 +70,22 @@ impl AdminServer {
     /// # Errors
     /// [`ServeError::Listen`].
     pub fn bind(address: SocketAddr) -> Result<Self, ServeError> {
-        let bind = || {
-            let listener = TcpListener::bind(address)?;
-            listener.set_nonblocking(true)?;
-            Ok((listener.local_addr()?, listener))
-        };
-        let (address, listener) = bind().map_err(|source| ServeError::Listen { address, source })?;
-        Ok(Self { listener, address })
+        Self::adopt(address, &mut Inherited::default())
+    }
+
+    /// Likewise, but for a socket on `address` that was inherited: this is used.
+    ///
+    /// # Errors
+    /// [`ServeError::Listen`].
+    pub fn adopt(address: SocketAddr, inherited: &mut Inherited) -> Result<Self, ServeError> {
+        let adopted = inherited.take(address).into_iter().next();
+        let bind = || adopted.map_or_else(|| TcpListener::bind(address), Ok).and_then(Self::on);
+        bind().map_err(|source| ServeError::Listen { address, source })
+    }
+
+    fn on(listener: TcpListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Ok(Self { address: listener.local_addr()?, spare: listener.try_clone()?, listener })
     }
 
     /// The address it listens on, with the port that was taken for 0.
@@ -91,7 +103,8 @@ impl AdminServer {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ServeError::Worker)?;
         let thread = std::thread::Builder::new().name("admin".to_owned());
         let thread = thread.spawn(move || runtime.block_on(accept(self.listener, admin, stopped)));
-        Ok(RunningAdmin { stop: Some(stop), thread: Some(thread.map_err(ServeError::Worker)?) })
+        let thread = Some(thread.map_err(ServeError::Worker)?);
+        Ok(RunningAdmin { stop: Some(stop), thread, spare: self.spare })
     }
 }
 
@@ -101,6 +114,27 @@ pub struct RunningAdmin {
     /// Goes first, and so tells.
     stop: Option<watch::Sender<()>>,
     thread: Option<JoinHandle<()>>,
+    spare: TcpListener,
+}
+
+impl RunningAdmin {
+    /// Its socket once more, so that another may go on where this one ends.
+    ///
+    /// # Errors
+    /// Where the process is out of file descriptors.
+    pub fn socket(&self) -> io::Result<TcpListener> {
+        self.spare.try_clone()
+    }
+
+    /// Ends it, and goes on with `admin` on the same socket: who connects meanwhile waits.
+    ///
+    /// # Errors
+    /// [`ServeError::Worker`].
+    pub fn restart(self, admin: Admin) -> Result<Self, ServeError> {
+        let next = self.socket().and_then(AdminServer::on).map_err(ServeError::Worker)?;
+        drop(self);
+        next.start(admin)
+    }
 }
 
 impl Drop for RunningAdmin {

@@ -1,5 +1,6 @@
 //! What a finished gateway adds to the adapter; `examples/gateway` is little more than a command line around it.
 //!
+//! - [`Gateway`]: a process that serves what a file says, and follows it;
 //! - [`config`]: the TOML configuration, refused with file, line, column and key;
 //! - [`keyfile`]: the secret that the gateways of one pool share;
 //! - [`setup`](setup()): from a configuration to a [`Proxy`](crate::hyper::Proxy);
@@ -10,12 +11,22 @@
 
 pub mod admin;
 pub mod config;
+mod inherit;
+mod reload;
 mod roster;
+mod run;
 pub mod server;
 mod setup;
+mod signals;
 pub mod state;
+mod supervisor;
 pub mod tls;
+#[cfg(unix)]
+mod upgrade;
+mod watch;
 
 pub use crate::config::keyfile;
+pub use inherit::Inherited;
 pub use roster::{RosterKeeper, setup_roster};
+pub use run::{Gateway, StartError};
 pub use setup::{SetupError, check, setup, setup_admin};

@@ -8,9 +8,9 @@ use crate::admin::Admin;
 use crate::affinity::{KeyError, LifetimeError};
 use crate::config::keyfile::{KeyFile, KeyFileError, POOL};
 use crate::http::CookieError;
-use crate::hyper::{Limits, Proxy, Timeouts};
+use crate::hyper::{Limits, Proxy, ProxyBuilder, Timeouts};
 use crate::roster::Roster;
-use crate::{BuildError, KeyRing};
+use crate::{Balancer, BuildError, KeyRing};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -58,7 +58,7 @@ pub fn setup(config: &Config) -> Result<(Proxy, Option<Acceptor>), SetupError> {
 pub fn check(config: &Config) -> Result<(), SetupError> {
     let existing = |path: &Path| match path.try_exists() {
         Ok(false) => Ok(KeyRing::generate(POOL)?),
-        _ => key_ring(&KeyFile::load(path).map_err(KeyFileError::from)?),
+        _ => existing_keys(path),
     };
     let (proxy, _) = build(config, existing)?;
     super::roster::check(config, proxy.balancer())?;
@@ -81,7 +81,7 @@ pub fn setup_admin(config: &Config, proxy: &Proxy, roster: &Arc<Roster>) -> Resu
     }
     if config.affinity.enabled {
         let file = config.affinity.keys.clone();
-        admin = admin.keys(move || key_ring(&KeyFile::load(&file).map_err(KeyFileError::from)?));
+        admin = admin.keys(move || existing_keys(&file));
     }
     Ok(Some(admin.build()))
 }
@@ -90,8 +90,13 @@ fn build(
     config: &Config,
     keys: impl FnOnce(&Path) -> Result<KeyRing, SetupError>,
 ) -> Result<(Proxy, Option<Acceptor>), SetupError> {
-    let balancer = config.parts().balancer(keys)?;
-    let mut proxy = Proxy::builder(balancer.build()?)
+    let balancer = config.parts().balancer(keys)?.build()?;
+    Ok((proxy(config, balancer)?.build(), acceptor(config)?))
+}
+
+/// The adapter's settings.
+pub(super) fn proxy(config: &Config, balancer: impl Into<Arc<Balancer>>) -> Result<ProxyBuilder, SetupError> {
+    let mut proxy = Proxy::builder(balancer)
         .key(config.policy.key.clone())
         .trusted_proxies(config.trusted_proxies.clone())
         .timeouts(Timeouts {
@@ -110,8 +115,17 @@ fn build(
     if let Some(name) = &settings.lost_header {
         proxy = proxy.lost_header(name.clone());
     }
-    let tls = config.tls.as_ref().map(|tls| Acceptor::load(tls, config.timeouts.header)).transpose()?;
-    Ok((proxy.build(), tls))
+    Ok(proxy)
+}
+
+/// What accepts TLS, where there is to be TLS.
+pub(super) fn acceptor(config: &Config) -> Result<Option<Acceptor>, SetupError> {
+    Ok(config.tls.as_ref().map(|tls| Acceptor::load(tls, config.timeouts.header)).transpose()?)
+}
+
+/// The keys in a file that is there.
+pub(super) fn existing_keys(file: &Path) -> Result<KeyRing, SetupError> {
+    key_ring(&KeyFile::load(file).map_err(KeyFileError::from)?)
 }
 
 fn key_ring(file: &KeyFile) -> Result<KeyRing, SetupError> {

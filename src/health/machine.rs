@@ -298,6 +298,16 @@ impl Machine {
         }
     }
 
+    /// No probe says anything any more.
+    #[cfg(feature = "hyper")]
+    pub(super) fn forget_probes(&mut self, now: Timestamp) {
+        (self.probed, self.says_full) = (false, false);
+        (self.bad_probes, self.lost_probes, self.good_probes) = (0, 0, 0);
+        if self.condition == Condition::Full {
+            self.enter(Condition::Active, Cause::Operator, now);
+        }
+    }
+
     /// Time has passed.
     pub(super) fn tick(&mut self, settings: &HealthSettings, now: Timestamp) {
         self.look(now);

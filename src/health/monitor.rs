@@ -91,6 +91,14 @@ impl Monitor {
         self.input(upstream.id(), now, |machine, settings, now| machine.report(outcome, settings, now));
     }
 
+    /// Nobody probes any more: what only probes could end, ends.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn forget_probes(&mut self) {
+        let now = self.now;
+        self.machines.values_mut().for_each(|machine| machine.forget_probes(now));
+        self.settle_all(now);
+    }
+
     pub(crate) fn probe(&mut self, id: UpstreamId, result: ProbeResult, now: Timestamp) {
         self.input(id, now, |machine, settings, now| machine.probe(result, settings, now));
     }

@@ -79,6 +79,9 @@ struct Keeper {
 impl Keeper {
     fn new(shared: Arc<Shared>, probes: Option<ProbeSettings>) -> Self {
         shared.keepers.fetch_add(1, Ordering::Relaxed);
+        if probes.is_none() {
+            shared.balancer.forget_probes();
+        }
         Self {
             events: shared.balancer.subscribe(),
             shared,

@@ -50,9 +50,28 @@ impl Proxy {
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let shutdown = async {
+            shutdown.await;
+            Duration::ZERO
+        };
+        self.serve_until(stream, peer, protocol, shutdown).await;
+    }
+
+    /// Likewise. For as long as `ending` says when it completes, an idle connection of HTTP/1 is listened to for one request
+    /// more, which ends it in good order: a client that sends one while its connection is closed cannot know what became
+    /// of it. HTTP/2 has a frame to say so.
+    pub(crate) async fn serve_until<T>(
+        &self,
+        stream: T,
+        peer: SocketAddr,
+        protocol: Protocol,
+        ending: impl Future<Output = Duration>,
+    ) where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let client = self.client(peer, protocol != Protocol::Clear);
-        let shutdown = pin!(shutdown);
-        let mut watch = Watch::new(&client.activity, client.settings.timeouts, shutdown);
+        let ending = pin!(ending);
+        let mut watch = Watch::new(&client.activity, client.settings.timeouts, ending);
         let served = match protocol {
             Protocol::TlsHttp2 => http2(&mut watch, &client, stream, Bytes::new()).await,
             Protocol::Clear | Protocol::TlsHttp1 => {
@@ -84,7 +103,7 @@ impl Proxy {
 async fn http2<T, F>(watch: &mut Watch<'_, F>, client: &Arc<Client>, stream: T, read: Bytes) -> Result<(), End>
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    F: Future<Output = ()>,
+    F: Future<Output = Duration>,
 {
     let limits = client.settings.limits;
     let io = ClientIo::new(stream, Arc::clone(client), read);
@@ -137,13 +156,14 @@ impl Kind {
 struct Watch<'a, F> {
     activity: &'a Activity,
     timeouts: Timeouts,
-    shutdown: Pin<&'a mut F>,
-    is_shut_down: bool,
+    ending: Pin<&'a mut F>,
+    /// It was told to.
+    is_ending: bool,
 }
 
-impl<'a, F: Future<Output = ()>> Watch<'a, F> {
-    fn new(activity: &'a Activity, timeouts: Timeouts, shutdown: Pin<&'a mut F>) -> Self {
-        Self { activity, timeouts, shutdown, is_shut_down: false }
+impl<'a, F: Future<Output = Duration>> Watch<'a, F> {
+    fn new(activity: &'a Activity, timeouts: Timeouts, ending: Pin<&'a mut F>) -> Self {
+        Self { activity, timeouts, ending, is_ending: false }
     }
 
     /// Runs the connection to its end. `stop` tells it to take no further request and end with those it has.
@@ -164,31 +184,41 @@ impl<'a, F: Future<Output = ()>> Watch<'a, F> {
             asked: false,
             progress: kind.progress(self.activity),
         };
-        if self.is_shut_down {
+        if self.is_ending {
             stop(connection.as_mut());
         }
-        // Told to stop before its first byte, which may be in the socket already.
-        let mut hears_first = false;
+        // Told to end while it is idle: the next request's first byte may be in the socket already.
+        let mut hears_on = None;
         let bell = Bell::new();
         let ringer = Waker::from(Arc::clone(&bell));
         poll_fn(|cx| {
             let mut side = Context::from_waker(&ringer);
             let rung = bell.answer(cx);
-            if rung && !self.is_shut_down && self.shutdown.as_mut().poll(&mut side).is_ready() {
-                self.is_shut_down = true;
-                if self.activity.progress() > 0 {
+            if rung
+                && !self.is_ending
+                && let Poll::Ready(linger) = self.ending.as_mut().poll(&mut side)
+            {
+                self.is_ending = true;
+                let progress = self.activity.progress();
+                let is_idle = kind == Kind::Http1 && kind.phase(self.activity) == Phase::Idle;
+                let pause = match progress {
+                    0 => linger.max(FIRST_BYTE),
+                    _ if is_idle => linger,
+                    _ => Duration::ZERO,
+                };
+                if pause.is_zero() {
                     stop(connection.as_mut());
                 } else {
-                    hears_first = true;
-                    alarm.set(FIRST_BYTE, kind.progress(self.activity));
+                    hears_on = Some(progress);
+                    alarm.set(pause, kind.progress(self.activity));
                 }
             }
             loop {
                 if let Poll::Ready(result) = connection.as_mut().poll(cx) {
                     return Poll::Ready(result.map_err(|error| End::Broken(error.into())));
                 }
-                if hears_first && self.activity.progress() > 0 {
-                    hears_first = false;
+                if hears_on.is_some_and(|progress| self.activity.progress() != progress) {
+                    hears_on = None;
                     stop(connection.as_mut());
                     continue;
                 }

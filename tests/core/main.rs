@@ -14,6 +14,7 @@ mod live_sessions;
 mod membership;
 mod placement;
 mod rebalance;
+mod reconfigure;
 mod rotation;
 mod scale_out;
 #[path = "../../examples/simulation/mod.rs"]

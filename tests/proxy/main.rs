@@ -19,3 +19,4 @@ mod outcomes;
 mod probes;
 mod queue;
 mod retries;
+mod settings;

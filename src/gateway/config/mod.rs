@@ -118,6 +118,9 @@ pub struct Timeouts {
     /// For what runs to end when the gateway stops. Default: 30 seconds.
     #[serde(deserialize_with = "value::timeout")]
     pub shutdown: Duration,
+    /// For what runs to end, tunnels above all, in the process that was before an upgrade. Default: 1 hour.
+    #[serde(deserialize_with = "value::timeout")]
+    pub upgrade: Duration,
 }
 
 /// `[limits]`: how large things may be, each 1024 to 65536 bytes.
@@ -236,6 +239,7 @@ impl Default for Timeouts {
             response: Duration::from_secs(60),
             idle: Duration::from_secs(90),
             shutdown: Duration::from_secs(30),
+            upgrade: Duration::from_hours(1),
         }
     }
 }

@@ -1,0 +1,65 @@
+//! What the operator tells the process.
+
+use std::io;
+#[cfg(unix)]
+use tokio::signal::unix::{Signal, SignalKind, signal};
+#[cfg(windows)]
+use tokio::signal::windows::{CtrlC, ctrl_c};
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Told {
+    Stop,
+    Reload,
+    #[cfg(unix)]
+    Upgrade,
+}
+
+/// SIGTERM and SIGINT, SIGHUP, SIGUSR2.
+#[cfg(unix)]
+#[derive(Debug)]
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    reload: Signal,
+    upgrade: Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    /// Listens from here on.
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            reload: signal(SignalKind::hangup())?,
+            upgrade: signal(SignalKind::user_defined2())?,
+        })
+    }
+
+    pub(super) async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.terminate.recv() => Told::Stop,
+            _ = self.interrupt.recv() => Told::Stop,
+            _ = self.reload.recv() => Told::Reload,
+            _ = self.upgrade.recv() => Told::Upgrade,
+        }
+    }
+}
+
+/// Ctrl-C.
+#[cfg(windows)]
+#[derive(Debug)]
+pub(super) struct Signals(CtrlC);
+
+#[cfg(windows)]
+impl Signals {
+    /// Listens from here on.
+    pub(super) fn new() -> io::Result<Self> {
+        ctrl_c().map(Self)
+    }
+
+    pub(super) async fn next(&mut self) -> Told {
+        let _ = self.0.recv().await;
+        Told::Stop
+    }
+}
