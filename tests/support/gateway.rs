@@ -18,10 +18,14 @@ use super::upstream::Upstream;
 /// A running gateway; it ends with this value.
 pub struct Gateway {
     child: Child,
+    /// Which process accepts: the child, or one that has followed it.
+    process: u32,
+    /// All that have followed it.
+    successors: Vec<u32>,
     output: Receiver<String>,
     listeners: Vec<(String, SocketAddr)>,
     /// Where its configuration and its keys are, for as long as it runs.
-    _directory: TempDir,
+    directory: TempDir,
     log: Arc<Mutex<String>>,
     collector: Option<JoinHandle<()>>,
 }
@@ -55,7 +59,11 @@ fn signal(process: u32, name: &str) {
 }
 
 fn command(directory: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(program());
+    command_of(&program(), directory, arguments)
+}
+
+fn command_of(program: &Path, directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
     command.args(arguments).current_dir(directory).env("RUST_LOG", "debug").env("NO_COLOR", "1");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
@@ -85,14 +93,28 @@ impl Gateway {
 
     /// With a whole configuration, in a directory that has the files it names.
     pub fn within(directory: TempDir, config: &str) -> Self {
+        Self::of(&program(), directory, config)
+    }
+
+    /// Likewise, by a path of its own to the program, which [`link`] makes.
+    pub fn of(program: &Path, directory: TempDir, config: &str) -> Self {
         let file = directory.path().join("gateway.toml");
         fs::write(&file, config).expect("write the configuration");
         let file = file.to_str().expect("a path in UTF-8");
-        let mut child = command(directory.path(), &["--config", file]).spawn().expect("start the gateway");
+        let mut command = command_of(program, directory.path(), &["--config", file]);
+        let mut child = command.spawn().expect("start the gateway");
         let (log, collector) = collect(child.stderr.take().expect("its standard error"));
         let output = lines(child.stdout.take().expect("its standard output"));
-        let mut gateway =
-            Self { child, output, listeners: Vec::new(), _directory: directory, log, collector: Some(collector) };
+        let mut gateway = Self {
+            process: child.id(),
+            successors: Vec::new(),
+            child,
+            output,
+            listeners: Vec::new(),
+            directory,
+            log,
+            collector: Some(collector),
+        };
         while gateway.listeners.len() < count_listeners(config) {
             gateway.await_listener();
         }
@@ -130,9 +152,68 @@ impl Gateway {
         kilobytes * 1024
     }
 
+    /// Puts another configuration in the place of its own, as editors do.
+    pub fn replace(&self, config: &str) {
+        let next = self.directory.path().join("gateway.toml.next");
+        fs::write(&next, config).expect("write the configuration");
+        fs::rename(next, self.directory.path().join("gateway.toml")).expect("put it in place");
+    }
+
+    /// Likewise, into the same file.
+    pub fn write(&self, config: &str) {
+        fs::write(self.directory.path().join("gateway.toml"), config).expect("write the configuration");
+    }
+
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// How often its log says so.
+    pub fn says(&self, what: &str) -> usize {
+        self.log().matches(what).count()
+    }
+
+    /// Waits until it has said so as often.
+    pub fn await_saying(&self, what: &str, times: usize) {
+        super::until(what, || self.says(what) >= times);
+    }
+
+    /// Which process accepts.
+    pub fn process(&self) -> u32 {
+        self.process
+    }
+
+    /// Sends it a signal, such as `HUP`.
+    pub fn signal(&self, name: &str) {
+        signal(self.process, name);
+    }
+
+    /// Has another process take over, and returns the one that did so far.
+    pub fn upgrade(&mut self) -> u32 {
+        const TAKEN_OVER: &str = "another process has taken over: what runs here may finish process=";
+        let before = self.says(TAKEN_OVER);
+        self.signal("USR2");
+        self.await_saying(TAKEN_OVER, before + 1);
+        super::until("its id is written", || {
+            self.log().lines().filter_map(|line| id_in(line, TAKEN_OVER)).count() > before
+        });
+        let process = self.log().lines().filter_map(|line| id_in(line, TAKEN_OVER)).last().expect("an id");
+        self.successors.push(process);
+        std::mem::replace(&mut self.process, process)
+    }
+
+    /// Waits until one of its processes has ended.
+    pub fn await_end(&mut self, process: u32) {
+        super::until("an old process ends", || {
+            // Whoever started the first one has to ask for it.
+            let _ = self.child.try_wait();
+            !is_running(process)
+        });
+    }
+
     /// Asks it to end in order.
     pub fn terminate(&self) {
-        signal(self.child.id(), "TERM");
+        signal(self.process, "TERM");
     }
 
     /// Stops it where it is, until it is resumed; the kernel goes on to take connections and bytes for it.
@@ -161,13 +242,34 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // They may have ended by themselves.
+        for process in self.successors.drain(..).filter(|process| is_running(*process)) {
+            signal(process, "KILL");
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
         if thread::panicking() {
             eprintln!("--- the gateway's log\n{}", self.log());
         }
     }
+}
+
+/// A link to the program, to be replaced.
+pub fn link(directory: &Path) -> PathBuf {
+    let link = directory.join("gateway");
+    std::os::unix::fs::symlink(program(), &link).expect("link the program");
+    link
+}
+
+/// The process id behind `what` in a line of the log.
+fn id_in(line: &str, what: &str) -> Option<u32> {
+    line.split_once(what)?.1.trim().parse().ok()
+}
+
+/// Whether there is such a process, and not only its exit status.
+fn is_running(process: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    status.lines().find(|line| line.starts_with("State:")).is_some_and(|state| !state.contains('Z'))
 }
 
 fn count_listeners(config: &str) -> usize {

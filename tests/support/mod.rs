@@ -7,6 +7,7 @@ pub mod frames;
 pub mod gateway;
 pub mod h2;
 pub mod head;
+pub mod load;
 pub mod pattern;
 pub mod upstream;
 pub mod visitor;

@@ -123,6 +123,7 @@ connect = "500ms"
 response = "3m"
 idle = "1h"
 shutdown = "5s"
+upgrade = "6s"
 [limits]
 header_bytes = 1024
 uri_bytes = 65536
@@ -201,6 +202,7 @@ max_in_flight = 4294967295
             response: Duration::from_mins(3),
             idle: Duration::from_hours(1),
             shutdown: Duration::from_secs(5),
+            upgrade: Duration::from_secs(6),
         },
         limits: Limits { header_bytes: 1024, uri_bytes: 65_536 },
         tls: Some(Tls { certificate: "etc/tls/chain.pem".into(), key: "/etc/ssl/key.pem".into() }),
