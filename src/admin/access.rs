@@ -13,6 +13,8 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 pub(super) fn admit(token: Option<&BearerToken>, peer: SocketAddr, request: &request::Parts) -> Result<(), Problem> {
     match token {
         Some(token) if is_borne(token, &request.headers) => Ok(()),
+        // The dashboard tells nothing: it is what asks for the token.
+        Some(_) if request.method == Method::GET && request.uri.path() == "/" => Ok(()),
         Some(_) => Err(Problem::unauthorized()),
         None if !peer.ip().to_canonical().is_loopback() => {
             Err(Problem::forbidden("not_loopback", "without a token only this machine is let in; configure one"))

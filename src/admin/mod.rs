@@ -26,9 +26,11 @@
 //!
 //! | | |
 //! |---|---|
+//! | `GET /` | the dashboard, a page for people |
 //! | `GET /api/v1/upstreams` | all upstreams with their states and counters |
 //! | `GET /api/v1/upstreams/NAME` | one of them |
 //! | `GET /api/v1/events` | server-sent events, as they happen |
+//! | `GET /api/v1/history` | live sessions over the last hour, where [`Admin::keep_history`] runs |
 //! | `GET /api/v1/openapi.json` | this interface as an OpenAPI document |
 //! | `GET /metrics` | Prometheus' text format |
 //! | `PUT`, `DELETE /api/v1/upstreams/NAME` | adds, changes or removes one |
@@ -44,7 +46,7 @@
 //!
 //! # Who is let in
 //!
-//! With a [`BearerToken`], whoever sends it. Without one, only who connects from a loopback address and names a loopback
+//! With a [`BearerToken`], whoever sends it; the dashboard, which holds no data, asks for it. Without one, only who connects from a loopback address and names a loopback
 //! host: a page in a browser on that machine, whose name was rebound to 127.0.0.1, names its own. Changes that a browser sends
 //! for a page of another origin are refused by `Origin` and `Sec-Fetch-Site`, and `POST` and `PUT` have to say
 //! `Content-Type: application/json`, which no form can. There are no CORS headers, ever.
@@ -60,9 +62,11 @@ mod audit;
 mod body;
 mod builder;
 mod changes;
+mod dashboard;
 mod events;
 mod exposition;
 mod feed;
+mod history;
 mod instances;
 mod keys;
 mod metrics;

@@ -5,6 +5,7 @@ use http::Method;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Route {
+    Dashboard,
     Upstreams,
     Upstream,
     Put,
@@ -14,6 +15,7 @@ pub(super) enum Route {
     Heartbeat,
     Deregister,
     Events,
+    History,
     Plan,
     Apply,
     RotateKeys,
@@ -22,6 +24,7 @@ pub(super) enum Route {
 }
 
 pub(super) const ROUTES: &[(Method, &str, Route)] = &[
+    (Method::GET, "/", Route::Dashboard),
     (Method::GET, "/api/v1/upstreams", Route::Upstreams),
     (Method::GET, "/api/v1/upstreams/{name}", Route::Upstream),
     (Method::PUT, "/api/v1/upstreams/{name}", Route::Put),
@@ -31,6 +34,7 @@ pub(super) const ROUTES: &[(Method, &str, Route)] = &[
     (Method::POST, "/api/v1/upstreams/{name}/heartbeat", Route::Heartbeat),
     (Method::POST, "/api/v1/upstreams/{name}/deregister", Route::Deregister),
     (Method::GET, "/api/v1/events", Route::Events),
+    (Method::GET, "/api/v1/history", Route::History),
     (Method::GET, "/api/v1/openapi.json", Route::OpenApi),
     (Method::POST, "/api/v1/plan", Route::Plan),
     (Method::POST, "/api/v1/apply", Route::Apply),
@@ -92,7 +96,7 @@ mod tests {
         assert_eq!(found(Method::PUT, "/api/v1/upstreams/a"), (Route::Put, "a".to_owned()));
         assert_eq!(found(Method::POST, "/api/v1/upstreams/a%2fb%25/drain"), (Route::Drain, "a/b%".to_owned()));
         for path in
-            ["/", "", "/api/v1/upstreams/", "/api/v1/upstreams/a/", "/api/v1/upstreams/a/b", "/api/v1", "/metrics/"]
+            ["//", "", "/api/v1/upstreams/", "/api/v1/upstreams/a/", "/api/v1/upstreams/a/b", "/api/v1", "/metrics/"]
         {
             assert_eq!(find(&Method::GET, path).unwrap_err().code(), "no_route", "{path}");
         }

@@ -3,7 +3,7 @@
 use super::body::{self, AdminBody};
 use super::builder::Shared;
 use super::routes::{self, Route};
-use super::{access, audit, changes, events, instances, keys, problem::Problem, reply, upstreams};
+use super::{access, audit, changes, dashboard, events, instances, keys, problem::Problem, reply, upstreams};
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
@@ -73,7 +73,9 @@ impl Call {
         match route {
             Route::Upstreams => self.blocking(|shared, _| reply::json(StatusCode::OK, &upstreams::all(shared))).await,
             Route::Upstream => reply::json(StatusCode::OK, &upstreams::one(shared, &name)?),
+            Route::Dashboard => Ok(dashboard::page()),
             Route::Events => events::open(shared, &parts.headers),
+            Route::History => self.blocking(|shared, _| reply::json(StatusCode::OK, &shared.history.kept())).await,
             Route::OpenApi => Ok(reply::document(OPENAPI)),
             Route::Metrics => {
                 let text = self.blocking(|shared, _| shared.metrics.text()).await?;

@@ -101,6 +101,8 @@ impl AdminServer {
     pub fn start(self, admin: Admin) -> Result<RunningAdmin, ServeError> {
         let (stop, stopped) = watch::channel(());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ServeError::Worker)?;
+        let watching = admin.clone();
+        runtime.spawn(async move { watching.keep_history().await });
         let thread = std::thread::Builder::new().name("admin".to_owned());
         let thread = thread.spawn(move || runtime.block_on(accept(self.listener, admin, stopped)));
         let thread = Some(thread.map_err(ServeError::Worker)?);
