@@ -7,6 +7,8 @@ mod status;
 
 use clap::{Parser, Subcommand};
 use desk::Desk;
+use homing::admin::Admin;
+use homing::gateway::admin::AdminServer;
 use homing::gateway::config::{Config, Health};
 use homing::gateway::server::{Running, ServeError, Server};
 use homing::gateway::{Gateway, Inherited};
@@ -110,12 +112,16 @@ fn show() -> Result<(), Error> {
     let proxy = Proxy::builder(balancer).timeouts(timeouts).build();
     runtime.block_on(reserved.start(Desk(Arc::clone(proxy.balancer()))))?;
     let told_to_stop = runtime.block_on(async { told_to_stop() })?;
-    let server = first_free(8080)?;
+    let server = Server::bind(&[local(free_from(8080))], 0, None)?;
     let address = server.addresses()[0];
     let running = server.start(&proxy)?;
+    let monitor = AdminServer::bind(local(free_from(9090)))?;
+    let monitored = monitor.address();
+    let _monitor = monitor.start(Admin::builder(&proxy).build())?;
     for (name, address) in instances {
         say(&format!("{name} on http://{address}/"))?;
     }
+    say(&format!("monitor on http://{monitored}/"))?;
     say(&format!("open http://{address}/"))?;
     say("Two browsers stay with an instance each. Kill one on the page: its visitors move once, the others never.")?;
     let probes = Health {
@@ -141,11 +147,14 @@ fn impatient() -> HealthSettings {
     }
 }
 
-/// The port or the next one that nobody listens on, also no other gateway, which would share it.
-fn first_free(port: u16) -> Result<Server, ServeError> {
-    let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let free = (port..port.saturating_add(100)).find(|port| std::net::TcpListener::bind(local(*port)).is_ok());
-    Server::bind(&[local(free.unwrap_or(0))], 0, None)
+/// The port or the next one that nobody listens on, also no other gateway, which would share it; 0 where all are taken.
+fn free_from(port: u16) -> u16 {
+    let mut ports = port..port.saturating_add(100);
+    ports.find(|port| std::net::TcpListener::bind(local(*port)).is_ok()).unwrap_or(0)
+}
+
+fn local(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
 }
 
 /// Prints a line at once, also into a pipe.

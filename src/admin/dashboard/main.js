@@ -1,0 +1,74 @@
+
+// The page: asks for the figures, listens to the events, and says when it has lost the gateway.
+const EACH = 2000;
+
+const chart = new Chart();
+const rates = new Rates();
+let status = null;
+let heard = 0; // when the figures came
+let wake = () => {};
+
+const act = actions(() => wake(), () => status.upstreams);
+const cards = new Cards(chart, act);
+
+function show() {
+  const { upstreams } = status;
+  const each = rates.update(status);
+  const total = (name, text) => say($("totals").querySelector(`[data-figure=${name}]`), text);
+  const all = what => sum(upstreams.map(what));
+  total("accepting", `${upstreams.filter(upstream => upstream.accepting).length} of ${upstreams.length}`);
+  total("sessions", count(all(upstream => upstream.live_sessions)));
+  total("requests", rate(sum([...each.values()].map(one => one.requests))));
+  total("flight", count(all(upstream => upstream.in_flight)));
+  total("waiting", count(status.waiting));
+  total("tunnels", count(all(upstream => upstream.traffic?.tunnels)));
+  total("received", perSecond(sum([...each.values()].map(one => one.received))));
+  total("generation", status.generation);
+  $("panic").hidden = !status.panic;
+  $("main").hidden = $("add").hidden = false;
+  cards.update(status, each);
+  tellReasons(upstreams);
+  chart.add(status);
+}
+
+/** Says whether the gateway answers, and where it refuses to, why. */
+function link(state, why = "Connection lost") {
+  $("link").dataset.link = document.body.dataset.link = state;
+  say($("link-text"), state === "live" ? "Live" : `${why}: ${heard ? "these figures are old" : "there is nothing to show"}`);
+  say($("link-age"), state === "live" || !heard ? "" : `${elapsed(Date.now() - heard)} · trying again`);
+}
+
+async function ask(isFirst) {
+  const told = await get("/api/v1/upstreams");
+  if (isFirst) chart.restore(await get("/api/v1/history"));
+  return told;
+}
+
+async function watch() {
+  let why;
+  setInterval(() => { if (why) link("lost", why); }, 1000);
+  for (let isFirst = true; ; ) {
+    const started = Date.now();
+    const told = await ask(isFirst).catch(error => { why = error instanceof Problem ? error.message : "Connection lost"; });
+    isFirst = !told;
+    if (told) {
+      why = undefined;
+      heard = Date.now();
+      status = told;
+      show();
+    }
+    link(told ? "live" : "lost", why);
+    // Of many instances the answer is long: it is not asked for all the time.
+    await Promise.race([pause(Math.max(EACH, 10 * (Date.now() - started))), new Promise(woken => { wake = woken; })]);
+  }
+}
+
+say($("place"), location.host);
+document.title = `Homing · ${location.host}`;
+$("add").onclick = act.add;
+watch();
+follow({
+  opened() { say($("stream"), ""); },
+  heard(events) { log(events); wake(); },
+  lost(error) { say($("stream"), error instanceof Problem ? error.message : "interrupted"); wake(); },
+});
