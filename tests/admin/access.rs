@@ -31,7 +31,7 @@ fn pages_whose_name_was_rebound_are_not_let_in() {
 fn with_a_token_nobody_is_let_in_without_it() {
     let token = BearerToken::new(TOKEN).unwrap();
     let host = Host::with(&Upstream::several(1), "round_robin", |admin| admin.token(token));
-    for target in ["/api/v1/upstreams", "/metrics", "/api/v1/events", "/", "/api/v1/openapi.json"] {
+    for target in ["/api/v1/upstreams", "/metrics", "/api/v1/events", "/api/v1/history", "/api/v1/openapi.json"] {
         for fields in
             ["Host: localhost\r\n".to_owned(), format!("Host: localhost\r\nAuthorization: Bearer {TOKEN}x\r\n")]
         {

@@ -98,7 +98,7 @@ fn a_balancer_alone_has_no_figures_of_an_adapter() {
 fn there_is_nothing_else() {
     let upstreams = Upstream::several(1);
     let host = Host::start(&upstreams);
-    for target in ["/", "/api", "/api/v1", "/api/v1/", "/api/v1/upstreams/", "/api/v2/upstreams", "/metrics/x"] {
+    for target in ["//", "/api", "/api/v1", "/api/v1/", "/api/v1/upstreams/", "/api/v2/upstreams", "/metrics/x"] {
         assert_eq!(code(&host.get(target), 404), "no_route", "{target}");
     }
     for (method, target, allow) in [

@@ -41,17 +41,27 @@ impl Host {
         Self::with(upstreams, "round_robin", |admin| admin)
     }
 
+    /// Likewise, with somebody who looks at the live sessions.
+    pub fn keeping_history(upstreams: &[Upstream]) -> Self {
+        Self::launch(upstreams, "round_robin", |proxy| Admin::builder(proxy), true)
+    }
+
     pub fn with(upstreams: &[Upstream], policy: &str, more: impl FnOnce(AdminBuilder) -> AdminBuilder) -> Self {
-        Self::launch(upstreams, policy, |proxy| more(Admin::builder(proxy)))
+        Self::launch(upstreams, policy, |proxy| more(Admin::builder(proxy)), false)
     }
 
     /// With a place where changes are kept.
     pub fn storing(upstreams: &[Upstream], store: impl Store + 'static) -> Self {
         let roster = |proxy: &Proxy| Arc::new(Roster::new(Arc::clone(proxy.balancer())).store(store));
-        Self::launch(upstreams, "round_robin", |proxy| Admin::builder(proxy).roster(roster(proxy)))
+        Self::launch(upstreams, "round_robin", |proxy| Admin::builder(proxy).roster(roster(proxy)), false)
     }
 
-    fn launch(upstreams: &[Upstream], policy: &str, admin: impl FnOnce(&Proxy) -> AdminBuilder) -> Self {
+    fn launch(
+        upstreams: &[Upstream],
+        policy: &str,
+        admin: impl FnOnce(&Proxy) -> AdminBuilder,
+        keeps_history: bool,
+    ) -> Self {
         let mut health = HealthSettings::default();
         health.slow_start.window = Duration::ZERO;
         health.drain_spread = Duration::ZERO;
@@ -75,8 +85,11 @@ impl Host {
             move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
                 runtime.spawn(serve(front, proxy.clone()));
-                runtime.spawn(administer(back, admin));
+                runtime.spawn(administer(back, admin.clone()));
                 runtime.spawn(keep(roster));
+                if keeps_history {
+                    runtime.spawn(async move { admin.keep_history().await });
+                }
                 runtime.block_on(proxy.keep(None, async { drop(stopped.await) }));
             }
         });

@@ -15,6 +15,7 @@ mod support;
 
 mod access;
 mod changes;
+mod dashboard;
 mod document;
 mod events;
 mod figures;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this is a test")]
 
 mod buttons;
+mod dashboard;
 mod gateway;
 mod webdriver;
 
@@ -24,18 +25,32 @@ async fn a_browser_stays_with_its_instance_and_survives_its_death() {
 }
 
 /// Has a browser visit a new gateway's demo. Both are named after `test` where it fails.
-async fn browse<F: Future<Output = Result<()>> + 'static>(test: &str, visit: impl FnOnce(Page, String) -> F) {
+async fn browse<F>(test: &'static str, visit: impl FnOnce(Page, String) -> F + 'static)
+where
+    F: Future<Output = Result<()>> + 'static,
+{
+    with_browser(test, move |page| async move {
+        let gateway = Gateway::start(test).await?;
+        visit(page, gateway.url.clone()).await
+    })
+    .await;
+}
+
+/// Opens a browser, and closes it whatever comes of its visit.
+async fn with_browser<F>(test: &str, visit: impl FnOnce(Page) -> F)
+where
+    F: Future<Output = Result<()>> + 'static,
+{
     let (Some(driver), Some(browser)) = (program("chromedriver"), program("chromium")) else {
         return;
     };
     let profile = tempfile::tempdir().unwrap();
-    let gateway = Gateway::start(test).await.unwrap();
     let driver = Driver::start(&driver).await.unwrap();
     let page = driver.open(&browser, profile.path()).await.unwrap();
 
     // A task of its own, so that the browser is closed whatever comes of it.
     let local = LocalSet::new();
-    let visited = local.run_until(local.spawn_local(visit(page.clone(), gateway.url.clone()))).await;
+    let visited = local.run_until(local.spawn_local(visit(page.clone()))).await;
     if !matches!(visited, Ok(Ok(()))) {
         picture(&page, &format!("{test}.png")).await.unwrap();
     }

@@ -58,7 +58,8 @@ impl Driver {
                 format!("--user-data-dir={}", profile.display()),
             ],
         });
-        let wanted = json!({ "capabilities": { "alwaysMatch": { "goog:chromeOptions": options } } });
+        let wanted = json!({ "goog:chromeOptions": options, "goog:loggingPrefs": { "browser": "ALL" } });
+        let wanted = json!({ "capabilities": { "alwaysMatch": wanted } });
         let opened = call(self.address, "POST", "/session", Some(wanted)).await?;
         let id = opened["sessionId"].as_str().ok_or("no session id")?;
         Ok(Page { driver: self.address, session: format!("/session/{id}") })
@@ -104,6 +105,31 @@ impl Page {
     pub async fn press(&self, selector: &str, keys: &str) -> Result<()> {
         let element = self.find(selector).await?;
         self.post(&format!("{element}/value"), json!({ "text": keys })).await.map(drop)
+    }
+
+    /// Key presses, to whatever has the focus.
+    pub async fn keys(&self, keys: &str) -> Result<()> {
+        let press = |key: char| ["keyDown", "keyUp"].map(|kind| json!({ "type": kind, "value": key.to_string() }));
+        let actions: Vec<Value> = keys.chars().flat_map(press).collect();
+        let source = json!({ "type": "key", "id": "keyboard", "actions": actions });
+        self.post("/actions", json!({ "actions": [source] })).await.map(drop)
+    }
+
+    /// What this body of a function returns in the page.
+    pub async fn run(&self, script: &str) -> Result<Value> {
+        self.post("/execute/sync", json!({ "script": script, "args": [] })).await
+    }
+
+    /// A command of the DevTools protocol.
+    pub async fn command(&self, command: &str, parameters: Value) -> Result<Value> {
+        self.post("/goog/cdp/execute", json!({ "cmd": command, "params": parameters })).await
+    }
+
+    /// What the console has said since this was last asked.
+    pub async fn console(&self) -> Result<Vec<String>> {
+        let entries = self.post("/se/log", json!({ "type": "browser" })).await?;
+        let entries = entries.as_array().ok_or("not a list")?.iter();
+        Ok(entries.map(|entry| format!("{} {}", entry["level"], entry["message"])).collect())
     }
 
     /// What the window shows, as PNG.
