@@ -90,7 +90,7 @@ impl Admin {
 
     /// What it answers; an error where it refuses.
     pub async fn ask(self, method: &str, path: &str, body: Value) -> Result<Value> {
-        let body = body.to_string();
+        let body = if body.is_null() { String::new() } else { body.to_string() };
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
              Connection: close\r\n\r\n{body}",

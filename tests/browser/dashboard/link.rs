@@ -6,7 +6,6 @@ use serde_json::Value;
 
 use super::{card, live, shows, tells};
 use crate::gateway::Gateway;
-use crate::webdriver::Result;
 use crate::{until, with_browser};
 
 #[tokio::test]

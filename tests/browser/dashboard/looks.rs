@@ -84,7 +84,7 @@ async fn every_text_is_read_in_dark_and_in_light() {
 async fn a_phone_never_scrolls_sideways() {
     watch("dashboard-phone", |page, dashboard| async move {
         let long = "a-rather-long-name-that-somebody-has-thought-out-for-an-instance-in-a-far-away-region".repeat(2);
-        let put = json!({ "address": format!("{}.example:8080", "subdomain.".repeat(12)) });
+        let put = json!({ "address": format!("{}example:8080", "subdomain.".repeat(12)) });
         dashboard.admin.ask("PUT", &format!("/api/v1/upstreams/{long}"), put).await?;
         variety(&page, &dashboard).await?;
         window(&page, 360, 740).await?;

@@ -23,8 +23,7 @@ where
         listen_for_violations(&page).await?;
         page.go(&gateway.monitor.url()).await?;
         live(&page).await;
-        let dashboard = Dashboard { url: gateway.url.clone(), admin: gateway.monitor, _gateway: gateway };
-        visit(page, dashboard).await
+        visit(page, Dashboard { url: gateway.url.clone(), admin: gateway.monitor }).await
     })
     .await;
 }
@@ -33,7 +32,6 @@ struct Dashboard {
     /// Of what the gateway serves.
     url: String,
     admin: Admin,
-    _gateway: Gateway,
 }
 
 impl Dashboard {

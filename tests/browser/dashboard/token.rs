@@ -22,7 +22,8 @@ async fn the_page_asks_for_the_token() {
 
         listen_for_violations(&page).await?;
         page.go(&gateway.monitor.url()).await?;
-        let asked = "return document.activeElement.id === 'token' && !document.getElementById('main').checkVisibility()";
+        let asked =
+            "return document.activeElement.id === 'token' && !document.getElementById('main').checkVisibility()";
         until(&page, "the token is asked for", async |page| Ok(page.run(asked).await? == true)).await;
         page.keys("not the token\u{e007}").await?;
         tells(&page, "#login-error", "not the token").await;
@@ -33,7 +34,9 @@ async fn the_page_asks_for_the_token() {
 
         page.reload().await?;
         live(&page).await;
-        let kept = page.run("return [Object.entries(sessionStorage), Object.keys(localStorage), document.cookie, location.href]").await?;
+        let kept = page
+            .run("return [Object.entries(sessionStorage), Object.keys(localStorage), document.cookie, location.href]")
+            .await?;
         assert_eq!(kept, serde_json::json!([[["token", TOKEN]], [], "", gateway.monitor.url()]));
         press(&page, "app-1", "drain").await?;
         page.click("#confirm").await?;
