@@ -1,12 +1,13 @@
-//! The demo's operator: its buttons, on the balancer.
+//! The demo's operator: its buttons and its instances' heartbeats, on the roster.
 
-use crate::demo::{Operator, Standing};
+use crate::demo::{Figures, Operator, Standing};
+use homing::Health;
+use homing::roster::{Report, Roster};
 use homing::time::{Clock, SystemClock};
-use homing::{Balancer, Health};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub struct Desk(pub Arc<Balancer>);
+pub struct Desk(pub Arc<Roster>);
 
 impl Operator for Desk {
     fn drain(&self, instance: &str, deadline: Duration) {
@@ -21,10 +22,18 @@ impl Operator for Desk {
         }
     }
 
+    fn heartbeat(&self, instance: &str, Figures { sessions, memory, threads, cpu }: Figures) {
+        let figure = |figure: usize| Some(figure as u64);
+        let (sessions, memory_bytes, threads) = (figure(sessions), figure(memory), figure(threads));
+        // One that was removed is missed by nobody.
+        drop(self.0.heartbeat(instance, Report { sessions, memory_bytes, threads, cpu }, SystemClock.now()));
+    }
+
     fn standing(&self, instance: &str) -> Standing {
-        let cluster = self.0.cluster();
+        let balancer = self.0.balancer();
+        let cluster = balancer.cluster();
         let in_flight = cluster.find_name(instance).map_or(0, |member| member.upstream().in_flight());
-        let status = self.0.status().into_iter().find(|status| status.name == instance);
+        let status = balancer.status().into_iter().find(|status| status.name == instance);
         // An instance that the balancer does not have is nobody's.
         status.map_or(Standing { state: "down", cause: String::new(), accepts: false, is_drained: true }, |status| {
             Standing {

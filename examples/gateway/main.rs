@@ -14,6 +14,7 @@ use homing::gateway::server::{Running, ServeError, Server};
 use homing::gateway::{Gateway, Inherited};
 use homing::health::{HealthSettings, Outlier, Silence, SlowStart};
 use homing::hyper::{ProbeProfile, Proxy, Timeouts};
+use homing::roster::Roster;
 use homing::{Affinity, Balancer, KeyRing, UpstreamConfig};
 use std::io::{IsTerminal, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -110,14 +111,15 @@ fn show() -> Result<(), Error> {
         .build()?;
     let timeouts = Timeouts { response: Duration::from_secs(5), ..Timeouts::default() };
     let proxy = Proxy::builder(balancer).timeouts(timeouts).build();
-    runtime.block_on(reserved.start(Desk(Arc::clone(proxy.balancer()))))?;
+    let roster = Arc::new(Roster::new(Arc::clone(proxy.balancer())));
+    runtime.block_on(reserved.start(Desk(Arc::clone(&roster))))?;
     let told_to_stop = runtime.block_on(async { told_to_stop() })?;
     let server = Server::bind(&[local(free_from(8080))], 0, None)?;
     let address = server.addresses()[0];
     let running = server.start(&proxy)?;
     let monitor = AdminServer::bind(local(free_from(9090)))?;
     let monitored = monitor.address();
-    let _monitor = monitor.start(Admin::builder(&proxy).build())?;
+    let _monitor = monitor.start(Admin::builder(&proxy).roster(roster).build())?;
     for (name, address) in instances {
         say(&format!("{name} on http://{address}/"))?;
     }

@@ -27,7 +27,8 @@ use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body
 
 use super::actions::Action;
 use super::sessions::Sessions;
-use super::{Demo, Process, chat};
+use super::usage::Usage;
+use super::{Demo, Figures, Process, chat};
 
 pub(super) type Request = hyper::Request<Incoming>;
 pub(super) type Response = hyper::Response<UnsyncBoxBody<Bytes, Infallible>>;
@@ -118,6 +119,25 @@ pub(super) async fn serve(listener: TcpListener, instance: Arc<Instance>, demo: 
             Some(_) = connections.join_next() => {}
         }
     }
+}
+
+/// Tells the operator how it is, as long as it lives and does not hang.
+pub(super) async fn report(instance: Arc<Instance>, demo: Demo) {
+    let heartbeats = async {
+        let (mut seconds, mut usage) = (interval(Duration::from_secs(1)), Usage::new());
+        seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            seconds.tick().await;
+            let (sessions, memory) = {
+                let sessions = instance.sessions();
+                (sessions.len(), sessions.bytes())
+            };
+            // The thread that this runs on, and no other.
+            let figures = Figures { sessions, memory, threads: 1, cpu: usage.cores() };
+            demo.heartbeat(&instance.name, figures);
+        }
+    };
+    unless_hanging(instance.hangs.subscribe(), heartbeats).await;
 }
 
 /// Does `work`, and nothing while the instance hangs.

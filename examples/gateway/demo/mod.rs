@@ -1,7 +1,7 @@
 //! The demo: several instances of a small stateful web application, in one process.
 //!
-//! To a gateway each instance is what a real one would be: a port of its own, sessions in its own memory, and
-//! sockets that break when it dies. Of the gateway in front of it the demo knows what an [`Operator`] is told, and
+//! To a gateway each instance is what a real one would be: a port and a thread of its own, sessions in its own memory,
+//! sockets that break when it dies, and heartbeats that end with it. Of the gateway in front of it the demo knows what an [`Operator`] is told, and
 //! nothing here is shared between instances but the table that says which of them live.
 
 mod actions;
@@ -11,6 +11,7 @@ mod operator;
 mod port;
 mod roll;
 mod sessions;
+mod usage;
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,14 +21,14 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
-use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
-use tokio::task::AbortHandle;
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, oneshot};
 
 use instance::Instance;
 use port::Port;
 use roll::Progress;
 
-pub use operator::{Operator, Standing};
+pub use operator::{Figures, Operator, Standing};
 
 /// How long a death may stay unnoticed before the instance is brought back all the same.
 const UNNOTICED: Duration = Duration::from_secs(5);
@@ -35,7 +36,7 @@ const UNNOTICED: Duration = Duration::from_secs(5);
 /// The addresses of instances that don't run yet.
 pub struct Reserved(Vec<Slot>);
 
-/// A handle on all instances. They run until the runtime that [`Reserved::start`] was called on ends.
+/// A handle on all instances.
 #[derive(Clone)]
 struct Demo(Arc<Shared>);
 
@@ -46,6 +47,8 @@ struct Shared {
     /// Held by whoever starts an instance, so that none is started twice.
     starting: AsyncMutex<()>,
     operator: Box<dyn Operator>,
+    /// That on which [`Reserved::start`] was called, for what outlives an instance.
+    runtime: Handle,
     /// Of the rolling restart, while there is one.
     progress: Mutex<Option<Progress>>,
 }
@@ -69,26 +72,37 @@ struct Life {
 /// are, as the operating system would do for a killed process, and the sessions are gone with the memory.
 struct Process {
     instance: Arc<Instance>,
-    serving: AbortHandle,
+    _life: oneshot::Sender<()>,
 }
 
 impl Process {
-    fn start(instance: Arc<Instance>, listener: TcpListener, port: OwnedMutexGuard<Port>, demo: Demo) -> Process {
-        let serving = tokio::spawn({
-            let instance = instance.clone();
-            async move {
-                // Let go of after the listener, which the future below owns.
-                let _port = port;
-                instance::serve(listener, instance, demo).await;
-            }
-        });
-        Process { instance, serving: serving.abort_handle() }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.serving.abort();
+    fn start(
+        instance: Arc<Instance>,
+        listener: TcpListener,
+        port: OwnedMutexGuard<Port>,
+        demo: Demo,
+    ) -> io::Result<Process> {
+        let (life, death) = oneshot::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let listener = listener.into_std()?;
+        let living = instance.clone();
+        std::thread::Builder::new().name(instance.name().to_owned()).spawn(move || {
+            // Let go of after the listener and all connections, which the runtime has.
+            let _port = port;
+            runtime.block_on(async {
+                let listener = match TcpListener::from_std(listener) {
+                    Ok(listener) => listener,
+                    Err(error) => return tracing::error!(%error, "an instance cannot use its listener"),
+                };
+                tokio::select! {
+                    _ = death => {}
+                    () = instance::report(living.clone(), demo.clone()) => {}
+                    () = instance::serve(listener, living, demo.clone()) => {}
+                }
+            });
+            drop(runtime);
+        })?;
+        Ok(Process { instance, _life: life })
     }
 }
 
@@ -150,6 +164,7 @@ impl Reserved {
             slots: self.0,
             starting: AsyncMutex::new(()),
             operator: Box::new(operator),
+            runtime: Handle::current(),
             progress: Mutex::default(),
         }));
         for index in 0..demo.0.slots.len() {
@@ -177,6 +192,10 @@ impl Demo {
             }
         })
         .collect()
+    }
+
+    fn heartbeat(&self, name: &str, figures: Figures) {
+        self.0.operator.heartbeat(name, figures);
     }
 
     fn progress(&self) -> Option<Progress> {
@@ -229,7 +248,7 @@ impl Demo {
         // Nothing is awaited from here on: a caller that goes away leaves a whole instance or none.
         let incarnation = self.0.lives.lock()[index].incarnation.wrapping_add(1);
         let instance = Arc::new(Instance::new(&slot.name, slot.address, incarnation));
-        let process = Process::start(instance, listener, port, self.clone());
+        let process = Process::start(instance, listener, port, self.clone())?;
         self.0.lives.lock()[index] = Life { incarnation, process: Some(process) };
         Ok(())
     }

@@ -10,8 +10,23 @@ pub trait Operator: Send + Sync {
     /// Ends a drain.
     fn resume(&self, instance: &str);
 
+    /// Hears what an instance says of itself, each second while it lives and does not hang.
+    fn heartbeat(&self, instance: &str, figures: Figures);
+
     /// What is thought of an instance.
     fn standing(&self, instance: &str) -> Standing;
+}
+
+/// What an instance says of itself.
+pub struct Figures {
+    /// Sessions in its memory.
+    pub sessions: usize,
+    /// Bytes that they take.
+    pub memory: usize,
+    /// Threads that are its own.
+    pub threads: usize,
+    /// Processor cores that those keep busy; `None` where the system does not say.
+    pub cpu: Option<f64>,
 }
 
 /// What is thought of an instance.

@@ -35,7 +35,7 @@ impl Demo {
         *progress =
             self.0.slots.first().map(|slot| Progress { done: 0, instance: slot.name.clone(), step: "draining" });
         drop(progress);
-        tokio::spawn(self.clone().roll_all());
+        self.0.runtime.spawn(self.clone().roll_all());
         Ok(())
     }
 

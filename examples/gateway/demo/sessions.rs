@@ -5,6 +5,9 @@ use std::collections::HashMap;
 use rand::TryRng;
 use rand::rngs::{SysError, SysRng};
 
+/// Characters of an id: 128 bits in hexadecimal.
+const ID_LEN: usize = 32;
+
 /// Sessions in the younger half of the store: at most twice as many are kept.
 const HALF: usize = 50_000;
 
@@ -39,10 +42,16 @@ impl Sessions {
     pub(super) fn len(&self) -> usize {
         self.young.len() + self.old.len()
     }
+
+    /// Bytes that its tables and ids take; what the allocator adds is not counted.
+    pub(super) fn bytes(&self) -> usize {
+        let entries = self.young.capacity() + self.old.capacity();
+        entries * size_of::<(String, u64)>() + self.len() * ID_LEN
+    }
 }
 
 fn random_id() -> Result<String, SysError> {
     let mut bytes = [0; 16];
     SysRng.try_fill_bytes(&mut bytes)?;
-    Ok(format!("{:032x}", u128::from_ne_bytes(bytes)))
+    Ok(format!("{:0ID_LEN$x}", u128::from_ne_bytes(bytes)))
 }

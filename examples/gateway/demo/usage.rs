@@ -1,0 +1,31 @@
+//! What an instance's thread takes of the machine.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// What the present thread has used since this was made or asked last.
+pub(super) struct Usage {
+    at: Instant,
+    used: Option<Duration>,
+}
+
+impl Usage {
+    pub(super) fn new() -> Usage {
+        Usage { at: Instant::now(), used: used() }
+    }
+
+    /// Processor cores in use since; `None` where the system does not say.
+    pub(super) fn cores(&mut self) -> Option<f64> {
+        let before = std::mem::replace(self, Usage::new());
+        let passed = self.at.duration_since(before.at).as_secs_f64();
+        let used = self.used?.saturating_sub(before.used?).as_secs_f64();
+        (passed > 0.0).then(|| used / passed)
+    }
+}
+
+/// For how long this thread has run on a processor. The first figure of Linux' schedstat is that, in nanoseconds.
+fn used() -> Option<Duration> {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    Some(Duration::from_nanos(stat.split(' ').next()?.parse().ok()?))
+}
