@@ -17,6 +17,11 @@ fn page(host: &Host) -> Response {
     page
 }
 
+/// The text of the page, which is UTF-8.
+fn text(page: &Response) -> String {
+    String::from_utf8(page.body.data.clone()).unwrap()
+}
+
 /// What stands between the only `open` and the `close` behind it.
 fn within<'t>(text: &'t str, open: &str, close: &str) -> &'t str {
     assert_eq!(text.matches(open).count(), 1, "{open}");
@@ -37,9 +42,9 @@ fn the_page_may_do_nothing_but_be_itself() {
     let mut directives: Vec<(&str, &str)> =
         policy.split("; ").map(|directive| directive.split_once(' ').unwrap()).collect();
     directives.sort_unstable();
-    let text = page.text();
-    let style = source(within(&text, "<style>", "</style>"));
-    let script = source(within(&text, "<script type=\"module\">", "</script>"));
+    let html = text(&page);
+    let style = source(within(&html, "<style>", "</style>"));
+    let script = source(within(&html, "<script type=\"module\">", "</script>"));
     let expected = [
         ("base-uri", "'none'"),
         ("connect-src", "'self'"),
@@ -51,7 +56,7 @@ fn the_page_may_do_nothing_but_be_itself() {
         ("style-src", &style),
     ];
     assert_eq!(directives, expected);
-    assert!(source(&format!("{text} ")) != source(&text), "one character more is another source");
+    assert!(source(&format!("{html} ")) != source(&html), "one character more is another source");
     for (name, value) in [
         ("x-content-type-options", "nosniff"),
         ("referrer-policy", "no-referrer"),
@@ -66,13 +71,13 @@ fn the_page_may_do_nothing_but_be_itself() {
 #[test]
 fn the_page_has_no_style_script_or_handler_that_the_policy_would_not_know() {
     let host = Host::start(&Upstream::several(1));
-    let text = page(&host).text();
-    let markup = text.replace(within(&text, "<style>", "</style>"), "");
-    let markup = markup.replace(within(&text, "<script type=\"module\">", "</script>"), "");
+    let html = text(&page(&host));
+    let markup = html.replace(within(&html, "<style>", "</style>"), "");
+    let markup = markup.replace(within(&html, "<script type=\"module\">", "</script>"), "");
     for never in [" style=", " onclick=", " onload=", " onerror=", "javascript:", "src=", "@import", "url("] {
         assert!(!markup.contains(never), "{never}");
     }
-    let script = within(&text, "<script type=\"module\">", "</script>");
+    let script = within(&html, "<script type=\"module\">", "</script>");
     for never in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function("] {
         assert!(!script.contains(never), "{never}");
     }
@@ -82,10 +87,10 @@ fn the_page_has_no_style_script_or_handler_that_the_policy_would_not_know() {
 fn the_page_is_the_only_thing_that_needs_no_token_and_it_tells_nothing() {
     const TOKEN: &str = "0123456789abcdef0123456789abcdef";
     let upstreams = Upstream::several(1);
-    let open = page(&Host::start(&upstreams)).text();
+    let open = text(&page(&Host::start(&upstreams)));
     let token = BearerToken::new(TOKEN).unwrap();
     let host = Host::with(&upstreams, "round_robin", |admin| admin.token(token));
-    assert_eq!(page(&host).text(), open, "it is the same for everybody");
+    assert_eq!(text(&page(&host)), open, "it is the same for everybody");
     assert!(!open.contains("app-1") && !open.contains(&upstreams[0].address.to_string()));
     for (method, target) in [("POST", "/"), ("HEAD", "/"), ("GET", "//"), ("GET", "/?x"), ("GET", "/api/v1/history")] {
         let fields = "Host: localhost\r\nContent-Type: application/json\r\n";
@@ -104,7 +109,8 @@ fn history_is_empty_where_nobody_keeps_it() {
 
 #[test]
 fn history_is_what_was_told_of_live_sessions() {
-    let host = Host::keeping_history(&Upstream::several(2));
+    let upstreams = Upstream::several(2);
+    let host = Host::keeping_history(&upstreams);
     let samples = || json(&host.get("/api/v1/history"), 200)["samples"].as_array().unwrap().clone();
     until("the first look comes at once", || !samples().is_empty());
     assert_eq!(samples()[0]["live_sessions"], serde_json::json!({ "app-1": 0, "app-2": 0 }));
