@@ -112,6 +112,7 @@ fn show() -> Result<(), Error> {
     let timeouts = Timeouts { response: Duration::from_secs(5), ..Timeouts::default() };
     let proxy = Proxy::builder(balancer).timeouts(timeouts).build();
     let roster = Arc::new(Roster::new(Arc::clone(proxy.balancer())));
+    let _keeper = RosterKeeper::start(Arc::clone(&roster))?;
     runtime.block_on(reserved.start(Desk(Arc::clone(&roster))))?;
     let told_to_stop = runtime.block_on(async { told_to_stop() })?;
     let server = Server::bind(&[local(free_from(8080))], 0, None)?;

@@ -11,6 +11,8 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpStream, ToSocketAddrs};
 use tokio::process::{Child, Command};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use crate::webdriver::Result;
 
@@ -129,6 +131,9 @@ async fn exchange(address: impl ToSocketAddrs, request: &str) -> Result<(String,
     Ok((head.to_owned(), body.to_owned()))
 }
 
+/// An open live socket.
+pub type Chat = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
 /// A visitor who comes without a browser, and keeps the cookies that it is given.
 #[derive(Default)]
 pub struct Visitor {
@@ -146,12 +151,23 @@ impl Visitor {
         self.ask("POST", url, &format!("/api/{action}?instance={instance}")).await
     }
 
+    /// Opens the live socket of its instance; it is closed when that is dropped.
+    pub async fn chat(&self, url: &str) -> Result<Chat> {
+        let mut request = format!("{}ws", url.replace("http://", "ws://")).into_client_request()?;
+        request.headers_mut().insert("cookie", self.cookies().parse()?);
+        Ok(connect_async(request).await?.0)
+    }
+
+    fn cookies(&self) -> String {
+        let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        cookies.join("; ")
+    }
+
     async fn ask(&mut self, method: &str, url: &str, path: &str) -> Result<String> {
         let address = url.strip_prefix("http://").ok_or("no http")?.trim_end_matches('/');
-        let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: {address}\r\nCookie: {}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-            cookies.join("; ")
+            self.cookies()
         );
         let (head, body) = exchange(address, &request).await?;
         if !head.starts_with("HTTP/1.1 200 ") {

@@ -4,11 +4,11 @@ const LOGGED = 200;
 
 function log(events) {
   for (const { kind, data } of events) {
-    const { at, upstream, from, to, text, missed, kind: what } = JSON.parse(data);
+    const { at, upstream, from, to, text, by, missed, kind: what } = JSON.parse(data);
     const said = kind === "missed" ? `${missed} events are kept no more` : upstream ? text.replace(`${upstream}: `, "") : text;
     const line = element("li", {},
       element("time", { textContent: at ? clock(at) : NONE, dateTime: at ?? "", title: at ?? "" }),
-      element("p", {}, ...(upstream ? [element("b", { textContent: upstream }), " "] : []), said.replace(" -> ", " → ")));
+      element("p", {}, ...(upstream ? [element("b", { textContent: upstream }), " "] : []), said.replace(" -> ", " → "), ...(by ? [element("small", { textContent: ` ${by}` })] : [])));
     line.dataset.kind = what ?? kind;
     if (from && to) line.dataset.state = to;
     $("log").prepend(line);

@@ -52,7 +52,7 @@ async fn an_instance_is_drained_and_resumed_by_keyboard_alone() {
         closed(&page).await;
         state(&page, "app-3", &["draining"]).await;
         assert_eq!(dashboard.admin.upstream("app-3").await?["state"], "draining");
-        tells(&page, "#log", "drain within 10m").await;
+        tells(&page, "#log", "drain within 600 s").await;
 
         shows(&page, &format!("{} .drain", card("app-3")), "Resume…").await;
         assert_eq!(page.run("return document.activeElement.textContent").await?, "Resume…", "the focus stays");

@@ -1,8 +1,11 @@
 //! Dark and light, on a phone, with one instance and with two hundred; and the pictures of the documentation.
 
-use serde_json::{Value, json};
+use std::time::Duration;
 
-use super::{Dashboard, asks, card, live, press, shows, state, tells, watch};
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::{Dashboard, asks, card, press, shows, state, tells, watch};
 use crate::gateway::Visitor;
 use crate::webdriver::{Page, Result};
 use crate::{picture, until};
@@ -137,42 +140,61 @@ async fn one_instance_and_two_hundred_are_shown() {
     .await;
 }
 
-/// Writes `dashboard-light.png`, `dashboard-dark.png` and `dashboard-phone.png` into `target`, for `docs`.
-#[tokio::test]
-async fn the_pictures_of_the_documentation() {
-    watch("dashboard-pictures", |page, dashboard| async move {
-        // Sessions that stay, more of them as time goes by, some of which come back.
-        let mut visitors: Vec<Visitor> = Vec::new();
-        let samples = async || {
-            let history = dashboard.admin.get("/api/v1/history").await?;
-            Ok::<_, Box<dyn std::error::Error + Send + Sync>>(history["samples"].as_array().map_or(0, Vec::len))
-        };
-        let mut round = 0_usize;
-        while samples().await? < 14 {
-            round += 1;
-            if round % 3 == 0 {
-                visitors.push(Visitor::default());
-            }
-            let known = visitors.len();
-            for step in 0..6_usize.min(known) {
-                drop(visitors[(round * 7 + step * 11) % known].instance(&dashboard.url).await?);
-            }
-            match samples().await? {
-                6 if dashboard.admin.upstream("app-4").await?["state"] != "draining" => {
-                    dashboard.admin.ask("POST", "/api/v1/upstreams/app-4/drain", json!({ "deadline": "20s" })).await?;
+/// Has visitors come, stay and chat for two minutes, while an instance is drained and another is killed.
+async fn traffic(dashboard: &Dashboard) -> Result<()> {
+    const SAMPLES: usize = 24;
+    let Dashboard { url, admin } = dashboard;
+    let changes = [("app-1", 3), ("app-3", 2), ("app-5", 2)].map(async |(name, weight)| {
+        let spec = json!({ "address": admin.upstream(name).await?["address"], "weight": weight });
+        admin.ask("PUT", &format!("/api/v1/upstreams/{name}"), spec).await
+    });
+    for change in changes {
+        change.await?;
+    }
+    let (mut visitors, mut sockets) = (Vec::<Visitor>::new(), Vec::new());
+    let mut last = 0;
+    for round in 0_usize.. {
+        let samples = admin.get("/api/v1/history").await?["samples"].as_array().map_or(0, Vec::len);
+        if samples >= SAMPLES {
+            break;
+        }
+        if samples != last {
+            last = samples;
+            for number in 0..4 + round % 7 {
+                let mut visitor = Visitor::default();
+                visitor.instance(url).await?;
+                if number % 3 == 0 {
+                    sockets.push(visitor.chat(url).await?);
                 }
-                10 if dashboard.admin.upstream("app-2").await?["state"] == "active" => {
-                    visitors[0].order(&dashboard.url, "kill", "app-2").await?;
-                }
+                visitors.push(visitor);
+            }
+            match samples {
+                12 => drop(admin.ask("POST", "/api/v1/upstreams/app-4/drain", json!({ "deadline": "10m" })).await?),
+                17 => drop(visitors[0].order(url, "kill", "app-2").await?),
+                20 => drop(visitors[0].order(url, "fill", "app-5").await?),
                 _ => {}
             }
         }
-        for (name, colours, width, height) in
-            [("light", "light", 1440, 1120), ("dark", "dark", 1440, 1120), ("phone", "dark", 360, 760)]
-        {
+        // At a pace: the picture is of people. Known visitors come back; those of the killed one are placed anew.
+        let known = visitors.len();
+        for step in 0..5.min(known) {
+            drop(visitors[(round * 7 + step * 11) % known].instance(url).await);
+        }
+        sleep(Duration::from_millis(40)).await;
+    }
+    Ok(())
+}
+
+/// Writes `dashboard-light.png`, `dashboard-dark.png` and `dashboard-phone.png` into `target`.
+#[tokio::test]
+#[ignore = "makes the pictures in docs from two minutes of traffic"]
+async fn the_pictures_of_the_documentation() {
+    watch("dashboard-pictures", |page, dashboard| async move {
+        traffic(&dashboard).await?;
+        let pictures = [("light", "light", 1440, 1000), ("dark", "dark", 1440, 1000), ("phone", "dark", 360, 780)];
+        for (name, colours, width, height) in pictures {
             scheme(&page, colours).await?;
             window(&page, width, height).await?;
-            live(&page).await;
             let fits = format!("return document.getElementById('chart').viewBox.baseVal.width <= {width}");
             until(&page, "the plot is drawn anew", async |page| Ok(page.run(&fits).await? == true)).await;
             picture(&page, &format!("dashboard-{name}.png")).await?;
