@@ -1,5 +1,7 @@
 
 // A card for each instance, made once and then only written to, so that focus and what is unfolded stay.
+const MOST = 500;
+
 class Card {
   constructor(upstream, chart, act) {
     this.root = $("card").content.cloneNode(true).firstElementChild;
@@ -71,41 +73,40 @@ function story({ cause, since, origin, registration, drain }) {
 
 class Cards {
   #cards = new Map();
+  #last = null;
 
   constructor(chart, act) {
     this.create = upstream => new Card(upstream, chart, act);
-    $("filter").oninput = () => this.filter();
+    $("filter").oninput = () => { if (this.#last) this.update(...this.#last); };
   }
 
-  update({ now, upstreams }, rates) {
+  /** Shows those that are asked for, as many as a page can bear. */
+  update(status, rates) {
+    this.#last = [status, rates];
+    const { now, upstreams } = status;
+    const wanted = $("filter").value.trim().toLowerCase();
+    const fits = ({ name, address, state }) => [name, address, state].some(text => text.toLowerCase().includes(wanted));
+    const shown = upstreams.filter(fits).slice(0, MOST);
     const most = Math.max(1, ...upstreams.map(upstream => upstream.live_sessions));
-    const names = new Set(upstreams.map(upstream => upstream.name));
-    for (const [name, card] of this.#cards) {
-      if (names.has(name)) continue;
-      if (card.root.contains(document.activeElement)) $("all-title").focus();
-      card.root.remove();
-      this.#cards.delete(name);
-    }
-    upstreams.forEach((upstream, index) => {
+    this.#removeBut(new Set(shown.map(upstream => upstream.name)));
+    shown.forEach((upstream, index) => {
       if (!this.#cards.has(upstream.name)) this.#cards.set(upstream.name, this.create(upstream));
       const card = this.#cards.get(upstream.name);
       card.update(upstream, rates.get(upstream.name), now, most);
       const place = $("instances").children[index];
       if (place !== card.root) $("instances").insertBefore(card.root, place ?? null);
     });
-    this.filter();
+    const states = Object.entries(Object.groupBy(upstreams, upstream => upstream.state));
+    const tally = states.map(([state, those]) => `${count(those.length)} ${state}`).join(", ");
+    say($("shown"), shown.length === upstreams.length ? tally : `${count(shown.length)} of ${count(upstreams.length)} shown`);
   }
 
-  /** Hides those that are not asked for. */
-  filter() {
-    const wanted = $("filter").value.trim().toLowerCase();
-    let shown = 0;
-    for (const { root, upstream } of this.#cards.values()) {
-      root.hidden = ![upstream.name, upstream.address, upstream.state].some(text => text.toLowerCase().includes(wanted));
-      shown += root.hidden ? 0 : 1;
+  #removeBut(names) {
+    for (const [name, card] of this.#cards) {
+      if (names.has(name)) continue;
+      if (card.root.contains(document.activeElement)) $("all-title").focus();
+      card.root.remove();
+      this.#cards.delete(name);
     }
-    const states = Object.groupBy([...this.#cards.values()], card => card.upstream.state);
-    const tally = Object.entries(states).map(([state, cards]) => `${cards.length} ${state}`).join(", ");
-    say($("shown"), shown === this.#cards.size ? tally : `${shown} of ${this.#cards.size} shown`);
   }
 }

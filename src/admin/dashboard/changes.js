@@ -64,7 +64,7 @@ function actions(told, known) {
       show(await post("/api/v1/plan", { changes: changes(values()) }));
       note(why);
     };
-    const act = async work => {
+    const attempt = async work => {
       confirm.disabled = true;
       note("");
       try { await work(); } catch (error) { note(error.message); }
@@ -73,7 +73,7 @@ function actions(told, known) {
     form.oninput = () => { if (changes) show(null); };
     form.onsubmit = submitted => {
       submitted.preventDefault();
-      act(async () => {
+      attempt(async () => {
         if (changes && plan === null) return draft("");
         try {
           await (order ? order(values()) : post("/api/v1/apply", { generation: plan.generation, changes: changes(values()) }));
@@ -87,10 +87,10 @@ function actions(told, known) {
     };
     $("cancel").onclick = () => dialog.close();
     dialog.showModal();
-    if (changes && fields.length === 0) act(() => draft(""));
+    if (changes && fields.length === 0) attempt(() => draft(""));
 
-    function show(told) {
-      plan = told;
+    function show(next) {
+      plan = next;
       $("plan").hidden = plan === null;
       const lines = (plan?.explanation ?? []).filter(line => line !== `after generation ${plan.generation}:`);
       $("plan-lines").replaceChildren(...lines.map(line => element("li", { textContent: line.replace(/^- /, "") })));

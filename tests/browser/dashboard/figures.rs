@@ -27,6 +27,9 @@ fn expected(upstream: &Value) -> Vec<(&'static str, String)> {
         ("[data-figure=weight]", figure(&upstream["weight"])),
         ("[data-figure=p50]", latency("p50")),
         ("[data-figure=p99]", latency("p99")),
+        (".origin", upstream["origin"].as_str().unwrap().to_owned()),
+        ("[data-figure=own]", figure(&upstream["report"]["sessions"])),
+        ("[data-figure=threads]", figure(&upstream["report"]["threads"])),
     ]
 }
 
@@ -53,10 +56,21 @@ async fn cards_are_right(page: &Page, dashboard: &Dashboard) -> Result<()> {
 async fn cards_show_what_the_interface_tells() {
     watch("dashboard-figures", |page, dashboard| async move {
         dashboard.visits(12, 3).await?;
+        let reported = |upstreams: &[Value], key: &str| {
+            upstreams.iter().filter_map(|upstream| upstream["report"][key].as_f64()).sum::<f64>()
+        };
+        until(&page, "instances say of themselves what is counted of them", async |_| {
+            Ok(reported(&dashboard.admin.upstreams().await?, "sessions") == 12.0)
+        })
+        .await;
         cards_are_right(&page, &dashboard).await?;
         let upstreams = dashboard.admin.upstreams().await?;
         let total = |key: &str| upstreams.iter().map(|upstream| upstream[key].as_u64().unwrap()).sum::<u64>();
         assert_eq!((total("requests"), total("live_sessions")), (36, 12), "there was traffic to show");
+        assert_eq!(reported(&upstreams, "threads"), 5.0);
+        assert!(reported(&upstreams, "memory_bytes") > 12.0 * 32.0 && reported(&upstreams, "cpu") > 0.0);
+        tells(&page, &format!("{} [data-figure=memory]", card("app-1")), "B").await;
+        tells(&page, &format!("{} .reported", card("app-1")), "Its own report, ").await;
         shows(&page, "#totals [data-figure=sessions]", "12").await;
         shows(&page, "#totals [data-figure=accepting]", "5 of 5").await;
         shows(&page, "#reasons [data-reason=pinned] td", "24").await;
