@@ -44,7 +44,8 @@ class Card {
     this.#figure("weight", count(upstream.weight));
     this.#figure("received", perSecond(rates.received));
     this.#figure("sent", perSecond(rates.sent));
-    say(this.part(".reported"), report ? `Its own report, ${elapsed(Date.parse(now) - Date.parse(report.at))} ago` : "It reports nothing");
+    const ago = report && elapsed(Date.parse(now) - Date.parse(report.at));
+    say(this.part(".reported"), report ? `Its own report, ${ago} ago` : "It reports nothing");
     this.part(".report").classList.toggle("none", !report);
     this.#figure("own", count(report?.sessions));
     this.#figure("memory", size(report?.memory_bytes));

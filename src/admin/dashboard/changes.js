@@ -4,14 +4,23 @@ const plural = (number, one, many) => `${count(number)} ${number === 1 ? one : m
 const sessionsOf = upstream => plural(upstream.live_sessions, "live session", "live sessions");
 const put = ({ name, address, weight, max_in_flight }) => ({ put: { name, address, weight, max_in_flight } });
 
-const WEIGHT = { id: "weight", label: "Weight", hint: "Its share of new sessions, 1 to 65535.", type: "number", min: 1, max: 65535, value: 1, required: true };
+const WEIGHT = {
+  id: "weight", label: "Weight", hint: "Its share of new sessions, 1 to 65535.",
+  type: "number", min: 1, max: 65535, value: 1, required: true,
+};
 const ADDED = [
   { id: "name", label: "Name", hint: "1 to 255 visible characters.", required: true, maxLength: 255 },
   { id: "address", label: "Address", hint: "host:port, such as 10.0.0.1:8080 or [::1]:8080.", required: true },
   WEIGHT,
-  { id: "max_in_flight", label: "Most requests at once", hint: "0 is no limit.", type: "number", min: 0, max: 4294967295, value: 0, required: true },
+  {
+    id: "max_in_flight", label: "Most requests at once", hint: "0 is no limit.",
+    type: "number", min: 0, max: 4294967295, value: 0, required: true,
+  },
 ];
-const DEADLINE = { id: "deadline", label: "Deadline", hint: "Such as 10m or 1h 30m. Without one sessions stay for as long as they live.", placeholder: "none" };
+const DEADLINE = {
+  id: "deadline", label: "Deadline", hint: "Such as 10m or 1h 30m. Without one sessions stay for as long as they live.",
+  placeholder: "none",
+};
 
 /** `told` is called after each change, `known` says what all instances are now. */
 function actions(told, known) {
@@ -34,7 +43,8 @@ function actions(told, known) {
       title: `Drain ${upstream.name}`,
       lead: [
         `It takes no new sessions; ${plural(others(upstream.name), "other instance does", "other instances do")}.`,
-        `Its ${sessionsOf(upstream)} and ${plural(upstream.traffic?.tunnels ?? 0, "WebSocket", "WebSockets")} stay until the deadline, and leave then one after another.`,
+        `Its ${sessionsOf(upstream)} and ${plural(upstream.traffic?.tunnels ?? 0, "WebSocket", "WebSockets")} stay until `
+          + "the deadline, and leave then one after another.",
       ],
       fields: [DEADLINE], verb: "Drain it",
       order: ({ deadline }) => post(at(upstream.name, "drain"), deadline ? { deadline } : {}),
@@ -104,6 +114,7 @@ function actions(told, known) {
   function field({ id, label, hint, ...properties }) {
     const input = element("input", { id: `field-${id}`, autocomplete: "off", spellcheck: false, ...properties });
     input.setAttribute("aria-describedby", `hint-${id}`);
-    return element("div", {}, element("label", { htmlFor: input.id, textContent: label }), input, element("p", { id: `hint-${id}`, textContent: hint }));
+    const name = element("label", { htmlFor: input.id, textContent: label });
+    return element("div", {}, name, input, element("p", { id: `hint-${id}`, textContent: hint }));
   }
 }

@@ -77,7 +77,8 @@ class Chart {
     const every = TICKS.find(tick => minutes / tick <= width / 100) * 60_000;
     for (let time = Math.ceil(start / every) * every; time <= end; time += every) {
       const anchor = this.#x(time) > width - 30 ? "end" : "middle";
-      parts.push(label(clock(time, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" }).slice(-5), this.#x(time), height - 5, anchor));
+      const minute = clock(time, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" }).slice(-5);
+      parts.push(label(minute, this.#x(time), height - 5, anchor));
     }
     $("chart").classList.toggle("crowd", names.length > LEGEND);
     this.#lines = new Map(names.map(name => {
@@ -120,7 +121,8 @@ class Chart {
     const items = shown.map(name => {
       const key = shape("svg", { class: "key", viewBox: "0 0 24 4" });
       key.append(shape("path", { d: "M0 2H24" }));
-      const item = element("li", {}, key, element("span", { textContent: name }), element("b", { textContent: count(sample.live[name]) }));
+      const figure = element("b", { textContent: count(sample.live[name]) });
+      const item = element("li", {}, key, element("span", { textContent: name }), figure);
       paint(item, name);
       item.onpointerenter = () => this.highlight(name);
       item.onpointerleave = () => this.highlight(null);

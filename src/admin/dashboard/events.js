@@ -6,9 +6,10 @@ function log(events) {
   for (const { kind, data } of events) {
     const { at, upstream, from, to, text, by, missed, kind: what } = JSON.parse(data);
     const said = kind === "missed" ? `${missed} events are kept no more` : upstream ? text.replace(`${upstream}: `, "") : text;
-    const line = element("li", {},
-      element("time", { textContent: at ? clock(at) : NONE, dateTime: at ?? "", title: at ?? "" }),
-      element("p", {}, ...(upstream ? [element("b", { textContent: upstream }), " "] : []), said.replace(" -> ", " → "), ...(by ? [element("small", { textContent: ` ${by}` })] : [])));
+    const time = element("time", { textContent: at ? clock(at) : NONE, dateTime: at ?? "", title: at ?? "" });
+    const name = upstream ? [element("b", { textContent: upstream }), " "] : [];
+    const whose = by ? [element("small", { textContent: ` ${by}` })] : [];
+    const line = element("li", {}, time, element("p", {}, ...name, said.replace(" -> ", " → "), ...whose));
     line.dataset.kind = what ?? kind;
     if (from && to) line.dataset.state = to;
     $("log").prepend(line);

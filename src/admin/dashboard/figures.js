@@ -29,8 +29,8 @@ class Rates {
 }
 
 function difference(before, after) {
-  const a_second = what => before && is(after[what]) ? (after[what] - before[what]) / (after.time - before.time) * 1e3 : null;
-  return { requests: a_second("requests"), received: a_second("received"), sent: a_second("sent") };
+  const of = what => before && is(after[what]) ? (after[what] - before[what]) / (after.time - before.time) * 1e3 : null;
+  return { requests: of("requests"), received: of("received"), sent: of("sent") };
 }
 
 /** The sum of what is known; nothing where nothing is. */

@@ -1,6 +1,7 @@
 
 // The page: asks for the figures, listens to the events, and says when it has lost the gateway.
 const EACH = 2000;
+const STALE = 60_000;
 
 const chart = new Chart();
 const rates = new Rates();
@@ -46,10 +47,12 @@ async function ask(isFirst) {
 
 async function watch() {
   let why;
-  setInterval(() => { if (why) link("lost", why); }, 1000);
+  setInterval(() => { if (why || (heard && Date.now() - heard > STALE)) link("lost", why); }, 1000);
   for (let isFirst = true; ; ) {
     const started = Date.now();
-    const told = await ask(isFirst).catch(error => { why = error instanceof Problem ? error.message : "Connection lost"; });
+    const told = await ask(isFirst).catch(error => {
+      why = error instanceof Problem ? error.message : "Connection lost";
+    });
     isFirst = !told;
     if (told) {
       why = undefined;
@@ -59,7 +62,8 @@ async function watch() {
     }
     link(told ? "live" : "lost", why);
     // Of many instances the answer is long: it is not asked for all the time.
-    await Promise.race([pause(Math.max(EACH, 10 * (Date.now() - started))), new Promise(woken => { wake = woken; })]);
+    const rest = Math.min(STALE / 2, Math.max(EACH, 10 * (Date.now() - started)));
+    await Promise.race([pause(rest), new Promise(woken => { wake = woken; })]);
   }
 }
 
