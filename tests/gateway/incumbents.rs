@@ -5,12 +5,11 @@
 //! What all four have set is recorded in `tests/vectors/incumbents.json`, too.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::program::{Program, find, find_optional};
+use crate::program::{NGINX_ARGUMENTS, Program, find, find_optional, free_address, nginx_config};
 use crate::support::client::{Response, exchange, request};
 use crate::support::gateway::Gateway;
 use crate::support::upstream::Upstream;
@@ -19,14 +18,6 @@ use crate::support::visitor::token;
 /// The cookie of every incumbent here.
 const COOKIE: &str = "place";
 const SECRET: &str = "a secret";
-
-/// An address that nobody else listens at: one of this process's own, and each time another one.
-fn free_address() -> SocketAddr {
-    static TAKEN: AtomicU32 = AtomicU32::new(0);
-    let own = 0x7f40_0000 + (TAKEN.fetch_add(1, Ordering::Relaxed) << 16) + (std::process::id() & 0xffff);
-    let listener = TcpListener::bind((Ipv4Addr::from_bits(own), 0));
-    listener.and_then(|listener| listener.local_addr()).expect("a free port")
-}
 
 /// A GET with these cookies, where `address` answers at all.
 fn visit(address: SocketAddr, cookies: &str) -> Response {
@@ -114,17 +105,14 @@ fn listed(upstreams: &[Upstream], line: impl Fn(&str, SocketAddr) -> String) -> 
 fn nginx(front: SocketAddr, upstreams: &[Upstream]) -> (Vec<String>, &'static str, String) {
     let blocks = listed(upstreams, |name, address| format!("upstream {name} {{ server {address}; }}\n"));
     let routes = listed(upstreams, |name, _| format!("{name} {name}; "));
-    let config = format!(
-        "daemon off; master_process off; pid pid; error_log stderr; events {{ worker_connections 64; }}
-        http {{ access_log off; client_body_temp_path t1; proxy_temp_path t2; fastcgi_temp_path t3;
-        uwsgi_temp_path t4; scgi_temp_path t5;
-        {blocks}
+    let http = format!(
+        "{blocks}
         split_clients $request_id $drawn {{ 33% app-1; 33% app-2; * app-3; }}
         map $cookie_{COOKIE} $route {{ {routes} default $drawn; }}
         server {{ listen {front}; location / {{
-            proxy_pass http://$route; add_header Set-Cookie \"{COOKIE}=$route; Path=/\"; }} }} }}"
+            proxy_pass http://$route; add_header Set-Cookie \"{COOKIE}=$route; Path=/\"; }} }}"
     );
-    (words("-e stderr -p . -c config"), "config", config)
+    (NGINX_ARGUMENTS.map(str::to_owned).to_vec(), "config", nginx_config(64, &http))
 }
 
 fn haproxy_with(cookie: &str, front: SocketAddr, servers: &str) -> (Vec<String>, &'static str, String) {

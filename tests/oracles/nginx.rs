@@ -8,7 +8,7 @@ use homing::policy::Params;
 
 use crate::case::{Case, Tally};
 use crate::dice::Dice;
-use crate::program::{Asker, Program, find};
+use crate::program::{Asker, NGINX_ARGUMENTS, Program, find, nginx_config};
 use crate::servers::Servers;
 
 const CASES: usize = 12;
@@ -32,9 +32,7 @@ enum Hashed {
 }
 
 fn config(socket: &Path, cases: &[Case]) -> String {
-    let mut text = "daemon off; master_process off; pid pid; error_log stderr; events { worker_connections 256; }
-        http { access_log off; proxy_next_upstream off; real_ip_header X-Client; set_real_ip_from unix:;
-        client_body_temp_path t1; proxy_temp_path t2; fastcgi_temp_path t3; uwsgi_temp_path t4; scgi_temp_path t5;
+    let mut text = "proxy_next_upstream off; real_ip_header X-Client; set_real_ip_from unix:;
         keepalive_requests 1000000;\n"
         .to_owned();
     let mut locations = String::new();
@@ -49,8 +47,8 @@ fn config(socket: &Path, cases: &[Case]) -> String {
             writeln!(locations, "location = /{i}/{kind} {{ proxy_pass http://u{i}k{kind}; }}").unwrap();
         }
     }
-    write!(text, "server {{ listen unix:{}; {locations} }} }}", socket.display()).unwrap();
-    text
+    write!(text, "server {{ listen unix:{}; {locations} }}", socket.display()).unwrap();
+    nginx_config(256, &text)
 }
 
 struct Oracle {
@@ -67,8 +65,7 @@ impl Oracle {
         let servers = Servers::start(&dice);
         let cases: Vec<Case> =
             (0..CASES).map(|n| Case::random(n, &dice, &servers.addresses, &servers.nobody)).collect();
-        let arguments = ["-e", "stderr", "-p", ".", "-c", "config"];
-        let nginx = Program::start(&program, &arguments, |socket| config(socket, &cases));
+        let nginx = Program::start(&program, &NGINX_ARGUMENTS, |socket| config(socket, &cases));
         Some(Self { dice, cases, nginx, _servers: servers })
     }
 

@@ -2,10 +2,11 @@
 
 use std::fmt::Display;
 use std::fs;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,26 @@ pub fn find_optional(name: &str) -> Option<PathBuf> {
         println!("skipped: {name} is not installed");
     }
     found
+}
+
+/// An address that nobody else listens at: one of this process's own, and each time another one.
+pub fn free_address() -> SocketAddr {
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    let own = 0x7f40_0000 + (TAKEN.fetch_add(1, Ordering::Relaxed) << 16) + (std::process::id() & 0xffff);
+    let listener = TcpListener::bind((Ipv4Addr::from_bits(own), 0));
+    listener.and_then(|listener| listener.local_addr()).expect("a free port")
+}
+
+/// What nginx is given to run in the directory that it is started in, with [`nginx_config`].
+pub const NGINX_ARGUMENTS: [&str; 6] = ["-e", "stderr", "-p", ".", "-c", "config"];
+
+/// A whole configuration of nginx with that in its `http` block. All that it writes stays in its directory.
+pub fn nginx_config(connections: usize, http: &str) -> String {
+    format!(
+        "daemon off; master_process off; pid pid; error_log stderr; events {{ worker_connections {connections}; }}
+        http {{ access_log off; client_body_temp_path t1; proxy_temp_path t2; fastcgi_temp_path t3;
+        uwsgi_temp_path t4; scgi_temp_path t5;\n{http} }}"
+    )
 }
 
 pub struct Program {
