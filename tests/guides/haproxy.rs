@@ -1,0 +1,88 @@
+//! `docs/FROM_HAPROXY.md`.
+
+use std::path::PathBuf;
+
+use crate::guest::astray;
+use crate::guide::{Guide, fitted, with, without};
+use crate::nginx::{ADDRESSES, guests, lines_for_the_way_back, reversed, round_robin};
+use crate::program::find;
+use crate::site::Site;
+
+#[test]
+fn from_haproxy() {
+    let Some(haproxy) = find("haproxy") else { return };
+    let guide = Guide::read("FROM_HAPROXY.md");
+    by_a_cookie(&guide, &haproxy);
+    by_a_dynamic_cookie(&guide, &haproxy);
+    by_keys(&guide, &haproxy);
+    by_a_cookie_that_comes_first(&guide, &haproxy);
+    guide.all_was_run();
+}
+
+fn parts(guide: &Guide) -> (&str, &str) {
+    (guide.block("Before: a cookie", "haproxy"), guide.block("After: a cookie", "toml"))
+}
+
+fn by_a_cookie(guide: &Guide, haproxy: &PathBuf) {
+    let (before, after) = parts(guide);
+    let settled = without(after, "accept");
+    let site = Site::new(ADDRESSES);
+    let front = site.haproxy(haproxy, before);
+    let mut everybody = site.change_over(&front, guests(), after, &settled, &[&settled]);
+    // Those who came later have no cookie of HAProxy's, which gives them one for wherever it places them,
+    assert!(astray(&mut everybody.clone(), front.address) > 5);
+    // unless it follows ours.
+    let gateway = site.gateway(after);
+    let asked = gateway.address().to_string();
+    if let Some(lines) = lines_for_the_way_back(guide.block("The way back", "sh"), "127.0.0.1:80", &asked) {
+        let front = site.haproxy(haproxy, &fitted(before, &[("    cookie SRV", &format!("{lines}    cookie SRV"))]));
+        assert_eq!(astray(&mut everybody, front.address), 0, "lost on the way back");
+    }
+}
+
+fn by_a_dynamic_cookie(guide: &Guide, haproxy: &PathBuf) {
+    let (before, after) = parts(guide);
+    let heading = "A dynamic cookie";
+    let before = with(before, guide.block(heading, "haproxy").trim_end());
+    let after = with(after, guide.block(heading, "toml").trim_end());
+    let settled = without(&after, "accept");
+    let strange = fitted(&after, &[("a secret of yours", "another secret")]);
+    let site = Site::new(ADDRESSES);
+    site.change_over(&site.haproxy(haproxy, &before), guests(), &after, &settled, &[&settled, &strange]);
+}
+
+fn by_keys(guide: &Guide, haproxy: &PathBuf) {
+    for heading in ["The client's address, consistent", "A header, consistent", "The path, consistent"] {
+        let (before, after) = parts(guide);
+        let backend = guide.block(heading, "haproxy");
+        let before = with(before, backend.trim_end());
+        let mut after = without(&with(after, guide.block(heading, "toml").trim_end()), "accept");
+        let weights = backend.lines().filter_map(|line| line.split_once(" weight ")).map(|(_, weight)| weight);
+        for (address, weight) in ADDRESSES.iter().zip(weights) {
+            let line = format!("address = \"{address}\"");
+            after = fitted(&after, &[(&line, &format!("{line}\nweight = {weight}"))]);
+        }
+        let site = Site::new(ADDRESSES);
+        let front = site.haproxy(haproxy, &before);
+        let strange = [reversed(&after), round_robin(&after)];
+        let mut everybody = site.change_over(&front, guests(), &after, &after, &[&strange[0], &strange[1]]);
+        assert_eq!(astray(&mut everybody, front.address), 0, "{heading}: lost on the way back");
+    }
+}
+
+fn by_a_cookie_that_comes_first(guide: &Guide, haproxy: &PathBuf) {
+    let (before, after) = parts(guide);
+    let heading = "First a cookie, where there is none to read";
+    let with_cookie = with(before, guide.block(heading, "haproxy").trim_end());
+    let site = Site::new(ADDRESSES);
+    let mut early = {
+        let without_cookie: Vec<_> =
+            with_cookie.lines().map(|line| line.split(" cookie app-").next().unwrap()).collect();
+        let front = site.haproxy(haproxy, &without(&without_cookie.join("\n"), "cookie SRV"));
+        site.settle(guests(), front.address)
+    };
+    let lost = |guests: &[crate::guest::Guest]| astray(&mut guests.to_vec(), site.gateway(after).address());
+    assert!(lost(&early) > 20, "map-based is followed by nobody");
+    assert_eq!(astray(&mut early, site.haproxy(haproxy, &with_cookie).address), 0);
+    assert_eq!(lost(&early), 0);
+}
