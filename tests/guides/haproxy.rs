@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::guest::astray;
+use crate::guest::{Guest, astray};
 use crate::guide::{Guide, fitted, with, without};
 use crate::nginx::{ADDRESSES, guests, lines_for_the_way_back, reversed, round_robin};
 use crate::program::find;
@@ -29,6 +29,7 @@ fn by_a_cookie(guide: &Guide, haproxy: &PathBuf) {
     let site = Site::new(ADDRESSES);
     let front = site.haproxy(haproxy, before);
     let mut everybody = site.change_over(&front, guests(), after, &settled, &[&settled]);
+    in_front_of_homing(&site, haproxy, before, after);
     // Those who came later have no cookie of HAProxy's, which gives them one for wherever it places them,
     assert!(astray(&mut everybody.clone(), front.address) > 5);
     // unless it follows ours.
@@ -38,6 +39,21 @@ fn by_a_cookie(guide: &Guide, haproxy: &PathBuf) {
         let front = site.haproxy(haproxy, &fitted(before, &[("    cookie SRV", &format!("{lines}    cookie SRV"))]));
         assert_eq!(astray(&mut everybody, front.address), 0, "lost on the way back");
     }
+}
+
+/// The way in without a gap: HAProxy sends everything to Homing.
+fn in_front_of_homing(site: &Site, haproxy: &PathBuf, before: &str, after: &str) {
+    let mut guests = site.settle(guests(), site.haproxy(haproxy, before).address);
+    let gateway = site.gateway(after);
+    let lost = |guests: &[Guest], cookie: &str| {
+        let backend = format!("backend homing\n{cookie}    server homing {}\n\nlisten stats", gateway.address());
+        let through = [("default_backend app", "default_backend homing"), ("listen stats", backend.as_str())];
+        let front = site.haproxy(haproxy, &fitted(before, &through));
+        astray(&mut guests.to_vec(), front.address)
+    };
+    assert!(lost(&guests, "    cookie SRV insert indirect nocache\n") > 20, "HAProxy takes its cookie out");
+    assert_eq!(lost(&guests, ""), 0, "lost on the way in without a gap");
+    assert_eq!(astray(&mut guests, gateway.address()), 0);
 }
 
 fn by_a_dynamic_cookie(guide: &Guide, haproxy: &PathBuf) {
@@ -81,7 +97,7 @@ fn by_a_cookie_that_comes_first(guide: &Guide, haproxy: &PathBuf) {
         let front = site.haproxy(haproxy, &without(&without_cookie.join("\n"), "cookie SRV"));
         site.settle(guests(), front.address)
     };
-    let lost = |guests: &[crate::guest::Guest]| astray(&mut guests.to_vec(), site.gateway(after).address());
+    let lost = |guests: &[Guest]| astray(&mut guests.to_vec(), site.gateway(after).address());
     assert!(lost(&early) > 20, "map-based is followed by nobody");
     assert_eq!(astray(&mut early, site.haproxy(haproxy, &with_cookie).address), 0);
     assert_eq!(lost(&early), 0);

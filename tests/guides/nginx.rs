@@ -64,6 +64,8 @@ fn by_ip_hash(guide: &Guide, nginx: &PathBuf) {
         assert_eq!(astray(&mut everybody, front.address), 0, "lost on the way back");
     }
 
+    in_front_of_homing(nginx, &site, before, after);
+
     // Behind another proxy, whose word is taken.
     let behind = |config: &str| fitted(config, &[("10.1.0.0/16", "127.0.0.0/8")]);
     let front = site.nginx(nginx, &behind(before));
@@ -71,6 +73,16 @@ fn by_ip_hash(guide: &Guide, nginx: &PathBuf) {
     let gateway = |config: &str| site.gateway(config);
     assert_eq!(astray(&mut guests.clone(), gateway(&behind(after)).address()), 0);
     assert!(astray(&mut guests.clone(), gateway(after).address()) > usize::from(GUESTS) / 3);
+}
+
+/// The way in without a gap: nginx sends everything to Homing.
+fn in_front_of_homing(nginx: &PathBuf, site: &Site, before: &str, after: &str) {
+    let mut guests = site.settle(guests(), site.nginx(nginx, before).address);
+    let gateway = site.gateway(&fitted(after, &[("10.1.0.0/16", "127.0.0.1/32")]));
+    let through = format!("proxy_pass http://{};", gateway.address());
+    let front = site.nginx(nginx, &fitted(before, &[("proxy_pass http://app;", &through)]));
+    assert_eq!(astray(&mut guests, front.address), 0, "lost on the way in without a gap");
+    assert!(guests.iter().all(Guest::has_ours));
 }
 
 /// The map for the way back, as the guide's commands fill it in.
