@@ -18,6 +18,7 @@ impl Inherited {
     /// # Errors
     /// Where what was passed is no listening socket of TCP.
     #[cfg(unix)]
+    #[expect(clippy::disallowed_methods, reason = "the protocol is the environment's")]
     pub fn from_env() -> std::io::Result<Self> {
         use std::io::{Error, ErrorKind};
         let mut passed = listenfd::ListenFd::from_env();

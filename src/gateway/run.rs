@@ -11,6 +11,10 @@ use super::signals::{Signals, Told};
 use super::supervisor;
 use super::watch::Files;
 use crate::admin::{Admin, BearerToken};
+#[cfg(unix)]
+use crate::cluster::Member;
+#[cfg(unix)]
+use crate::health::State;
 use crate::hyper::Proxy;
 use crate::roster::Roster;
 use crate::time::{Clock, SystemClock};
@@ -106,7 +110,6 @@ impl Gateway {
     ///
     /// # Errors
     /// [`StartError`], saying what to change.
-    #[expect(clippy::unused_async, reason = "it has to be called in a runtime")]
     pub async fn start(file: &Path, mut inherited: Inherited) -> Result<Self, StartError> {
         // Heard before anybody can know that there is something to stop.
         let signals = Signals::new().map_err(StartError::Signals)?;
@@ -312,6 +315,11 @@ impl Gateway {
                 return false;
             }
         };
+        if self.is_changed() {
+            tracing::warn!(
+                "what an operator has changed or drained is kept nowhere: the new process begins as configured"
+            );
+        }
         tracing::info!("starting the program anew, to take over");
         match super::upgrade::start_successor(sockets).await {
             Ok(process) => {
@@ -324,6 +332,20 @@ impl Gateway {
                 false
             }
         }
+    }
+
+    /// Whether the cluster is another than the configuration has it.
+    #[cfg(unix)]
+    fn is_changed(&self) -> bool {
+        let configured = |member: &Member| {
+            let config = member.config();
+            self.config.upstreams.iter().any(|upstream| upstream.to_core() == config)
+        };
+        let balancer = self.proxy.balancer();
+        let cluster = balancer.cluster();
+        cluster.len() != self.config.upstreams.len()
+            || !cluster.members().iter().all(configured)
+            || balancer.status().iter().any(|status| status.state == State::Draining)
     }
 
     /// Lets what runs finish, now that another process accepts.

@@ -26,9 +26,7 @@ mod systemd {
     }
 
     fn tell(states: &[NotifyState<'_>]) {
-        if std::env::var_os("NOTIFY_SOCKET").is_some()
-            && let Err(error) = sd_notify::notify(states)
-        {
+        if let Err(error) = sd_notify::notify(states) {
             tracing::warn!(%error, "the service manager cannot be told");
         }
     }

@@ -24,6 +24,8 @@ pub(super) struct Files {
     /// Of what they held when they were looked at last.
     digest: [u8; 32],
     stirred: Arc<Notify>,
+    /// Something has happened, and nobody has looked yet.
+    is_stirred: bool,
     /// `None` where the system cannot watch.
     _watcher: Option<RecommendedWatcher>,
 }
@@ -43,17 +45,20 @@ impl Files {
             tracing::warn!(%error, "changes of the configuration are not noticed: send SIGHUP");
         });
         let digest = digest(&paths);
-        Self { paths, digest, stirred, _watcher: watcher.ok() }
+        Self { paths, digest, stirred, is_stirred: false, _watcher: watcher.ok() }
     }
 
     pub(super) fn paths(&self) -> &[PathBuf] {
         &self.paths
     }
 
-    /// Completes when they hold something else than when they were looked at last.
+    /// Completes when they hold something else than when they were looked at last. May be given up and asked for again.
     pub(super) async fn changed(&mut self) {
         loop {
-            self.stirred.notified().await;
+            if !self.is_stirred {
+                self.stirred.notified().await;
+                self.is_stirred = true;
+            }
             let end = Instant::now() + PATIENCE;
             while timeout_at(end.min(Instant::now() + QUIET), self.stirred.notified()).await.is_ok() {}
             if self.look() {
@@ -64,6 +69,7 @@ impl Files {
 
     /// Whether they hold something else than the last time.
     pub(super) fn look(&mut self) -> bool {
+        self.is_stirred = false;
         let digest = digest(&self.paths);
         std::mem::replace(&mut self.digest, digest) != digest
     }

@@ -49,6 +49,7 @@ mod shutdown;
 mod state;
 mod stickiness;
 mod streaming;
+mod systemd;
 mod targets;
 mod timeouts;
 mod tls;

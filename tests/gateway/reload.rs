@@ -7,7 +7,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::GUARD;
 use crate::support::certificate::Certificate;
-use crate::support::client::{connect, get, request};
+use crate::support::client::{connect, exchange, get, request};
 use crate::support::gateway::Gateway;
 use crate::support::load::Load;
 use crate::support::upstream::{Next, Upstream};
@@ -138,12 +138,12 @@ fn what_is_wrong_is_refused_with_its_place() {
     let upstreams = Upstream::several(2);
     let entries: Vec<_> = upstreams.iter().map(|upstream| upstream.entry("")).collect();
     let taken = "192.0.2.1:80".parse().expect("an address of nobody here");
-    let admin = free_address();
-    let administered = format!("[admin]\nlisten = \"127.0.0.1:{}\"\n", admin.port());
+    let admin = SocketAddr::from(([127, 0, 0, 1], free_address().port()));
+    let administered = format!("[admin]\nlisten = \"{admin}\"\n");
     let gateway = Gateway::with(&config(&[], &administered, &entries));
     let strict = format!("{administered}[affinity]\nsame_site = \"strict\"\n");
     let metric = || {
-        let page = get(SocketAddr::from(([127, 0, 0, 1], admin.port())), "/metrics");
+        let page = exchange(admin, request("GET", "/metrics", "").replace("app.example", &admin.to_string()));
         let page = String::from_utf8(page.body.data).expect("UTF-8");
         let value = |name: &str| page.lines().find_map(|line| line.strip_prefix(name)).expect(name).trim().to_owned();
         let time = value("homing_config_last_reload_success_timestamp_seconds").parse::<f64>().expect("a time");

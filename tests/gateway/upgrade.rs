@@ -169,6 +169,7 @@ fn what_cannot_follow_leaves_the_old_one() {
     link(gateway.directory());
     gateway.write("listen = 7");
     refused(&gateway, 3, "exit status: 1");
+    gateway.await_saying("configuration refused", 1);
     gateway.write(&text);
     gateway.await_saying("configuration reloaded", 1);
     assert_eq!(gateway.process(), process);

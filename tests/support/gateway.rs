@@ -98,10 +98,20 @@ impl Gateway {
 
     /// Likewise, by a path of its own to the program, which [`link`] makes.
     pub fn of(program: &Path, directory: TempDir, config: &str) -> Self {
+        Self::prepared(program, directory, config, |_| {})
+    }
+
+    /// With a whole configuration, as a service manager starts it that `prepare`s what it finds.
+    pub fn under(config: &str, prepare: impl FnOnce(&mut Command)) -> Self {
+        Self::prepared(&program(), tempfile::tempdir().expect("a temporary directory"), config, prepare)
+    }
+
+    fn prepared(program: &Path, directory: TempDir, config: &str, prepare: impl FnOnce(&mut Command)) -> Self {
         let file = directory.path().join("gateway.toml");
         fs::write(&file, config).expect("write the configuration");
         let file = file.to_str().expect("a path in UTF-8");
         let mut command = command_of(program, directory.path(), &["--config", file]);
+        prepare(&mut command);
         let mut child = command.spawn().expect("start the gateway");
         let (log, collector) = collect(child.stderr.take().expect("its standard error"));
         let output = lines(child.stdout.take().expect("its standard output"));
