@@ -315,7 +315,7 @@ impl Gateway {
                 return false;
             }
         };
-        if self.is_changed() {
+        if self.config.state.is_none() && self.is_changed() {
             tracing::warn!(
                 "what an operator has changed or drained is kept nowhere: the new process begins as configured"
             );
