@@ -1,10 +1,11 @@
 //! A new configuration for a running gateway: taken over whole or refused whole, and nobody notices.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::{Mutex, mpsc};
 
 use tokio_tungstenite::tungstenite::Message;
 
+use crate::program::free_address;
 use crate::support::GUARD;
 use crate::support::certificate::Certificate;
 use crate::support::client::{connect, exchange, get, request};
@@ -16,11 +17,6 @@ use crate::support::websocket::{echo, open};
 
 pub const RELOADED: &str = "configuration reloaded";
 const REFUSED: &str = "configuration refused, the old one stays in force: ";
-
-/// A port that nobody listens on now, at an address of the test's own.
-pub fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.83:0").expect("bind").local_addr().expect("an address")
-}
 
 /// Answers with its name; `/socket` is a WebSocket that answers what it hears, and `/slow` sends half of its answer and
 /// the rest when it is told to.
@@ -138,7 +134,7 @@ fn what_is_wrong_is_refused_with_its_place() {
     let upstreams = Upstream::several(2);
     let entries: Vec<_> = upstreams.iter().map(|upstream| upstream.entry("")).collect();
     let taken = "192.0.2.1:80".parse().expect("an address of nobody here");
-    let admin = SocketAddr::from(([127, 0, 0, 1], free_address().port()));
+    let admin = free_address();
     let administered = format!("[admin]\nlisten = \"{admin}\"\n");
     let gateway = Gateway::with(&config(&[], &administered, &entries));
     let strict = format!("{administered}[affinity]\nsame_site = \"strict\"\n");
@@ -198,7 +194,7 @@ fn what_is_wrong_is_refused_with_its_place() {
 fn an_operators_changes_stay() {
     let upstreams = Upstream::several(3);
     let entries: Vec<_> = upstreams.iter().map(|upstream| upstream.entry("")).collect();
-    let admin = SocketAddr::from(([127, 0, 0, 1], free_address().port()));
+    let admin = free_address();
     let administered = |more: &str| format!("[admin]\nlisten = \"{admin}\"\n{more}");
     let gateway = Gateway::with(&config(&[], &administered(""), &entries[..2]));
     let tell = |method: &str, target: &str, body: &str| {
@@ -235,8 +231,7 @@ fn an_operators_changes_stay() {
 fn the_administration_comes_moves_and_goes() {
     let upstream = Upstream::named("app-1");
     let entries = [upstream.entry("")];
-    let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
-    let (first, second) = (at(free_address().port()), at(free_address().port()));
+    let (first, second) = (free_address(), free_address());
     let answers = |admin: SocketAddr| TcpStream::connect(admin).is_ok();
     let table = |admin: SocketAddr| format!("[admin]\nlisten = \"{admin}\"");
     let gateway = Gateway::with(&config(&[], "", &entries));

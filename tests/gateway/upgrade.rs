@@ -6,7 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 
 use tokio_tungstenite::tungstenite::Message;
 
-use super::reload::{application, free_address};
+use super::reload::application;
+use crate::program::free_address;
 use crate::support::client::{connect, get, request};
 use crate::support::gateway::{Gateway, link};
 use crate::support::h2;
@@ -184,7 +185,7 @@ fn what_cannot_follow_leaves_the_old_one() {
 #[test]
 fn the_administration_and_a_changed_configuration_come_along() {
     let upstreams = Upstream::several(2);
-    let admin = std::net::SocketAddr::from(([127, 0, 0, 1], free_address().port()));
+    let admin = free_address();
     let administered = format!("[admin]\nlisten = \"{admin}\"\n");
     let mut gateway = Gateway::with(&config(1, &administered, &[&upstreams[0]]));
     let names = || {

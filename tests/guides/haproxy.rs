@@ -1,6 +1,6 @@
 //! `docs/FROM_HAPROXY.md`.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use crate::guest::{Guest, astray};
 use crate::guide::{Guide, fitted, with, without};
@@ -23,7 +23,7 @@ fn parts(guide: &Guide) -> (&str, &str) {
     (guide.block("Before: a cookie", "haproxy"), guide.block("After: a cookie", "toml"))
 }
 
-fn by_a_cookie(guide: &Guide, haproxy: &PathBuf) {
+fn by_a_cookie(guide: &Guide, haproxy: &Path) {
     let (before, after) = parts(guide);
     let settled = without(after, "accept");
     let site = Site::new(ADDRESSES);
@@ -42,7 +42,7 @@ fn by_a_cookie(guide: &Guide, haproxy: &PathBuf) {
 }
 
 /// The way in without a gap: HAProxy sends everything to Homing.
-fn in_front_of_homing(site: &Site, haproxy: &PathBuf, before: &str, after: &str) {
+fn in_front_of_homing(site: &Site, haproxy: &Path, before: &str, after: &str) {
     let mut guests = site.settle(guests(), site.haproxy(haproxy, before).address);
     let gateway = site.gateway(after);
     let lost = |guests: &[Guest], cookie: &str| {
@@ -56,7 +56,7 @@ fn in_front_of_homing(site: &Site, haproxy: &PathBuf, before: &str, after: &str)
     assert_eq!(astray(&mut guests, gateway.address()), 0);
 }
 
-fn by_a_dynamic_cookie(guide: &Guide, haproxy: &PathBuf) {
+fn by_a_dynamic_cookie(guide: &Guide, haproxy: &Path) {
     let (before, after) = parts(guide);
     let heading = "A dynamic cookie";
     let before = with(before, guide.block(heading, "haproxy").trim_end());
@@ -67,7 +67,7 @@ fn by_a_dynamic_cookie(guide: &Guide, haproxy: &PathBuf) {
     site.change_over(&site.haproxy(haproxy, &before), guests(), &after, &settled, &[&settled, &strange]);
 }
 
-fn by_keys(guide: &Guide, haproxy: &PathBuf) {
+fn by_keys(guide: &Guide, haproxy: &Path) {
     for heading in ["The client's address, consistent", "A header, consistent", "The path, consistent"] {
         let (before, after) = parts(guide);
         let backend = guide.block(heading, "haproxy");
@@ -86,7 +86,7 @@ fn by_keys(guide: &Guide, haproxy: &PathBuf) {
     }
 }
 
-fn by_a_cookie_that_comes_first(guide: &Guide, haproxy: &PathBuf) {
+fn by_a_cookie_that_comes_first(guide: &Guide, haproxy: &Path) {
     let (before, after) = parts(guide);
     let heading = "First a cookie, where there is none to read";
     let with_cookie = with(before, guide.block(heading, "haproxy").trim_end());

@@ -1,6 +1,6 @@
 //! `docs/FROM_NGINX.md`.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Command;
 
 use crate::guest::{Guest, astray};
@@ -48,7 +48,7 @@ fn from_nginx() {
     guide.all_was_run();
 }
 
-fn by_ip_hash(guide: &Guide, nginx: &PathBuf) {
+fn by_ip_hash(guide: &Guide, nginx: &Path) {
     let (before, after) = (guide.block("Before: ip_hash", "nginx"), guide.block("After: ip_hash", "toml"));
     let settled = fitted(after, &[("\"ip_hash\"", "\"least_sessions\"")]);
     let site = Site::new(ADDRESSES);
@@ -76,7 +76,7 @@ fn by_ip_hash(guide: &Guide, nginx: &PathBuf) {
 }
 
 /// The way in without a gap: nginx sends everything to Homing.
-fn in_front_of_homing(nginx: &PathBuf, site: &Site, before: &str, after: &str) {
+fn in_front_of_homing(nginx: &Path, site: &Site, before: &str, after: &str) {
     let mut guests = site.settle(guests(), site.nginx(nginx, before).address);
     let gateway = site.gateway(&fitted(after, &[("10.1.0.0/16", "127.0.0.1/32")]));
     let through = format!("proxy_pass http://{};", gateway.address());
@@ -94,7 +94,7 @@ fn way_back(guide: &Guide, site: &Site) -> Option<String> {
     Some(fitted(map, &[("    ...\n", &lines)]))
 }
 
-fn by_other_keys(guide: &Guide, nginx: &PathBuf) {
+fn by_other_keys(guide: &Guide, nginx: &Path) {
     for (heading, goes_by_order) in
         [("By a parameter", true), ("By a header, consistent", false), ("By the whole address, consistent", false)]
     {
@@ -110,7 +110,7 @@ fn by_other_keys(guide: &Guide, nginx: &PathBuf) {
     }
 }
 
-fn by_a_cookie(guide: &Guide, nginx: &PathBuf) {
+fn by_a_cookie(guide: &Guide, nginx: &Path) {
     let before = guide.block("Before: a cookie and a map", "nginx");
     let after = guide.block("After: a cookie and a map", "toml");
     let settled = without(after, "accept");

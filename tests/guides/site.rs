@@ -1,7 +1,7 @@
 //! A site with three instances, and what is put in front of them: an incumbent, or the gateway.
 
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::Path;
 
 use tempfile::TempDir;
 
@@ -44,14 +44,14 @@ impl Site {
     }
 
     /// nginx with the guide's file in `conf.d`.
-    pub fn nginx(&self, program: &PathBuf, file: &str) -> Front {
+    pub fn nginx(&self, program: &Path, file: &str) -> Front {
         let address = free_address();
         let file = fitted(&self.placed(file), &[("listen 80;", &format!("listen {address};"))]);
         self.run(program, &NGINX_ARGUMENTS, nginx_config(256, &file), address)
     }
 
     /// HAProxy with the guide's `haproxy.cfg`.
-    pub fn haproxy(&self, program: &PathBuf, file: &str) -> Front {
+    pub fn haproxy(&self, program: &Path, file: &str) -> Front {
         let address = free_address();
         let places = [
             ("bind :80\n", format!("bind {address}\n")),
@@ -63,7 +63,7 @@ impl Site {
         self.run(program, &["-db", "-f", "config"], file, address)
     }
 
-    fn run(&self, program: &PathBuf, arguments: &[&str], file: String, address: SocketAddr) -> Front {
+    fn run(&self, program: &Path, arguments: &[&str], file: String, address: SocketAddr) -> Front {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let ready = || TcpStream::connect(address).map(drop);
         let program = Program::start_in(directory, program, arguments, ("config", file), ready);

@@ -24,5 +24,6 @@ mod case;
 mod dice;
 mod haproxy;
 mod nginx;
+#[allow(dead_code, reason = "shared with the gateway's tests")]
 mod program;
 mod servers;

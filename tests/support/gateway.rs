@@ -207,7 +207,7 @@ impl Gateway {
         super::until("its id is written", || {
             self.log().lines().filter_map(|line| id_in(line, TAKEN_OVER)).count() > before
         });
-        let process = self.log().lines().filter_map(|line| id_in(line, TAKEN_OVER)).last().expect("an id");
+        let process = self.log().lines().filter_map(|line| id_in(line, TAKEN_OVER)).next_back().expect("an id");
         self.successors.push(process);
         std::mem::replace(&mut self.process, process)
     }
