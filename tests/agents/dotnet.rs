@@ -1,0 +1,96 @@
+//! HomingAgent.cs under Mono, and so as .NET Framework takes it, and under .NET 8.
+
+use crate::fleet::Fleet;
+use crate::process::{Process, run};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const SOURCES: [&str; 2] = ["examples/agents/dotnet/HomingAgent.cs", "tests/agents/Instance.cs"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// What tests/dotnet/toolchain says; none where something is not to be had.
+fn toolchain(argument: Option<&str>, is_required: bool) -> Option<HashMap<String, PathBuf>> {
+    let found = Command::new("tests/dotnet/toolchain").args(argument).current_dir(root()).output().expect("bash runs");
+    let said = String::from_utf8_lossy(&found.stderr);
+    match found.status.code() {
+        Some(0) => {
+            let lines = String::from_utf8(found.stdout).expect("it is UTF-8");
+            let places = lines.lines().filter_map(|line| line.split_once('='));
+            Some(places.map(|(name, place)| (name.to_owned(), place.into())).collect())
+        }
+        Some(3) if !is_required => {
+            println!("skipped: {}", said.trim());
+            None
+        }
+        _ => panic!("tests/dotnet/toolchain: {said}"),
+    }
+}
+
+/// Compiles the instance into `folder`; the command that runs it.
+fn mono(folder: &Path) -> Option<Command> {
+    toolchain(Some("mono"), std::env::var_os("HOMING_REQUIRE_PROGRAMS").is_some())?;
+    let program = folder.join("Instance.exe");
+    let mut compile = Command::new("mcs");
+    compile.current_dir(root()).args(["-warnaserror", "-r:System.Net.Http.dll"]);
+    run(compile.arg(format!("-out:{}", program.display())).args(SOURCES));
+    let mut command = Command::new("mono");
+    command.arg(program);
+    Some(command)
+}
+
+fn net(folder: &Path) -> Option<Command> {
+    let tools = toolchain(None, false)?;
+    let program = folder.join("Instance.dll");
+    let mut compile = Command::new(&tools["python"]);
+    compile.current_dir(root()).arg("tests/dotnet/csc.py").arg("--roslyn").arg(&tools["roslyn"]);
+    run(compile.arg("--out").arg(&program).args(SOURCES));
+    let mut command = Command::new(tools["dotnet"].join("dotnet"));
+    command.arg(program);
+    Some(command)
+}
+
+fn comes_is_seen_and_goes(command: impl Fn(&Path) -> Option<Command>) {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(mut command) = command(folder.path()) else { return };
+    let mut fleet = Fleet::start();
+    command.args(["app-9", &fleet.admin(), "3"]).arg(fleet.token());
+
+    let mut instance = Process::start(&mut command);
+    let address = instance.line();
+    fleet.accepts_it(&address);
+    assert!(!fleet.shows_token(instance.id()));
+    // The gateway has forgotten it, and is told again.
+    fleet.restart();
+    fleet.accepts_it(&address);
+    instance.write("0");
+    assert!(instance.wait().success(), "{}", instance.said());
+    assert!(fleet.listed().is_none(), "gone by the time that it ends");
+
+    // It comes back at another address, and goes when nothing is left on it.
+    let mut instance = Process::start(&mut command);
+    let address = instance.line();
+    fleet.until("it is back", |told| told["state"] == "active" && told["address"] == address);
+    instance.write("600");
+    assert!(instance.wait().success(), "{}", instance.said());
+    assert!(fleet.listed().is_none());
+
+    let instance = Process::start(&mut command);
+    fleet.until("it is there", |told| told["state"] == "active");
+    instance.kill();
+    fleet.until("it drains", |told| told["drain"].is_object());
+    fleet.until_gone();
+}
+
+#[test]
+fn an_instance_comes_is_seen_and_goes_under_mono() {
+    comes_is_seen_and_goes(mono);
+}
+
+#[test]
+fn an_instance_comes_is_seen_and_goes_under_net() {
+    comes_is_seen_and_goes(net);
+}
