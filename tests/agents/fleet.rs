@@ -31,7 +31,7 @@ impl Fleet {
         let token = folder.path().join("admin.token");
         fs::write(&token, format!("{TOKEN}\n")).unwrap();
         let settings = format!(
-            "[policy]\nname = \"round_robin\"\n[slow_start]\nwindow = \"0s\"\n[drain]\nspread = \"0s\"\n\
+            "[policy]\nname = \"round_robin\"\n[affinity]\nlive_window = \"1s\"\n[slow_start]\nwindow = \"0s\"\n[drain]\nspread = \"0s\"\n\
              [admin]\nlisten = \"{admin}\"\ntoken_file = {token:?}\n"
         );
         let mut fleet = Self { folder, configured: Upstream::several(1), admin, settings, gateway: None };

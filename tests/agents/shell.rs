@@ -79,15 +79,6 @@ fn an_agent_ends_with_its_process_and_takes_the_instance_along() {
         return;
     }
     let fleet = Fleet::start();
-    let mut instance = Instance::start(&fleet, &["--ttl", "600"]);
-    fleet.until("it is there", |told| told["state"] == "active");
-    instance.application.kill();
-    // Otherwise it would take ten minutes; it looks every two hundred seconds, so it is woken.
-    instance.agent.terminate();
-    assert!(!instance.agent.said().contains("refuses"), "{}", instance.agent.said());
-    instance.agent.wait();
-    fleet.until_gone();
-
     let mut instance = Instance::start(&fleet, &[]);
     fleet.until("it is there", |told| told["state"] == "active");
     instance.application.kill();
