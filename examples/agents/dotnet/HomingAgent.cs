@@ -16,7 +16,7 @@ using System.Threading;
 /// var agent = new HomingAgent("app-7", "10.0.0.7:8080", new Uri("http://10.0.0.1:9090"))
 /// {
 ///     TokenFile = "/etc/app/homing.token",
-///     Sessions = () =&gt; Application.SessionCount,
+///     Sessions = () =&gt; sessions.Count,
 /// };
 /// agent.Start();
 /// // When the application is told to stop:
