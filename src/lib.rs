@@ -16,7 +16,7 @@
 //! | `http` | cookies and client addresses, on borrowed header bytes |
 //! | `config` | configuration files and key files |
 //! | `hyper` | a [hyper](https://hyper.rs) service that forwards to the picked upstream |
-//! | `roster` | [`roster`]: who is in the cluster, and by whose word |
+//! | `roster` | who is meant to be in the cluster, and by whose word |
 //! | `admin` | a hyper service to watch and change a balancer |
 //! | `ffi` | the C ABI, which `include/homing.h` declares |
 //! | `gateway` | the gateway's configuration, TLS and workers for a finished gateway |
