@@ -5,7 +5,8 @@ use super::server::ServeError;
 use super::setup::SetupError;
 use super::state::{self, StateError, StateFile};
 use crate::Balancer;
-use crate::roster::Roster;
+use crate::health::Subscription;
+use crate::roster::{By, Event, Roster};
 use crate::time::{Clock, SystemClock};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -44,8 +45,8 @@ pub(super) fn check(config: &Config, balancer: &Arc<Balancer>) -> Result<(), Set
     Ok(())
 }
 
-/// Lets a roster's time [pass](Roster::tick), on a thread of its own, since that may have to wait for a disk. Dropping it ends
-/// it.
+/// Lets a roster's time [pass](Roster::tick), on a thread of its own, since that may have to wait for a disk, and writes to the
+/// log what was applied without being asked for over HTTP. Dropping it ends it.
 #[derive(Debug)]
 pub struct RosterKeeper {
     /// Goes first, and so tells.
@@ -60,6 +61,7 @@ impl RosterKeeper {
     /// [`ServeError::Worker`] where the thread could not be started.
     pub fn start(roster: Arc<Roster>) -> Result<Self, ServeError> {
         let (stop, stopped) = mpsc::channel();
+        let events = roster.subscribe();
         let thread = std::thread::Builder::new().name("roster".to_owned());
         let thread = thread.spawn(move || {
             let mut fails = false;
@@ -72,9 +74,19 @@ impl RosterKeeper {
                     tracing::error!(%error, "instances that fell silent stay for now");
                 }
                 fails = passed.is_err();
+                log(&events);
             }
         });
         Ok(Self { stop: Some(stop), thread: Some(thread.map_err(ServeError::Worker)?) })
+    }
+}
+
+fn log(events: &Subscription<Event>) {
+    while let Some(Event { by, generation, kind, .. }) = events.poll() {
+        // What operators and instances do is audited, with who it was.
+        if !matches!(by, By::Operator | By::Instance) {
+            tracing::info!(target: "homing::roster", %by, generation = generation.as_u64(), "{kind}");
+        }
     }
 }
 

@@ -92,8 +92,10 @@ impl Fleet {
         assert!(report["memory_bytes"].as_u64() > Some(1 << 20), "{report}");
         assert!(report["threads"].as_u64() >= Some(1), "{report}");
         let token = self.token();
-        let output =
-            run(self.folder.path(), &["status", "--admin", &self.admin.to_string(), "--token-file", token.to_str().unwrap()]);
+        let output = run(
+            self.folder.path(),
+            &["status", "--admin", &self.admin.to_string(), "--token-file", token.to_str().unwrap()],
+        );
         let table = String::from_utf8(output.stdout).unwrap();
         let head = table.lines().next().unwrap();
         assert!(head.contains("OWN SESSIONS  MEMORY MIB  THREADS") && table.contains("app-9"), "{table}");

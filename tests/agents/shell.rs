@@ -18,7 +18,8 @@ struct Instance {
 
 impl Instance {
     fn start(fleet: &Fleet, more: &[&str]) -> Self {
-        let application = Process::start(Command::new("python3").arg(root().join("tests/agents/instance.py")).arg("app-9"));
+        let application =
+            Process::start(Command::new("python3").arg(root().join("tests/agents/instance.py")).arg("app-9"));
         let address = application.line();
         let agent = agent(fleet, &address, &[&["--pid", &application.id().to_string()], more].concat());
         Self { application, agent, address }
@@ -96,7 +97,9 @@ fn who_has_no_token_is_not_let_in_and_says_so() {
     let stranger = Process::start(command.args(["--admin", &fleet.admin(), "app-9", "127.0.0.1:9"]));
     until("it says so", || stranger.said().contains("wants another token (401)"));
     assert!(fleet.listed().is_none());
-    for wrong in [&["app-9"][..], &["app 9", "a:1"], &["app-9", "a\"b:1"], &["--ttl", "soon", "app-9", "a:1"], &["--more"]] {
+    for wrong in
+        [&["app-9"][..], &["app 9", "a:1"], &["app-9", "a\"b:1"], &["--ttl", "soon", "app-9", "a:1"], &["--more"]]
+    {
         let mut refused = Process::start(Command::new(root().join("examples/agents/agent.sh")).args(wrong));
         assert_eq!(refused.wait().code(), Some(2), "{wrong:?}");
     }
