@@ -128,14 +128,14 @@ impl RunningAdmin {
         self.spare.try_clone()
     }
 
-    /// Ends it, and goes on with `admin` on the same socket: who connects meanwhile waits.
+    /// Ends it, and keeps its socket: who connects meanwhile waits.
     ///
     /// # Errors
-    /// [`ServeError::Worker`].
-    pub fn restart(self, admin: Admin) -> Result<Self, ServeError> {
-        let next = self.socket().and_then(AdminServer::on).map_err(ServeError::Worker)?;
+    /// [`ServeError::Worker`] where the process is out of file descriptors.
+    pub fn pause(self) -> Result<AdminServer, ServeError> {
+        let next = self.socket().and_then(AdminServer::on);
         drop(self);
-        next.start(admin)
+        next.map_err(ServeError::Worker)
     }
 }
 

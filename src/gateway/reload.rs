@@ -111,6 +111,7 @@ impl Candidate {
 fn fixed(old: &Config, new: &Config) -> Option<&'static str> {
     let differs = [
         ("workers", old.workers != new.workers),
+        ("state", old.state != new.state),
         ("affinity.enabled", old.affinity.enabled != new.affinity.enabled),
         ("affinity.live_window", new.affinity.enabled && old.affinity.live_window != new.affinity.live_window),
     ];

@@ -96,6 +96,17 @@ impl Administration {
         Ok(Some(Self { listen, address, token, keys, admin, running }))
     }
 
+    /// Ends it for now; what is returned has it go on.
+    #[cfg(unix)]
+    fn pause(self) -> impl FnOnce() -> Result<Self, ServeError> {
+        let Self { listen, address, token, keys, admin, running } = self;
+        let server = running.pause();
+        move || {
+            let running = server?.start(admin.clone())?;
+            Ok(Self { listen, address, token, keys, admin, running })
+        }
+    }
+
     fn listens_on(&self, address: SocketAddr) -> bool {
         self.listen == address || self.address == address
     }
@@ -173,7 +184,7 @@ impl Gateway {
     ///
     /// A new configuration is checked whole before any of it is taken over; one that is wrong is refused in one line of
     /// the log, and the old one goes on. Connections go on by the settings that they began with. What cannot change while
-    /// the gateway runs (`workers`, `affinity.enabled`, `affinity.live_window`) is refused like a fault.
+    /// the gateway runs (`workers`, `state`, `affinity.enabled`, `affinity.live_window`) is refused like a fault.
     pub async fn run(mut self) {
         supervisor::ready();
         #[cfg(unix)]
@@ -279,7 +290,7 @@ impl Gateway {
                     return;
                 }
                 let (listen, address, keys) = (old.listen, old.address, config.affinity.keys.clone());
-                let running = old.running.restart(admin.clone());
+                let running = old.running.pause().and_then(|server| server.start(admin.clone()));
                 running.map(|running| Some(Administration { listen, address, token, keys, admin, running }))
             }
             old => {
@@ -301,7 +312,7 @@ impl Gateway {
 
     /// Whether the program at this one's path has taken over.
     #[cfg(unix)]
-    async fn is_followed(&self) -> bool {
+    async fn is_followed(&mut self) -> bool {
         let sockets = || -> io::Result<Vec<_>> {
             let mut sockets = self.running.sockets()?;
             // Last, for one of port 0 takes whatever comes first.
@@ -321,6 +332,9 @@ impl Gateway {
             );
         }
         tracing::info!("starting the program anew, to take over");
+        // What they changed from here on, the successor would not have read.
+        let admin = self.admin.take().map(Administration::pause);
+        self.roster_keeper = None;
         match super::upgrade::start_successor(sockets).await {
             Ok(process) => {
                 tracing::info!(process, "another process has taken over: what runs here may finish");
@@ -328,6 +342,14 @@ impl Gateway {
                 true
             }
             Err(error) => {
+                let admin = admin.map(|resume| resume()).transpose();
+                self.admin = admin
+                    .inspect_err(|error| tracing::error!(%error, "the administration does not run"))
+                    .ok()
+                    .flatten();
+                let keeper = RosterKeeper::start(Arc::clone(&self.roster));
+                self.roster_keeper =
+                    keeper.inspect_err(|error| tracing::error!(%error, "registrations do not end")).ok();
                 tracing::error!("no upgrade, this process goes on: {error}");
                 false
             }
@@ -351,8 +373,6 @@ impl Gateway {
     /// Lets what runs finish, now that another process accepts.
     #[cfg(unix)]
     async fn retire(mut self) {
-        // The state file is the successor's from here on.
-        (self.admin, self.roster_keeper) = (None, None);
         let timeouts = self.config.timeouts.clone();
         // Idle connections are closed when they would be anyway, unless they bring a request more before.
         self.running.retire(timeouts.idle, timeouts.upgrade);

@@ -156,6 +156,10 @@ fn what_is_wrong_is_refused_with_its_place() {
             "gateway.toml:7:15: affinity.live_window: cannot change",
         ),
         (
+            config(&[], &strict, &entries).replace("workers = 2", "workers = 2\nstate = \"homing.state\""),
+            "gateway.toml:3:9: state: cannot change",
+        ),
+        (
             config(&[], &strict, &entries).replace("workers = 2", "workers = 3"),
             "gateway.toml:2:11: workers: cannot change",
         ),

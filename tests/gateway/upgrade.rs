@@ -183,6 +183,32 @@ fn what_cannot_follow_leaves_the_old_one() {
 }
 
 #[test]
+fn what_an_operator_ordered_comes_along_in_the_state_file() {
+    let upstreams = Upstream::several(3);
+    let admin = std::net::SocketAddr::from(([127, 0, 0, 1], free_address().port()));
+    let administered = format!("state = \"homing.state\"\n[admin]\nlisten = \"{admin}\"\n");
+    let mut gateway = Gateway::with(&config(1, &administered, &[&upstreams[0], &upstreams[1]]));
+    let ask = |method: &str, target: &str, body: &str| {
+        let fields = format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+        let fields = format!("{method} {target} HTTP/1.1\r\nHost: {admin}\r\n{fields}\r\n{body}");
+        let told = connect(admin).exchange(fields);
+        assert_eq!(told.status() / 100, 2, "{}", told.text());
+        serde_json::from_slice::<serde_json::Value>(&told.body.data).expect("JSON")
+    };
+    ask("POST", "/api/v1/upstreams/app-1/drain", "{}");
+    ask("PUT", "/api/v1/upstreams/app-3", &format!("{{\"address\":\"{}\"}}", upstreams[2].address));
+    let old = gateway.upgrade();
+    let page = ask("GET", "/api/v1/upstreams", "");
+    let state = |index: usize| (page["upstreams"][index]["name"].as_str(), page["upstreams"][index]["state"].as_str());
+    assert_eq!(state(0), (Some("app-1"), Some("draining")));
+    assert_eq!(state(2).0, Some("app-3"));
+    gateway.await_end(old);
+    // The successor writes it from now on.
+    ask("POST", "/api/v1/upstreams/app-1/resume", "{}");
+    assert!(!fs::read_to_string(gateway.directory().join("homing.state")).expect("the state").contains("drain"));
+}
+
+#[test]
 fn the_administration_and_a_changed_configuration_come_along() {
     let upstreams = Upstream::several(2);
     let admin = free_address();
