@@ -189,5 +189,7 @@ fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
 #[cfg(windows)]
 fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
     let mut ctrl_c = tokio::signal::windows::ctrl_c()?;
-    Ok(async move { drop(ctrl_c.recv().await) })
+    Ok(async move {
+        ctrl_c.recv().await;
+    })
 }
