@@ -313,6 +313,20 @@ fn full_is_not_down() {
     assert_eq!((world.state(0), world.health(0)), (State::Active, Health::ACTIVE));
 }
 
+#[cfg(feature = "hyper")]
+#[test]
+fn what_only_probes_could_end_ends_with_them() {
+    let mut world = World::new(3);
+    world.probe(0, ProbeResult::Full);
+    world.probe(1, ProbeResult::Refused);
+    world.pass(secs(60));
+    assert_eq!(world.states(), [State::Full, State::Down, State::Active], "they wait for probes");
+    world.balancer.forget_probes();
+    assert_eq!(world.state(0), State::Active);
+    world.pass(secs(1));
+    assert_eq!(world.state(1), State::Warming);
+}
+
 #[test]
 fn who_says_that_it_is_full_returns_as_full() {
     let mut world = World::new(5);

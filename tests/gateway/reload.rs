@@ -148,7 +148,7 @@ fn what_is_wrong_is_refused_with_its_place() {
     let (successful, start) = metric();
     assert!(successful == "1" && start > 1.7e9, "{successful} {start}");
     let refusals = [
-        (config(&[], &strict, &[upstreams[0].entry("weight = 0")]), "gateway.toml:10:10: upstream[0].weight: "),
+        (config(&[], &strict, &[upstreams[0].entry("weight = 0")]), "gateway.toml:11:10: upstream[0].weight: "),
         (config(&[], &strict, &[]), "gateway.toml:1:1: upstream: "),
         (config(&[taken], &strict, &entries), "gateway.toml:1:10: listen: cannot listen on 192.0.2.1:80: "),
         (
