@@ -9,7 +9,9 @@ use crate::cluster::{ApplyError, Change, Effect, Generation, UpstreamConfig};
 use crate::http::is_host_port;
 use crate::roster::{Applied, EventKind, Report};
 use http::{Response, StatusCode};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -36,7 +38,20 @@ pub(super) struct Spec {
     #[serde(default)]
     pub(super) ttl: Option<String>,
     #[serde(default)]
-    pub(super) report: Option<Report>,
+    pub(super) report: Option<Object<Report>>,
+}
+
+/// A value that is an object: serde would take an array for its values in order.
+#[derive(Deserialize)]
+#[serde(try_from = "Map<String, Value>", bound = "T: DeserializeOwned")]
+pub(super) struct Object<T>(pub(super) T);
+
+impl<T: DeserializeOwned> TryFrom<Map<String, Value>> for Object<T> {
+    type Error = serde_json::Error;
+
+    fn try_from(object: Map<String, Value>) -> Result<Self, Self::Error> {
+        serde_json::from_value(Value::Object(object)).map(Self)
+    }
 }
 
 fn one() -> u16 {
@@ -46,7 +61,7 @@ fn one() -> u16 {
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 enum Wish {
-    Put(Named),
+    Put(Object<Named>),
     Remove(String),
 }
 
@@ -146,7 +161,7 @@ fn config(name: &str, address: &str, weight: u16, max_in_flight: u32) -> Result<
 
 fn wishes(wishes: Vec<Wish>) -> Result<Vec<Change>, Problem> {
     let change = |wish| match wish {
-        Wish::Put(Named { name, address, weight, max_in_flight }) => {
+        Wish::Put(Object(Named { name, address, weight, max_in_flight })) => {
             config(&name, &address, weight, max_in_flight).map(Change::Put)
         }
         Wish::Remove(name) => Ok(Change::Remove(name)),
@@ -156,7 +171,8 @@ fn wishes(wishes: Vec<Wish>) -> Result<Vec<Change>, Problem> {
 
 pub(super) fn put(shared: &Shared, peer: SocketAddr, name: &str, spec: &Spec) -> Answer {
     let config = config(name, &spec.address, spec.weight, spec.max_in_flight)?;
-    let done = match (&spec.ttl, spec.report) {
+    let report = spec.report.as_ref().map(|Object(report)| *report);
+    let done = match (&spec.ttl, report) {
         (Some(ttl), report) => instances::register(shared, peer, config, ttl, report)?,
         (None, None) => change(shared, peer, "put", &[Change::Put(config)], None)?,
         (None, Some(_)) => {

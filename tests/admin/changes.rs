@@ -71,6 +71,7 @@ fn what_makes_no_sense_is_refused_and_changes_nothing() {
         ("/api/v1/plan", r#"{"changes":[{"remove":"none"}]}"#, 404, "no_upstream"),
         ("/api/v1/plan", r#"{"changes":[{"remove":"app-1"}]}"#, 409, "last_upstream"),
         ("/api/v1/plan", r#"{"changes":[{"erase":"app-1"}]}"#, 400, "body"),
+        ("/api/v1/plan", r#"{"changes":[{"put":["b","b:1"]}]}"#, 400, "body"),
         ("/api/v1/plan", r"{}", 400, "body"),
         ("/api/v1/apply", r#"{"changes":[]}"#, 400, "body"),
         (

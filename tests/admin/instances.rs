@@ -151,6 +151,7 @@ fn what_an_instance_cannot_be_or_say_is_refused() {
         (r#"{"address":"a:1","ttl":"15s","report":{"sessions":-1}}"#.into(), 400, "body"),
         (r#"{"address":"a:1","ttl":"15s","report":{"cpu":-1}}"#.into(), 422, "value"),
         (r#"{"address":"a:1","ttl":"15s","report":{"mood":"good"}}"#.into(), 400, "body"),
+        (r#"{"address":"a:1","ttl":"15s","report":[1]}"#.into(), 400, "body"),
     ] {
         assert_eq!(code(&host.ask("PUT", APP_9, &body), status), expected, "{body}");
     }
