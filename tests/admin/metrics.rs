@@ -82,6 +82,8 @@ fn promtool_finds_nothing_to_blame() {
     let host = Host::start(&Upstream::several(2));
     Visitor::new(host.address, "v").visit();
     json(&host.ask("PUT", "/api/v1/upstreams/a%22b", r#"{"address":"a:1"}"#), 201);
+    let report = r#"{"sessions":12,"memory_bytes":18446744073709551615,"threads":9,"cpu":0.25}"#;
+    json(&host.ask("POST", "/api/v1/upstreams/app-1/heartbeat", report), 200);
     let text = scrape(&host);
     if let Some(verdict) = promtool(&text) {
         assert_eq!(verdict, (true, String::new()), "{text}");
