@@ -64,8 +64,8 @@ impl fmt::Display for Event {
     }
 }
 
-/// Receives every event from [`Balancer::subscribe`](crate::Balancer::subscribe) on. Polled: nothing calls back, and
-/// dropping it ends it. Up to 4096 events wait; who is further behind misses the oldest.
+/// Receives every event from [`Balancer::subscribe`](crate::Balancer::subscribe) on, or of another kind from whatever gave it.
+/// Polled: nothing calls back, and dropping it ends it. Up to 4096 events wait; who is further behind misses the oldest.
 #[derive(Debug)]
 pub struct Subscription<E = Event>(Arc<Mutex<Queue<E>>>);
 
