@@ -7,12 +7,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
 
+use futures_util::StreamExt;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpStream, ToSocketAddrs};
 use tokio::process::{Child, Command};
+use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use crate::webdriver::Result;
 
@@ -131,9 +132,6 @@ async fn exchange(address: impl ToSocketAddrs, request: &str) -> Result<(String,
     Ok((head.to_owned(), body.to_owned()))
 }
 
-/// An open live socket.
-pub type Chat = WebSocketStream<MaybeTlsStream<TcpStream>>;
-
 /// A visitor who comes without a browser, and keeps the cookies that it is given.
 #[derive(Default)]
 pub struct Visitor {
@@ -151,11 +149,13 @@ impl Visitor {
         self.ask("POST", url, &format!("/api/{action}?instance={instance}")).await
     }
 
-    /// Opens the live socket of its instance; it is closed when that is dropped.
-    pub async fn chat(&self, url: &str) -> Result<Chat> {
+    /// Opens the live socket of its instance, which stays until that closes it.
+    pub async fn chat(&self, url: &str) -> Result<()> {
         let mut request = format!("{}ws", url.replace("http://", "ws://")).into_client_request()?;
         request.headers_mut().insert("cookie", self.cookies().parse()?);
-        Ok(connect_async(request).await?.0)
+        let (mut socket, _) = connect_async(request).await?;
+        tokio::spawn(async move { while let Some(Ok(_)) = socket.next().await {} });
+        Ok(())
     }
 
     fn cookies(&self) -> String {

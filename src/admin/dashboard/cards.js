@@ -68,7 +68,7 @@ class Card {
 function story({ cause, since, origin, registration, drain }) {
   const parts = [since ? `${cause}, since ${clock(since)}` : origin === cause ? "since the start" : `${cause}, since the start`];
   if (registration) parts.push(`registered until ${clock(registration.expires)}`);
-  if (drain?.deadline) parts.push(`to be empty by ${clock(drain.deadline)}`);
+  if (drain?.deadline) parts.push(`sessions leave from ${clock(drain.deadline)}`);
   return parts.join(" · ");
 }
 
