@@ -17,6 +17,7 @@ function askForToken(wasRefused) {
   asked ??= new Promise(given => {
     $("main").hidden = $("add").hidden = true;
     $("login").hidden = false;
+    say($("link-text"), "Waiting for the token");
     say($("login-error"), wasRefused ? "That is not the token of this gateway." : "");
     $("token").focus();
     $("login").querySelector("form").onsubmit = submitted => {
