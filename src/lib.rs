@@ -73,7 +73,9 @@ pub mod time;
 
 pub use affinity::{Affinity, KeyRing, OnFull, OnRestart, OnUnavailable, Token};
 pub use balancer::{Balancer, BuildError, Pick, PickError, Request, Wait};
-pub use cluster::{Change, Cluster, Decision, Generation, Health, Lease, Lost, Plan, Upstream, UpstreamConfig};
+pub use cluster::{
+    Change, Cluster, Decision, Generation, Health, Lease, Lost, Plan, Sketch, SketchError, Upstream, UpstreamConfig,
+};
 pub use health::HealthSettings;
 pub use policy::Policy;
 pub use time::Timestamp;

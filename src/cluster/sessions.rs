@@ -19,18 +19,24 @@
 //!
 //! Windows are not rotated by anybody: each word carries the number of the window it was last written in, and whoever
 //! writes it next brings it up to date in the same compare-exchange. No mark of the present window can be lost by
-//! that. What threads on both sides of a window's end may do is mark a session in the one window and count it in the
-//! other; such a count is off by one until it is forgotten with its window.
+//! that. Each compare-exchange tells what the word has gained and as of which window, and the counts get just that, so
+//! they add up in whatever order threads come to them.
+//!
+//! # Many proxies
+//!
+//! A nonce has the same slot everywhere, so the marks of several proxies together are those of one that saw all. A
+//! [`Sketch`] of another's is absorbed by OR, word by word and window by window.
 
+use super::sketch::{Seen, Sketch};
 use crate::sync::{AtomicU64, Ordering};
 use crate::time::Timestamp;
 
 /// The marks of one window that share a word with those of the window before and the window's number.
-const SLOTS: u32 = 24;
+pub(super) const SLOTS: u32 = 24;
 #[cfg(not(homing_loom))]
-const WORDS: usize = 171;
+pub(super) const WORDS: usize = 171;
 #[cfg(homing_loom)]
-const WORDS: usize = 2;
+pub(super) const WORDS: usize = 2;
 const M: usize = WORDS * SLOTS as usize;
 
 /// Two maps of marks and their counts; 1.4 kB for who counts, nothing for who does not.
@@ -65,18 +71,22 @@ impl Sessions {
         let Some((word, mark)) = self.slot(nonce) else { return };
         let window = self.window(now);
         let mut seen = word.load(Ordering::Relaxed);
-        let before = loop {
+        let gain = loop {
             let marks = Marks::at(seen, window);
             if marks.current & mark != 0 {
                 return;
             }
-            let next = Marks { current: marks.current | mark, ..marks }.word();
-            match word.compare_exchange_weak(seen, next, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => break marks.previous,
+            let next = Marks { current: marks.current | mark, ..marks };
+            match word.compare_exchange_weak(seen, next.word(), Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => break Gain::between(marks, next),
                 Err(now) => seen = now,
             }
         };
-        let count = |seen| Some(Counts::at(seen, window).one_more(before & mark == 0).word());
+        self.count(gain);
+    }
+
+    fn count(&self, gain: Gain) {
+        let count = |seen| Some(Counts::at(seen, gain.window).with(gain).word());
         // Never refuses, since `count` never does.
         let _ = self.counts.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count);
     }
@@ -89,7 +99,7 @@ impl Sessions {
         let count = |seen| {
             let counts = Counts::at(seen, window);
             match (marks.current & mark != 0, marks.previous & mark != 0) {
-                (true, _) => Some(counts.one_more(false).word()),
+                (true, _) => Some(Counts { current: counts.current.saturating_add(1), ..counts }.word()),
                 (false, true) => Some(Counts { previous: counts.previous.saturating_add(1), ..counts }.word()),
                 (false, false) => None,
             }
@@ -114,8 +124,57 @@ impl Sessions {
     /// About how many sessions had a request in this window or the last. Two loads.
     pub(crate) fn estimate(&self, now: Timestamp) -> u32 {
         let counts = Counts::at(self.counts.load(Ordering::Relaxed), self.window(now));
-        let marked = usize::from(counts.previous) + usize::from(counts.fresh);
-        ESTIMATES[marked.min(M)]
+        ESTIMATES[counts.marked()]
+    }
+
+    /// The marks as they are at `now`, or for a thread whose clock is ahead by a window.
+    pub(crate) fn sketch(&self, now: Timestamp) -> Sketch {
+        let words: Vec<u64> = self.words.iter().map(|word| word.load(Ordering::Relaxed)).collect();
+        let now = self.window(now);
+        let window = words.iter().map(|word| Marks::at(*word, now).window).find(|window| *window != now).unwrap_or(now);
+        let seen = |word: &u64| {
+            let Marks { previous, current, .. } = Marks::at(*word, window);
+            Seen { previous, current }
+        };
+        let words = (0..WORDS).map(|index| words.get(index).map_or(Seen::default(), seen));
+        Sketch { scale: self.scale, window, words: words.collect() }
+    }
+
+    /// Takes the marks of a sketch over, as far as they are of this window or of the last. Whether they all could be
+    /// taken: those of the next window cannot, before it has come.
+    ///
+    /// A look at each word, and a compare-exchange for those that gain marks.
+    pub(crate) fn absorb(&self, sketch: &Sketch, now: Timestamp) -> bool {
+        if self.words.is_empty() || sketch.scale != self.scale {
+            return true;
+        }
+        let window = self.window(now);
+        for (word, seen) in self.words.iter().zip(&sketch.words) {
+            if *seen != Seen::default() {
+                self.absorb_word(word, window, |of| seen.as_of(of.wrapping_sub(sketch.window)));
+            }
+        }
+        // Of the window before, all was taken; of others nothing can be.
+        sketch.window.wrapping_sub(window) != 1 || sketch.words.iter().all(|seen| seen.current == 0)
+    }
+
+    /// Adds to a word what there is to add as of the word's window.
+    fn absorb_word(&self, word: &AtomicU64, window: u16, seen_as_of: impl Fn(u16) -> Seen) {
+        let mut known = word.load(Ordering::Relaxed);
+        let gain = loop {
+            let marks = Marks::at(known, window);
+            let seen = seen_as_of(marks.window);
+            let next =
+                Marks { previous: marks.previous | seen.previous, current: marks.current | seen.current, ..marks };
+            if (next.previous, next.current) == (marks.previous, marks.current) {
+                return;
+            }
+            match word.compare_exchange_weak(known, next.word(), Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => break Gain::between(marks, next),
+                Err(now) => known = now,
+            }
+        };
+        self.count(gain);
     }
 
     /// The number of the window at `now`, modulo 2^16: a word that nobody wrote for just so many windows (of two
@@ -184,7 +243,8 @@ struct Counts {
     window: u16,
     previous: u16,
     current: u16,
-    /// Those of `current` that the window before does not have.
+    /// Those of `current` that the window before does not have. As a signed number: a mark of the window before that is
+    /// absorbed may take away here what a touch has yet to add.
     fresh: u16,
 }
 
@@ -198,12 +258,49 @@ impl Counts {
         }
     }
 
-    fn one_more(self, fresh: bool) -> Self {
-        Self { current: self.current.saturating_add(1), fresh: self.fresh.saturating_add(u16::from(fresh)), ..self }
+    fn with(self, gain: Gain) -> Self {
+        if self.window == gain.window {
+            return Self {
+                previous: self.previous.wrapping_add(gain.previous),
+                current: self.current.wrapping_add(gain.current),
+                fresh: self.fresh.wrapping_add(gain.fresh),
+                ..self
+            };
+        }
+        // The window has ended meanwhile, and what was current is previous now.
+        Self { previous: self.previous.wrapping_add(gain.current), ..self }
+    }
+
+    /// The slots with a mark in either window.
+    fn marked(self) -> usize {
+        let fresh = isize::from(self.fresh.cast_signed());
+        usize::from(self.previous).saturating_add_signed(fresh).min(M)
     }
 
     fn word(self) -> u64 {
         [self.window, self.previous, self.current, self.fresh].iter().fold(0, |word, n| word << 16 | u64::from(*n))
+    }
+}
+
+/// What a word has more than before, as of its window.
+#[derive(Clone, Copy)]
+struct Gain {
+    window: u16,
+    previous: u16,
+    current: u16,
+    /// May be negative.
+    fresh: u16,
+}
+
+impl Gain {
+    fn between(before: Marks, after: Marks) -> Self {
+        let more = |after: u32, before: u32| (after.count_ones() as u16).wrapping_sub(before.count_ones() as u16);
+        Self {
+            window: after.window,
+            previous: more(after.previous, before.previous),
+            current: more(after.current, before.current),
+            fresh: more(after.current & !after.previous, before.current & !before.previous),
+        }
     }
 }
 

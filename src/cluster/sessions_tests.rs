@@ -128,7 +128,157 @@ mod counting {
         }
     }
 
+    /// What `sessions` says to another, by way of bytes.
+    fn told(sessions: &Sessions, now: Timestamp) -> Sketch {
+        let sketch = sessions.sketch(now);
+        let bytes = sketch.to_bytes();
+        assert!(bytes.len() <= 1032);
+        let read = Sketch::from_bytes(&bytes).unwrap();
+        assert_eq!(read, sketch);
+        read
+    }
+
+    #[test]
+    fn who_absorbs_others_counts_as_if_it_had_seen_all() {
+        let proxies = [0_u64, 1, 2].map(|proxy| {
+            let sessions = Sessions::new(Some(SCALE));
+            touch_all(&sessions, (0..900).filter(|nonce| nonce % 3 == proxy || nonce % 5 == 0), at(0));
+            touch_all(&sessions, (0..300).filter(|nonce| nonce % 4 == proxy), at(WINDOW));
+            sessions
+        });
+        let all = Sessions::new(Some(SCALE));
+        touch_all(&all, 0..900, at(0));
+        touch_all(&all, (0..300).filter(|nonce| nonce % 4 < 3), at(WINDOW));
+        for sessions in &proxies {
+            proxies.iter().for_each(|other| assert!(sessions.absorb(&told(other, at(WINDOW)), at(WINDOW))));
+            for moment in [WINDOW, 2 * WINDOW, 3 * WINDOW] {
+                assert_eq!(sessions.estimate(at(moment)), all.estimate(at(moment)));
+            }
+            assert_eq!(told(sessions, at(WINDOW)), told(&all, at(WINDOW)));
+        }
+    }
+
+    #[test]
+    fn a_sketch_of_the_next_window_waits_for_it_and_one_of_the_last_is_late() {
+        let ahead = Sessions::new(Some(SCALE));
+        touch_all(&ahead, 0..100, at(WINDOW - 1));
+        touch_all(&ahead, 100..200, at(WINDOW));
+        let sketch = told(&ahead, at(WINDOW));
+        let behind = Sessions::new(Some(SCALE));
+        assert!(!behind.absorb(&sketch, at(WINDOW - 1)), "its current marks are yet to come");
+        assert!(behind.estimate(at(WINDOW - 1)).abs_diff(100) <= 4);
+        assert!(behind.absorb(&sketch, at(WINDOW)));
+        assert_eq!(behind.estimate(at(WINDOW)), ahead.estimate(at(WINDOW)));
+        let late = Sessions::new(Some(SCALE));
+        assert!(late.absorb(&sketch, at(2 * WINDOW)));
+        assert_eq!(late.estimate(at(2 * WINDOW)), ahead.estimate(at(2 * WINDOW)));
+        assert!(late.estimate(at(2 * WINDOW)).abs_diff(100) <= 4);
+    }
+
+    #[test]
+    fn a_sketch_of_other_windows_or_of_a_wrong_clock_does_no_harm() {
+        let sessions = Sessions::new(Some(SCALE));
+        touch_all(&sessions, 0..100, at(0));
+        let before = told(&sessions, at(0));
+        let full = Sessions::new(Some(SCALE));
+        for windows in [2_u64, 3, 1000, 1 << 15, (1 << 16) - 2] {
+            touch_all(&full, 0..10_000, at(windows * WINDOW));
+            assert!(sessions.absorb(&told(&full, at(windows * WINDOW)), at(0)), "{windows} ahead");
+            assert_eq!(told(&sessions, at(0)), before, "{windows} ahead");
+        }
+        let wider = Sessions::new(Some(SCALE + 1));
+        touch_all(&wider, 0..1000, at(0));
+        sessions.absorb(&told(&wider, at(0)), at(0));
+        sessions.absorb(&told(&Sessions::new(None), at(0)), at(0));
+        assert_eq!(told(&sessions, at(0)), before);
+        let none = Sessions::new(None);
+        assert!(none.absorb(&before, at(0)));
+        assert_eq!(none.estimate(at(0)), 0);
+        assert!(told(&none, at(0)).is_empty());
+    }
+
+    #[test]
+    fn nothing_is_lost_or_counted_twice_while_threads_touch_and_absorb() {
+        for round in 0..50_u64 {
+            let (sessions, alone) = ([(); 2].map(|()| Sessions::new(Some(SCALE))), Sessions::new(Some(SCALE)));
+            let (now, next) = (at(round * 4 * WINDOW), at(round * 4 * WINDOW + WINDOW));
+            std::thread::scope(|scope| {
+                for (proxy, moment) in [(0, now), (1, now), (0, next), (1, next)] {
+                    let (here, other) = (&sessions[proxy], &sessions[1 - proxy]);
+                    let base = if moment == now { 0 } else { 200 };
+                    scope.spawn(move || {
+                        for nonce in (base..base + 400).filter(|nonce| *nonce % 2 == proxy as u64) {
+                            here.touch(mix64(nonce), moment);
+                            if nonce % 16 < 2 {
+                                here.absorb(&other.sketch(moment), moment);
+                            }
+                        }
+                    });
+                }
+            });
+            touch_all(&alone, 0..400, now);
+            touch_all(&alone, 200..600, next);
+            let (first, second) = (sessions[0].sketch(next), sessions[1].sketch(next));
+            sessions[0].absorb(&second, next);
+            sessions[1].absorb(&first, next);
+            for one in &sessions {
+                assert_counts_its_marks(one, next);
+                assert_eq!(
+                    one.sketch(next).words.iter().map(|seen| seen.previous | seen.current).collect::<Vec<_>>(),
+                    alone.sketch(next).words.iter().map(|seen| seen.previous | seen.current).collect::<Vec<_>>()
+                );
+            }
+        }
+    }
+
+    /// The counts are those of the marks, all told.
+    fn assert_counts_its_marks(sessions: &Sessions, now: Timestamp) {
+        let sketch = sessions.sketch(now);
+        let count = |marks: fn(&Seen) -> u32| sketch.words.iter().map(|seen| marks(seen).count_ones()).sum::<u32>();
+        let counts = Counts::at(sessions.counts.load(Ordering::Relaxed), sessions.window(now));
+        let expected =
+            [count(|seen| seen.previous), count(|seen| seen.current), count(|seen| seen.current & !seen.previous)];
+        assert_eq!([counts.previous, counts.current, counts.fresh].map(u32::from), expected);
+    }
+
     proptest! {
+        /// Several proxies, each with the requests it saw, told to each other in any order and now and then meanwhile.
+        #[test]
+        fn absorbed_in_any_order_it_is_the_union(
+            events in prop::collection::vec((0_usize..3, 0_usize..3, 0_u64..300, 0_u64..WINDOW), 1..300),
+        ) {
+            let proxies = [(); 3].map(|()| Sessions::new(Some(SCALE)));
+            let all = Sessions::new(Some(SCALE));
+            let mut now = 0;
+            for (here, other, nonce, pause) in events {
+                now += pause * pause / (WINDOW * 4);
+                proxies[here].touch(mix64(nonce), at(now));
+                all.touch(mix64(nonce), at(now));
+                if nonce % 8 == 0 {
+                    proxies[here].absorb(&told(&proxies[other], at(now)), at(now));
+                    assert_counts_its_marks(&proxies[here], at(now));
+                }
+            }
+            let sketches = proxies.each_ref().map(|proxy| told(proxy, at(now)));
+            for (here, proxy) in proxies.iter().enumerate() {
+                for turn in 0..3 {
+                    prop_assert!(proxy.absorb(&sketches[(here + turn) % 3], at(now)));
+                }
+                prop_assert_eq!(told(proxy, at(now)), told(&all, at(now)));
+                prop_assert_eq!(proxy.estimate(at(now)), all.estimate(at(now)));
+            }
+        }
+
+        #[test]
+        fn no_bytes_are_two_sketches_and_none_break_anything(mut bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            if let Some(version) = bytes.first_mut().filter(|version| **version & 7 > 0) {
+                *version = 1;
+            }
+            if let Ok(sketch) = Sketch::from_bytes(&bytes) {
+                prop_assert_eq!(sketch.to_bytes(), bytes);
+            }
+        }
+
         /// Against two plain sets: as marks, so without any error of estimation.
         #[test]
         fn the_count_of_marks_is_that_of_two_sets(
@@ -174,6 +324,41 @@ mod loom_tests {
             thread.join().unwrap();
             let counts = Counts::at(sessions.counts.load(Ordering::Relaxed), sessions.window(at(WINDOW)));
             assert_eq!((counts.previous, counts.current, counts.fresh), (1, 2, 1));
+        });
+    }
+
+    /// One thread touches in the next window what another absorbs from the last: the counts are those of the marks.
+    #[test]
+    fn loom_touches_and_sketches_add_up() {
+        crate::sync::model(|| {
+            let told = Sessions::new(Some(SCALE));
+            touch_nonces(&told, at(0));
+            let sketch = told.sketch(at(0));
+            let sessions = Arc::new(Sessions::new(Some(SCALE)));
+            let other = sessions.clone();
+            let thread = thread::spawn(move || other.touch(NONCES[0], at(WINDOW)));
+            sessions.absorb(&sketch, at(0));
+            thread.join().unwrap();
+            let counts = Counts::at(sessions.counts.load(Ordering::Relaxed), sessions.window(at(WINDOW)));
+            assert_eq!((counts.previous, counts.current, counts.marked()), (2, 1, 2));
+        });
+    }
+
+    /// Two threads that absorb and touch the same within a window.
+    #[test]
+    fn loom_what_two_threads_bring_counts_once() {
+        crate::sync::model(|| {
+            let told = Sessions::new(Some(SCALE));
+            touch_nonces(&told, at(0));
+            told.touch(NONCES[0], at(WINDOW));
+            let sketch = told.sketch(at(WINDOW));
+            let sessions = Arc::new(Sessions::new(Some(SCALE)));
+            let other = sessions.clone();
+            let thread = thread::spawn(move || touch_nonces(&other, at(WINDOW)));
+            sessions.absorb(&sketch, at(WINDOW));
+            thread.join().unwrap();
+            let counts = Counts::at(sessions.counts.load(Ordering::Relaxed), sessions.window(at(WINDOW)));
+            assert_eq!((counts.previous, counts.current, counts.fresh), (2, 2, 0));
         });
     }
 

@@ -1,0 +1,135 @@
+//! What one proxy knows of the sessions that live on an upstream, to be told to another.
+
+use super::sessions::{SLOTS, WORDS};
+
+/// The first byte, and with it how the rest is to be read.
+const VERSION: u8 = 1;
+/// Version, length of the window, number of the window.
+const HEAD: usize = 4;
+/// Six bytes a word: the marks of both windows.
+const WORD: usize = 2 * SLOTS as usize / 8;
+/// A window is 2^scale seconds long, and no scale is larger.
+const MAX_SCALE: u8 = 31;
+
+/// The marks that sessions left on one upstream, as of one moment: see [`Upstream::sketch`](super::Upstream::sketch).
+///
+/// It tells how many sessions there are and no more: not which, and no nonce can be made out of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sketch {
+    pub(super) scale: u8,
+    /// The window's number, modulo 2^16.
+    pub(super) window: u16,
+    /// As many as there are words in a count, or none.
+    pub(super) words: Box<[Seen]>,
+}
+
+/// The marks of a word in two windows.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Seen {
+    pub(super) previous: u32,
+    pub(super) current: u32,
+}
+
+impl Seen {
+    /// As seen so many windows later; nothing where both are over or yet to come.
+    pub(super) fn as_of(self, later: u16) -> Self {
+        match later {
+            0 => self,
+            1 => Self { previous: self.current, current: 0 },
+            u16::MAX => Self { previous: 0, current: self.previous },
+            _ => Self::default(),
+        }
+    }
+}
+
+/// Why bytes are no sketch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum SketchError {
+    /// Written by another version of this library.
+    #[error("a sketch of version {found} cannot be read, only {VERSION}: let all proxies run the same version")]
+    Version {
+        /// The version found.
+        found: u8,
+    },
+    /// Cut short, or no sketch at all.
+    #[error("{length} bytes are no sketch: it is damaged, or something else")]
+    Malformed {
+        /// How many bytes there were.
+        length: usize,
+    },
+}
+
+impl Sketch {
+    /// Whether it tells of no session.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.words.iter().all(|seen| *seen == Seen::default())
+    }
+
+    /// As bytes, the same on every platform: 4, and for each run of words with marks 2 more and 6 a word, so at most 1032.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![VERSION, self.scale];
+        bytes.extend(self.window.to_be_bytes());
+        let mut words = &*self.words;
+        while !words.is_empty() {
+            let empty = words.iter().take_while(|seen| **seen == Seen::default()).count();
+            words = &words[empty..];
+            let run = words.iter().take_while(|seen| **seen != Seen::default()).count();
+            let (marked, rest) = words.split_at(run);
+            // There are fewer words than a byte can count.
+            bytes.extend([empty as u8, run as u8]);
+            for seen in marked {
+                let both = u64::from(seen.previous) << SLOTS | u64::from(seen.current);
+                bytes.extend(&both.to_be_bytes()[size_of::<u64>() - WORD..]);
+            }
+            words = rest;
+        }
+        bytes
+    }
+
+    /// Reads what [`to_bytes`](Self::to_bytes) wrote.
+    ///
+    /// # Errors
+    /// [`SketchError`] where it did not write that.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, SketchError> {
+        let malformed = SketchError::Malformed { length: bytes.len() };
+        let (head, mut rest) = bytes.split_first_chunk::<HEAD>().ok_or(malformed)?;
+        let &[version, scale, high, low] = head;
+        if version != VERSION {
+            return Err(SketchError::Version { found: version });
+        }
+        if scale > MAX_SCALE {
+            return Err(malformed);
+        }
+        let mut words = vec![Seen::default(); WORDS].into_boxed_slice();
+        let mut at = 0;
+        while let Some(([empty, run], runs)) = rest.split_first_chunk() {
+            let (from, run) = (at + usize::from(*empty), usize::from(*run));
+            let marked = runs.get(..run * WORD).ok_or(malformed)?;
+            at = from + run;
+            let room = words.get_mut(from..at).ok_or(malformed)?;
+            for (seen, bytes) in room.iter_mut().zip(marked.chunks_exact(WORD)) {
+                let both = bytes.iter().fold(0_u64, |both, byte| both << 8 | u64::from(*byte));
+                let mask = (1 << SLOTS) - 1;
+                *seen = Seen { previous: (both >> SLOTS) as u32 & mask, current: both as u32 & mask };
+            }
+            rest = &runs[run * WORD..];
+        }
+        let sketch = Self { scale, window: u16::from_be_bytes([high, low]), words };
+        // Each sketch has one spelling.
+        if sketch.to_bytes() == bytes { Ok(sketch) } else { Err(malformed) }
+    }
+}
+
+impl std::fmt::Debug for Sketch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let marks = |seen: &Seen| (seen.previous | seen.current).count_ones();
+        let marks: u32 = self.words.iter().map(marks).sum();
+        f.debug_struct("Sketch")
+            .field("scale", &self.scale)
+            .field("window", &self.window)
+            .field("marks", &marks)
+            .finish()
+    }
+}
