@@ -70,6 +70,8 @@ pub mod rng;
 pub mod roster;
 mod sync;
 pub mod time;
+#[cfg(feature = "gateway")]
+mod watch;
 
 pub use affinity::{Affinity, KeyRing, OnFull, OnRestart, OnUnavailable, Token};
 pub use balancer::{Balancer, BuildError, Pick, PickError, Request, Wait};

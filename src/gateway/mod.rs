@@ -23,7 +23,6 @@ mod supervisor;
 pub mod tls;
 #[cfg(unix)]
 mod upgrade;
-mod watch;
 
 pub use crate::config::keyfile;
 pub use inherit::Inherited;

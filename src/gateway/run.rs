@@ -9,7 +9,6 @@ use super::server::{Running, ServeError, Server};
 use super::setup::{SetupError, setup, setup_admin};
 use super::signals::{Signals, Told};
 use super::supervisor;
-use super::watch::Files;
 use crate::admin::{Admin, BearerToken};
 #[cfg(unix)]
 use crate::cluster::Member;
@@ -18,6 +17,7 @@ use crate::health::State;
 use crate::hyper::Proxy;
 use crate::roster::Roster;
 use crate::time::{Clock, SystemClock};
+use crate::watch::Files;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Notices when one of the files that the gateway is configured by has another content.
+//! Notices when one of some files has another content.
 //!
 //! Folders are watched, since editors and Kubernetes put another file, or another link, in a file's place. What happens
 //! there is only the cause to look: what counts is what the files hold.
@@ -19,7 +19,7 @@ const QUIET: Duration = Duration::from_millis(200);
 /// And how long that is waited for at most.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-pub(super) struct Files {
+pub(crate) struct Files {
     paths: Vec<PathBuf>,
     /// Of what they held when they were looked at last.
     digest: [u8; 32],
@@ -38,22 +38,22 @@ impl std::fmt::Debug for Files {
 
 impl Files {
     /// Watches these from here on.
-    pub(super) fn new(paths: Vec<PathBuf>) -> Self {
+    pub(crate) fn new(paths: Vec<PathBuf>) -> Self {
         let stirred = Arc::new(Notify::new());
         let watcher = watch(&paths, Arc::clone(&stirred));
         let watcher = watcher.inspect_err(|error| {
-            tracing::warn!(%error, "changes of the configuration are not noticed: send SIGHUP");
+            tracing::warn!(%error, files = ?paths, "changes of files are not noticed");
         });
         let digest = digest(&paths);
         Self { paths, digest, stirred, is_stirred: false, _watcher: watcher.ok() }
     }
 
-    pub(super) fn paths(&self) -> &[PathBuf] {
+    pub(crate) fn paths(&self) -> &[PathBuf] {
         &self.paths
     }
 
     /// Completes when they hold something else than when they were looked at last. May be given up and asked for again.
-    pub(super) async fn changed(&mut self) {
+    pub(crate) async fn changed(&mut self) {
         loop {
             if !self.is_stirred {
                 self.stirred.notified().await;
@@ -68,7 +68,7 @@ impl Files {
     }
 
     /// Whether they hold something else than the last time.
-    pub(super) fn look(&mut self) -> bool {
+    pub(crate) fn look(&mut self) -> bool {
         self.is_stirred = false;
         let digest = digest(&self.paths);
         std::mem::replace(&mut self.digest, digest) != digest
