@@ -54,6 +54,8 @@ pub mod balancer;
 pub mod cluster;
 #[cfg(feature = "config")]
 pub mod config;
+#[cfg(feature = "discovery")]
+pub mod discovery;
 #[cfg(feature = "ffi")]
 pub mod ffi;
 #[cfg(feature = "gateway")]
@@ -70,7 +72,7 @@ pub mod rng;
 pub mod roster;
 mod sync;
 pub mod time;
-#[cfg(feature = "gateway")]
+#[cfg(feature = "discovery")]
 mod watch;
 
 pub use affinity::{Affinity, KeyRing, OnFull, OnRestart, OnUnavailable, Token};

@@ -47,7 +47,7 @@ pub enum ConfigError {
 }
 
 /// Outside all keys and tables.
-pub(super) const TOP_LEVEL: &str = "top level";
+pub(crate) const TOP_LEVEL: &str = "top level";
 
 /// The text of a file and its name.
 #[derive(Clone, Copy)]

@@ -28,6 +28,13 @@ impl Upstream {
     }
 }
 
+impl From<&UpstreamConfig> for Upstream {
+    fn from(config: &UpstreamConfig) -> Self {
+        let UpstreamConfig { name, address, weight, max_in_flight } = config.clone();
+        Self { name, address, weight, max_in_flight }
+    }
+}
+
 fn one() -> u16 {
     1
 }

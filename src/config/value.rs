@@ -67,6 +67,12 @@ where
                 Err(E::invalid_value(Unexpected::Signed(value), &self))
             }
         }
+
+        // What JSON has.
+        fn visit_u64<E: Error>(self, value: u64) -> Result<i64, E> {
+            let signed = i64::try_from(value).map_err(|_| E::invalid_value(Unexpected::Unsigned(value), &self))?;
+            self.visit_i64(signed)
+        }
     }
 
     let range = Range::<MIN, MAX>;
@@ -185,7 +191,7 @@ pub(super) fn upstream_name<'de, D: Deserializer<'de>>(deserializer: D) -> Resul
     })
 }
 
-pub(super) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+pub(crate) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     text(deserializer, "host:port such as \"127.0.0.1:9001\", \"[::1]:9001\" or \"app.internal:9001\"", |address| {
         is_host_port(address).then(|| address.to_owned())
     })

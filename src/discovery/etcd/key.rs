@@ -1,0 +1,98 @@
+//! What is called how in etcd.
+
+use std::fmt;
+
+/// What the keys of one fleet begin with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Prefix(String);
+
+/// A key below the prefix.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Key<'a> {
+    Upstream(&'a str),
+    Order(&'a str),
+    Keys,
+    Report(&'a str),
+    Live { gateway: &'a str, upstream: &'a str },
+}
+
+impl Prefix {
+    /// As it is given, but for slashes at its end.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self(text.trim_end_matches('/').to_owned())
+    }
+
+    /// A key in full.
+    pub(super) fn full(&self, key: Key<'_>) -> String {
+        format!("{}/{key}", self.0)
+    }
+
+    /// From the first key of the fleet to the one behind its last.
+    pub(super) fn range(&self) -> (String, String) {
+        // `0` follows `/`.
+        (format!("{}/", self.0), format!("{}0", self.0))
+    }
+
+    /// What a key stands for, where it is one that we know.
+    pub(super) fn parse<'k>(&self, full: &'k str) -> Option<Key<'k>> {
+        let key = full.strip_prefix(&*self.0)?.strip_prefix('/')?;
+        let (kind, name) = key.split_once('/').unwrap_or((key, ""));
+        match (kind, name) {
+            ("keys", "") => Some(Key::Keys),
+            (_, "") => None,
+            ("upstreams", name) => Some(Key::Upstream(name)),
+            ("orders", name) => Some(Key::Order(name)),
+            ("reports", name) => Some(Key::Report(name)),
+            ("live", rest) => rest.split_once('/').map(|(gateway, upstream)| Key::Live { gateway, upstream }),
+            _ => None,
+        }
+    }
+}
+
+impl Default for Prefix {
+    /// `/homing`.
+    fn default() -> Self {
+        Self("/homing".to_owned())
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Key<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Upstream(name) => write!(f, "upstreams/{name}"),
+            Self::Order(name) => write!(f, "orders/{name}"),
+            Self::Keys => f.write_str("keys"),
+            Self::Report(name) => write!(f, "reports/{name}"),
+            Self::Live { gateway, upstream } => write!(f, "live/{gateway}/{upstream}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_read_as_they_are_written() {
+        let prefix = Prefix::new("/shop/homing/");
+        let live = Key::Live { gateway: "gw", upstream: "a/b" };
+        for key in [Key::Upstream("a/b"), Key::Order("a"), Key::Keys, Key::Report("a"), live] {
+            let full = prefix.full(key);
+            assert_eq!(prefix.parse(&full), Some(key), "{full}");
+            let (from, to) = prefix.range();
+            assert!((from..to).contains(&full));
+        }
+        for other in
+            ["/shop/homing", "/shop/homing/", "/shop/homing/upstreams/", "/shop/homingx/keys", "/shop/homing/x/y"]
+        {
+            assert_eq!(prefix.parse(other), None, "{other}");
+        }
+    }
+}

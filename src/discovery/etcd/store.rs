@@ -1,0 +1,78 @@
+//! Operators' orders, kept where all gateways see them.
+
+use super::client::{Client, EtcdError};
+use super::key::{Key, Prefix};
+use super::message;
+use crate::roster::{Order, Orders, Store, StoreError};
+use serde_json::json;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// An operator waits for it.
+const WITHIN: Duration = Duration::from_secs(5);
+
+/// Changes at once; etcd takes up to 128 unless it was told otherwise.
+const AT_ONCE: usize = 100;
+
+/// Puts orders into etcd before they take effect; from there every gateway takes them over. Where etcd is not there, nothing
+/// is changed: an order that other gateways did not get would be one that they undo.
+///
+/// Up to 100 orders are one transaction.
+#[derive(Debug)]
+pub struct OrderStore {
+    client: Client,
+    prefix: Prefix,
+    /// The revision of the last order of our own.
+    saved: Saved,
+}
+
+/// The revision that orders have had last here. A source that has not come so far has nothing to say of them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Saved(Arc<AtomicI64>);
+
+impl Saved {
+    pub(super) fn is_behind(&self, revision: i64) -> bool {
+        self.0.load(Ordering::Acquire) <= revision
+    }
+}
+
+impl OrderStore {
+    pub(super) fn new(client: Client, prefix: Prefix, saved: Saved) -> Self {
+        Self { client, prefix, saved }
+    }
+
+    async fn put(&self, changed: &[(&str, Option<&Order>)]) -> Result<(), EtcdError> {
+        for changed in changed.chunks(AT_ONCE) {
+            let part = |(name, order): &(&str, Option<&Order>)| {
+                let key = self.prefix.full(Key::Order(name));
+                match order {
+                    Some(order) => message::put(&key, json!(order).to_string(), None),
+                    None => message::delete(&key),
+                }
+            };
+            let parts: Vec<_> = changed.iter().map(part).collect();
+            let change = timeout(WITHIN, self.client.change(&parts)).await;
+            let late = || EtcdError::Unreachable("no answer in time".to_owned());
+            self.saved.0.fetch_max(change.map_err(|_| late())??, Ordering::AcqRel);
+        }
+        Ok(())
+    }
+}
+
+impl Store for OrderStore {
+    fn save(&self, changed: &[(&str, Option<&Order>)], _all: &Orders) -> Result<(), StoreError> {
+        // On a thread of its own, since whoever calls may be part of a runtime.
+        let save = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(StoreError::new)?;
+            runtime.block_on(self.put(changed)).map_err(StoreError::new)
+        };
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().name("etcd-orders".to_owned());
+            let thread = thread.spawn_scoped(scope, save).map_err(StoreError::new)?;
+            thread.join().unwrap_or_else(|_| Err(StoreError::new("the thread that saves has panicked")))
+        })
+    }
+}
