@@ -2,7 +2,7 @@
 
 use super::feed::Feed;
 use super::history::{self, History};
-use super::metrics::Metrics;
+use super::metrics::{Figures, Metrics};
 use super::reloads::Reloads;
 use super::{AdminService, BearerToken};
 use crate::cluster::Member;
@@ -14,6 +14,7 @@ use std::error::Error;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use tokio::sync::Semaphore;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -53,7 +54,7 @@ pub(super) struct Shared {
 impl Admin {
     /// Starts a configuration, for a [`Proxy`] or for a [`Balancer`] alone, which has no figures of an adapter.
     pub fn builder(source: impl Into<Source>) -> AdminBuilder {
-        AdminBuilder { source: source.into(), roster: None, token: None, keys: None }
+        AdminBuilder { source: source.into(), roster: None, token: None, keys: None, discovery: None }
     }
 
     /// What it makes changes through. Where instances register themselves, whoever runs an `Admin` lets its time
@@ -128,6 +129,7 @@ pub struct AdminBuilder {
     roster: Option<Arc<Roster>>,
     token: Option<BearerToken>,
     keys: Option<Box<ReadKeys>>,
+    discovery: Option<Arc<AtomicBool>>,
 }
 
 impl fmt::Debug for AdminBuilder {
@@ -164,6 +166,13 @@ impl AdminBuilder {
         self
     }
 
+    /// Whether the source where upstreams are found answers, as others keep it up to date; `homing_discovery_up` tells it.
+    #[must_use]
+    pub fn discovery(mut self, is_up: Arc<AtomicBool>) -> Self {
+        self.discovery = Some(is_up);
+        self
+    }
+
     /// Builds it. Events are kept from here on.
     #[must_use]
     pub fn build(self) -> Admin {
@@ -174,7 +183,13 @@ impl AdminBuilder {
         let shared = Shared {
             feed: Feed::new(balancer.subscribe(), roster.subscribe(), clock.now()),
             history: History::default(),
-            metrics: Metrics::new(Arc::clone(&roster), proxy.clone(), Arc::clone(&clock), Arc::clone(&reloads)),
+            metrics: Metrics::new(Figures {
+                roster: Arc::clone(&roster),
+                proxy: proxy.clone(),
+                clock: Arc::clone(&clock),
+                reloads: Arc::clone(&reloads),
+                discovery: self.discovery,
+            }),
             reloads,
             balancer,
             roster,

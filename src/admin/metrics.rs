@@ -15,13 +15,14 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(super) struct Metrics(Registry);
 
 impl Metrics {
-    pub(super) fn new(roster: Arc<Roster>, proxy: Option<Proxy>, clock: Arc<dyn Clock>, reloads: Arc<Reloads>) -> Self {
+    pub(super) fn new(figures: Figures) -> Self {
         let mut registry = Registry::with_prefix("homing");
-        registry.register_collector(Box::new(Figures { roster, proxy, clock, reloads }));
+        registry.register_collector(Box::new(figures));
         Self(registry)
     }
 
@@ -34,11 +35,13 @@ impl Metrics {
 }
 
 #[derive(Debug)]
-struct Figures {
-    roster: Arc<Roster>,
-    proxy: Option<Proxy>,
-    clock: Arc<dyn Clock>,
-    reloads: Arc<Reloads>,
+pub(super) struct Figures {
+    pub(super) roster: Arc<Roster>,
+    pub(super) proxy: Option<Proxy>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) reloads: Arc<Reloads>,
+    /// Whether the source of upstreams answers, where there is one.
+    pub(super) discovery: Option<Arc<AtomicBool>>,
 }
 
 impl Collector for Figures {
@@ -55,6 +58,10 @@ impl Collector for Figures {
             u64::from(balancer.panics()),
         )?;
 
+        if let Some(is_up) = &self.discovery {
+            let help = "1 while the source where upstreams are found answers";
+            page.gauge("discovery_up", help, u64::from(is_up.load(Ordering::Relaxed)))?;
+        }
         if let Some(last) = self.reloads.last() {
             let help = "1 where the last reload of the configuration succeeded";
             page.gauge("config_last_reload_successful", help, u64::from(last.succeeded))?;
@@ -69,7 +76,7 @@ impl Collector for Figures {
         page.gauges("upstream_max_requests_in_flight", help, members, |m| u64::from(m.max_in_flight()))?;
         let help = "Requests and tunnels in flight";
         page.gauges("upstream_requests_in_flight", help, members, |m| u64::from(m.upstream().in_flight()))?;
-        let help = "Sessions with a request in the current or the last live window, as seen by this proxy";
+        let help = "Sessions with a request in the current or the last live window, as this proxy knows them";
         page.gauges("upstream_live_sessions", help, members, |m| u64::from(m.upstream().live_sessions(now)))?;
         let help = "1 if it takes new sessions";
         page.gauges("upstream_accepting", help, members, |m| u64::from(m.upstream().health().accepting))?;

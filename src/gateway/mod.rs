@@ -5,12 +5,14 @@
 //! - [`keyfile`]: the secret that the gateways of one pool share;
 //! - [`setup`](setup()): from a configuration to a [`Proxy`](crate::hyper::Proxy);
 //! - [`tls`]: TLS in front;
+//! - [`discovery`]: follows a source of upstreams;
 //! - [`server`]: listeners and workers;
 //! - [`admin`]: the [administration](crate::admin) on an address of its own;
 //! - [`setup_roster`]: what operators changed, kept in a [state file](state).
 
 pub mod admin;
 pub mod config;
+pub mod discovery;
 mod inherit;
 mod reload;
 mod roster;
@@ -28,4 +30,4 @@ pub use crate::config::keyfile;
 pub use inherit::Inherited;
 pub use roster::{RosterKeeper, setup_roster};
 pub use run::{Gateway, StartError};
-pub use setup::{SetupError, check, setup, setup_admin};
+pub use setup::{SetupError, check, setup, setup_admin, setup_with};

@@ -2,7 +2,8 @@
 //! place in the file.
 
 use super::admin::load_token;
-use super::config::{Config, ConfigError};
+use super::config::{Config, ConfigError, Upstream};
+use super::discovery::Following;
 use super::setup::{SetupError, acceptor, existing_keys, proxy, setup_admin};
 use super::tls::Acceptor;
 use crate::admin::{Admin, BearerToken};
@@ -78,29 +79,38 @@ impl Candidate {
         current: &Config,
         running: &Proxy,
         roster: &Arc<Roster>,
+        following: Option<&Following>,
     ) -> Result<Self, ConfigError> {
         let config = &source.config;
+        let members = config.discovery.is_some().then(|| {
+            let cluster = running.balancer().cluster();
+            cluster.members().iter().map(|member| Upstream::from(&member.config())).collect()
+        });
+        // Who is there is what the source says.
+        let begun = Config { upstreams: members.unwrap_or_else(|| config.upstreams.clone()), ..config.clone() };
         if let Some(key) = fixed(current, config) {
             return Err(source.fault(key, FIXED));
         }
+        let affinity = running.balancer().affinity();
         let fault = |error: SetupError| source.fault(key_of(&error), error);
         let mut ring: Option<KeyRing> = None;
         let mut builder = || {
-            config.parts().balancer(|file| {
-                let keys = ring.take().map_or_else(|| existing_keys(file), Ok)?;
+            begun.parts().balancer(|file| {
+                let shared = || affinity.as_ref().filter(|_| config.keys_are_shared().is_some());
+                let keys = ring.take().or_else(|| Some(shared()?.keys().clone()));
+                let keys = keys.map_or_else(|| existing_keys(file), Ok)?;
                 Ok(ring.insert(keys).clone())
             })
         };
         let balancer = builder().map_err(fault)?;
         // Built for nothing but to see whether it can be: the balancer that runs is to take these settings over.
         builder().and_then(|builder| Ok(builder.build()?)).map_err(fault)?;
-        let affinity = running.balancer().affinity();
         if affinity.zip(ring).is_some_and(|(affinity, ring)| !affinity.keys().same_identity(&ring)) {
             return Err(source.fault("affinity.keys", KeyError::OtherIdentity));
         }
         let proxy = proxy(config, Arc::clone(running.balancer())).map_err(fault)?;
         let tls = acceptor(config).map_err(fault)?;
-        let admin = setup_admin(config, running, roster).map_err(fault)?;
+        let admin = setup_admin(config, running, roster, following).map_err(fault)?;
         let token = config.admin.as_ref().and_then(|admin| admin.token_file.as_deref());
         let token = token.map(load_token).transpose().map_err(SetupError::from).map_err(fault)?;
         Ok(Self { balancer, proxy, tls, admin, token, source })
@@ -111,6 +121,7 @@ impl Candidate {
 fn fixed(old: &Config, new: &Config) -> Option<&'static str> {
     let differs = [
         ("workers", old.workers != new.workers),
+        ("discovery", old.discovery != new.discovery),
         ("state", old.state != new.state),
         ("affinity.enabled", old.affinity.enabled != new.affinity.enabled),
         ("affinity.live_window", new.affinity.enabled && old.affinity.live_window != new.affinity.live_window),

@@ -5,6 +5,7 @@ use super::server::ServeError;
 use super::setup::SetupError;
 use super::state::{self, StateError, StateFile};
 use crate::Balancer;
+use crate::discovery::etcd::OrderStore;
 use crate::health::Subscription;
 use crate::roster::{By, Event, Roster};
 use crate::time::{Clock, SystemClock};
@@ -17,11 +18,19 @@ use std::time::Duration;
 const TICK: Duration = Duration::from_millis(500);
 
 /// The roster of `balancer`, which `config` has set up, with what its state file kept. Makes the file where there is none.
+/// Where a fleet keeps the `orders`, they come from there.
 ///
 /// # Errors
 /// [`SetupError::State`].
-pub fn setup_roster(config: &Config, balancer: &Arc<Balancer>) -> Result<Arc<Roster>, SetupError> {
+pub fn setup_roster(
+    config: &Config,
+    balancer: &Arc<Balancer>,
+    orders: Option<OrderStore>,
+) -> Result<Arc<Roster>, SetupError> {
     let roster = Roster::new(Arc::clone(balancer));
+    if let Some(orders) = orders {
+        return Ok(Arc::new(roster.store(orders)));
+    }
     let Some(path) = &config.state else {
         tracing::info!("there is no state file: what operators change lasts until the gateway is stopped");
         return Ok(Arc::new(roster));

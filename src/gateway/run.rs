@@ -2,11 +2,12 @@
 
 use super::admin::{AdminServer, RunningAdmin, load_token};
 use super::config::{Config, ConfigError, Upstream};
+use super::discovery::{self, Following, Found};
 use super::inherit::Inherited;
 use super::reload::{Candidate, Source};
 use super::roster::{RosterKeeper, setup_roster};
 use super::server::{Running, ServeError, Server};
-use super::setup::{SetupError, setup, setup_admin};
+use super::setup::{SetupError, setup_admin, setup_with};
 use super::signals::{Signals, Told};
 use super::supervisor;
 use crate::admin::{Admin, BearerToken};
@@ -35,6 +36,9 @@ pub enum StartError {
     /// Its configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// Where upstreams are found.
+    #[error(transparent)]
+    Discovery(#[from] discovery::StartError),
     /// What the configuration asks for.
     #[error(transparent)]
     Setup(#[from] SetupError),
@@ -64,6 +68,8 @@ pub struct Gateway {
     keeper: JoinHandle<()>,
     /// Lets registrations end.
     roster_keeper: Option<RosterKeeper>,
+    /// Follows the source of upstreams.
+    following: Option<Following>,
     #[cfg(unix)]
     predecessor: Option<super::upgrade::Predecessor>,
 }
@@ -126,11 +132,15 @@ impl Gateway {
         let signals = Signals::new().map_err(StartError::Signals)?;
         let mut files = Files::new(Vec::new());
         let config = Source::read(file, &mut files)?.config;
-        let (proxy, tls) = setup(&config)?;
+        let mut found = discovery::start(&config)?;
+        let (begun, keys) = found.as_mut().map_or_else(|| (config.clone(), None), |found| found.begin(&config));
+        let (proxy, tls) = setup_with(&begun, keys)?;
         // Setting it up may have made the key file.
         files.look();
-        let roster = setup_roster(&config, proxy.balancer())?;
-        let admin = setup_admin(&config, &proxy, &roster)?;
+        let orders = found.as_mut().and_then(Found::store);
+        let roster = setup_roster(&config, proxy.balancer(), orders)?;
+        let following = found.map(|found| found.follow(Arc::clone(&roster), Arc::new(SystemClock)));
+        let admin = setup_admin(&config, &proxy, &roster, following.as_ref())?;
         let token = config.admin.as_ref().and_then(|admin| admin.token_file.as_deref());
         let token = token.map(load_token).transpose().map_err(SetupError::from)?;
         let server = Server::adopt(&config.listen, config.workers, tls, &mut inherited)?;
@@ -156,6 +166,7 @@ impl Gateway {
             signals,
             keeper,
             roster_keeper,
+            following,
             #[cfg(unix)]
             predecessor,
         })
@@ -229,7 +240,7 @@ impl Gateway {
         // Before it is read, so that what changes meanwhile is noticed.
         self.files.look();
         let source = Source::read(&self.file, &mut self.files)?;
-        let candidate = Candidate::check(source, &self.config, &self.proxy, &self.roster)?;
+        let candidate = Candidate::check(source, &self.config, &self.proxy, &self.roster, self.following.as_ref())?;
         let Candidate { source, balancer, proxy, tls, admin, token } = candidate;
         let config = &source.config;
         let prepared = self.running.prepare(&config.listen).map_err(|error| source.fault("listen", error))?;
@@ -241,10 +252,14 @@ impl Gateway {
             let base = upstreams.iter().map(Upstream::to_core).collect();
             self.roster.set_base(base, SystemClock.now()).map_err(|error| source.fault("upstream", error))
         };
-        set_base(&config.upstreams)?;
+        if config.discovery.is_none() {
+            set_base(&config.upstreams)?;
+        }
         if let Err(error) = self.proxy.balancer().reconfigure(balancer) {
             // It was checked; if it is refused all the same, nothing of it is to stay.
-            set_base(&self.config.upstreams)?;
+            if config.discovery.is_none() {
+                set_base(&self.config.upstreams)?;
+            }
             return Err(source.fault("affinity", error));
         }
         self.proxy.reconfigure(proxy).map_err(|error| source.fault("timeouts", error))?;
@@ -356,9 +371,12 @@ impl Gateway {
         }
     }
 
-    /// Whether the cluster is another than the configuration has it.
+    /// Whether the cluster is another than the configuration has it, and nobody else knows.
     #[cfg(unix)]
     fn is_changed(&self) -> bool {
+        if self.config.discovery.is_some() {
+            return false;
+        }
         let configured = |member: &Member| {
             let config = member.config();
             self.config.upstreams.iter().any(|upstream| upstream.to_core() == config)

@@ -1,7 +1,8 @@
 //! From a configuration to a proxy that serves it.
 
 use super::admin::{TokenFileError, load_token};
-use super::config::Config;
+use super::config::{Config, Upstream};
+use super::discovery::Following;
 use super::state::StateError;
 use super::tls::{Acceptor, TlsError};
 use crate::admin::Admin;
@@ -10,7 +11,7 @@ use crate::config::keyfile::{KeyFile, KeyFileError, POOL};
 use crate::http::CookieError;
 use crate::hyper::{Limits, Proxy, ProxyBuilder, Timeouts};
 use crate::roster::Roster;
-use crate::{Balancer, BuildError, KeyRing};
+use crate::{Balancer, BuildError, KeyRing, UpstreamConfig};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -48,7 +49,15 @@ pub enum SetupError {
 /// # Errors
 /// [`SetupError`], saying what to change.
 pub fn setup(config: &Config) -> Result<(Proxy, Option<Acceptor>), SetupError> {
-    build(config, |path| key_ring(&KeyFile::load_or_create(path)?))
+    setup_with(config, None)
+}
+
+/// As [`setup()`], but with these keys, where some were [found](super::discovery), in place of the key file's.
+///
+/// # Errors
+/// [`SetupError`], saying what to change.
+pub fn setup_with(config: &Config, keys: Option<KeyRing>) -> Result<(Proxy, Option<Acceptor>), SetupError> {
+    build(config, |path| keys.map_or_else(|| key_ring(&KeyFile::load_or_create(path)?), Ok))
 }
 
 /// Whether [`setup()`] would succeed. Reads what that would read, and leaves nothing behind.
@@ -60,8 +69,13 @@ pub fn check(config: &Config) -> Result<(), SetupError> {
         Ok(false) => Ok(KeyRing::generate(POOL)?),
         _ => existing_keys(path),
     };
-    let (proxy, _) = build(config, existing)?;
-    super::roster::check(config, proxy.balancer())?;
+    let mut config = config.clone();
+    if config.discovery.is_some() && config.upstreams.is_empty() {
+        // Who will be there is not known, but that somebody has to.
+        config.upstreams.push(Upstream::from(&UpstreamConfig::new("anybody", "127.0.0.1:9")));
+    }
+    let (proxy, _) = build(&config, existing)?;
+    super::roster::check(&config, proxy.balancer())?;
     if let Some(file) = config.admin.as_ref().and_then(|admin| admin.token_file.as_ref()) {
         load_token(file)?;
     }
@@ -73,15 +87,28 @@ pub fn check(config: &Config) -> Result<(), SetupError> {
 ///
 /// # Errors
 /// [`SetupError::Admin`] where the token cannot be read.
-pub fn setup_admin(config: &Config, proxy: &Proxy, roster: &Arc<Roster>) -> Result<Option<Admin>, SetupError> {
+pub fn setup_admin(
+    config: &Config,
+    proxy: &Proxy,
+    roster: &Arc<Roster>,
+    following: Option<&Following>,
+) -> Result<Option<Admin>, SetupError> {
     let Some(settings) = &config.admin else { return Ok(None) };
     let mut admin = Admin::builder(proxy).roster(Arc::clone(roster));
+    if let Some(following) = following {
+        admin = admin.discovery(following.is_up());
+    }
     if let Some(file) = &settings.token_file {
         admin = admin.token(load_token(file)?);
     }
     if config.affinity.enabled {
         let file = config.affinity.keys.clone();
-        admin = admin.keys(move || existing_keys(&file));
+        admin = match config.keys_are_shared() {
+            Some(key) => {
+                admin.keys(move || Err::<KeyRing, _>(format!("the fleet's keys are in etcd: put their text at {key}")))
+            }
+            None => admin.keys(move || existing_keys(&file)),
+        };
     }
     Ok(Some(admin.build()))
 }

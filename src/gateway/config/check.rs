@@ -1,6 +1,6 @@
 //! What the values may be together.
 
-use super::{Admin, Config, Health};
+use super::{Admin, Config, Discovery, Etcd, Health};
 use crate::config::check::{tables, upstreams};
 use crate::config::document::{Diagnostic, Document};
 
@@ -9,7 +9,11 @@ pub(super) fn check(config: &Config, document: &Document<'_>) -> Result<(), Diag
     tables(&config.parts(), document)?;
     incarnations(&config.health, document)?;
     admin(config.admin.as_ref(), document)?;
-    upstreams(&config.upstreams, document)
+    discovery(config, document)?;
+    match config.discovery.is_some() && config.upstreams.is_empty() {
+        true => Ok(()),
+        false => upstreams(&config.upstreams, document),
+    }
 }
 
 /// Who asks for processes to be told apart asks for probes that are answered.
@@ -31,6 +35,36 @@ fn admin(admin: Option<&Admin>, document: &Document<'_>) -> Result<(), Diagnosti
             let message = "is not a loopback address; let only those in who have a token, by admin.token_file";
             Err(document.at("admin.listen", message))
         }
+        _ => Ok(()),
+    }
+}
+
+/// What belongs together is there together.
+fn discovery(config: &Config, document: &Document<'_>) -> Result<(), Diagnostic> {
+    if let Some(Discovery::Dns(dns)) = &config.discovery
+        && dns.floor > dns.ceiling
+    {
+        return Err(document.at("discovery.dns.floor", "is longer than ceiling; shorten floor or lengthen ceiling"));
+    }
+    let Some(Discovery::Etcd(Etcd { endpoints, ca, certificate, key, user, password_file, .. })) = &config.discovery
+    else {
+        return Ok(());
+    };
+    if config.state.is_some() {
+        return Err(document.at("state", "is where one gateway keeps what operators change; a fleet keeps it in etcd"));
+    }
+    let at = |key: &str, message| Err(document.at(&format!("discovery.etcd.{key}"), message));
+    if ca.is_none() && endpoints.iter().any(|endpoint| endpoint.starts_with("https:")) {
+        return at("endpoints", "has https; say by ca whose certificates to believe");
+    }
+    match (certificate, key) {
+        (Some(_), None) => return at("certificate", "has no key; name its file by key"),
+        (None, Some(_)) => return at("key", "has no certificate; name its file by certificate"),
+        _ => {}
+    }
+    match (user, password_file) {
+        (Some(_), None) => at("user", "has no password; name its file by password_file"),
+        (None, Some(_)) => at("password_file", "is nobody's; say whose by user"),
         _ => Ok(()),
     }
 }

@@ -5,6 +5,7 @@
 //! `check`.
 
 mod check;
+mod discovery;
 mod health;
 mod tables;
 mod value;
@@ -25,6 +26,7 @@ use tables::{QueueTable, RetryTable};
 
 pub use crate::cluster::MAX_UPSTREAMS;
 pub use crate::config::{Accept, Affinity, ConfigError, Diagnostic, Drain, OnUnavailable, Policy, Rebalance, Upstream};
+pub use discovery::{Discovery, Dns, Etcd};
 pub use health::Health;
 
 /// A gateway's whole configuration.
@@ -94,7 +96,10 @@ pub struct Config {
     /// folder. Default: none, and then that lasts until the gateway is stopped.
     #[serde(deserialize_with = "value::some_path")]
     pub state: Option<PathBuf>,
-    /// Where requests go, in order: 1 to [`MAX_UPSTREAMS`], each with its own name.
+    /// Where upstreams are found, besides here. Default: nowhere.
+    pub discovery: Option<Discovery>,
+    /// Where requests go, in order: 1 to [`MAX_UPSTREAMS`], each with its own name. With `discovery` there may be none; those
+    /// there are then count only as long as nothing was found.
     #[serde(rename = "upstream")]
     pub upstreams: Vec<Upstream>,
 }
@@ -183,6 +188,9 @@ impl Config {
         check::check(&config, &document)?;
         if let Some(folder) = path.parent() {
             config.affinity.keys = folder.join(&config.affinity.keys);
+            if let Some(discovery) = &mut config.discovery {
+                discovery.resolve(folder);
+            }
             if let Some(tls) = &mut config.tls {
                 tls.certificate = folder.join(&tls.certificate);
                 tls.key = folder.join(&tls.key);
@@ -220,6 +228,7 @@ impl Default for Config {
             tls: None,
             admin: None,
             state: None,
+            discovery: None,
             upstreams: Vec::new(),
         }
     }

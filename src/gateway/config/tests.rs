@@ -3,6 +3,7 @@
 use super::*;
 use crate::affinity::{Format, Secret};
 use crate::config::document::tests::check_refusals;
+use crate::discovery::dns::Question;
 use crate::health::HealthSettings;
 use crate::http::{CookieName, RequestKey, SameSite, Secure};
 use crate::hyper::{ProbeProfile, ProbeSettings};
@@ -133,6 +134,8 @@ key = "/etc/ssl/key.pem"
 [admin]
 listen = "[::]:7"
 token_file = "admin.token"
+[discovery]
+file = "upstreams.toml"
 [[upstream]]
 name = "a"
 address = "app.internal:9001"
@@ -208,6 +211,7 @@ max_in_flight = 4294967295
         tls: Some(Tls { certificate: "etc/tls/chain.pem".into(), key: "/etc/ssl/key.pem".into() }),
         admin: Some(Admin { listen: "[::]:7".parse().unwrap(), token_file: Some("etc/admin.token".into()) }),
         state: Some("etc/homing.state".into()),
+        discovery: Some(Discovery::File("etc/upstreams.toml".into())),
         upstreams: vec![Upstream {
             name: "a".into(),
             address: "app.internal:9001".into(),
@@ -685,4 +689,114 @@ fn errors_are_shown_in_one_line() {
     let absent = folder.path().join("absent.toml");
     let unread = Config::load(&absent).unwrap_err().to_string();
     assert!(unread.starts_with(&format!("{}: can't be read: ", absent.display())), "{unread}");
+}
+
+#[test]
+fn upstreams_may_be_found_elsewhere() {
+    let found = |text: &str| parse(text).unwrap().discovery.unwrap();
+    assert_eq!(found("[discovery]\nfile = \"upstreams.toml\"\n"), Discovery::File("etc/upstreams.toml".into()));
+    assert_eq!(parse(&format!("discovery.file = \"u.json\"\n{UPSTREAM}")).unwrap().upstreams.len(), 1);
+
+    let dns =
+        found("[discovery]\ndns = { name = \"app.internal\", port = 80, servers = [\"[::1]:53\"], floor = \"2s\" }\n");
+    let question = Question::Host { name: "app.internal".into(), port: 80 };
+    let (floor, ceiling) = (Duration::from_secs(2), Duration::from_mins(5));
+    let servers = vec!["[::1]:53".parse().unwrap()];
+    assert_eq!(dns, Discovery::Dns(Dns { question, servers, floor, ceiling }));
+    let service = found("[discovery.dns]\nservice = \"_http._tcp.app\"\n");
+    let Discovery::Dns(Dns { question: Question::Service { name }, .. }) = service else { panic!("{service:?}") };
+    assert_eq!(name, "_http._tcp.app");
+
+    let etcd = Etcd {
+        endpoints: vec!["http://127.0.0.1:2379".into()],
+        prefix: "/homing".into(),
+        ca: None,
+        certificate: None,
+        key: None,
+        user: None,
+        password_file: None,
+        keys: true,
+        live: Duration::from_secs(2),
+    };
+    assert_eq!(found("discovery.etcd.endpoints = [\"http://127.0.0.1:2379\"]\n"), Discovery::Etcd(etcd.clone()));
+    let all = "[discovery.etcd]\nendpoints = [\"https://etcd-1\", \"https://[::1]:2379/\"]\nprefix = \"/shop\"\nca = \"ca.pem\"\n\
+               certificate = \"c.pem\"\nkey = \"k.pem\"\nuser = \"homing\"\npassword_file = \"/run/p\"\nkeys = false\nlive = \"0s\"\n";
+    let expected = Etcd {
+        endpoints: vec!["https://etcd-1".into(), "https://[::1]:2379/".into()],
+        prefix: "/shop".into(),
+        ca: Some("etc/ca.pem".into()),
+        certificate: Some("etc/c.pem".into()),
+        key: Some("etc/k.pem".into()),
+        user: Some("homing".into()),
+        password_file: Some("/run/p".into()),
+        keys: false,
+        live: Duration::ZERO,
+    };
+    assert_eq!(found(all), Discovery::Etcd(expected));
+}
+
+#[test]
+fn a_source_that_cannot_be_is_refused() {
+    check_refusals(
+        r##"
+[discovery]
+=> 1:1: discovery: wanted exactly 1 element
+discovery = { file = "a", dns = { service = "b" } }
+=> 1:13: discovery: wanted exactly 1 element
+[discovery]
+consul = "x"
+=> 2:1: discovery.consul: unknown variant `consul`, expected one of `file`, `dns`, `etcd`
+[discovery]
+file = ""
+=> 2:8: discovery.file: expected the name of a file
+[discovery]
+dns = { name = "a" }
+=> 1:1: discovery: by name and port
+[discovery]
+dns = { service = "a", port = 80 }
+=> 1:1: discovery: by name and port
+[discovery]
+dns = { service = "a", floor = "10m" }
+=> 2:32: discovery.dns.floor: is longer than ceiling
+[discovery]
+dns = { service = "a", weight = 1 }
+=> 2:24: discovery.dns.weight: unknown field `weight`
+[discovery]
+dns = { service = "a", servers = ["10.0.0.1"] }
+=> 2:35: discovery.dns.servers[0]: invalid socket address
+[discovery.etcd]
+=> 1:1: discovery.etcd: missing field `endpoints`
+[discovery.etcd]
+endpoints = []
+=> 2:13: discovery.etcd.endpoints: is empty
+[discovery.etcd]
+endpoints = ["http://a:2379", "a:2379"]
+=> 2:31: discovery.etcd.endpoints[1]: an endpoint such as
+[discovery.etcd]
+endpoints = ["http://a:2379"]
+prefix = "homing/"
+=> 3:10: discovery.etcd.prefix: a prefix such as
+[discovery.etcd]
+endpoints = ["https://a:2379"]
+=> 2:13: discovery.etcd.endpoints: say by ca
+[discovery.etcd]
+endpoints = ["http://a:2379"]
+certificate = "c.pem"
+=> 3:15: discovery.etcd.certificate: has no key
+[discovery.etcd]
+endpoints = ["http://a:2379"]
+user = "homing"
+=> 3:8: discovery.etcd.user: has no password
+"##,
+        refusal,
+    );
+    check_refusals(
+        r##"
+state = "homing.state"
+[discovery.etcd]
+endpoints = ["http://a:2379"]
+=> 1:9: state: a fleet keeps it in etcd
+"##,
+        refusal,
+    );
 }
