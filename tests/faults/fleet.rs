@@ -27,7 +27,9 @@ pub struct Fleet {
     /// The mode that a process begins in.
     usual: Mode,
     program: PathBuf,
-    _directory: TempDir,
+    /// The etcd where they register themselves, if they do.
+    registry: Option<String>,
+    directory: TempDir,
 }
 
 /// `target/<profile>/examples/faults`, for a test that runs from `deps` and for the program itself.
@@ -47,20 +49,38 @@ impl Fleet {
     }
 
     pub fn at(addresses: &[SocketAddr], usual: Mode) -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let reserve = |(index, address): (usize, &SocketAddr)| {
-            let name = format!("app-{}", index + 1);
-            let port = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-            port.set_reuse_address(true).expect("set SO_REUSEADDR");
-            port.bind(&(*address).into()).expect("bind an instance's port");
-            let address = port.local_addr().expect("a bound address").as_socket().expect("an address");
-            let journal = directory.path().join(&name);
-            Instance { name, address, journal, _port: port, process: None }
-        };
-        let instances = addresses.iter().enumerate().map(reserve).collect();
-        let mut fleet = Self { instances, usual, program: program("faults"), _directory: directory };
-        (0..addresses.len()).for_each(|index| fleet.begin(index));
+        let mut fleet = Self::none(usual, None);
+        addresses.iter().for_each(|address| fleet.add(*address));
         fleet
+    }
+
+    /// Likewise at free ports, and each registers itself in that etcd.
+    pub fn registered(count: usize, usual: Mode, etcd: &str) -> Self {
+        let mut fleet = Self::none(usual, Some(etcd.to_owned()));
+        (0..count).for_each(|_| drop(fleet.join()));
+        fleet
+    }
+
+    fn none(usual: Mode, registry: Option<String>) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        Self { instances: Vec::new(), usual, program: program("faults"), registry, directory }
+    }
+
+    /// One more, at a free port. Its name.
+    pub fn join(&mut self) -> String {
+        self.add(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        self.instances[self.instances.len() - 1].name.clone()
+    }
+
+    fn add(&mut self, address: SocketAddr) {
+        let name = format!("app-{}", self.instances.len() + 1);
+        let port = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        port.set_reuse_address(true).expect("set SO_REUSEADDR");
+        port.bind(&address.into()).expect("bind an instance's port");
+        let address = port.local_addr().expect("a bound address").as_socket().expect("an address");
+        let journal = self.directory.path().join(&name);
+        self.instances.push(Instance { name, address, journal, _port: port, process: None });
+        self.begin(self.instances.len() - 1);
     }
 
     /// Starts a process, and returns when it accepts connections.
@@ -72,6 +92,7 @@ impl Fleet {
             .args(["instance", &instance.name, &instance.address.to_string()])
             .arg(&instance.journal)
             .arg(self.usual.to_string())
+            .args(self.registry.iter().flat_map(|etcd| ["--register", etcd]))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -13,6 +13,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use homing::UpstreamConfig;
+use homing::discovery::etcd::{Client, Prefix, Registration, Settings};
+use homing::roster::Report;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::WebSocketStream;
@@ -41,7 +44,7 @@ enum Next {
 }
 
 /// Serves until the process is killed, or until whoever started it is gone: its standard input ends then.
-pub fn run(name: &str, address: SocketAddr, journal: &Path, mode: Mode) -> io::Result<()> {
+pub fn run(name: &str, address: SocketAddr, journal: &Path, mode: Mode, register: Option<String>) -> io::Result<()> {
     std::thread::spawn(|| {
         let _ = io::stdin().read_to_end(&mut Vec::new());
         std::process::exit(0);
@@ -55,10 +58,26 @@ pub fn run(name: &str, address: SocketAddr, journal: &Path, mode: Mode) -> io::R
         socket.bind(address)?;
         let listener = socket.listen(4096)?;
         instance.journal.note(Kind::Start, &std::process::id().to_string())?;
+        if let Some(etcd) = register {
+            let config = UpstreamConfig::new(name, address.to_string());
+            tokio::spawn(stay_registered(config, etcd, Arc::clone(&instance)));
+        }
         println!("ready");
         io::stdout().flush()?;
         accept(listener, instance).await
     })
+}
+
+/// Is there on a lease, and says how many sessions it has.
+async fn stay_registered(config: UpstreamConfig, etcd: String, instance: Arc<Instance>) {
+    let client = Client::new(&Settings { endpoints: vec![etcd], ..Settings::default() }).expect("a client of etcd");
+    let mut registration = Registration::new(client, &Prefix::default(), &config, Duration::from_secs(10));
+    loop {
+        let sessions = instance.sessions.lock().expect("lock").len() as u64;
+        // An etcd that is away is asked again.
+        let _ = registration.refresh(Some(Report { sessions: Some(sessions), ..Report::default() })).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
 }
 
 async fn accept(listener: TcpListener, instance: Arc<Instance>) -> io::Result<()> {

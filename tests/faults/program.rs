@@ -35,7 +35,15 @@ use mode::Mode;
 #[derive(Parser)]
 enum Role {
     /// Serves as an instance until its standard input ends.
-    Instance { name: String, address: SocketAddr, journal: PathBuf, mode: Mode },
+    Instance {
+        name: String,
+        address: SocketAddr,
+        journal: PathBuf,
+        mode: Mode,
+        /// Where it registers itself: an etcd.
+        #[arg(long)]
+        register: Option<String>,
+    },
     /// Kills instances behind a proxy and prints what became of their sessions.
     Kills {
         #[arg(long)]
@@ -61,7 +69,9 @@ enum Role {
 
 fn main() -> std::io::Result<()> {
     match Role::parse() {
-        Role::Instance { name, address, journal, mode } => instance::run(&name, address, &journal, mode),
+        Role::Instance { name, address, journal, mode, register } => {
+            instance::run(&name, address, &journal, mode, register)
+        }
         Role::Kills { sessions, connections, rate, times, front, instances, command } => {
             let mut fleet = Fleet::at(&instances, kills::AT_WORK);
             let front = Front::run(&command, front);
