@@ -166,8 +166,7 @@ mod tests {
     }
 
     fn figures(history: &History) -> usize {
-        let kept = history.kept();
-        kept.live.values().map(VecDeque::len).sum()
+        history.0.lock().kept.live.values().map(VecDeque::len).sum()
     }
 
     #[test]
