@@ -4,9 +4,9 @@ use super::builder::Shared;
 use super::problem::Problem;
 use crate::balancer::UnknownUpstream;
 use crate::cluster::{Decision, Member};
-use crate::health::UpstreamStatus;
+use crate::health::{Cause, UpstreamStatus};
 use crate::hyper::Traffic;
-use crate::roster::{About, Origin};
+use crate::roster::{About, By, Origin};
 use crate::time::Timestamp;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
@@ -119,7 +119,7 @@ pub(super) fn one(shared: &Shared, name: &str) -> Result<Upstream, Problem> {
 fn upstream(shared: &Shared, member: &Member, status: &UpstreamStatus, now: Timestamp) -> Upstream {
     let upstream = member.upstream();
     // One that was put there past the roster, just now, is not known to it yet.
-    let unknown = About { origin: Origin::Configured, registration: None, report: None, drain: None };
+    let unknown = About { origin: Origin::Configured, registration: None, report: None, drain: None, drained_by: None };
     let about = shared.roster.about(upstream.name()).unwrap_or(unknown);
     Upstream {
         name: upstream.name().to_owned(),
@@ -127,7 +127,12 @@ fn upstream(shared: &Shared, member: &Member, status: &UpstreamStatus, now: Time
         weight: member.weight(),
         max_in_flight: member.max_in_flight(),
         state: status.state.as_str(),
-        cause: status.cause.to_string(),
+        cause: match (status.cause, about.drained_by) {
+            // The balancer knows no other.
+            (Cause::Operator, Some(By::Instance)) => "it said goodbye".to_owned(),
+            (Cause::Operator, Some(By::Expiry)) => "it was not heard of for its TTL".to_owned(),
+            (cause, _) => cause.to_string(),
+        },
         since: (status.since > Timestamp::default()).then(|| rfc3339(status.since)),
         accepting: status.health.accepting,
         serving: status.health.serving,

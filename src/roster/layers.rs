@@ -1,7 +1,7 @@
 //! Who is in the cluster by which word, as plain data: later layers win, name by name.
 
-use super::Origin;
 use super::order::{Order, Orders, Placed, Registration, Registrations};
+use super::{By, Origin};
 use crate::balancer::UnknownUpstream;
 use crate::cluster::{Change, ClusterError, PlanError, UpstreamConfig};
 use crate::time::Timestamp;
@@ -99,6 +99,16 @@ impl Layers {
         let departure = self.registered.get(name).and_then(Registration::departure);
         let until = ordered.and_then(|drain| drain.until).into_iter().chain(departure).min();
         (ordered.is_some() || departure.is_some()).then_some(until)
+    }
+
+    pub(super) fn drained_by(&self, name: &str) -> Option<By> {
+        let is_ordered = self.orders.get(name).is_some_and(|order| order.drain.is_some());
+        match self.registered.get(name) {
+            _ if is_ordered => Some(By::Operator),
+            Some(registration) if registration.leaving.is_some() => Some(By::Instance),
+            Some(registration) if registration.silent.is_some() => Some(By::Expiry),
+            _ => None,
+        }
     }
 
     /// The operator wants it so.

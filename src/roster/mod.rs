@@ -103,6 +103,8 @@ pub struct About {
     pub report: Option<(Report, Timestamp)>,
     /// Where it is drained by an order, or for want of being heard of: when the sessions it has begin to leave.
     pub drain: Option<DrainOrder>,
+    /// By whose doing it is drained: an operator's before all others.
+    pub drained_by: Option<By>,
 }
 
 /// How long a registration lasts.
@@ -420,6 +422,7 @@ impl Roster {
             registration: layers.registered.get(name).map(lasting),
             report: heard.report(name),
             drain: layers.drain_of(name).map(|until| DrainOrder { until }),
+            drained_by: layers.drained_by(name),
         })
     }
 

@@ -76,7 +76,8 @@ fn who_is_not_heard_of_drains_and_goes_and_who_is_stays() {
     let alive = || json(&host.ask("POST", "/api/v1/upstreams/app-8/heartbeat", ""), 200);
     until("it drains", || {
         assert_eq!(alive()["state"], "active");
-        found(&host, "app-9").unwrap()["state"] == "draining"
+        let silent = found(&host, "app-9").unwrap();
+        silent["state"] == "draining" && silent["cause"] == "it was not heard of for its TTL"
     });
     assert!(found(&host, "app-9").unwrap()["drain"]["deadline"].is_string());
     // Heard of again, it takes sessions again; and then it is silent for good.
@@ -113,6 +114,7 @@ fn an_instance_goes_at_once_or_when_nothing_is_left_on_it() {
     };
     json(&goes(r#"{"drain":"10m"}"#), 200);
     let told = host.listed("app-9");
+    assert_eq!(told["cause"], "it said goodbye");
     assert_eq!((&told["state"], told["drain"]["deadline"].is_string()), (&"draining".into(), true));
     assert_eq!(json(&host.ask("POST", HEARTBEAT, ""), 200)["state"], "draining", "whoever goes still says how it is");
     drop(lease);
