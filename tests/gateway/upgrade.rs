@@ -185,7 +185,7 @@ fn what_cannot_follow_leaves_the_old_one() {
 #[test]
 fn what_an_operator_ordered_comes_along_in_the_state_file() {
     let upstreams = Upstream::several(3);
-    let admin = std::net::SocketAddr::from(([127, 0, 0, 1], free_address().port()));
+    let admin = free_address();
     let administered = format!("state = \"homing.state\"\n[admin]\nlisten = \"{admin}\"\n");
     let mut gateway = Gateway::with(&config(1, &administered, &[&upstreams[0], &upstreams[1]]));
     let ask = |method: &str, target: &str, body: &str| {
