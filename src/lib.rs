@@ -17,6 +17,7 @@
 //! | `config` | configuration files and key files |
 //! | `hyper` | a [hyper](https://hyper.rs) service that forwards to the picked upstream |
 //! | `roster` | who is meant to be in the cluster, and by whose word |
+//! | `discovery`, `discovery-dns`, `discovery-etcd` | upstreams that are found: in a file, the DNS or etcd |
 //! | `admin` | a hyper service to watch and change a balancer |
 //! | `ffi` | the C ABI, which `include/homing.h` declares |
 //! | `gateway` | the gateway's configuration, TLS and workers for a finished gateway |

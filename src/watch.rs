@@ -48,6 +48,7 @@ impl Files {
         Self { paths, digest, stirred, is_stirred: false, _watcher: watcher.ok() }
     }
 
+    #[cfg(feature = "gateway")]
     pub(crate) fn paths(&self) -> &[PathBuf] {
         &self.paths
     }

@@ -275,8 +275,9 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// Whether this is one of [`Settings::endpoints`].
-pub(crate) fn is_endpoint(text: &str) -> bool {
+/// Whether this may be one of [`Settings::endpoints`].
+#[must_use]
+pub fn is_endpoint(text: &str) -> bool {
     endpoint(text).is_ok()
 }
 

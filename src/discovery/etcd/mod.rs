@@ -28,8 +28,7 @@ mod source;
 mod store;
 mod tls;
 
-pub(crate) use client::is_endpoint;
-pub use client::{Client, EtcdError, Settings, SettingsError};
+pub use client::{Client, EtcdError, Settings, SettingsError, is_endpoint};
 pub use key::Prefix;
 pub use presence::Presence;
 pub use registration::Registration;
