@@ -168,11 +168,11 @@ pub enum PickError {
 /// What a displaced session waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Wait {
-    /// Its upstream is down and may come back: see [`Failover::hold`]. It may be back sooner; and whoever waits for it
+    /// Its upstream is down and may come back: see [`Failover::hold`](crate::health::Failover::hold). It may be back sooner; and whoever waits for it
     /// should not hold against it that it [was tried](Request::tried).
     #[error("the session's upstream is down and may come back")]
     Hold,
-    /// Many are displaced with it, and its substitute takes so many at a time: see [`Failover::rate`].
+    /// Many are displaced with it, and its substitute takes so many at a time: see [`Failover::rate`](crate::health::Failover::rate).
     #[error("the session's substitute takes so many at a time")]
     Pace,
 }

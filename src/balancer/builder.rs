@@ -86,13 +86,13 @@ impl BalancerBuilder {
     }
 
     /// Places new sessions by the policy of this name; `least_conn` unless said otherwise. See
-    /// [`policy::registry`] for the names.
+    /// [`policy::registry`](crate::policy::registry) for the names.
     #[must_use]
     pub fn policy(self, name: impl Into<String>) -> Self {
         self.policy_params(name, Params::new())
     }
 
-    /// Places new sessions by the policy of this name, with parameters. See [`policy::registry`] for both.
+    /// Places new sessions by the policy of this name, with parameters. See [`policy::registry`](crate::policy::registry) for both.
     #[must_use]
     pub fn policy_params(mut self, name: impl Into<String>, params: Params) -> Self {
         self.policy = PolicyChoice::Named(name.into(), params);

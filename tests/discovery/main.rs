@@ -1,6 +1,6 @@
 //! Sources of upstreams against what they read: a real folder, a real name server on loopback, a real etcd.
 
-#![cfg(all(feature = "discovery-dns", feature = "discovery-etcd"))]
+#![cfg(feature = "gateway")]
 #![allow(
     clippy::disallowed_methods,
     clippy::expect_used,

@@ -200,8 +200,8 @@ async fn first(source: &mut dyn Discovery) -> First {
 }
 
 impl Found {
-    /// The configuration to [set up](super::setup_with()) with, which has the upstreams that were found; and the keys, where the
-    /// source has any.
+    /// The configuration to [set up](crate::gateway::setup_with()) with, which has the upstreams that were found; and the
+    /// keys, where the source has any.
     #[must_use]
     pub fn begin(&mut self, config: &config::Config) -> (config::Config, Option<KeyRing>) {
         let mut begun = config.clone();
