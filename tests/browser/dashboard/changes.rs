@@ -40,7 +40,7 @@ async fn removing_is_explained_before_it_is_confirmed() {
         until(&page, "its card is gone", gone).await;
         assert!(!dashboard.has("app-2").await?);
         shows(&page, "#totals [data-figure=generation]", "2").await;
-        tells(&page, "#log li", "app-2: removed").await;
+        tells(&page, "#log", "app-2: removed").await;
         let focused = page.run("return document.activeElement.id").await?;
         assert_eq!(focused, "all-title", "the focus is not lost with the card");
         Ok(())

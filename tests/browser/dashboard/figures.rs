@@ -141,7 +141,7 @@ async fn a_killed_instance_turns_to_down_and_the_log_says_so() {
         let home = visitor.instance(&dashboard.url).await?;
         Visitor::default().order(&dashboard.url, "kill", &home).await?;
         state(&page, &home, &["down"]).await;
-        tells(&page, "#log li", "→").await;
+        tells(&page, "#log", "→").await;
         tells(&page, "#log", &format!("{home} active → down")).await;
         shows(&page, "#totals [data-figure=accepting]", "4 of 5").await;
 
@@ -149,7 +149,7 @@ async fn a_killed_instance_turns_to_down_and_the_log_says_so() {
         shows(&page, "#reasons [data-reason=not_serving] td", "1").await;
         Visitor::default().order(&dashboard.url, "revive", &home).await?;
         state(&page, &home, &["warming", "active"]).await;
-        tells(&page, "#log li", "down → warming").await;
+        tells(&page, "#log", "down → warming").await;
         assert_eq!(page.run("return window.stays").await?, json!(true), "the page was not loaded again");
         let times = page.run("return [...document.querySelectorAll('#log time')].map(time => time.dateTime)").await?;
         let times: Vec<&str> = times.as_array().unwrap().iter().map(|time| time.as_str().unwrap()).collect();

@@ -12,7 +12,7 @@ use crate::{until, with_browser};
 async fn a_gateway_that_stops_is_missed_and_welcomed_back() {
     with_browser("dashboard-link", |page| async move {
         let folder = tempfile::tempdir()?;
-        let admin = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let admin = TcpListener::bind("127.0.0.77:0")?.local_addr()?;
         let file = folder.path().join("gateway.toml");
         let config = format!(
             "listen = [\"127.0.0.1:0\"]\n[admin]\nlisten = \"{admin}\"\n[[upstream]]\nname = \"app-1\"\naddress = \"127.0.0.1:1\"\n"
@@ -22,7 +22,7 @@ async fn a_gateway_that_stops_is_missed_and_welcomed_back() {
         page.go(&gateway.monitor.url()).await?;
         live(&page).await;
         gateway.monitor.ask("POST", "/api/v1/upstreams/app-1/drain", Value::Null).await?;
-        tells(&page, "#log li", "drain").await;
+        tells(&page, "#log", "drain").await;
 
         gateway.stop().await?;
         tells(&page, "#link-text", "Connection lost: these figures are old").await;
@@ -39,7 +39,7 @@ async fn a_gateway_that_stops_is_missed_and_welcomed_back() {
         shows(&page, "#stream", "").await;
         // Ids of the process before mean nothing to this one: it begins anew, and loses nothing.
         gateway.monitor.ask("PUT", "/api/v1/upstreams/app-2", serde_json::json!({ "address": "127.0.0.1:2" })).await?;
-        tells(&page, "#log li", "app-2: added").await;
+        tells(&page, "#log", "app-2: added").await;
         shows(&page, &format!("{} h3", card("app-2")), "app-2").await;
         Ok(())
     })

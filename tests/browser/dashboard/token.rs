@@ -40,7 +40,7 @@ async fn the_page_asks_for_the_token() {
         assert_eq!(kept, serde_json::json!([[["token", TOKEN]], [], "", gateway.monitor.url()]));
         press(&page, "app-1", "drain").await?;
         page.click("#confirm").await?;
-        tells(&page, "#log li", "drain").await;
+        tells(&page, "#log", "drain").await;
         assert_eq!(violations(&page).await?, serde_json::json!([]));
 
         page.run("sessionStorage.clear()").await?;
