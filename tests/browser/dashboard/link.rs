@@ -12,7 +12,7 @@ use crate::{until, with_browser};
 async fn a_gateway_that_stops_is_missed_and_welcomed_back() {
     with_browser("dashboard-link", |page| async move {
         let folder = tempfile::tempdir()?;
-        let admin = TcpListener::bind("127.0.0.77:0")?.local_addr()?;
+        let admin = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let file = folder.path().join("gateway.toml");
         let config = format!(
             "listen = [\"127.0.0.1:0\"]\n[admin]\nlisten = \"{admin}\"\n[[upstream]]\nname = \"app-1\"\naddress = \"127.0.0.1:1\"\n"
