@@ -76,6 +76,6 @@ fn every_client_is_where_nginx_puts_it() {
 
 #[test]
 fn another_weight_is_noticed() {
-    let Some(different) = differences("nginx beside nginx, distorted", 4) else { return };
+    let Some(different) = differences("nginx beside nginx, distorted", 9) else { return };
     assert!(different.iter().all(|different| *different > CLIENTS / 20), "{different:?}");
 }
