@@ -30,4 +30,4 @@ pub use crate::config::keyfile;
 pub use inherit::Inherited;
 pub use roster::{RosterKeeper, setup_roster};
 pub use run::{Gateway, StartError};
-pub use setup::{SetupError, check, setup, setup_admin, setup_with};
+pub use setup::{SetupError, check, setup, setup_with};

@@ -1,10 +1,9 @@
 //! From a file to what is to be in force: everything is read and checked before anything changes, and every fault has its
 //! place in the file.
 
-use super::admin::load_token;
 use super::config::{Config, ConfigError, Upstream};
 use super::discovery::Following;
-use super::setup::{SetupError, acceptor, existing_keys, proxy, setup_admin};
+use super::setup::{SetupError, acceptor, admin_token, existing_keys, proxy, setup_admin};
 use super::tls::Acceptor;
 use crate::admin::{Admin, BearerToken};
 use crate::affinity::KeyError;
@@ -110,9 +109,8 @@ impl Candidate {
         }
         let proxy = proxy(config, Arc::clone(running.balancer())).map_err(fault)?;
         let tls = acceptor(config).map_err(fault)?;
-        let admin = setup_admin(config, running, roster, following).map_err(fault)?;
-        let token = config.admin.as_ref().and_then(|admin| admin.token_file.as_deref());
-        let token = token.map(load_token).transpose().map_err(SetupError::from).map_err(fault)?;
+        let token = admin_token(config).map_err(fault)?;
+        let admin = setup_admin(config, running, roster, following, token.clone());
         Ok(Self { balancer, proxy, tls, admin, token, source })
     }
 }

@@ -1,13 +1,13 @@
 //! A gateway as one process runs it, from its configuration file to its end.
 
-use super::admin::{AdminServer, RunningAdmin, load_token};
+use super::admin::{AdminServer, RunningAdmin};
 use super::config::{Config, ConfigError, Upstream};
 use super::discovery::{self, Following, Found};
 use super::inherit::Inherited;
 use super::reload::{Candidate, Source};
 use super::roster::{RosterKeeper, setup_roster};
 use super::server::{Running, ServeError, Server};
-use super::setup::{SetupError, setup_admin, setup_with};
+use super::setup::{SetupError, admin_token, setup_admin, setup_with};
 use super::signals::{Signals, Told};
 use super::supervisor;
 use crate::admin::{Admin, BearerToken};
@@ -140,9 +140,8 @@ impl Gateway {
         let orders = found.as_mut().and_then(Found::store);
         let roster = setup_roster(&config, proxy.balancer(), orders)?;
         let following = found.map(|found| found.follow(Arc::clone(&roster), Arc::new(SystemClock)));
-        let admin = setup_admin(&config, &proxy, &roster, following.as_ref())?;
-        let token = config.admin.as_ref().and_then(|admin| admin.token_file.as_deref());
-        let token = token.map(load_token).transpose().map_err(SetupError::from)?;
+        let token = admin_token(&config)?;
+        let admin = setup_admin(&config, &proxy, &roster, following.as_ref(), token.clone());
         let server = Server::adopt(&config.listen, config.workers, tls, &mut inherited)?;
         let admin =
             Administration::start(&config, admin, token, |address| AdminServer::adopt(address, &mut inherited))?;

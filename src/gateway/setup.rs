@@ -5,7 +5,7 @@ use super::config::{Config, Upstream};
 use super::discovery::Following;
 use super::state::StateError;
 use super::tls::{Acceptor, TlsError};
-use crate::admin::Admin;
+use crate::admin::{Admin, BearerToken};
 use crate::affinity::{KeyError, LifetimeError};
 use crate::config::keyfile::{KeyFile, KeyFileError, POOL};
 use crate::http::CookieError;
@@ -76,30 +76,32 @@ pub fn check(config: &Config) -> Result<(), SetupError> {
     }
     let (proxy, _) = build(&config, existing)?;
     super::roster::check(&config, proxy.balancer())?;
-    if let Some(file) = config.admin.as_ref().and_then(|admin| admin.token_file.as_ref()) {
-        load_token(file)?;
-    }
+    admin_token(&config)?;
     Ok(())
+}
+
+/// The token of the administration, where it is to ask for one.
+pub(super) fn admin_token(config: &Config) -> Result<Option<BearerToken>, SetupError> {
+    let file = config.admin.as_ref().and_then(|admin| admin.token_file.as_deref());
+    Ok(file.map(load_token).transpose()?)
 }
 
 /// The administration of `proxy`, which `config` has set up, where there is to be one. It makes changes through `roster`,
 /// and rotates keys by reading the key file again.
-///
-/// # Errors
-/// [`SetupError::Admin`] where the token cannot be read.
-pub fn setup_admin(
+pub(super) fn setup_admin(
     config: &Config,
     proxy: &Proxy,
     roster: &Arc<Roster>,
     following: Option<&Following>,
-) -> Result<Option<Admin>, SetupError> {
-    let Some(settings) = &config.admin else { return Ok(None) };
+    token: Option<BearerToken>,
+) -> Option<Admin> {
+    config.admin.as_ref()?;
     let mut admin = Admin::builder(proxy).roster(Arc::clone(roster));
     if let Some(following) = following {
         admin = admin.discovery(following.is_up());
     }
-    if let Some(file) = &settings.token_file {
-        admin = admin.token(load_token(file)?);
+    if let Some(token) = token {
+        admin = admin.token(token);
     }
     if config.affinity.enabled {
         let file = config.affinity.keys.clone();
@@ -110,7 +112,7 @@ pub fn setup_admin(
             None => admin.keys(move || existing_keys(&file)),
         };
     }
-    Ok(Some(admin.build()))
+    Some(admin.build())
 }
 
 fn build(
