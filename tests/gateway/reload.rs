@@ -14,6 +14,7 @@ use crate::support::load::Load;
 use crate::support::upstream::{Next, Upstream};
 use crate::support::visitor::Visitor;
 use crate::support::websocket::{echo, open};
+use crate::support::wire::Wire;
 
 pub const RELOADED: &str = "configuration reloaded";
 const REFUSED: &str = "configuration refused, the old one stays in force: ";
@@ -46,6 +47,19 @@ fn set_cookie(address: SocketAddr) -> String {
     get(address, "/").head.all("set-cookie").concat()
 }
 
+/// A connection that has asked `app-1` for its slow answer.
+pub fn ask_slowly(gateway: SocketAddr) -> Wire<TcpStream> {
+    // One of two is at home there.
+    loop {
+        let mut wire = connect(gateway);
+        let mut visitor = Visitor::new(gateway, "slow");
+        if visitor.visit_on(&mut wire).text() == "app-1" {
+            wire.send(request("GET", "/slow", &visitor.fields())).expect("send");
+            return wire;
+        }
+    }
+}
+
 #[test]
 fn nothing_is_lost_under_load() {
     let (one, release) = application("app-1");
@@ -54,15 +68,7 @@ fn nothing_is_lost_under_load() {
     let usual = [one.entry(""), two.entry("")];
     let gateway = Gateway::with(&config(&[], "", &usual));
     let load = Load::start(gateway.address());
-    // One of two is at home where the slow answer is.
-    let mut slow = loop {
-        let mut wire = connect(gateway.address());
-        let mut visitor = Visitor::new(gateway.address(), "slow");
-        if visitor.visit_on(&mut wire).text() == "app-1" {
-            wire.send(request("GET", "/slow", &visitor.fields())).expect("send");
-            break wire;
-        }
-    };
+    let mut slow = ask_slowly(gateway.address());
     let (_, slow_head) = slow.response_head();
     let (mut socket, _) = open(gateway.address(), "");
     let extra = free_address();

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use tokio_tungstenite::tungstenite::Message;
 
-use super::reload::application;
+use super::reload::{application, ask_slowly};
 use crate::program::free_address;
 use crate::support::client::{connect, get, request};
 use crate::support::gateway::{Gateway, link};
@@ -31,14 +31,7 @@ fn ten_upgrades_under_load_lose_nothing() {
     let load = Load::start(gateway.address());
     let mut visitors = Visitor::several(gateway.address(), 6);
     let homes: Vec<_> = visitors.iter_mut().map(|visitor| visitor.visit().text()).collect();
-    let mut slow = loop {
-        let mut wire = connect(gateway.address());
-        let mut visitor = Visitor::new(gateway.address(), "slow");
-        if visitor.visit_on(&mut wire).text() == "app-1" {
-            wire.send(request("GET", "/slow", &visitor.fields())).expect("send");
-            break wire;
-        }
-    };
+    let mut slow = ask_slowly(gateway.address());
     let (_, slow_head) = slow.response_head();
     let (mut socket, _) = open(gateway.address(), "");
     let mut old = Vec::new();
