@@ -1,6 +1,7 @@
 //! The administration on an address of its own, on a thread of its own: it answers while the workers are busy, and while
 //! the gateway stops.
 
+use super::companion::Companion;
 use super::inherit::Inherited;
 use super::server::ServeError;
 use crate::admin::{Admin, BearerToken, TokenError};
@@ -10,7 +11,6 @@ use std::io::{self, Read};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -103,19 +103,16 @@ impl AdminServer {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ServeError::Worker)?;
         let watching = admin.clone();
         runtime.spawn(async move { watching.keep_history().await });
-        let thread = std::thread::Builder::new().name("admin".to_owned());
-        let thread = thread.spawn(move || runtime.block_on(accept(self.listener, admin, stopped)));
-        let thread = Some(thread.map_err(ServeError::Worker)?);
-        Ok(RunningAdmin { stop: Some(stop), thread, spare: self.spare })
+        let run = move || runtime.block_on(accept(self.listener, admin, stopped));
+        let thread = Companion::start("admin", stop, run).map_err(ServeError::Worker)?;
+        Ok(RunningAdmin { _thread: thread, spare: self.spare })
     }
 }
 
 /// An administration that answers. Dropping it ends it, within a second or so.
 #[derive(Debug)]
 pub struct RunningAdmin {
-    /// Goes first, and so tells.
-    stop: Option<watch::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    _thread: Companion<watch::Sender<()>>,
     spare: TcpListener,
 }
 
@@ -136,15 +133,6 @@ impl RunningAdmin {
         let next = self.socket().and_then(AdminServer::on);
         drop(self);
         next.map_err(ServeError::Worker)
-    }
-}
-
-impl Drop for RunningAdmin {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the administration had panicked");
-        }
     }
 }
 

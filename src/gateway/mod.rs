@@ -11,6 +11,7 @@
 //! - [`setup_roster`]: what operators changed, kept in a [state file](state).
 
 pub mod admin;
+mod companion;
 pub mod config;
 pub mod discovery;
 mod inherit;

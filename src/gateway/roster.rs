@@ -1,5 +1,6 @@
 //! The gateway's [roster](crate::roster), and a thread that lets its time pass.
 
+use super::companion::Companion;
 use super::config::Config;
 use super::server::ServeError;
 use super::setup::SetupError;
@@ -7,11 +8,11 @@ use super::state::{self, StateError, StateFile};
 use crate::Balancer;
 use crate::discovery::etcd::OrderStore;
 use crate::health::Subscription;
-use crate::roster::{By, Event, Roster};
+use crate::roster::{By, Event, Roster, State};
 use crate::time::{Clock, SystemClock};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How often time passes.
@@ -38,8 +39,7 @@ pub fn setup_roster(
     let (file, kept) = StateFile::open(path)?;
     let (orders, registered) = (kept.orders.len(), kept.registered.len());
     let roster = roster.store(file);
-    let refused = |source| StateError::Refused { file: path.clone(), source };
-    roster.restore(kept, SystemClock.now()).map_err(refused)?;
+    restore(&roster, path, kept)?;
     tracing::info!(file = %path.display(), orders, registered, "state file read");
     Ok(Arc::new(roster))
 }
@@ -48,9 +48,15 @@ pub fn setup_roster(
 pub(super) fn check(config: &Config, balancer: &Arc<Balancer>) -> Result<(), SetupError> {
     let Some(path) = &config.state else { return Ok(()) };
     if let Some(kept) = state::read(path)? {
-        let refused = |source| StateError::Refused { file: path.clone(), source };
-        Roster::new(Arc::clone(balancer)).restore(kept, SystemClock.now()).map_err(refused)?;
+        restore(&Roster::new(Arc::clone(balancer)), path, kept)?;
     }
+    Ok(())
+}
+
+/// Takes over what the state file at `path` kept.
+fn restore(roster: &Roster, path: &Path, kept: State) -> Result<(), StateError> {
+    let refused = |source| StateError::Refused { file: path.to_owned(), source };
+    roster.restore(kept, SystemClock.now()).map_err(refused)?;
     Ok(())
 }
 
@@ -58,9 +64,7 @@ pub(super) fn check(config: &Config, balancer: &Arc<Balancer>) -> Result<(), Set
 /// log what was applied without being asked for over HTTP. Dropping it ends it.
 #[derive(Debug)]
 pub struct RosterKeeper {
-    /// Goes first, and so tells.
-    stop: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    _thread: Companion<Sender<()>>,
 }
 
 impl RosterKeeper {
@@ -71,8 +75,7 @@ impl RosterKeeper {
     pub fn start(roster: Arc<Roster>) -> Result<Self, ServeError> {
         let (stop, stopped) = mpsc::channel();
         let events = roster.subscribe();
-        let thread = std::thread::Builder::new().name("roster".to_owned());
-        let thread = thread.spawn(move || {
+        let run = move || {
             let mut fails = false;
             while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
                 let passed = roster.tick(SystemClock.now());
@@ -85,8 +88,8 @@ impl RosterKeeper {
                 fails = passed.is_err();
                 log(&events);
             }
-        });
-        Ok(Self { stop: Some(stop), thread: Some(thread.map_err(ServeError::Worker)?) })
+        };
+        Ok(Self { _thread: Companion::start("roster", stop, run).map_err(ServeError::Worker)? })
     }
 }
 
@@ -95,15 +98,6 @@ fn log(events: &Subscription<Event>) {
         // What operators and instances do is audited, with who it was.
         if !matches!(by, By::Operator | By::Instance) {
             tracing::info!(target: "homing::roster", %by, generation = generation.as_u64(), "{kind}");
-        }
-    }
-}
-
-impl Drop for RosterKeeper {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the roster's thread had panicked");
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::Balancer;
 use crate::cluster::Sketch;
 use crate::discovery::etcd::Presence;
 use crate::discovery::{Discovery, DiscoveryError, KeysText, Update};
+use crate::gateway::companion::Companion;
 use crate::roster::{Applied, Roster, RosterError};
 use crate::time::Clock;
 use parking_lot::Mutex;
@@ -19,30 +20,19 @@ use tokio::time::{MissedTickBehavior, interval};
 /// A source that is followed. Dropping it ends that.
 #[derive(Debug)]
 pub struct Following {
-    /// Goes first, and so tells.
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    _thread: Companion<oneshot::Sender<()>>,
     is_up: Arc<AtomicBool>,
 }
 
 impl Following {
     pub(super) fn new(stop: oneshot::Sender<()>, thread: JoinHandle<()>, is_up: Arc<AtomicBool>) -> Self {
-        Self { stop: Some(stop), thread: Some(thread), is_up }
+        Self { _thread: Companion::new(stop, thread), is_up }
     }
 
     /// Whether the source answers.
     #[must_use]
     pub fn is_up(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.is_up)
-    }
-}
-
-impl Drop for Following {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!(target: DISCOVERY_TARGET, "its thread had panicked");
-        }
     }
 }
 
