@@ -28,6 +28,9 @@ const CONNECT: Duration = Duration::from_secs(2);
 /// For a whole answer; a prefix full of sketches has megabytes.
 const ANSWER: Duration = Duration::from_secs(10);
 
+/// Changes in one transaction; etcd takes up to 128 unless it was told otherwise.
+pub(super) const AT_ONCE: usize = 100;
+
 /// gRPC's numbers for errors.
 const NOT_FOUND: u32 = 5;
 const UNAVAILABLE: u32 = 14;
@@ -179,7 +182,7 @@ impl Client {
         Ok(Lines::new(self.request(path, request).await?.into_body()))
     }
 
-    /// Makes some changes, all or none. The revision that they have.
+    /// Makes up to [`AT_ONCE`] changes, all or none. The revision that they have.
     pub(super) async fn change(&self, parts: &[Value]) -> Result<i64, EtcdError> {
         let answer: TxnAnswer = self.call("/v3/kv/txn", &json!({"success": parts})).await?;
         Ok(answer.header.revision.0)
@@ -267,7 +270,7 @@ impl Client {
     }
 }
 
-fn late() -> EtcdError {
+pub(super) fn late() -> EtcdError {
     EtcdError::Unreachable("no answer in time".to_owned())
 }
 

@@ -1,6 +1,6 @@
 //! What a gateway tells the others of its fleet.
 
-use super::client::{Client, EtcdError};
+use super::client::{AT_ONCE, Client, EtcdError};
 use super::key::{Key, Prefix};
 use super::lease::Lease;
 use super::message;
@@ -12,9 +12,6 @@ use std::time::Duration;
 
 /// What a gateway said is forgotten so long after it has gone. Its sessions have gone to other gateways before.
 const TTL: Duration = Duration::from_secs(15);
-
-/// Changes at once; etcd takes up to 128 unless it was told otherwise.
-const AT_ONCE: usize = 100;
 
 /// Tells who lives where, as this gateway has seen it, on a lease.
 #[derive(Debug)]

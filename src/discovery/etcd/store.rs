@@ -1,6 +1,6 @@
 //! Operators' orders, kept where all gateways see them.
 
-use super::client::{Client, EtcdError};
+use super::client::{AT_ONCE, Client, EtcdError, late};
 use super::key::{Key, Prefix};
 use super::message;
 use crate::roster::{Order, Orders, Store, StoreError};
@@ -12,9 +12,6 @@ use tokio::time::timeout;
 
 /// An operator waits for it.
 const WITHIN: Duration = Duration::from_secs(5);
-
-/// Changes at once; etcd takes up to 128 unless it was told otherwise.
-const AT_ONCE: usize = 100;
 
 /// Puts orders into etcd before they take effect; from there every gateway takes them over. Where etcd is not there, nothing
 /// is changed: an order that other gateways did not get would be one that they undo.
@@ -54,7 +51,6 @@ impl OrderStore {
             };
             let parts: Vec<_> = changed.iter().map(part).collect();
             let change = timeout(WITHIN, self.client.change(&parts)).await;
-            let late = || EtcdError::Unreachable("no answer in time".to_owned());
             self.saved.0.fetch_max(change.map_err(|_| late())??, Ordering::AcqRel);
         }
         Ok(())
