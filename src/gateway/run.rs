@@ -194,7 +194,7 @@ impl Gateway {
     ///
     /// A new configuration is checked whole before any of it is taken over; one that is wrong is refused in one line of
     /// the log, and the old one goes on. Connections go on by the settings that they began with. What cannot change while
-    /// the gateway runs (`workers`, `state`, `affinity.enabled`, `affinity.live_window`) is refused like a fault.
+    /// the gateway runs (`workers`, `state`, `discovery`, `affinity.enabled`, `affinity.live_window`) is refused like a fault.
     pub async fn run(mut self) {
         supervisor::ready();
         #[cfg(unix)]
@@ -340,7 +340,7 @@ impl Gateway {
                 return false;
             }
         };
-        if self.config.state.is_none() && self.is_changed() {
+        if self.is_changed() {
             tracing::warn!(
                 "what an operator has changed or drained is kept nowhere: the new process begins as configured"
             );
@@ -373,7 +373,7 @@ impl Gateway {
     /// Whether the cluster is another than the configuration has it, and nobody else knows.
     #[cfg(unix)]
     fn is_changed(&self) -> bool {
-        if self.config.discovery.is_some() {
+        if self.config.state.is_some() || self.config.discovery.is_some() {
             return false;
         }
         let configured = |member: &Member| {
