@@ -2,32 +2,14 @@
 
 use crate::fleet::Fleet;
 use crate::process::{Process, run};
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use crate::toolchain::toolchain;
+use std::path::Path;
 use std::process::Command;
 
 const SOURCES: [&str; 2] = ["examples/agents/dotnet/HomingAgent.cs", "tests/agents/Instance.cs"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// What tests/dotnet/toolchain says; none where something is not to be had.
-fn toolchain(argument: Option<&str>, is_required: bool) -> Option<HashMap<String, PathBuf>> {
-    let found = Command::new("tests/dotnet/toolchain").args(argument).current_dir(root()).output().expect("bash runs");
-    let said = String::from_utf8_lossy(&found.stderr);
-    match found.status.code() {
-        Some(0) => {
-            let lines = String::from_utf8(found.stdout).expect("it is UTF-8");
-            let places = lines.lines().filter_map(|line| line.split_once('='));
-            Some(places.map(|(name, place)| (name.to_owned(), place.into())).collect())
-        }
-        Some(3) if !is_required => {
-            println!("skipped: {}", said.trim());
-            None
-        }
-        _ => panic!("tests/dotnet/toolchain: {said}"),
-    }
 }
 
 /// Compiles the instance into `folder`; the command that runs it.

@@ -14,6 +14,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../dotnet/toolchain.rs"]
+mod toolchain;
+
 mod dotnet;
 mod fleet;
 mod process;

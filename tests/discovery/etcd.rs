@@ -41,6 +41,14 @@ async fn orders(source: &mut Source) -> Orders {
     }
 }
 
+/// A source that has said that there is `a`, and no order.
+async fn begun(etcd: &Etcd) -> Source {
+    let mut source = source(etcd);
+    assert_eq!(members(&mut source).await, [at("a", 1)]);
+    assert_eq!(update(&mut source).await, Update::Orders(Orders::new()));
+    source
+}
+
 fn drained() -> Order {
     Order { drain: Some(DrainOrder { until: Some(NOW) }), ..Order::default() }
 }
@@ -92,9 +100,7 @@ fn what_is_wrong_is_refused_by_its_key_and_the_last_good_one_holds() {
     let etcd = Etcd::start();
     put(&etcd, "a", 1);
     runtime().block_on(async {
-        let mut source = source(&etcd);
-        assert_eq!(members(&mut source).await, [at("a", 1)]);
-        assert_eq!(update(&mut source).await, Update::Orders(Orders::new()));
+        let mut source = begun(&etcd).await;
         for (key, value, gist) in [
             ("upstreams/a", "{", "EOF"),
             ("upstreams/a", r#"{"address": "nowhere"}"#, "host:port"),
@@ -124,9 +130,7 @@ fn an_etcd_that_is_gone_takes_nothing_away_and_is_made_up_with() {
     let mut etcd = Etcd::start();
     put(&etcd, "a", 1);
     runtime().block_on(async {
-        let mut source = source(&etcd);
-        assert_eq!(members(&mut source).await, [at("a", 1)]);
-        assert_eq!(update(&mut source).await, Update::Orders(Orders::new()));
+        let mut source = begun(&etcd).await;
         etcd.kill();
         let gone = next(&mut source).await.unwrap_err();
         assert!(matches!(&gone, DiscoveryError::Unreachable { from, .. } if from.contains(&etcd.endpoint())), "{gone}");
@@ -175,9 +179,7 @@ fn an_instance_is_there_as_long_as_it_says_so() {
     let etcd = Etcd::start();
     put(&etcd, "a", 1);
     runtime().block_on(async {
-        let mut source = source(&etcd);
-        assert_eq!(members(&mut source).await, [at("a", 1)]);
-        assert_eq!(update(&mut source).await, Update::Orders(Orders::new()));
+        let mut source = begun(&etcd).await;
         let config = at("b", 2).weight(7);
         let mut registration = Registration::new(client(&etcd), &Prefix::default(), &config, Duration::from_secs(1));
         let report = Report { sessions: Some(3), cpu: Some(0.25), ..Report::default() };

@@ -1,7 +1,7 @@
 //! Compiles the library and the C# sources, once a run, below target/dotnet.
 
 use crate::runtime::{Compiled, Runtime, finish};
-use std::collections::HashMap;
+use crate::toolchain::toolchain;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -39,24 +39,6 @@ pub fn library_directory() -> &'static Path {
         run(&mut install);
         prefix.join("lib")
     })
-}
-
-/// What tests/dotnet/toolchain says; none where something is not to be had.
-fn toolchain(argument: Option<&str>, is_required: bool) -> Option<HashMap<String, PathBuf>> {
-    let found = Command::new("tests/dotnet/toolchain").args(argument).current_dir(root()).output().expect("bash runs");
-    let said = String::from_utf8_lossy(&found.stderr);
-    match found.status.code() {
-        Some(0) => {
-            let lines = String::from_utf8(found.stdout).expect("it is UTF-8");
-            let places = lines.lines().filter_map(|line| line.split_once('='));
-            Some(places.map(|(name, place)| (name.to_owned(), place.into())).collect())
-        }
-        Some(3) if !is_required => {
-            println!("skipped: {}", said.trim());
-            None
-        }
-        _ => panic!("tests/dotnet/toolchain: {said}"),
-    }
 }
 
 fn sources(directories: &[&str]) -> Vec<PathBuf> {

@@ -17,5 +17,6 @@ mod build;
 mod gateway;
 mod readme;
 mod runtime;
+mod toolchain;
 mod upstream;
 mod yarp;

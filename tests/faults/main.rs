@@ -17,6 +17,7 @@
 
 mod answer;
 mod breaks;
+mod clients;
 mod crashes;
 mod doubles;
 mod drains;

@@ -11,6 +11,7 @@
 )]
 
 mod answer;
+mod clients;
 mod fleet;
 mod instance;
 mod judge;

@@ -1,5 +1,6 @@
 //! Sessions that ask any gateway at each visit, as behind DNS or ECMP.
 
+use crate::clients::{Clients, Rounds};
 use crate::gate::Gate;
 use crate::record;
 use crate::session::{Link, Session, Visit};
@@ -7,11 +8,9 @@ use homing::rng::SeededEntropy;
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval};
 
 /// Sessions that one client has, and how long it takes from one to the next: each visits about once a second.
 const EACH: u32 = 10;
@@ -75,55 +74,31 @@ pub struct Seen {
 pub struct Crowd {
     fronts: Fronts,
     ledger: Ledger,
-    clients: Vec<Client>,
-    stop: Arc<AtomicBool>,
-}
-
-struct Client {
-    task: JoinHandle<(Vec<Session>, Vec<Seen>)>,
-    /// How often all its sessions have visited.
-    rounds: Arc<AtomicU64>,
+    clients: Clients<Seen>,
 }
 
 impl Crowd {
     pub fn new(fronts: &Fronts, ledger: &Ledger) -> Self {
-        Self { fronts: fronts.clone(), ledger: ledger.clone(), clients: Vec::new(), stop: Arc::default() }
+        Self { fronts: fronts.clone(), ledger: ledger.clone(), clients: Clients::none() }
     }
 
     /// More sessions come.
     pub fn join(&mut self, numbers: Range<u32>) {
         for first in numbers.clone().step_by(EACH as usize) {
             let sessions = Session::several(first..(first + EACH).min(numbers.end));
-            let rounds = Arc::new(AtomicU64::new(0));
             let (fronts, ledger) = (self.fronts.clone(), self.ledger.clone());
-            let task = client(fronts, ledger, sessions, Arc::clone(&rounds), Arc::clone(&self.stop));
-            self.clients.push(Client { task: tokio::spawn(task), rounds });
+            self.clients.join(|rounds| client(fronts, ledger, sessions, rounds));
         }
     }
 
-    /// Waits until each session has visited so many times, beginning from now.
+    /// See [`Clients::visits`].
     pub async fn visits(&self, times: u64) {
-        // The round under way has visits that began before.
-        let goal = |client: &Client| client.rounds.load(Ordering::SeqCst) + times + 1;
-        let goals: Vec<_> = self.clients.iter().map(goal).collect();
-        for (client, goal) in self.clients.iter().zip(goals) {
-            while client.rounds.load(Ordering::SeqCst) < goal {
-                assert!(!client.task.is_finished(), "a client has ended early");
-                sleep(Duration::from_millis(5)).await;
-            }
-        }
+        self.clients.visits(times).await;
     }
 
-    /// Ends it after the visits under way: the sessions, and all their visits.
+    /// See [`Clients::stop`].
     pub async fn stop(self) -> (Vec<Session>, Vec<Seen>) {
-        self.stop.store(true, Ordering::SeqCst);
-        let (mut sessions, mut visits) = (Vec::new(), Vec::new());
-        for client in self.clients {
-            let (mut some, mut seen) = client.task.await.expect("a client");
-            sessions.append(&mut some);
-            visits.append(&mut seen);
-        }
-        (sessions, visits)
+        self.clients.stop().await
     }
 }
 
@@ -131,8 +106,7 @@ async fn client(
     fronts: Fronts,
     ledger: Ledger,
     mut sessions: Vec<Session>,
-    rounds: Arc<AtomicU64>,
-    stop: Arc<AtomicBool>,
+    rounds: Rounds,
 ) -> (Vec<Session>, Vec<Seen>) {
     let dice = SeededEntropy::new(u64::from(sessions[0].number));
     let mut links = HashMap::new();
@@ -142,7 +116,7 @@ async fn client(
     loop {
         for session in &mut sessions {
             pace.tick().await;
-            if stop.load(Ordering::SeqCst) {
+            if rounds.are_over() {
                 return (sessions, visits);
             }
             let (front, address) = fronts.choose(&dice);
@@ -150,6 +124,6 @@ async fn client(
             ledger.note(&visit);
             visits.push(Seen { visit, front });
         }
-        rounds.fetch_add(1, Ordering::SeqCst);
+        rounds.one_more();
     }
 }

@@ -21,6 +21,8 @@ mod starts;
 
 #[path = "../faults/answer.rs"]
 mod answer;
+#[path = "../faults/clients.rs"]
+mod clients;
 #[path = "../support/etcd.rs"]
 mod etcd;
 #[path = "../faults/fleet.rs"]
