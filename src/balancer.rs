@@ -168,11 +168,12 @@ pub enum PickError {
 /// What a displaced session waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Wait {
-    /// Its upstream is down and may come back: see [`Failover::hold`](crate::health::Failover::hold). It may be back sooner; and whoever waits for it
-    /// should not hold against it that it [was tried](Request::tried).
+    /// Its upstream is down and may come back: see [`Failover::hold`](crate::health::Failover::hold). It may be back
+    /// sooner; and whoever waits for it should not hold against it that it [was tried](Request::tried).
     #[error("the session's upstream is down and may come back")]
     Hold,
-    /// Many are displaced with it, and its substitute takes so many at a time: see [`Failover::rate`](crate::health::Failover::rate).
+    /// Many are displaced with it, and its substitute takes so many at a time: see
+    /// [`Failover::rate`](crate::health::Failover::rate).
     #[error("the session's substitute takes so many at a time")]
     Pace,
 }
@@ -237,8 +238,8 @@ impl Balancer {
     ///
     /// Takes no lock and allocates nothing, but for a thread's slots at its first pick. Costs one snapshot load and one
     /// lease; with a token one HMAC-SHA256; without one what the policy costs, and for a new session one call of
-    /// [`Entropy::next`] and one HMAC; where there are [incumbents](Request::incumbents), a look into a table for each. A pick that was under way during a change may be the one to free the old
-    /// snapshot.
+    /// [`Entropy::next`] and one HMAC; where there are [incumbents](Request::incumbents), a look into a table for each. A
+    /// pick that was under way during a change may be the one to free the old snapshot.
     ///
     /// # Errors
     /// [`PickError`] where no upstream can take the request. No count was changed then.

@@ -1,8 +1,7 @@
 //! Workers: one thread and one single-threaded runtime a core, each with listeners and connections of its own.
 //!
 //! With SO_REUSEPORT the kernel spreads new connections over the workers' sockets, and no request ever crosses a
-//! thread. Elsewhere the option is
-//! missing or spreads nothing, and the workers accept from one shared socket.
+//! thread. Elsewhere the option is missing or spreads nothing, and the workers accept from one shared socket.
 
 use super::inherit::Inherited;
 use super::tls::Acceptor;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-/// Buckets an octave: a quantile is told to less than a fifth of itself.
+/// Buckets an octave: a quantile is told to less than a quarter.
 const STEPS: u64 = 4;
 
 /// Answers that come within 2^6 µs share the first bucket.
