@@ -222,14 +222,15 @@ impl Gateway {
     fn reload(&mut self) {
         supervisor::reloading();
         let outcome = self.take_over().map_err(|error| error.to_string());
-        match &outcome {
+        // Before the log has it, for whoever reads the log looks here next.
+        if let Some(admin) = &self.admin {
+            admin.admin.reloaded(outcome.as_ref().err().map(String::as_str));
+        }
+        match outcome {
             Ok(()) => {
                 tracing::info!(generation = self.proxy.balancer().generation().as_u64(), "configuration reloaded")
             }
             Err(error) => tracing::error!("configuration refused, the old one stays in force: {error}"),
-        }
-        if let Some(admin) = &self.admin {
-            admin.admin.reloaded(outcome.err().as_deref());
         }
         supervisor::ready();
     }
