@@ -28,7 +28,7 @@ pub fn setup_roster(
     balancer: &Arc<Balancer>,
     orders: Option<OrderStore>,
 ) -> Result<Arc<Roster>, SetupError> {
-    let roster = Roster::new(Arc::clone(balancer));
+    let roster = roster_of(config, balancer);
     if let Some(orders) = orders {
         return Ok(Arc::new(roster.store(orders)));
     }
@@ -48,9 +48,14 @@ pub fn setup_roster(
 pub(super) fn check(config: &Config, balancer: &Arc<Balancer>) -> Result<(), SetupError> {
     let Some(path) = &config.state else { return Ok(()) };
     if let Some(kept) = state::read(path)? {
-        restore(&Roster::new(Arc::clone(balancer)), path, kept)?;
+        restore(&roster_of(config, balancer), path, kept)?;
     }
     Ok(())
+}
+
+fn roster_of(config: &Config, balancer: &Arc<Balancer>) -> Roster {
+    let roster = Roster::new(Arc::clone(balancer));
+    if config.discovery.is_some() { roster.discovered() } else { roster }
 }
 
 /// Takes over what the state file at `path` kept.

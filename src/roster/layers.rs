@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The lowest layer, in order.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Base {
     pub(super) list: Vec<UpstreamConfig>,
     places: HashMap<String, usize>,

@@ -158,6 +158,17 @@ impl Roster {
         }
     }
 
+    /// With a base that a discovery source has said, as after [`set_discovered`](Self::set_discovered).
+    #[must_use]
+    pub fn discovered(mut self) -> Self {
+        let mut layers = Layers::clone(&self.layers.load());
+        Arc::make_mut(&mut layers.base).is_discovered = true;
+        let layers = Arc::new(layers);
+        self.told.get_mut().kept = Arc::clone(&layers);
+        self.layers = ArcSwap::new(layers);
+        self
+    }
+
     /// With a place where orders and registrations are kept.
     #[must_use]
     pub fn store(mut self, store: impl Store + 'static) -> Self {

@@ -117,6 +117,28 @@ fn what_was_changed_outlives_kill_9() {
     assert_eq!(names, ["app-1", "app-2"]);
 }
 
+#[test]
+fn an_order_outlives_a_start_at_which_nobody_knew_whom_it_is_about() {
+    let mut stage = Stage::new();
+    let list = stage.folder.path().join("upstreams.toml");
+    stage.settings += &format!("[discovery]\nfile = {list:?}\n");
+    let start = |count: usize| {
+        fs::write(&list, stage.upstreams[..count].iter().map(|upstream| upstream.entry("")).collect::<String>())
+            .unwrap();
+        Gateway::start(&stage.settings, &[])
+    };
+    let gateway = start(3);
+    stage.ask("POST", "/api/v1/upstreams/app-3/drain", "");
+    let before = stage.lasting();
+    assert!(!before[2]["drain"].is_null(), "{before:?}");
+    drop(gateway);
+    let gateway = start(2);
+    assert_eq!(stage.lasting(), before[..2]);
+    drop(gateway);
+    let _gateway = start(3);
+    assert_eq!(stage.lasting(), before);
+}
+
 /// The control: without the file nothing lasts, and that is said.
 #[test]
 fn without_a_state_file_all_is_as_configured_again() {
