@@ -178,10 +178,11 @@ impl Nginx {
             .expect("start nginx");
         let setup = setup.clone();
         let mut nginx = Self { child, module, address, _port: port, directory, setup, reloads: 0 };
-        until("nginx listens", || {
+        // It listens before it has workers.
+        until("nginx serves", || {
             let ended = nginx.child.try_wait().expect("its state");
             assert!(ended.is_none(), "nginx ended with {ended:?}: {}{}", nginx.read("output"), nginx.errors());
-            TcpStream::connect(address).is_ok()
+            TcpStream::connect(address).is_ok() && nginx.workers().len() >= nginx.setup.workers()
         });
         Some(nginx)
     }
