@@ -50,7 +50,7 @@ pub(super) struct Tunnel {
     pub(super) nonce: u64,
     pub(super) speech: Speech,
     pub(super) shared: Arc<Shared>,
-    /// For how long it may be half closed and silent.
+    /// For how long it may stand still once one side has ended, or does not take what the other has said.
     pub(super) idle: Duration,
     pub(super) _log: AccessLog,
 }
@@ -73,8 +73,9 @@ impl Tunnel {
 /// Copies between `client` and `upstream`; `said` is what was read of the two before.
 ///
 /// Each side's end of stream is passed on as a shutdown of the other, and the tunnel ends when both have ended or
-/// one fails. A tunnel may be silent for as long as it likes; one that is half closed, for `idle`. Once `leaving`
-/// completes, both sides are told to [leave](leave::leave).
+/// one fails. A tunnel may be silent for as long as it likes. One where a side has ended, or takes nothing of what it is to
+/// hear, may stand still for `idle`: it would never learn that the other has gone. Once `leaving` completes, both sides are
+/// told to [leave](leave::leave).
 fn tunnel<C, U>(
     client: &mut C,
     upstream: &mut U,
@@ -94,7 +95,7 @@ where
     let [said, early] = said;
     let mut up = Direction::new(said, said_by_client);
     let mut down = Direction::new(early, said_by_server);
-    let mut half_closed: Option<(Timer, u64)> = None;
+    let mut unfinished: Option<(Timer, u64)> = None;
     let bell = Bell::new();
     // A block, since an async function would hold its arguments twice.
     async move {
@@ -107,13 +108,15 @@ where
             }
             let up_ended = up.poll(cx, client, upstream)?.is_ready();
             let down_ended = down.poll(cx, upstream, client)?.is_ready();
-            match (up_ended, down_ended) {
-                (true, true) => return Poll::Ready(Ok(false)),
-                (false, false) => return Poll::Pending,
-                _ => {}
+            if up_ended && down_ended {
+                return Poll::Ready(Ok(false));
             }
-            let moved = up.read + down.read;
-            let (timer, seen) = half_closed.get_or_insert_with(|| (Timer::new(idle), moved));
+            if !up.is_unfinished() && !down.is_unfinished() {
+                return Poll::Pending;
+            }
+            let moved = up.moved + down.moved;
+            let (timer, seen) = unfinished.get_or_insert_with(|| (Timer::new(idle), moved));
+            // Nobody becomes unfinished anew without a byte that moved, so this is never the time of an earlier stall.
             if std::mem::replace(seen, moved) != moved {
                 timer.restart(idle);
             }
@@ -131,8 +134,8 @@ where
 struct Direction {
     /// Read, and not yet taken by the other side.
     kept: Bytes,
-    /// Bytes read so far.
-    read: u64,
+    /// Bytes read so far, and those of them that the other side took later.
+    moved: u64,
     /// As far as it was read.
     frames: Frames,
     /// Its reader has ended.
@@ -144,7 +147,12 @@ struct Direction {
 impl Direction {
     fn new(early: Bytes, mut frames: Frames) -> Self {
         frames.follow(&early);
-        Self { kept: early, read: 0, frames, ended: false, shut: false }
+        Self { kept: early, moved: 0, frames, ended: false, shut: false }
+    }
+
+    /// Whether something is to be told yet that is known already.
+    fn is_unfinished(&self) -> bool {
+        self.ended || !self.kept.is_empty()
     }
 
     /// Copies. Ready once its reader has ended and its writer has been told.
@@ -170,6 +178,7 @@ impl Direction {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.kept.advance(written);
+            self.moved += written as u64;
         }
         block::let_go(&mut self.kept);
         Poll::Ready(Ok(()))
@@ -222,7 +231,7 @@ impl Direction {
     {
         ready!(Pin::new(reader).poll_read(cx, buffer))?;
         let read = buffer.filled();
-        self.read += read.len() as u64;
+        self.moved += read.len() as u64;
         self.ended = read.is_empty();
         self.frames.follow(read);
         Poll::Ready(Ok(()))

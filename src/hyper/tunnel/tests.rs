@@ -377,6 +377,31 @@ async fn nobody_keeps_a_tunnel_longer_than_twice_the_grace() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_takes_nothing_is_waited_for_as_long_as_a_side_that_has_ended() {
+    let (mut client, mut to_client) = duplex(8);
+    let (mut upstream, mut to_upstream) = duplex(8);
+    let tunnelling = tokio::spawn(async move {
+        let leaving = std::pin::pin!(std::future::pending());
+        tunnel(&mut to_client, &mut to_upstream, Default::default(), Speech::Opaque, IDLE, leaving).await
+    });
+    // A stall that ended long ago is none any more; nor is silence.
+    upstream.write_all(&[1; 24]).await.expect("room for it");
+    client.read_exact(&mut [0; 24]).await.expect("all of it");
+    tokio::time::sleep(10 * IDLE).await;
+    assert!(!tunnelling.is_finished());
+
+    upstream.write_all(&[2; 24]).await.expect("room for it");
+    drop(upstream);
+    tokio::time::sleep(IDLE / 2).await;
+    client.read_exact(&mut [0; 1]).await.expect("some of it");
+    let start = Instant::now();
+    let ended = tokio::time::timeout(10 * IDLE, tunnelling).await.expect("it ends");
+    let error = ended.expect("no panic").expect_err("it was cut off");
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    assert!(start.elapsed() >= IDLE && start.elapsed() < IDLE + Duration::from_millis(5), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_side_that_fails_does_not_keep_the_other_from_its_close() {
     let mut scene = Scene::new(Speech::WebSocket);
     scene.upstream_says(&[0x82, 9, 1]).await;
