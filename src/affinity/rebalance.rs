@@ -15,6 +15,9 @@
 //!
 //! The hash is salted by the upstreams that accept, so each scale-out draws its own lots.
 //!
+//! A session that [holds](crate::cluster::Upstream::hold) a WebSocket stays, however long it made no request; if the proxy knows, for of
+//! other proxies' WebSockets it does not.
+//!
 //! A page that sends several requests at once may have one moved while another is in flight: that one still is answered by
 //! the old upstream. Who cannot stand that has the [veto](crate::balancer::BalancerBuilder::veto).
 

@@ -49,9 +49,10 @@ impl Balancer {
     }
 
     /// Lets time pass: what was out returns, slow starts end, silence is noticed. A host calls it some ten times a
-    /// second; it looks at every upstream. Where it was not called for two seconds, nothing is concluded from the
-    /// silence of that time.
+    /// second; it looks at every upstream, and once a window at every session that is [held](Upstream::hold). Where it was not
+    /// called for two seconds, nothing is concluded from the silence of that time.
     pub fn tick(&self, now: Timestamp) {
+        self.snapshot.load().cluster.members().iter().for_each(|member| member.upstream().touch_held(now));
         let mut health = self.health.lock();
         health.tick(now);
         let (snapshot, now) = (self.snapshot.load(), health.now());

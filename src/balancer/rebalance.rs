@@ -130,6 +130,9 @@ impl Rebalancing {
         }
         let session = request.session(claims.nonce);
         let home = home.upstream();
+        if home.is_held(claims.nonce) {
+            return None;
+        }
         let has_room = |member: &Member| member.upstream().course().crowding().has_room.load(Ordering::Relaxed);
         let index = cluster.first_in_order(claims.nonce, |index| {
             let member = &cluster.members()[index];

@@ -2,6 +2,7 @@
 
 use super::board::Board;
 use super::course::Course;
+use super::holds::{Hold, Holds};
 use super::latency::Latency;
 use super::sessions::Sessions;
 use super::sketch::Sketch;
@@ -59,6 +60,7 @@ pub struct Upstream {
     vitals: Vitals,
     course: Course,
     incarnation: AtomicU16,
+    holds: Holds,
     /// The usual decision is not counted one by one: it is what the others leave of the total.
     usual: Decision,
     name: Box<str>,
@@ -79,6 +81,7 @@ impl Upstream {
             vitals: Vitals::default(),
             course: Course::default(),
             incarnation: AtomicU16::new(0),
+            holds: Holds::default(),
             usual: if window.is_some() { Decision::Pinned } else { Decision::New },
             name: name.into(),
             address: address.into(),
@@ -155,14 +158,36 @@ impl Upstream {
     /// [window](crate::affinity::AffinityBuilder::live_window), as far as this proxy has seen them or was
     /// [told of them](Self::absorb).
     ///
-    /// A tunnel is one request, however long it lives: who only holds a WebSocket open is counted as
-    /// [in flight](Self::in_flight), and here no longer than any request.
+    /// A tunnel is one request, however long it lives. Who only has a WebSocket open counts here while it is
+    /// [held](Self::hold), as the hyper adapter does.
     ///
     /// Right to some 1 % up to a thousand and 2 % up to ten thousand, by linear counting over nonces; ends at 36,514.
     /// Always 0 without affinity, where every request is a session of its own.
     #[must_use]
     pub fn live_sessions(&self, now: Timestamp) -> u32 {
         self.sessions.estimate(now)
+    }
+
+    /// Holds the session of this [nonce](crate::Pick::nonce), which has its upstream here and may stay without a request: it holds
+    /// a WebSocket, say. Until what is returned is dropped, it counts as [live](Self::live_sessions) with each
+    /// [`Balancer::tick`](crate::Balancer::tick), and [rebalancing](crate::affinity::Rebalance) leaves it where it is, as far as
+    /// this proxy is concerned. May be held several times. Costs a lock of this upstream's.
+    pub fn hold(self: &Arc<Self>, nonce: u64) -> Hold {
+        Hold::new(Arc::clone(self), nonce)
+    }
+
+    pub(super) fn holds(&self) -> &Holds {
+        &self.holds
+    }
+
+    /// Whether the session of `nonce` is [held](Self::hold).
+    pub(crate) fn is_held(&self, nonce: u64) -> bool {
+        self.holds.has(nonce)
+    }
+
+    /// Counts all sessions that are [held](Self::hold) as live at `now`.
+    pub(crate) fn touch_held(&self, now: Timestamp) {
+        self.holds.touch(&self.sessions, now);
     }
 
     /// What this proxy knows of the sessions that live here, for other proxies of the pool to [absorb](Self::absorb). Costs a

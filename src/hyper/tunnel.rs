@@ -60,6 +60,7 @@ impl Tunnel {
     pub(super) async fn run<C: AsyncRead + AsyncWrite + Unpin>(self: Box<Self>, mut client: C, said: Bytes) {
         let Self { conn, lease, nonce, speech, shared, idle, _log } = *self;
         let _open = conn.cell().map(|cell| OpenTunnel::new(Arc::clone(cell)));
+        let _hold = lease.upstream().hold(nonce);
         let (mut upstream, early) = conn.into_stream();
         let moment = || lease.upstream().departure(nonce);
         let leaving = pin!(shared.departures.wait(moment, &*shared.clock));

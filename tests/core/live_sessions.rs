@@ -3,6 +3,7 @@
 use crate::{NOW, balancer, balancer_with, ring, upstream, upstreams, visit};
 use homing::rng::SeededEntropy;
 use homing::{Affinity, Balancer, Change, Decision, Health, Request, Timestamp, Token, UpstreamConfig};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The window of an affinity that was told nothing, in seconds.
@@ -124,4 +125,25 @@ fn a_burst_of_new_sessions_is_spread_where_chance_would_heap_it() {
     assert!(most <= 212 && least >= 188, "{most} and {least}");
     let (most, least) = burst("random");
     assert!(most > 212 || least < 188, "the control is as good: {most} and {least}");
+}
+
+#[test]
+fn who_is_held_is_live_until_nobody_holds_it_any_more() {
+    let balancer = balancer(upstreams(1));
+    let (held, other) = (visit(&balancer).0, visit(&balancer).0);
+    let upstream = Arc::clone(held.upstream());
+    let live_in = |window: u64| {
+        let now = NOW.after(Duration::from_secs(128 * window));
+        balancer.tick(now);
+        upstream.live_sessions(now)
+    };
+    let holds = [upstream.hold(held.nonce), upstream.hold(held.nonce)];
+    assert_ne!(held.nonce, other.nonce);
+    drop((held, other));
+    assert_eq!([0, 1, 2, 3].map(live_in), [2, 2, 1, 1]);
+    let [first, second] = holds;
+    drop(first);
+    assert_eq!([4, 5, 6, 100].map(live_in), [1; 4]);
+    drop(second);
+    assert_eq!([101, 102].map(live_in), [1, 0]);
 }

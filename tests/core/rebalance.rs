@@ -4,7 +4,7 @@ use crate::{NOW, nonce, ring, upstreams};
 use homing::affinity::Rebalance;
 use homing::health::Outcome;
 use homing::rng::SeededEntropy;
-use homing::{Affinity, Balancer, Change, Decision, Lost, Request, Timestamp, Token};
+use homing::{Affinity, Balancer, Change, Decision, Hold, Lost, Request, Timestamp, Token};
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
@@ -184,6 +184,23 @@ fn the_longest_idle_go_first() {
     assert!(moved > 120, "only {moved} moved");
     // By chance it would be less than a third; and busy ones come thirty times as often.
     assert!(idle * 10 > moved * 7, "{idle} of {moved} had been idle");
+}
+
+#[test]
+fn who_holds_a_websocket_stays_however_long_it_is_silent() {
+    let mut world = World::new(vec![builder(BUDGET).build().unwrap()], steady);
+    world.pass(secs(120));
+    let cluster = world.proxies[0].cluster();
+    let upstream = |session: &Session| cluster.find_name(&home(&world.proxies[0], &session.token)).unwrap().upstream();
+    let hold = |session: &Session| upstream(session).hold(nonce(&session.token));
+    let holds: Vec<Hold> = world.sessions.iter().step_by(2).map(hold).collect();
+    world.scale_out();
+    world.pass(secs(300));
+    assert!(world.moved.len() > 200);
+    assert!(world.moved.iter().all(|(number, ..)| number % 2 == 1), "one that was held moved");
+    drop(holds);
+    world.pass(secs(300));
+    assert!(world.moved.iter().any(|(number, ..)| number % 2 == 0), "and none that was held once");
 }
 
 #[test]

@@ -20,3 +20,4 @@ mod probes;
 mod queue;
 mod retries;
 mod settings;
+mod tunnels;

@@ -1,0 +1,55 @@
+//! What open tunnels count for.
+
+use crate::host::{Host, Keep, eventually, proxy};
+use crate::support::client::get;
+use crate::support::upstream::Upstream;
+use crate::support::websocket;
+use homing::Timestamp;
+use homing::time::{Clock, FakeClock};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A clock that others move.
+#[derive(Debug, Clone)]
+struct Shown(Arc<FakeClock>);
+
+impl Clock for Shown {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+}
+
+#[test]
+fn a_session_is_live_for_as_long_as_its_tunnel_is_open() {
+    let upstream = Upstream::start("app-1", |exchange| match exchange.head.one("upgrade") {
+        Some(_) => websocket::echo(exchange),
+        None => exchange.ok("a page"),
+    });
+    let clock = Shown(Arc::new(FakeClock::new(Timestamp::from_secs(2_000_000_000))));
+    let host = Host::start(proxy(&[&upstream]).clock(clock.clone()), Keep::WithoutProbes);
+    let live = |count: u32| {
+        eventually(&format!("{count} sessions are live"), || {
+            let cluster = host.proxy.balancer().cluster();
+            cluster.members()[0].upstream().live_sessions(clock.now()) == count
+        });
+    };
+    let window = Duration::from_secs(128);
+    let (tunnel, _) = websocket::open(host.address, "");
+    assert_eq!(get(host.address, "/").text(), "a page");
+    live(2);
+    clock.0.advance(window);
+    live(2);
+    // Who made a request alone is forgotten, and who has a tunnel is not.
+    clock.0.advance(window);
+    live(1);
+    for _ in 0..3 {
+        clock.0.advance(100 * window);
+        live(1);
+    }
+    drop(tunnel);
+    eventually("the tunnel is closed", || {
+        host.proxy.traffic(host.proxy.balancer().cluster().members()[0].upstream()).tunnels() == 0
+    });
+    clock.0.advance(2 * window);
+    live(0);
+}
