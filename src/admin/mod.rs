@@ -71,6 +71,7 @@ mod instances;
 mod keys;
 mod metrics;
 mod problem;
+mod recent;
 mod reloads;
 mod reply;
 mod routes;

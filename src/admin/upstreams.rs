@@ -80,7 +80,7 @@ struct Counted {
     response_seconds: Quantiles,
 }
 
-/// `null` where nothing was answered.
+/// Of the last minute or two, where somebody looks; `null` where nothing was answered.
 #[derive(Serialize)]
 struct Quantiles {
     p50: Option<f64>,
@@ -141,7 +141,10 @@ fn upstream(shared: &Shared, member: &Member, status: &UpstreamStatus, now: Time
         live_sessions: upstream.live_sessions(now),
         requests: upstream.total(),
         decisions: Decision::all().map(|decision| (decision.as_str(), upstream.decided(decision))).collect(),
-        traffic: shared.proxy.as_ref().map(|proxy| Counted::from(proxy.traffic(upstream))),
+        traffic: shared.proxy.as_ref().map(|proxy| {
+            let total = proxy.traffic(upstream);
+            Counted::new(&total, &shared.recent.of(upstream, &total))
+        }),
         origin: about.origin.as_str(),
         registration: about
             .registration
@@ -157,13 +160,13 @@ fn upstream(shared: &Shared, member: &Member, status: &UpstreamStatus, now: Time
     }
 }
 
-impl From<Traffic> for Counted {
-    fn from(traffic: Traffic) -> Self {
-        let quantile = |q| traffic.response_quantile(q).map(|duration| duration.as_secs_f64());
+impl Counted {
+    fn new(total: &Traffic, recent: &Traffic) -> Self {
+        let quantile = |q| recent.response_quantile(q).map(|duration| duration.as_secs_f64());
         Self {
-            tunnels: traffic.tunnels(),
-            received_bytes: traffic.received_bytes(),
-            sent_bytes: traffic.sent_bytes(),
+            tunnels: total.tunnels(),
+            received_bytes: total.received_bytes(),
+            sent_bytes: total.sent_bytes(),
             response_seconds: Quantiles { p50: quantile(0.5), p90: quantile(0.9), p99: quantile(0.99) },
         }
     }

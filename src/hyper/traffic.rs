@@ -167,6 +167,15 @@ impl Default for Traffic {
 }
 
 impl Traffic {
+    /// Of so many answers.
+    #[cfg(test)]
+    pub(crate) fn of_answers(count: u64, after: Duration) -> Self {
+        let (cell, mut traffic) = (Cell::default(), Self::default());
+        (0..count).for_each(|_| cell.responded(after));
+        traffic.add(&cell);
+        traffic
+    }
+
     fn add(&mut self, cell: &Cell) {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         self.received += count(&cell.received);
@@ -174,6 +183,18 @@ impl Traffic {
         self.tunnels += count(&cell.tunnels);
         self.micros = self.micros.wrapping_add(count(&cell.micros));
         self.responses.iter_mut().zip(&cell.responses).for_each(|(sum, counter)| *sum += count(counter));
+    }
+
+    /// What of this has passed since `earlier`, an older look at the same upstream. Tunnels are those that are open now.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            received: self.received.saturating_sub(earlier.received),
+            sent: self.sent.saturating_sub(earlier.sent),
+            tunnels: self.tunnels,
+            micros: self.micros.wrapping_sub(earlier.micros),
+            responses: std::array::from_fn(|bucket| self.responses[bucket].saturating_sub(earlier.responses[bucket])),
+        }
     }
 
     /// WebSockets and other tunnels that are open now.
@@ -194,6 +215,12 @@ impl Traffic {
         self.sent
     }
 
+    /// How many requests had the head of a response.
+    #[must_use]
+    pub fn responses(&self) -> u64 {
+        self.responses.iter().sum()
+    }
+
     /// From sending a request to the head of its response, all of them together.
     #[must_use]
     pub fn response_time(&self) -> Duration {
@@ -204,8 +231,7 @@ impl Traffic {
     /// two minutes. `None` where there was none.
     #[must_use]
     pub fn response_quantile(&self, q: f64) -> Option<Duration> {
-        let count: u64 = self.responses.iter().sum();
-        let rank = ((q.clamp(0.0, 1.0) * count as f64).ceil() as u64).max(1);
+        let rank = ((q.clamp(0.0, 1.0) * self.responses() as f64).ceil() as u64).max(1);
         let mut passed = 0;
         let bucket = self.responses.iter().position(|count| {
             passed += count;
