@@ -524,7 +524,7 @@ typedef struct homing_affinity_options {
      */
     uint64_t max_age_ms;
     /**
-     * How long a session may stay away, at most max_age_ms; 0: 30 minutes, or max_age_ms where that is shorter.
+     * How long a session may go without a request, at most max_age_ms; 0: for as long as it lives.
      */
     uint64_t idle_ms;
     /**

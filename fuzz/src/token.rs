@@ -13,12 +13,13 @@ use homing::{
     Affinity, Balancer, Decision, Health, KeyRing, Lost, OnFull, OnUnavailable, PickError, Timestamp, UpstreamConfig,
 };
 use sha2::Sha256;
+use std::time::Duration;
 
 const POOL: &str = "fuzz";
 const SIGNER: u8 = 5;
 /// Secrets by key id; the ring has no other.
 const SECRETS: [(u8, [u8; 32]); 2] = [(0, [2; 32]), (SIGNER, [3; 32])];
-/// The default lifetimes, in seconds.
+/// How long tokens live, in seconds.
 const MAX_AGE: u64 = 12 * 3600;
 const IDLE: u64 = 30 * 60;
 const SKEW: u64 = 60;
@@ -154,7 +155,8 @@ impl State {
         let ring = ring.build().unwrap();
         let ids = NAMES.map(|name| ring.upstream_id(name));
         let affinity =
-            Affinity::builder(ring).on_unavailable(self.on_unavailable).on_full(OnFull::Move).build().unwrap();
+            Affinity::builder(ring).idle(Some(Duration::from_secs(IDLE))).on_unavailable(self.on_unavailable);
+        let affinity = affinity.on_full(OnFull::Move).build().unwrap();
         let limit = |name| if name == NAMES[0] { LIMIT } else { 0 };
         let balancer = Balancer::builder()
             .upstreams(NAMES.map(|name| UpstreamConfig::new(name, name).max_in_flight(limit(name))))

@@ -74,7 +74,11 @@ impl AffinityBuilder {
         self
     }
 
-    /// How long a session may stay away; 30 minutes unless said otherwise, `None` for no such limit.
+    /// How long a session may stay away: between this and an eighth more, it is forgotten. `None`, which is the default: for
+    /// as long as its absolute age lasts.
+    ///
+    /// Only requests count. A page that lives by a WebSocket makes none, so a limit shorter than its life loses its session
+    /// when the socket breaks and is opened anew.
     #[must_use]
     pub fn idle(mut self, idle: Option<Duration>) -> Self {
         self.idle = idle;
@@ -149,7 +153,7 @@ impl Affinity {
         AffinityBuilder {
             keys,
             max_age: Duration::from_secs(12 * 3600),
-            idle: Some(Duration::from_secs(30 * 60)),
+            idle: None,
             live_window: Duration::from_secs(128),
             on_unavailable: OnUnavailable::default(),
             on_full: OnFull::default(),

@@ -10,9 +10,9 @@ const SKEW: u64 = 60;
 
 /// The absolute and the idle age of sessions.
 ///
-/// Idle time is counted in windows of a power of two of seconds, about an eighth of the idle age, so that a busy
-/// client is sent a new token once a window and not with every response. A session is therefore forgotten between
-/// `idle` and `idle` plus one window after its last request.
+/// Idle time is counted in windows of a power of two of seconds, about an eighth of the idle age or, where there is none, a
+/// part in 256 of the absolute one. So a busy client is sent a new token once a window and not with every response, and a
+/// session is forgotten between `idle` and `idle` plus one window after its last request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Lifetimes {
     max_age: u64,
@@ -51,7 +51,7 @@ impl Lifetimes {
         let max_age = secs("max_age", max_age)?;
         let idle = idle.map(|idle| secs("idle", idle)).transpose()?;
         let enough = |scale: u8| max_age >> scale <= u64::from(u16::MAX);
-        let fine = idle.map_or(31, |idle| (idle / 8).max(1).ilog2() as u8);
+        let fine = idle.map_or(max_age / 256, |idle| idle / 8).max(1).ilog2() as u8;
         let scale = (fine..31).find(|scale| enough(*scale)).unwrap_or(31);
         match idle {
             Some(idle) if 1 << scale > idle => Err(LifetimeError::TooFine { idle, max_age, least: 1 << scale }),
@@ -75,8 +75,7 @@ impl Lifetimes {
     /// The window that `now` lies in for a session issued at `issued`, and the scale it is counted in.
     pub(crate) fn window(&self, issued: u32, now: Timestamp) -> (u16, u8) {
         let age = now.as_secs().saturating_sub(u64::from(issued));
-        let window = self.idle.map_or(0, |_| u16::try_from(age >> self.scale).unwrap_or(u16::MAX));
-        (window, self.scale)
+        (u16::try_from(age >> self.scale).unwrap_or(u16::MAX), self.scale)
     }
 }
 
@@ -116,6 +115,15 @@ mod tests {
         assert_eq!(at(window_end + 1799), Ok(()));
         assert_eq!(at(window_end + 1800), Err(Lost::Idle));
         assert_eq!(at(1000 + 12 * 3600), Err(Lost::Expired));
+    }
+
+    #[test]
+    fn without_an_idle_age_it_is_counted_and_ends_nothing() {
+        let lifetimes = Lifetimes::new(secs(12 * 3600), None).unwrap();
+        assert_eq!(lifetimes.window(1000, Timestamp::from_secs(1000 + 128)), (1, 7));
+        let at = |age: u64| lifetimes.check(&claims(1000, 0, 7), Timestamp::from_secs(1000 + age));
+        assert_eq!(at(12 * 3600 - 1), Ok(()));
+        assert_eq!(at(12 * 3600), Err(Lost::Expired));
     }
 
     #[test]

@@ -28,7 +28,7 @@ use crate::time::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// An idle age is between eight and sixteen idle windows.
+/// An idle age is between eight and sixteen idle windows; where there is none, this is a sixteenth of the absolute age or more.
 const WINDOWS: u64 = 16;
 
 /// How fast sessions are moved from crowded upstreams to those with room. See
@@ -47,7 +47,8 @@ pub struct Candidate<'a> {
     pub from: &'a Upstream,
     /// Where it would go.
     pub to: &'a Upstream,
-    /// For how long it was away, at least: whole idle windows are counted, each about an eighth of the idle age.
+    /// For how long it was away, at least: whole idle windows are counted, each about an eighth of the idle age or, where there
+    /// is none, a part in 256 of the absolute one.
     pub idle: Duration,
     /// The session's nonce.
     pub nonce: u64,

@@ -22,9 +22,10 @@ pub struct Affinity {
     /// The longest life of a session, 1 second to 400 days. Default: 12 hours.
     #[serde(deserialize_with = "value::lifetime")]
     pub max_age: Duration,
-    /// The longest pause within a session, 1 second to `max_age`. Default: 30 minutes.
-    #[serde(deserialize_with = "value::lifetime")]
-    pub idle: Duration,
+    /// The longest pause between two requests of a session, 1 second to `max_age`. Default: none, so that a page that lives by a
+    /// WebSocket alone keeps its session.
+    #[serde(deserialize_with = "value::optional_lifetime")]
+    pub idle: Option<Duration>,
     /// How long a session counts as live without a request, for `least_sessions`: between one and two
     /// of these, rounded down to a power of two of seconds. Default: 128 seconds.
     #[serde(deserialize_with = "value::lifetime")]
@@ -85,7 +86,7 @@ impl Affinity {
     pub fn with_keys(&self, keys: KeyRing) -> Result<crate::Affinity, LifetimeError> {
         crate::Affinity::builder(keys)
             .max_age(self.max_age)
-            .idle(Some(self.idle))
+            .idle(self.idle)
             .live_window(self.live_window)
             .on_unavailable(match self.on_unavailable {
                 OnUnavailable::Repin => crate::OnUnavailable::Repin,
@@ -104,7 +105,7 @@ impl Default for Affinity {
             enabled: true,
             cookie: CookieName::default(),
             max_age: Duration::from_hours(12),
-            idle: Duration::from_mins(30),
+            idle: None,
             live_window: Duration::from_secs(128),
             secure: Secure::default(),
             same_site: SameSite::default(),

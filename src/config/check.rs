@@ -23,11 +23,11 @@ pub(crate) fn tables(parts: &Parts<'_>, document: &Document<'_>) -> Result<(), D
 
 fn lifetimes(affinity: &Affinity, document: &Document<'_>) -> Result<(), Diagnostic> {
     let Affinity { idle, max_age, .. } = affinity;
-    let message = if idle > max_age {
-        let [idle, max_age] = [idle, max_age].map(|duration| humantime::format_duration(*duration));
+    let message = if let Some(idle) = idle.filter(|idle| idle > max_age) {
+        let [idle, max_age] = [idle, *max_age].map(humantime::format_duration);
         format!("idle is {idle}, which is longer than max_age, {max_age}; shorten idle or lengthen max_age")
     } else {
-        match Lifetimes::new(*max_age, Some(*idle)) {
+        match Lifetimes::new(*max_age, *idle) {
             Ok(_) => return Ok(()),
             Err(error) => error.to_string(),
         }

@@ -172,6 +172,10 @@ pub(crate) fn lifetime<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Dur
     })
 }
 
+pub(crate) fn optional_lifetime<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    lifetime(deserializer).map(Some)
+}
+
 fn duration(text: &str) -> Option<Duration> {
     humantime::parse_duration(text).ok().filter(|&duration| duration <= MAX_DURATION)
 }

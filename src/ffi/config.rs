@@ -222,7 +222,7 @@ pub struct homing_affinity_options {
     pub size: usize,
     /// The greatest age of a session, in milliseconds, 1000 at least; 0: 12 hours. Fractions of seconds do not count.
     pub max_age_ms: u64,
-    /// How long a session may stay away, at most max_age_ms; 0: 30 minutes, or max_age_ms where that is shorter.
+    /// How long a session may go without a request, at most max_age_ms; 0: for as long as it lives.
     pub idle_ms: u64,
     /// How long a session counts as live without a request; 0: 128 seconds.
     pub live_window_ms: u64,
@@ -279,8 +279,8 @@ pub unsafe extern "C" fn homing_config_affinity(
         };
         let mut next = config::Affinity::default();
         next.max_age = time(raw.max_age_ms, next.max_age);
-        next.idle = time(raw.idle_ms, next.idle.min(next.max_age));
-        if next.idle > next.max_age {
+        next.idle = (raw.idle_ms > 0).then(|| Duration::from_millis(raw.idle_ms));
+        if next.idle.is_some_and(|idle| idle > next.max_age) {
             return Err(Failure::value("affinity.idle_ms", "is more than max_age_ms"));
         }
         next.live_window = time(raw.live_window_ms, next.live_window);

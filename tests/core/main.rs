@@ -25,6 +25,7 @@ mod tokens;
 use homing::rng::SeededEntropy;
 use homing::{Affinity, Balancer, KeyRing, Pick, Request, Timestamp, Token, UpstreamConfig};
 use std::sync::Arc;
+use std::time::Duration;
 
 const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 const IDENTITY: [u8; 32] = [0x1d; 32];
@@ -45,9 +46,10 @@ fn upstreams(count: usize) -> Vec<UpstreamConfig> {
     (1..=count).map(|i| UpstreamConfig::new(format!("app-{i}"), format!("10.0.0.{i}:8080"))).collect()
 }
 
-/// A balancer of these upstreams in which key 0 signs.
+/// A balancer of these upstreams in which key 0 signs, and sessions may stay away for half an hour.
 fn balancer(upstreams: Vec<UpstreamConfig>) -> Balancer {
-    balancer_with(upstreams, Affinity::builder(ring(0, &[])).build().unwrap())
+    let idle = Some(Duration::from_secs(1800));
+    balancer_with(upstreams, Affinity::builder(ring(0, &[])).idle(idle).build().unwrap())
 }
 
 fn balancer_with(upstreams: Vec<UpstreamConfig>, affinity: Affinity) -> Balancer {

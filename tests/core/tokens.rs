@@ -104,14 +104,16 @@ fn a_new_signing_key_replaces_each_token_once() {
 }
 
 #[test]
-fn without_an_idle_age_a_token_is_sent_once() {
-    let affinity = Affinity::builder(ring(0, &[])).idle(None).build().unwrap();
-    let balancer = crate::balancer_with(upstreams(2), affinity);
+fn by_itself_a_session_that_stays_away_lasts_as_long_as_any() {
+    let balancer = crate::balancer_with(upstreams(2), Affinity::builder(ring(0, &[])).build().unwrap());
     let token = visit(&balancer).1;
-    for second in (0..12 * 3600).step_by(600) {
-        let pick = at(&balancer, NOW.after(Duration::from_secs(second)), &token);
-        assert_eq!((pick.decision, pick.token), (Decision::Pinned, None), "at +{second} s");
+    let end = 12 * 3600;
+    for second in [1800, 2 * 3600, end - 1] {
+        let decision = at(&balancer, NOW.after(Duration::from_secs(second)), &token).decision;
+        assert_eq!(decision, Decision::Pinned, "at +{second} s");
     }
+    let decision = at(&balancer, NOW.after(Duration::from_secs(end)), &token).decision;
+    assert_eq!(decision, Decision::Lost(Lost::Expired));
 }
 
 #[test]

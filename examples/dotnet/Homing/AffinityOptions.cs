@@ -64,7 +64,7 @@ namespace Homing
         /// <summary>The greatest age of a session. Default: 12 hours.</summary>
         public TimeSpan? MaxAge { get; set; }
 
-        /// <summary>How long a session may stay away. Default: 30 minutes, or the greatest age where that is shorter.</summary>
+        /// <summary>How long a session may go without a request. Default: for as long as it lives.</summary>
         public TimeSpan? Idle { get; set; }
 
         /// <summary>How long a session counts as live for <c>least_sessions</c> after its last request. Default: 128 s.</summary>
