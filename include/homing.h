@@ -835,7 +835,8 @@ typedef struct homing_upstream_status {
      */
     uint32_t in_flight;
     /**
-     * About how many sessions live there.
+     * About how many sessions live there: those with a request in the last minutes. One that only holds a
+     * WebSocket is in flight, and does not count here.
      */
     uint32_t live_sessions;
     /**

@@ -15,8 +15,9 @@
 //!
 //! The hash is salted by the upstreams that accept, so each scale-out draws its own lots.
 //!
-//! A session that [holds](crate::cluster::Upstream::hold) a WebSocket stays, however long it made no request; if the proxy knows, for of
-//! other proxies' WebSockets it does not.
+//! A session with a WebSocket at this proxy is [held](crate::cluster::Upstream::hold) and stays, however long it made no
+//! request, and so does one whose WebSocket broke just now. Of WebSockets at others it does not know. Where most sessions
+//! are held, an upstream may keep more than its share.
 //!
 //! A page that sends several requests at once may have one moved while another is in flight: that one still is answered by
 //! the old upstream. Who cannot stand that has the [veto](crate::balancer::BalancerBuilder::veto).
@@ -28,7 +29,8 @@ use crate::time::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// An idle age is between eight and sixteen idle windows; where there is none, this is a sixteenth of the absolute age or more.
+/// An idle age is between eight and sixteen idle windows; where there is none, these are between a
+/// thirty-second and a sixteenth of the absolute age.
 const WINDOWS: u64 = 16;
 
 /// How fast sessions are moved from crowded upstreams to those with room. See

@@ -77,7 +77,9 @@ impl Rebalancing {
             let above = live - share;
             // So many of its sessions have one with room before it in their order.
             let ahead = room / (room + f64::from(member.weight()));
-            let part = ((above / (live * ahead)).clamp(0.0, 1.0) * f64::from(u32::MAX)) as u32;
+            // Of those that may move at all.
+            let movable = (live - upstream.held() as f64).max(0.0);
+            let part = ((above / (movable * ahead)).clamp(0.0, 1.0) * f64::from(u32::MAX)) as u32;
             let is_crowded = above > (CROWDED * share).max(FEW);
             let drawn_at = Timestamp::from_millis(crowding.drawn_at.load(Ordering::Relaxed));
             let before = crowding.excess.load(Ordering::Relaxed);

@@ -5,33 +5,50 @@ use super::sessions::Sessions;
 use crate::time::Timestamp;
 use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-/// The sessions that are held on one upstream. No pick that places or pins looks here.
+/// The sessions that are held on one upstream. No pick looks here but one that is about to move a session.
 #[derive(Debug, Default)]
 pub(super) struct Holds(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// How often each is held, by its nonce.
-    sessions: HashMap<u64, usize>,
+    /// By their nonces.
+    sessions: HashMap<u64, Held>,
     /// In which they were counted as live last.
     window: Option<u16>,
 }
 
+#[derive(Debug, Default)]
+struct Held {
+    times: usize,
+    /// In which window it was let go. Who was there until then may be about to open another WebSocket.
+    left: Option<u16>,
+}
+
 impl Holds {
+    /// Whether it is held, or was in this window or the last.
     pub(super) fn has(&self, nonce: u64) -> bool {
         self.0.lock().sessions.contains_key(&nonce)
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.0.lock().sessions.len()
+    }
+
     /// Counts them as live at `now`: once a window, since one that was there in a window counts until the end of the next.
     pub(super) fn touch(&self, live: &Sessions, now: Timestamp) {
-        let mut inner = self.0.lock();
         let window = Some(live.window(now));
-        if std::mem::replace(&mut inner.window, window) != window {
-            inner.sessions.keys().for_each(|nonce| live.touch(*nonce, now));
-        }
+        let held: Vec<u64> = {
+            let Inner { sessions, window: last } = &mut *self.0.lock();
+            let ended = std::mem::replace(last, window);
+            if ended == window {
+                return;
+            }
+            sessions.retain(|_, held| held.times > 0 || held.left == ended);
+            sessions.iter().filter(|(_, held)| held.times > 0).map(|(nonce, _)| *nonce).collect()
+        };
+        held.iter().for_each(|nonce| live.touch(*nonce, now));
     }
 }
 
@@ -45,18 +62,17 @@ pub struct Hold {
 
 impl Hold {
     pub(super) fn new(upstream: Arc<Upstream>, nonce: u64) -> Self {
-        *upstream.holds().0.lock().sessions.entry(nonce).or_default() += 1;
+        upstream.holds().0.lock().sessions.entry(nonce).or_default().times += 1;
         Self { upstream, nonce }
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        if let Entry::Occupied(mut held) = self.upstream.holds().0.lock().sessions.entry(self.nonce) {
-            *held.get_mut() -= 1;
-            if *held.get() == 0 {
-                held.remove();
-            }
+        let Inner { sessions, window } = &mut *self.upstream.holds().0.lock();
+        if let Some(held) = sessions.get_mut(&self.nonce) {
+            held.times -= 1;
+            held.left = *window;
         }
     }
 }

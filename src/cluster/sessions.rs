@@ -179,7 +179,6 @@ impl Sessions {
 
     /// The number of the window at `now`, modulo 2^16: a word that nobody wrote for just so many windows (of two
     /// minutes: three months) may bring back a mark.
-    /// The number of the window that `now` lies in.
     pub(super) fn window(&self, now: Timestamp) -> u16 {
         (now.as_secs() >> self.scale) as u16
     }

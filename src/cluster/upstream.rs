@@ -46,7 +46,8 @@ impl fmt::Debug for UpstreamId {
 /// One instance that serves requests.
 ///
 /// Shared by every [`Cluster`](super::Cluster) it belongs to, so counts and health survive changes to the
-/// others. All methods take `&self`, are safe from any thread and cost one relaxed atomic operation.
+/// others. All methods take `&self`, are safe from any thread and cost one relaxed atomic operation unless they say
+/// otherwise.
 ///
 /// What a pick reads comes first, in one cache line, and nobody else's data shares it: picks write there. The
 /// alignment is two lines, since x86-64 prefetches adjacent lines in pairs.
@@ -60,13 +61,13 @@ pub struct Upstream {
     vitals: Vitals,
     course: Course,
     incarnation: AtomicU16,
-    holds: Holds,
     /// The usual decision is not counted one by one: it is what the others leave of the total.
     usual: Decision,
     name: Box<str>,
     address: Box<str>,
     /// By [`Decision::index`].
     decisions: [AtomicU64; Decision::COUNT],
+    holds: Holds,
 }
 
 impl Upstream {
@@ -81,11 +82,11 @@ impl Upstream {
             vitals: Vitals::default(),
             course: Course::default(),
             incarnation: AtomicU16::new(0),
-            holds: Holds::default(),
             usual: if window.is_some() { Decision::Pinned } else { Decision::New },
             name: name.into(),
             address: address.into(),
             decisions: [const { AtomicU64::new(0) }; Decision::COUNT],
+            holds: Holds::default(),
         }
     }
 
@@ -168,10 +169,11 @@ impl Upstream {
         self.sessions.estimate(now)
     }
 
-    /// Holds the session of this [nonce](crate::Pick::nonce), which has its upstream here and may stay without a request: it holds
+    /// Holds the session of this [nonce](crate::Pick::nonce), which has its upstream here and may stay without a request: it has
     /// a WebSocket, say. Until what is returned is dropped, it counts as [live](Self::live_sessions) with each
-    /// [`Balancer::tick`](crate::Balancer::tick), and [rebalancing](crate::affinity::Rebalance) leaves it where it is, as far as
-    /// this proxy is concerned. May be held several times. Costs a lock of this upstream's.
+    /// [`Balancer::tick`](crate::Balancer::tick); until then and for a window or two more, in which it may come back,
+    /// [rebalancing](crate::affinity::Rebalance) leaves it where it is, as far as this proxy is concerned. May be held several
+    /// times. Costs a lock of this upstream's.
     pub fn hold(self: &Arc<Self>, nonce: u64) -> Hold {
         Hold::new(Arc::clone(self), nonce)
     }
@@ -180,9 +182,14 @@ impl Upstream {
         &self.holds
     }
 
-    /// Whether the session of `nonce` is [held](Self::hold).
+    /// Whether the session of `nonce` is [held](Self::hold), or was just now.
     pub(crate) fn is_held(&self, nonce: u64) -> bool {
         self.holds.has(nonce)
+    }
+
+    /// How many sessions are [held](Self::hold), or were just now.
+    pub(crate) fn held(&self) -> usize {
+        self.holds.count()
     }
 
     /// Counts all sessions that are [held](Self::hold) as live at `now`.

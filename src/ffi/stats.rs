@@ -46,7 +46,8 @@ pub struct homing_upstream_status {
     pub max_in_flight: u32,
     /// Requests and tunnels in flight.
     pub in_flight: u32,
-    /// About how many sessions live there.
+    /// About how many sessions live there: those with a request in the last minutes. One that only holds a
+    /// WebSocket is in flight, and does not count here.
     pub live_sessions: u32,
     /// HOMING_STATE_
     pub state: i32,

@@ -139,6 +139,7 @@ fn who_is_held_is_live_until_nobody_holds_it_any_more() {
     };
     let holds = [upstream.hold(held.nonce), upstream.hold(held.nonce)];
     assert_ne!(held.nonce, other.nonce);
+    let held_nonce = held.nonce;
     drop((held, other));
     assert_eq!([0, 1, 2, 3].map(live_in), [2, 2, 1, 1]);
     let [first, second] = holds;
@@ -146,4 +147,7 @@ fn who_is_held_is_live_until_nobody_holds_it_any_more() {
     assert_eq!([4, 5, 6, 100].map(live_in), [1; 4]);
     drop(second);
     assert_eq!([101, 102].map(live_in), [1, 0]);
+    // Somebody who was there in the last window only.
+    drop(upstream.hold(held_nonce));
+    assert_eq!(live_in(103), 0);
 }
