@@ -189,6 +189,20 @@ fn what_discovery_loses_for_a_while_stays_as_ordered() {
 }
 
 #[test]
+fn what_discovery_has_not_found_yet_stays_as_ordered() {
+    let stage = Stage::pair();
+    stage.roster.drain("app-1", None, stage.now).unwrap();
+    let both = || vec![upstream("app-1", "a:1"), upstream("app-2", "a:2")];
+    for (is_discovered, stays) in [(true, true), (false, false)] {
+        let roster = Roster::new(balancer(&both()[1..]));
+        let roster = if is_discovered { roster.discovered() } else { roster };
+        roster.restore(stage.shelf.state(), stage.now).unwrap();
+        roster.set_discovered(both(), stage.now).unwrap();
+        assert_eq!(roster.about("app-1").unwrap().drain.is_some(), stays);
+    }
+}
+
+#[test]
 fn an_empty_base_is_refused_and_what_was_known_goes_on() {
     let stage = Stage::pair();
     let generation = stage.roster.balancer().generation();
