@@ -117,6 +117,14 @@ fn by_itself_a_session_that_stays_away_lasts_as_long_as_any() {
 }
 
 #[test]
+fn by_itself_a_token_is_sent_again_once_a_window_too() {
+    let balancer = crate::balancer_with(upstreams(2), Affinity::builder(ring(0, &[])).build().unwrap());
+    let token = visit(&balancer).1;
+    let sent = |second: u64| at(&balancer, NOW.after(Duration::from_secs(second)), &token).token.is_some();
+    assert_eq!([0, 127, 128, 12 * 3600 - 1].map(sent), [false, false, true, true]);
+}
+
+#[test]
 fn nonces_of_sessions_differ() {
     let balancer = balancer(upstreams(2));
     let nonces: std::collections::HashSet<u64> = (0..10_000).map(|_| nonce(&visit(&balancer).1)).collect();

@@ -11,6 +11,7 @@ public sealed class HomingYarpOptions
     /// <summary>How new sessions are placed.</summary>
     public string Policy { get; init; } = "least_sessions";
 
-    /// <summary>How long a session may stay away.</summary>
-    public TimeSpan Idle { get; init; } = TimeSpan.FromMinutes(30);
+    /// <summary>How long a session may go without a request, which a page that lives by a WebSocket does not make. Null: for as long
+    /// as it lives.</summary>
+    public TimeSpan? Idle { get; init; }
 }
