@@ -13,7 +13,8 @@ pub struct Timeouts {
     /// For the first byte of a response, from the last byte that the client sent. Default 60 s.
     pub response: Duration,
     /// For the next byte of a body, for the next request of a kept-alive connection, and how long unused
-    /// connections to upstreams are kept. Tunnels are not limited by it. Default 90 s.
+    /// connections to upstreams are kept. A tunnel may be silent for longer, unless one side has ended or does not take what it
+    /// is to hear. Default 90 s.
     pub idle: Duration,
 }
 

@@ -75,7 +75,7 @@ impl Tunnel {
 ///
 /// Each side's end of stream is passed on as a shutdown of the other, and the tunnel ends when both have ended or
 /// one fails. A tunnel may be silent for as long as it likes. One where a side has ended, or takes nothing of what it is to
-/// hear, may stand still for `idle`: it would never learn that the other has gone. Once `leaving` completes, both sides are
+/// hear, may stand still for `idle`, both ways: it would never learn that the other has gone. Once `leaving` completes, both sides are
 /// told to [leave](leave::leave).
 fn tunnel<C, U>(
     client: &mut C,

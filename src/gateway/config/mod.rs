@@ -117,7 +117,8 @@ pub struct Timeouts {
     /// For an upstream to begin its response. Default: 60 seconds.
     #[serde(deserialize_with = "value::timeout")]
     pub response: Duration,
-    /// For a connection on which nothing moves. Default: 90 seconds.
+    /// For a connection on which nothing moves; a tunnel may be silent for longer, unless one side has ended or does not take
+    /// what it is to hear. Default: 90 seconds.
     #[serde(deserialize_with = "value::timeout")]
     pub idle: Duration,
     /// For what runs to end when the gateway stops. Default: 30 seconds.
