@@ -1,5 +1,6 @@
 //! What is told of upstreams, and what is not there.
 
+use crate::clock::Moved;
 use crate::host::{Host, code, json};
 use crate::support::client::get;
 use crate::support::until;
@@ -9,6 +10,7 @@ use crate::support::websocket;
 use homing::Balancer;
 use homing::UpstreamConfig;
 use homing::admin::Admin;
+use std::time::Duration;
 
 #[test]
 fn upstreams_are_told_with_their_counters() {
@@ -67,6 +69,24 @@ fn open_websockets_are_counted() {
     tunnels(1);
     drop(second);
     tunnels(0);
+}
+
+#[test]
+fn how_quickly_it_answers_is_told_of_the_last_minutes() {
+    let upstreams = Upstream::several(1);
+    let clock = Moved::new();
+    let host = Host::keeping_history_by(&upstreams, clock.clone());
+    let looks = || json(&host.get("/api/v1/history"), 200)["samples"].as_array().unwrap().len();
+    let median = || host.listed("app-1")["traffic"]["response_seconds"]["p50"].as_f64();
+    until("somebody has looked", || looks() == 1);
+    assert_eq!(get(host.address, "/").text(), "app-1");
+    until("it was seen to its end", || median().is_some());
+    clock.advance(Duration::from_secs(61));
+    until("somebody has looked again", || looks() == 2);
+    assert!(median().is_some());
+    clock.advance(Duration::from_secs(61));
+    until("it is too long ago", || median().is_none());
+    assert!(host.listed("app-1")["traffic"]["received_bytes"].as_u64() > Some(0), "and counts all the same");
 }
 
 #[test]

@@ -43,23 +43,30 @@ impl Host {
 
     /// Likewise, with somebody who looks at the live sessions.
     pub fn keeping_history(upstreams: &[Upstream]) -> Self {
-        Self::launch(upstreams, "round_robin", |proxy| Admin::builder(proxy), true)
+        Self::keeping_history_by(upstreams, SystemClock)
+    }
+
+    /// Likewise, at the time of this clock.
+    pub fn keeping_history_by(upstreams: &[Upstream], clock: impl Clock + 'static) -> Self {
+        Self::launch(upstreams, "round_robin", |proxy| Admin::builder(proxy), clock, true)
     }
 
     pub fn with(upstreams: &[Upstream], policy: &str, more: impl FnOnce(AdminBuilder) -> AdminBuilder) -> Self {
-        Self::launch(upstreams, policy, |proxy| more(Admin::builder(proxy)), false)
+        Self::launch(upstreams, policy, |proxy| more(Admin::builder(proxy)), SystemClock, false)
     }
 
     /// With a place where changes are kept.
     pub fn storing(upstreams: &[Upstream], store: impl Store + 'static) -> Self {
         let roster = |proxy: &Proxy| Arc::new(Roster::new(Arc::clone(proxy.balancer())).store(store));
-        Self::launch(upstreams, "round_robin", |proxy| Admin::builder(proxy).roster(roster(proxy)), false)
+        let admin = |proxy: &Proxy| Admin::builder(proxy).roster(roster(proxy));
+        Self::launch(upstreams, "round_robin", admin, SystemClock, false)
     }
 
     fn launch(
         upstreams: &[Upstream],
         policy: &str,
         admin: impl FnOnce(&Proxy) -> AdminBuilder,
+        clock: impl Clock + 'static,
         keeps_history: bool,
     ) -> Self {
         let mut health = HealthSettings::default();
@@ -74,7 +81,7 @@ impl Host {
             .health(health)
             .build()
             .unwrap();
-        let proxy = Proxy::new(balancer);
+        let proxy = Proxy::builder(balancer).clock(clock).build();
         let admin = admin(&proxy).build();
         let roster = Arc::clone(admin.roster());
         let (stop, stopped) = oneshot::channel();

@@ -13,6 +13,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../support/clock.rs"]
+mod clock;
+
 mod access;
 mod changes;
 mod dashboard;

@@ -14,6 +14,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../support/clock.rs"]
+mod clock;
+
 mod host;
 mod outcomes;
 mod probes;

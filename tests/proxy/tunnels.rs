@@ -1,23 +1,12 @@
 //! What open tunnels count for.
 
+use crate::clock::Moved;
 use crate::host::{Host, Keep, eventually, proxy};
 use crate::support::client::get;
 use crate::support::upstream::Upstream;
 use crate::support::websocket;
-use homing::Timestamp;
-use homing::time::{Clock, FakeClock};
-use std::sync::Arc;
+use homing::time::Clock;
 use std::time::Duration;
-
-/// A clock that others move.
-#[derive(Debug, Clone)]
-struct Shown(Arc<FakeClock>);
-
-impl Clock for Shown {
-    fn now(&self) -> Timestamp {
-        self.0.now()
-    }
-}
 
 #[test]
 fn a_session_is_live_for_as_long_as_its_tunnel_is_open() {
@@ -25,7 +14,7 @@ fn a_session_is_live_for_as_long_as_its_tunnel_is_open() {
         Some(_) => websocket::echo(exchange),
         None => exchange.ok("a page"),
     });
-    let clock = Shown(Arc::new(FakeClock::new(Timestamp::from_secs(2_000_000_000))));
+    let clock = Moved::new();
     let host = Host::start(proxy(&[&upstream]).clock(clock.clone()), Keep::WithoutProbes);
     let live = |count: u32| {
         eventually(&format!("{count} sessions are live"), || {
@@ -37,19 +26,19 @@ fn a_session_is_live_for_as_long_as_its_tunnel_is_open() {
     let (tunnel, _) = websocket::open(host.address, "");
     assert_eq!(get(host.address, "/").text(), "a page");
     live(2);
-    clock.0.advance(window);
+    clock.advance(window);
     live(2);
     // Who made a request alone is forgotten, and who has a tunnel is not.
-    clock.0.advance(window);
+    clock.advance(window);
     live(1);
     for _ in 0..3 {
-        clock.0.advance(100 * window);
+        clock.advance(100 * window);
         live(1);
     }
     drop(tunnel);
     eventually("the tunnel is closed", || {
         host.proxy.traffic(host.proxy.balancer().cluster().members()[0].upstream()).tunnels() == 0
     });
-    clock.0.advance(2 * window);
+    clock.advance(2 * window);
     live(0);
 }
