@@ -1,6 +1,5 @@
 //! What is told of upstreams, and what is not there.
 
-use crate::clock::Moved;
 use crate::host::{Host, code, json};
 use crate::support::client::get;
 use crate::support::until;
@@ -8,8 +7,11 @@ use crate::support::upstream::Upstream;
 use crate::support::visitor::Visitor;
 use crate::support::websocket;
 use homing::Balancer;
+use homing::Timestamp;
 use homing::UpstreamConfig;
 use homing::admin::Admin;
+use homing::time::FakeClock;
+use std::sync::Arc;
 use std::time::Duration;
 
 #[test]
@@ -74,8 +76,8 @@ fn open_websockets_are_counted() {
 #[test]
 fn how_quickly_it_answers_is_told_of_the_last_minutes() {
     let upstreams = Upstream::several(1);
-    let clock = Moved::new();
-    let host = Host::keeping_history_by(&upstreams, clock.clone());
+    let clock = Arc::new(FakeClock::new(Timestamp::from_secs(2_000_000_000)));
+    let host = Host::keeping_history_by(&upstreams, Arc::clone(&clock));
     let looks = || json(&host.get("/api/v1/history"), 200)["samples"].as_array().unwrap().len();
     let median = || host.listed("app-1")["traffic"]["response_seconds"]["p50"].as_f64();
     until("somebody has looked", || looks() == 1);

@@ -13,9 +13,6 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-#[path = "../support/clock.rs"]
-mod clock;
-
 mod access;
 mod changes;
 mod dashboard;

@@ -14,9 +14,6 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-#[path = "../support/clock.rs"]
-mod clock;
-
 mod host;
 mod outcomes;
 mod probes;

@@ -1,11 +1,12 @@
 //! What open tunnels count for.
 
-use crate::clock::Moved;
 use crate::host::{Host, Keep, eventually, proxy};
 use crate::support::client::get;
 use crate::support::upstream::Upstream;
 use crate::support::websocket;
-use homing::time::Clock;
+use homing::Timestamp;
+use homing::time::{Clock, FakeClock};
+use std::sync::Arc;
 use std::time::Duration;
 
 #[test]
@@ -14,8 +15,8 @@ fn a_session_is_live_for_as_long_as_its_tunnel_is_open() {
         Some(_) => websocket::echo(exchange),
         None => exchange.ok("a page"),
     });
-    let clock = Moved::new();
-    let host = Host::start(proxy(&[&upstream]).clock(clock.clone()), Keep::WithoutProbes);
+    let clock = Arc::new(FakeClock::new(Timestamp::from_secs(2_000_000_000)));
+    let host = Host::start(proxy(&[&upstream]).clock(Arc::clone(&clock)), Keep::WithoutProbes);
     let live = |count: u32| {
         eventually(&format!("{count} sessions are live"), || {
             let cluster = host.proxy.balancer().cluster();
