@@ -52,6 +52,7 @@ impl Balancer {
     /// second; it looks at every upstream, and once a window at every session that is [held](Upstream::hold). Where it was not
     /// called for two seconds, nothing is concluded from the silence of that time.
     pub fn tick(&self, now: Timestamp) {
+        // Before the lock, which requests that fail wait for.
         self.snapshot.load().cluster.members().iter().for_each(|member| member.upstream().touch_held(now));
         let mut health = self.health.lock();
         health.tick(now);

@@ -24,7 +24,7 @@ pub struct Affinity {
     pub max_age: Duration,
     /// The longest pause between two requests of a session, 1 second to `max_age`. Default: none, so that a page that lives by a
     /// WebSocket alone keeps its session.
-    #[serde(deserialize_with = "value::optional_lifetime")]
+    #[serde(deserialize_with = "value::some_lifetime")]
     pub idle: Option<Duration>,
     /// How long a session counts as live without a request, for `least_sessions`: between one and two
     /// of these, rounded down to a power of two of seconds. Default: 128 seconds.

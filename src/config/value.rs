@@ -172,7 +172,7 @@ pub(crate) fn lifetime<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Dur
     })
 }
 
-pub(crate) fn optional_lifetime<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+pub(crate) fn some_lifetime<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     lifetime(deserializer).map(Some)
 }
 
