@@ -1,6 +1,6 @@
-//! A complete sticky proxy: `cargo run --features hyper --example embed 127.0.0.1:8080 127.0.0.1:9001 127.0.0.1:9002`
+//! A complete sticky proxy: `cargo run --features proxy --example embed 127.0.0.1:8080 127.0.0.1:9001 127.0.0.1:9002`
 
-use homing::hyper::{Protocol, Proxy};
+use homing::proxy::{Protocol, Proxy};
 use homing::{Affinity, Balancer, KeyRing, UpstreamConfig};
 
 #[tokio::main]

@@ -1,6 +1,6 @@
 //! The balancer: one snapshot of cluster, policy and affinity, and the picks made from it.
 
-#[cfg(feature = "hyper")]
+#[cfg(feature = "proxy")]
 mod adapter;
 mod builder;
 mod explain;
@@ -12,7 +12,7 @@ mod parts;
 mod place;
 mod rebalance;
 mod rules;
-#[cfg(any(feature = "ffi", feature = "hyper"))]
+#[cfg(any(feature = "ffi", feature = "proxy"))]
 mod view;
 mod warming;
 
@@ -38,7 +38,7 @@ use rebalance::Rebalancing;
 use rules::Rules;
 use std::net::IpAddr;
 use std::sync::Arc;
-#[cfg(any(feature = "ffi", feature = "hyper"))]
+#[cfg(any(feature = "ffi", feature = "proxy"))]
 pub(crate) use view::View;
 use warming::Warmth;
 

@@ -15,7 +15,7 @@
 //! | *(none)* | the core: [`balancer`], [`cluster`], [`policy`], [`affinity`], [`health`] |
 //! | `http` | cookies and client addresses, on borrowed header bytes |
 //! | `config` | configuration files and key files |
-//! | `hyper` | a [hyper](https://hyper.rs) service that forwards to the picked upstream |
+//! | `proxy` | a [hyper](https://hyper.rs) service that forwards to the picked upstream |
 //! | `roster` | who is meant to be in the cluster, and by whose word |
 //! | `discovery`, `discovery-dns`, `discovery-etcd` | upstreams that are found: in a file, the DNS or etcd |
 //! | `admin` | a hyper service to watch and change a balancer |
@@ -65,9 +65,9 @@ mod hash;
 pub mod health;
 #[cfg(feature = "http")]
 pub mod http;
-#[cfg(feature = "hyper")]
-pub mod hyper;
 pub mod policy;
+#[cfg(feature = "proxy")]
+pub mod proxy;
 pub mod rng;
 #[cfg(feature = "roster")]
 pub mod roster;

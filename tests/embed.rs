@@ -1,5 +1,5 @@
 //! `examples/embed.rs` as a reader would run it: a complete sticky proxy in under 25 lines.
-#![cfg(feature = "hyper")]
+#![cfg(feature = "proxy")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -50,7 +50,7 @@ fn start(upstreams: &[String]) -> Embed {
         .args(upstreams)
         .stdout(Stdio::piped())
         .spawn()
-        .unwrap_or_else(|error| panic!("{}: {error}; cargo build --features hyper --examples", program.display()));
+        .unwrap_or_else(|error| panic!("{}: {error}; cargo build --features proxy --examples", program.display()));
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let address = line.trim().strip_prefix("listening on http://").unwrap().to_owned();

@@ -13,7 +13,7 @@ use homing::gateway::config::{Config, Health};
 use homing::gateway::server::{Running, Server};
 use homing::gateway::{Gateway, Inherited, RosterKeeper};
 use homing::health::{HealthSettings, Outlier, Silence, SlowStart};
-use homing::hyper::{ProbeProfile, Proxy, Timeouts};
+use homing::proxy::{ProbeProfile, Proxy, Timeouts};
 use homing::roster::Roster;
 use homing::{Affinity, Balancer, KeyRing, UpstreamConfig};
 use std::io::{IsTerminal, Write};

@@ -1,2 +1,2 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|data: &[u8]| homing::hyper::fuzzing::requests::check(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| homing::proxy::fuzzing::requests::check(data));

@@ -7,7 +7,7 @@ use super::recent::Recent;
 use super::reloads::Reloads;
 use super::{AdminService, BearerToken};
 use crate::cluster::Member;
-use crate::hyper::Proxy;
+use crate::proxy::Proxy;
 use crate::roster::Roster;
 use crate::time::{Clock, SystemClock};
 use crate::{Balancer, KeyRing};

@@ -5,7 +5,7 @@ use super::problem::Problem;
 use super::reloads::Reloads;
 use crate::cluster::{Decision, Member, Upstream};
 use crate::health::State;
-use crate::hyper::{Proxy, Refusal};
+use crate::proxy::{Proxy, Refusal};
 use crate::roster::{Report, Roster};
 use crate::time::Clock;
 use prometheus_client::collector::Collector;

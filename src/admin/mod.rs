@@ -6,7 +6,7 @@
 //!
 //! ```no_run
 //! use homing::admin::Admin;
-//! use homing::hyper::Proxy;
+//! use homing::proxy::Proxy;
 //! use homing::{Balancer, UpstreamConfig};
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {

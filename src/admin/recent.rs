@@ -1,7 +1,7 @@
 //! What had passed to and from each upstream a minute or two ago, so that what is told of how quickly it answers is news.
 
 use crate::cluster::{Cluster, IdMap, Upstream};
-use crate::hyper::Traffic;
+use crate::proxy::Traffic;
 use crate::time::Timestamp;
 use parking_lot::Mutex;
 use std::collections::VecDeque;

@@ -5,7 +5,7 @@ use super::problem::Problem;
 use crate::balancer::UnknownUpstream;
 use crate::cluster::{Decision, Member};
 use crate::health::{Cause, UpstreamStatus};
-use crate::hyper::Traffic;
+use crate::proxy::Traffic;
 use crate::roster::{About, By, Origin};
 use crate::time::Timestamp;
 use serde::Serialize;
@@ -102,7 +102,7 @@ pub(super) fn all(shared: &Shared) -> Upstreams {
         generation: shared.balancer.generation().as_u64(),
         now: rfc3339(now),
         panic: shared.balancer.panics(),
-        waiting: shared.proxy.as_ref().map(crate::hyper::Proxy::waiting),
+        waiting: shared.proxy.as_ref().map(crate::proxy::Proxy::waiting),
         upstreams: cluster.members().iter().filter_map(with_status).collect(),
     }
 }

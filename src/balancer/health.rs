@@ -43,7 +43,7 @@ impl Balancer {
     }
 
     /// Says that nobody probes any more, so that what only a probe could end does not last forever.
-    #[cfg(feature = "hyper")]
+    #[cfg(feature = "proxy")]
     pub(crate) fn forget_probes(&self) {
         self.health.lock().forget_probes();
     }

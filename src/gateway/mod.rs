@@ -3,7 +3,7 @@
 //! - [`Gateway`]: a process that serves what a file says, and follows it;
 //! - [`config`]: the TOML configuration, refused with file, line, column and key;
 //! - [`keyfile`]: the secret that the gateways of one pool share;
-//! - [`setup`](setup()): from a configuration to a [`Proxy`](crate::hyper::Proxy);
+//! - [`setup`](setup()): from a configuration to a [`Proxy`](crate::proxy::Proxy);
 //! - [`tls`]: TLS in front;
 //! - [`discovery`]: follows a source of upstreams;
 //! - [`server`]: listeners and workers;

@@ -9,7 +9,7 @@ use crate::admin::{Admin, BearerToken};
 use crate::affinity::KeyError;
 use crate::balancer::BalancerBuilder;
 use crate::config::document::{Document, read_text, unreadable};
-use crate::hyper::{Proxy, ProxyBuilder};
+use crate::proxy::{Proxy, ProxyBuilder};
 use crate::roster::Roster;
 use crate::watch::Files;
 use crate::{BuildError, KeyRing};

@@ -15,7 +15,7 @@ use crate::admin::{Admin, BearerToken};
 use crate::cluster::Member;
 #[cfg(unix)]
 use crate::health::State;
-use crate::hyper::Proxy;
+use crate::proxy::Proxy;
 use crate::roster::Roster;
 use crate::time::{Clock, SystemClock};
 use crate::watch::Files;

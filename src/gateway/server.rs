@@ -5,7 +5,7 @@
 
 use super::inherit::Inherited;
 use super::tls::Acceptor;
-use crate::hyper::{Protocol, Proxy};
+use crate::proxy::{Protocol, Proxy};
 use arc_swap::ArcSwapOption;
 use socket2::{SockRef, TcpKeepalive};
 use std::io;

@@ -9,7 +9,7 @@ use crate::admin::{Admin, BearerToken};
 use crate::affinity::{KeyError, LifetimeError};
 use crate::config::keyfile::{KeyFile, KeyFileError, POOL};
 use crate::http::CookieError;
-use crate::hyper::{Limits, Proxy, ProxyBuilder, Timeouts};
+use crate::proxy::{Limits, Proxy, ProxyBuilder, Timeouts};
 use crate::roster::Roster;
 use crate::{Balancer, BuildError, KeyRing, UpstreamConfig};
 use std::path::Path;

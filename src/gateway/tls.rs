@@ -1,7 +1,7 @@
 //! TLS in front, by rustls: HTTP/2 by ALPN, HTTP/1.1 otherwise.
 
 use super::config;
-use crate::hyper::Protocol;
+use crate::proxy::Protocol;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};

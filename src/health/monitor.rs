@@ -92,7 +92,7 @@ impl Monitor {
     }
 
     /// Nobody probes any more: what only probes could end, ends.
-    #[cfg(feature = "hyper")]
+    #[cfg(feature = "proxy")]
     pub(crate) fn forget_probes(&mut self) {
         let now = self.now;
         self.machines.values_mut().for_each(|machine| machine.forget_probes(now));

@@ -3,7 +3,7 @@
 use crate::support::client::{Response, exchange, guarded};
 use crate::support::upstream::Upstream;
 use homing::admin::{Admin, AdminBuilder};
-use homing::hyper::{Protocol, Proxy};
+use homing::proxy::{Protocol, Proxy};
 use homing::roster::{Roster, Store};
 use homing::time::{Clock, SystemClock};
 use homing::{Affinity, Balancer, HealthSettings, KeyRing, UpstreamConfig};

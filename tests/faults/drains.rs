@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use homing::health::{EventKind, Subscription};
-use homing::hyper::{Protocol, Proxy};
+use homing::proxy::{Protocol, Proxy};
 use homing::time::{Clock, SystemClock};
 use homing::{Affinity, Balancer, HealthSettings, KeyRing, UpstreamConfig};
 use tokio::net::TcpListener;

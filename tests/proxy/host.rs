@@ -4,7 +4,7 @@ use crate::support::GUARD;
 use crate::support::upstream::Upstream;
 use homing::balancer::BalancerBuilder;
 use homing::health::State;
-use homing::hyper::{ProbeSettings, Protocol, Proxy, ProxyBuilder};
+use homing::proxy::{ProbeSettings, Protocol, Proxy, ProxyBuilder};
 use homing::{Affinity, Balancer, HealthSettings, KeyRing, UpstreamConfig};
 use std::net::SocketAddr;
 use std::thread::{self, JoinHandle};

@@ -6,7 +6,7 @@ use crate::support::upstream::{Next, Upstream};
 use crate::support::visitor::Visitor;
 use homing::HealthSettings;
 use homing::health::State;
-use homing::hyper::{Proxy, Timeouts};
+use homing::proxy::{Proxy, Timeouts};
 use std::io::ErrorKind;
 use std::time::Duration;
 

@@ -4,7 +4,7 @@ use crate::host::{Host, Keep, eventually, proxy};
 use crate::support::upstream::Upstream;
 use crate::support::visitor::Visitor;
 use homing::health::{EventKind, State};
-use homing::hyper::{ProbeProfile, ProbeSettings};
+use homing::proxy::{ProbeProfile, ProbeSettings};
 use homing::{Change, UpstreamConfig};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -5,7 +5,7 @@ use crate::support::client::{Response, connect, get, request};
 use crate::support::upstream::Upstream;
 use crate::support::visitor::Visitor;
 use crate::support::wire::Wire;
-use homing::hyper::{Proxy, QueueSettings, Refusal};
+use homing::proxy::{Proxy, QueueSettings, Refusal};
 use homing::{Affinity, KeyRing, OnFull};
 use std::net::TcpStream;
 use std::sync::{Arc, Condvar, Mutex};

@@ -3,7 +3,7 @@
 use crate::host::{Host, Keep, proxy};
 use crate::support::client::{exchange, get, post};
 use crate::support::upstream::{Next, Upstream};
-use homing::hyper::RetrySettings;
+use homing::proxy::RetrySettings;
 
 const NONE: RetrySettings = RetrySettings { ratio: 0.0, min_per_second: 0 };
 

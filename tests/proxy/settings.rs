@@ -5,7 +5,7 @@ use crate::support::client::{connect, get, request};
 use crate::support::upstream::Upstream;
 use homing::Balancer;
 use homing::http::{CookieName, CookieSpec, SameSite};
-use homing::hyper::{Limits, OtherBalancer, Proxy, ProxyBuilder, QueueSettings, Refusal, RetrySettings, Timeouts};
+use homing::proxy::{Limits, OtherBalancer, Proxy, ProxyBuilder, QueueSettings, Refusal, RetrySettings, Timeouts};
 use std::sync::Arc;
 use std::time::Duration;
 

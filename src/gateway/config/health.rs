@@ -3,7 +3,7 @@
 use super::{Config, value};
 use crate::config::parts::Parts;
 use crate::health::{HealthSettings, Probes, Silence};
-use crate::hyper::{ProbeProfile, ProbeSettings};
+use crate::proxy::{ProbeProfile, ProbeSettings};
 use http::HeaderName;
 use serde::Deserialize;
 use std::time::Duration;
@@ -68,7 +68,7 @@ impl Default for Health {
 }
 
 impl Health {
-    /// How upstreams are probed, for [`Proxy::keep`](crate::hyper::Proxy::keep); `None` where they are not.
+    /// How upstreams are probed, for [`Proxy::keep`](crate::proxy::Proxy::keep); `None` where they are not.
     #[must_use]
     pub fn probes(&self) -> Option<ProbeSettings> {
         self.enabled.then(|| ProbeSettings {

@@ -21,7 +21,7 @@ use crate::config::document::{Document, read_text, unreadable};
 use crate::config::tables::{FailoverTable, OutlierTable, SlowStartTable};
 use crate::health::{Failover, Outlier, SlowStart};
 use crate::http::TrustedProxies;
-use crate::hyper::{QueueSettings, RetrySettings};
+use crate::proxy::{QueueSettings, RetrySettings};
 use tables::{QueueTable, RetryTable};
 
 pub use crate::cluster::MAX_UPSTREAMS;

@@ -1,7 +1,7 @@
 //! Tables that are settings of the adapter, key by key. What is left out has the library's default.
 
 use super::value;
-use crate::hyper::{QueueSettings, RetrySettings};
+use crate::proxy::{QueueSettings, RetrySettings};
 use serde::Deserialize;
 use std::time::Duration;
 

@@ -6,7 +6,7 @@ use crate::config::document::tests::check_refusals;
 use crate::discovery::dns::Question;
 use crate::health::HealthSettings;
 use crate::http::{CookieName, RequestKey, SameSite, Secure};
-use crate::hyper::{ProbeProfile, ProbeSettings};
+use crate::proxy::{ProbeProfile, ProbeSettings};
 use crate::{OnFull, OnRestart};
 use http::HeaderName;
 use std::collections::BTreeMap;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::de::{Deserialize, Deserializer, Error};
 
 use crate::http::{Cidr, TrustedProxies};
-use crate::hyper::ProbeProfile;
+use crate::proxy::ProbeProfile;
 
 pub(super) use crate::config::value::{duration_or_zero, header_name, integer, path, timeout};
 use crate::config::value::{number_that, parsed, text};

@@ -7,7 +7,7 @@
 //! back-pressure; upgrades (WebSocket) become tunnels once the upstream has said 101.
 //!
 //! ```no_run
-//! use homing::hyper::{Protocol, Proxy};
+//! use homing::proxy::{Protocol, Proxy};
 //! use homing::{Affinity, Balancer, KeyRing, UpstreamConfig};
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
