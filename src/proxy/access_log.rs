@@ -1,7 +1,7 @@
 //! One line a request, when the exchange is over.
 
-use super::Refusal;
 use crate::cluster::{Decision, Upstream};
+use crate::proxy::Refusal;
 use http::{StatusCode, request};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ pub const ACCESS_TARGET: &str = "homing::access";
 
 /// Collects an access line and writes it when dropped. Empty, and free, where nobody listens.
 #[derive(Debug, Default)]
-pub(super) struct AccessLog(Option<Box<Line>>);
+pub(crate) struct AccessLog(Option<Box<Line>>);
 
 #[derive(Debug)]
 struct Line {

@@ -44,54 +44,29 @@
 //! head of up to 64 KiB with up to 100 fields.
 
 mod access_log;
-mod answer;
-mod bell;
-mod block;
-mod body;
-mod check;
-mod client;
-mod client_io;
-mod coalesce;
-mod conn;
-mod counted;
-mod date;
-mod departures;
-mod fields;
-mod forward;
-mod headers;
+mod downstream;
+mod exchange;
+mod health;
 mod http1;
-mod http1_server;
-mod inbox;
-mod keeper;
-mod linger;
-mod outgoing;
-mod placed;
-mod pool;
-mod probe;
+mod io;
+mod local_reply;
 mod proxy;
-mod queue;
-mod refusal;
-mod retry;
-mod serve;
-mod service;
 mod settings;
-mod timer;
-mod traffic;
 mod tunnel;
-mod upload;
+mod upstream;
 
 pub use access_log::ACCESS_TARGET;
-pub use body::{BodyError, ResponseBody};
+pub use downstream::serve::Protocol;
+pub use downstream::service::ProxyService;
+pub use exchange::body::{BodyError, ResponseBody};
+pub use exchange::retry_budget::RetryBudget;
+pub use health::checker::HEALTH_TARGET;
 pub use http1::Malformed;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use http1::fuzzing;
-pub use keeper::HEALTH_TARGET;
+pub use local_reply::{Refusal, RefusalCounts};
 pub use proxy::{OtherBalancer, Proxy, ProxyBuilder};
-pub use refusal::{Refusal, RefusalCounts};
-pub use retry::RetryBudget;
-pub use serve::Protocol;
-pub use service::ProxyService;
 pub use settings::{Limits, ProbeProfile, ProbeSettings, QueueSettings, RetrySettings, Timeouts};
-pub use traffic::Traffic;
-pub use upload::UploadError;
+pub use upstream::statistics::Traffic;
+pub use upstream::upload::UploadError;

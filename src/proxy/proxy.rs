@@ -1,16 +1,16 @@
 //! The proxy as an embedder configures it.
 
-use super::client::Client;
-use super::departures::Departures;
-use super::pool::Pool;
-use super::queue::Queue;
-use super::service::ProxyService;
-use super::traffic::Ledger;
-use super::{Limits, QueueSettings, RefusalCounts, RetryBudget, RetrySettings, Timeouts};
 use crate::balancer::Balancer;
 use crate::cluster::Upstream;
 use crate::health::Outcome;
 use crate::http::{CookieSpec, RequestKey, TrustedProxies};
+use crate::proxy::downstream::service::ProxyService;
+use crate::proxy::exchange::client::Client;
+use crate::proxy::exchange::queue::Queue;
+use crate::proxy::tunnel::drain_notification::Departures;
+use crate::proxy::upstream::pool::Pool;
+use crate::proxy::upstream::statistics::Ledger;
+use crate::proxy::{Limits, QueueSettings, RefusalCounts, RetryBudget, RetrySettings, Timeouts};
 use crate::time::{Clock, SystemClock};
 use arc_swap::ArcSwap;
 use http::HeaderName;
@@ -28,7 +28,7 @@ pub struct Proxy {
 
 /// What a connection goes by from its beginning to its end.
 #[derive(Debug)]
-pub(super) struct Settings {
+pub(crate) struct Settings {
     /// `None` where the balancer has no affinity.
     pub(super) cookie: Option<CookieSpec>,
     pub(super) key: RequestKey,
@@ -40,7 +40,7 @@ pub(super) struct Settings {
 
 /// What all connections of a worker share.
 #[derive(Debug)]
-pub(super) struct Shared {
+pub(crate) struct Shared {
     pub(super) balancer: Arc<Balancer>,
     /// Those for connections to come. All workers' the same.
     pub(super) settings: Arc<ArcSwap<Settings>>,

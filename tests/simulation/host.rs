@@ -1,4 +1,4 @@
-//! A model of the adapter: the way of a request, as `src/proxy/forward.rs` has it, with the outcomes that it reports.
+//! A model of the adapter: the way of a request, as `src/proxy/exchange/forward.rs` has it, with the outcomes that it reports.
 
 use crate::controls::Sabotage;
 use crate::fleet::Mood;

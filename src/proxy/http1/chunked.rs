@@ -1,7 +1,7 @@
 //! The chunked coding (RFC 9112, section 7.1), undone. Extensions end here.
 
 use super::framing::Piece;
-use super::received::has_bare_line_end;
+use super::request::has_bare_line_end;
 use super::{MAX_FIELDS, Malformed};
 use bytes::{Buf, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -14,7 +14,7 @@ const MAX_TRAILERS: usize = 16 * 1024;
 
 /// What comes next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in super::super) enum Chunked {
+pub(crate) enum Chunked {
     Size,
     Data(u64),
     /// The line end after a chunk.

@@ -8,7 +8,7 @@ use http_body::SizeHint;
 
 /// What is left of a body on its connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in super::super) enum Framing {
+pub(crate) enum Framing {
     /// So many bytes; none once it is whole.
     Length(u64),
     Chunked(Chunked),
@@ -18,7 +18,7 @@ pub(in super::super) enum Framing {
 
 /// What a body's bytes turned out to be.
 #[derive(Debug)]
-pub(in super::super) enum Piece {
+pub(crate) enum Piece {
     Data(Bytes),
     Trailers(HeaderMap),
     /// The body is whole.
@@ -27,12 +27,21 @@ pub(in super::super) enum Piece {
     Starved,
 }
 
+/// How the upstream is told where the body ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Length {
+    /// There is no body, and none is spoken of.
+    None,
+    Exact(u64),
+    Chunked,
+}
+
 impl Framing {
-    pub(in super::super) const NONE: Self = Self::Length(0);
+    pub(crate) const NONE: Self = Self::Length(0);
     pub(super) const CHUNKED: Self = Self::Chunked(Chunked::Size);
 
     /// Takes the next piece off `input`.
-    pub(in super::super) fn decode(&mut self, input: &mut Bytes) -> Result<Piece, Malformed> {
+    pub(crate) fn decode(&mut self, input: &mut Bytes) -> Result<Piece, Malformed> {
         match self {
             Self::Length(0) => Ok(Piece::End),
             Self::Length(_) | Self::UntilClose if input.is_empty() => Ok(Piece::Starved),
@@ -47,7 +56,7 @@ impl Framing {
     }
 
     /// The upstream has closed the connection.
-    pub(in super::super) fn close(&mut self) -> Result<(), Malformed> {
+    pub(crate) fn close(&mut self) -> Result<(), Malformed> {
         match self {
             Self::UntilClose => {
                 *self = Self::NONE;
@@ -59,11 +68,11 @@ impl Framing {
     }
 
     /// Whether the body is whole.
-    pub(in super::super) fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         matches!(self, Self::Length(0) | Self::Chunked(Chunked::Done))
     }
 
-    pub(in super::super) fn size_hint(&self) -> SizeHint {
+    pub(crate) fn size_hint(&self) -> SizeHint {
         match self {
             Self::Length(left) => SizeHint::with_exact(*left),
             Self::Chunked(_) | Self::UntilClose => SizeHint::default(),

@@ -5,18 +5,21 @@
 //! read is parsed by [httparse](https://docs.rs/httparse), and shares the buffer it was read into.
 
 mod chunked;
+pub(crate) mod date;
+pub(crate) mod fields;
 mod framing;
 #[cfg(any(test, fuzzing))]
 #[allow(clippy::panic, reason = "a finding is a panic")]
 pub mod fuzzing;
-mod received;
+pub(crate) mod header_rules;
 mod request;
 mod response;
+mod syntax;
 
-pub(super) use framing::{Framing, Piece};
-pub(super) use received::{Received, has_end, receive};
-pub(super) use request::{Length, line, request_head};
-pub(super) use response::{ResponseHead, fields_of, status_line};
+pub(crate) use framing::{Framing, Length, Piece};
+pub(crate) use request::{Received, has_end, receive};
+pub(crate) use response::{ResponseHead, fields_of, status_line};
+pub(crate) use syntax::line;
 
 /// What was received is not HTTP.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]

@@ -1,135 +1,224 @@
-//! The head of a request as its upstream gets it: the client's fields without those that were for this hop, and
-//! then ours.
+//! The head of a client's request, read strictly: what two servers could read differently is refused.
 
-use super::super::client::Client;
-use super::super::fields::{self, Fields};
-use super::super::headers::{accepts_trailers, is_alias, is_end_to_end, lines, named_by_connection, via};
-use crate::http::Stripped;
-use crate::http::cookie::strip;
-use http::header::{COOKIE, FORWARDED, HOST, HeaderName, TE};
-use http::{HeaderMap, HeaderValue, request};
+use super::fields::{self, Fields};
+use super::header_rules::options;
+use super::response::length;
+use super::{Framing, MAX_FIELDS};
+use crate::proxy::{Limits, Refusal};
+use bytes::Bytes;
+use http::header::HeaderName;
+use http::request::Parts;
+use http::uri::InvalidUri;
+use http::{HeaderValue, Method, Uri, Version};
+use std::mem::MaybeUninit;
 
-/// How the upstream is told where the body ends.
+/// What a head has besides its target and fields: method, version, line ends.
+const SLACK: usize = 256;
+
+/// What a request's head says besides its parts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in super::super) enum Length {
-    /// There is no body, and none is spoken of.
-    None,
-    Exact(u64),
-    Chunked,
+pub(crate) struct Received {
+    /// How long the head is.
+    pub(crate) length: usize,
+    pub(crate) fields: Fields,
+    pub(crate) framing: Framing,
+    /// Whether the client keeps the connection open behind the response.
+    pub(crate) keep_alive: bool,
+    /// The client waits for a `100 Continue` before it sends its body.
+    pub(crate) expects: bool,
 }
 
-/// What ours add to a head besides what depends on the client's address and host.
-const ADDED: usize = 256;
-
-/// Fields that never travel on, and those that are written in a place of their own.
-const LEFT_OUT: u16 = fields::CONNECTION
-    | fields::HOP_BY_HOP
-    | fields::TE
-    | fields::REQUEST_ONLY
-    | fields::HOST
-    | fields::CONTENT_LENGTH
-    | fields::COOKIE;
-
-/// Writes the head. `protocol` is what the client asks to change to, if it may; `address` is the `Host` for a client
-/// that named none, as HTTP/1.0 allows.
-pub(in super::super) fn request_head(
-    parts: &request::Parts,
-    present: Fields,
-    client: &Client,
-    protocol: Option<&HeaderValue>,
-    length: Length,
-    address: &str,
-) -> Vec<u8> {
-    let headers = &parts.headers;
-    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-    let host = headers.get(HOST);
-    let mut head = Vec::with_capacity(parts.method.as_str().len() + target.len() + present.bytes + ADDED);
-    head.extend_from_slice(parts.method.as_str().as_bytes());
-    head.push(b' ');
-    head.extend_from_slice(target.as_bytes());
-    head.extend_from_slice(b" HTTP/1.1\r\n");
-    line(&mut head, "host", host.map_or(address.as_bytes(), HeaderValue::as_bytes));
-
-    let trusted = client.peer_is_trusted();
-    let left_out = LEFT_OUT | if trusted { fields::FORWARDED } else { fields::FORWARDED | fields::ORIGIN };
-    let named = if present.has(fields::CONNECTION) { named_by_connection(headers) } else { Vec::new() };
-    for (name, value) in headers {
-        let group = fields::group(name.as_str());
-        let is_left_out = group & left_out != 0
-            || (group & fields::UNDERSCORE != 0 && is_alias(name))
-            || (named.iter().any(|named| name.as_str().as_bytes().eq_ignore_ascii_case(named)) && !is_end_to_end(name));
-        if !is_left_out {
-            line(&mut head, name.as_str(), value.as_bytes());
-        }
-    }
-
-    if let Some(protocol) = protocol {
-        line(&mut head, "connection", b"upgrade");
-        line(&mut head, "upgrade", protocol.as_bytes());
-    } else if present.has(fields::TE) && lines(headers, &TE).any(accepts_trailers) {
-        line(&mut head, "te", b"trailers");
-    }
-    line(&mut head, "via", via(parts.version).as_bytes());
-    if trusted && present.has(fields::FORWARDED | fields::ORIGIN) {
-        forwarded(&mut head, headers, client);
-    } else {
-        client.write_introduction(host, &mut head);
-    }
-    if present.has(fields::COOKIE) {
-        cookies(&mut head, headers, client);
-    }
-    match length {
-        Length::None => {}
-        Length::Exact(length) => line(&mut head, "content-length", itoa::Buffer::new().format(length).as_bytes()),
-        Length::Chunked => line(&mut head, "transfer-encoding", b"chunked"),
-    }
-    head.extend_from_slice(b"\r\n");
-    head
-}
-
-pub(in super::super) fn line(head: &mut Vec<u8>, name: &str, value: &[u8]) {
-    head.extend_from_slice(name.as_bytes());
-    head.extend_from_slice(b": ");
-    head.extend_from_slice(value);
-    head.extend_from_slice(b"\r\n");
-}
-
-/// What proxies that are trusted said of the client, and this hop after them.
-fn forwarded(head: &mut Vec<u8>, headers: &HeaderMap, client: &Client) {
-    const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-    let host = headers.get(HOST);
-    let hop = client.hop(host);
-    let mut value = Vec::with_capacity(128);
-    hop.write_x_forwarded_for(lines(headers, &X_FORWARDED_FOR), &mut value);
-    line(head, "x-forwarded-for", &value);
-    value.clear();
-    hop.write_forwarded(lines(headers, &FORWARDED), &mut value);
-    line(head, "forwarded", &value);
-    if !headers.contains_key("x-forwarded-proto") {
-        line(head, "x-forwarded-proto", client.scheme().as_bytes());
-    }
-    if let Some(host) = host.filter(|_| !headers.contains_key("x-forwarded-host")) {
-        line(head, "x-forwarded-host", host.as_bytes());
-    }
-}
-
-/// The client's cookies without ours, in one line, for HTTP/2 may have split it and HTTP/1.1 has only one (RFC 9113,
-/// 8.2.3).
-fn cookies(head: &mut Vec<u8>, headers: &HeaderMap, client: &Client) {
-    let mut received = lines(headers, &COOKIE);
-    let (first, second) = (received.next().unwrap_or_default(), received.next());
-    let joined;
-    let cookies = match second {
-        None => first,
-        Some(second) => {
-            joined = [first, second].into_iter().chain(received).collect::<Vec<_>>().join(b"; ".as_slice());
-            &joined
-        }
+/// Reads the head at the start of `input` into `parts`, which have no fields yet; `None` until it is whole.
+///
+/// An error is for good: more input cannot mend it.
+pub(crate) fn receive(input: &Bytes, limits: &Limits, parts: &mut Parts) -> Result<Option<Received>, Refusal> {
+    let max = limits.uri_bytes + limits.header_bytes + SLACK;
+    let mut lines = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+    let mut request = httparse::Request::new(&mut []);
+    let config = httparse::ParserConfig::default();
+    let length = match config.parse_request_with_uninit_headers(&mut request, input, &mut lines) {
+        Ok(httparse::Status::Complete(length)) if length <= max => length,
+        Ok(httparse::Status::Partial) if input.len() < max => return Ok(None),
+        // It is the target that is too long where not even the first line ends.
+        Ok(_) if input[..max].contains(&b'\n') => return Err(Refusal::HeadersTooLarge),
+        Ok(_) => return Err(Refusal::UriTooLong),
+        Err(httparse::Error::TooManyHeaders) => return Err(Refusal::HeadersTooLarge),
+        Err(_) => return Err(Refusal::Malformed),
     };
-    let stripped = client.cookie_name().map_or(Stripped::Unchanged, |name| strip(cookies, name));
-    match stripped {
-        Stripped::Unchanged => line(head, "cookie", cookies),
-        Stripped::Rest(rest) => line(head, "cookie", &rest),
-        Stripped::Empty => {}
+    if has_bare_line_end(&input[..length]) {
+        return Err(Refusal::Malformed);
+    }
+    let is_http_11 = request.version == Some(1);
+    parts.version = if is_http_11 { Version::HTTP_11 } else { Version::HTTP_10 };
+    parts.method = method(request.method.unwrap_or_default())?;
+    parts.uri = uri(input, request.path.unwrap_or_default())?;
+    parts.headers.reserve(request.headers.len());
+    let mut hop = Hop::default();
+    let mut fields = Fields::NONE;
+    for line in &*request.headers {
+        let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| Refusal::Malformed)?;
+        let group = fields::group(name.as_str());
+        fields.add(group, line.name.len(), line.value.len());
+        if group & HOP != 0 {
+            hop.read(group, line.value)?;
+        }
+        let value = HeaderValue::from_maybe_shared(input.slice_ref(line.value)).map_err(|_| Refusal::Malformed)?;
+        parts.headers.append(name, value);
+    }
+    if hop.is_chunked && !is_http_11 {
+        return Err(Refusal::Malformed);
+    }
+    let framing = if hop.is_chunked { Framing::CHUNKED } else { Framing::Length(hop.length.unwrap_or(0)) };
+    Ok(Some(Received {
+        length,
+        fields,
+        framing,
+        keep_alive: !hop.close && (is_http_11 || hop.keep_alive),
+        expects: fields.has(fields::EXPECT) && is_http_11,
+    }))
+}
+
+/// Whether a head ends in `input`, of which `seen` bytes have been looked at before. Looking is much cheaper than
+/// parsing, and a client may send byte by byte.
+pub(crate) fn has_end(input: &[u8], seen: usize) -> bool {
+    let recent = &input[seen.saturating_sub(3)..];
+    recent.windows(2).any(|pair| pair == b"\n\n") || recent.windows(3).any(|three| three == b"\n\r\n")
+}
+
+/// A line feed alone ends a line only for some, which is how requests are smuggled. (A carriage return alone is
+/// nothing to the parser.)
+pub(super) fn has_bare_line_end(head: &[u8]) -> bool {
+    // Without a branch a byte, many are compared at once.
+    let is_bare = |(before, byte): (&u8, &u8)| (*byte == b'\n') & (*before != b'\r');
+    head[0] == b'\n' || head.iter().zip(&head[1..]).fold(false, |any, pair| any | is_bare(pair))
+}
+
+fn method(name: &str) -> Result<Method, Refusal> {
+    Method::from_bytes(name.as_bytes()).map_err(|_| Refusal::Malformed)
+}
+
+fn uri(input: &Bytes, target: &str) -> Result<Uri, Refusal> {
+    Uri::from_maybe_shared(input.slice_ref(target.as_bytes())).map_err(|error: InvalidUri| match error {
+        _ if target.len() > usize::from(u16::MAX) - 1 => Refusal::UriTooLong,
+        _ => Refusal::Malformed,
+    })
+}
+
+/// Fields that say something about the connection or the body.
+const HOP: u16 = fields::CONNECTION | fields::TRANSFER_ENCODING | fields::CONTENT_LENGTH;
+
+#[derive(Default)]
+struct Hop {
+    length: Option<u64>,
+    is_chunked: bool,
+    close: bool,
+    keep_alive: bool,
+}
+
+impl Hop {
+    fn read(&mut self, group: u16, value: &[u8]) -> Result<(), Refusal> {
+        if group & fields::CONTENT_LENGTH != 0 {
+            let length = length(value).ok_or(Refusal::Malformed)?;
+            if self.length.replace(length).is_some() {
+                return Err(Refusal::Malformed);
+            }
+        } else if group & fields::TRANSFER_ENCODING != 0 {
+            // Which coding, and whether it is the only one, is for `check` to judge.
+            self.is_chunked = true;
+        } else {
+            for option in options(value) {
+                self.close |= option.eq_ignore_ascii_case(b"close");
+                self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn received(input: &[u8]) -> Result<Option<(Received, Parts)>, Refusal> {
+        let mut parts = http::Request::new(()).into_parts().0;
+        let received = receive(&Bytes::copy_from_slice(input), &Limits::default(), &mut parts)?;
+        Ok(received.map(|received| (received, parts)))
+    }
+
+    /// The head of a POST with these field lines.
+    fn post(fields: &str) -> Result<Received, Refusal> {
+        let head = format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+        let (received, _) = received(format!("{head}behind").as_bytes())?.expect("a whole head");
+        assert_eq!(received.length, head.len());
+        Ok(received)
+    }
+
+    #[test]
+    fn a_head_is_whole_or_awaited_wherever_it_is_cut() {
+        let head = b"\r\nGET /a?b HTTP/1.1\r\nHost: a\r\nX-Y:  z \r\nx-y: \x80\r\n\r\n";
+        for cut in 0..head.len() {
+            assert_eq!(received(&head[..cut]).map(|head| head.is_none()), Ok(true), "{cut}");
+            assert!(!has_end(&head[..cut], 0), "{cut}");
+            assert!(has_end(head, cut), "{cut}");
+        }
+        let (received, parts) = received(head).unwrap().unwrap();
+        assert_eq!((received.length, received.framing, received.keep_alive), (head.len(), Framing::NONE, true));
+        assert_eq!((parts.method, parts.uri.to_string().as_str()), (Method::GET, "/a?b"));
+        let lines: Vec<_> = parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        assert_eq!(lines, [("host", &b"a"[..]), ("x-y", b"z"), ("x-y", b"\x80")]);
+        assert_eq!(received.fields, Fields::of(&parts.headers));
+    }
+
+    #[test]
+    fn a_body_is_as_long_as_its_head_says() {
+        let framing = |fields: &str| post(fields).map(|head| head.framing);
+        assert_eq!(framing(""), Ok(Framing::NONE));
+        assert_eq!(framing("Content-Length: 7\r\n"), Ok(Framing::Length(7)));
+        assert_eq!(framing("Transfer-Encoding: chunked\r\n"), Ok(Framing::CHUNKED));
+        for value in ["", "+7", "-7", "7, 7", "7 7", "0x7", "7.0", "18446744073709551616"] {
+            assert_eq!(framing(&format!("Content-Length: {value}\r\n")), Err(Refusal::Malformed), "{value}");
+        }
+        for second in ["7", "8"] {
+            let twice = format!("Content-Length: 7\r\ncontent-length: {second}\r\n");
+            assert_eq!(framing(&twice), Err(Refusal::Malformed));
+        }
+        let old = b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n";
+        assert_eq!(received(old).unwrap_err(), Refusal::Malformed);
+    }
+
+    #[test]
+    fn a_connection_persists_where_version_and_fields_say_so() {
+        let keeps = |version: &str, connection: &str| {
+            let head = format!("GET / HTTP/{version}\r\nConnection: {connection}\r\n\r\n");
+            received(head.as_bytes()).unwrap().unwrap().0.keep_alive
+        };
+        assert!(keeps("1.1", "") && keeps("1.1", "x, Keep-Alive") && keeps("1.0", "Keep-Alive"));
+        assert!(!keeps("1.1", "x, Close") && !keeps("1.0", "") && !keeps("1.0", "keep-alive, close"));
+    }
+
+    #[test]
+    fn lines_end_in_one_way_alone() {
+        for head in [
+            "GET / HTTP/1.1\nHost: a\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\nX: y\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n\n",
+            "GET / HTTP/1.1\r\nHost: a\n\r\n",
+            "\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\rX: y\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n X: y\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost : a\r\n\r\n",
+        ] {
+            assert_eq!(received(head.as_bytes()).unwrap_err(), Refusal::Malformed, "{}", head.escape_debug());
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_is_told_apart() {
+        let long = "x".repeat(32 * 1024);
+        assert_eq!(received(format!("GET /{long}").as_bytes()).unwrap_err(), Refusal::UriTooLong);
+        assert_eq!(post(&format!("X: {long}\r\n")), Err(Refusal::HeadersTooLarge));
+        assert_eq!(received(format!("GET / HTTP/1.1\r\nX: {long}").as_bytes()).unwrap_err(), Refusal::HeadersTooLarge);
+        assert_eq!(post(&"X: y\r\n".repeat(MAX_FIELDS)), Err(Refusal::HeadersTooLarge));
+        assert!(post(&"X: y\r\n".repeat(MAX_FIELDS - 1)).is_ok());
     }
 }

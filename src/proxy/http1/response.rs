@@ -1,7 +1,7 @@
 //! The head of an upstream's response, taken over as lines: what was for this hop is left out, the rest stays as it was.
 
-use super::super::fields;
-use super::super::headers::{is_end_to_end, options};
+use super::fields;
+use super::header_rules::{is_end_to_end, options};
 use super::{Framing, MAX_FIELDS, MAX_HEAD, Malformed, line};
 use bytes::Bytes;
 use http::header::HeaderName;
@@ -10,20 +10,20 @@ use std::mem::MaybeUninit;
 
 /// The head of a response.
 #[derive(Debug)]
-pub(in super::super) struct ResponseHead {
-    pub(in super::super) status: StatusCode,
+pub(crate) struct ResponseHead {
+    pub(crate) status: StatusCode,
     /// The status line and the fields as they are written to a client of HTTP/1.1, open for more. Without those that
     /// were for this hop, and without the body's length.
-    pub(in super::super) lines: Vec<u8>,
+    pub(crate) lines: Vec<u8>,
     /// The length of the body, or of what it would be in another response.
-    pub(in super::super) length: Option<u64>,
+    pub(crate) length: Option<u64>,
     /// `Date` is among the fields.
-    pub(in super::super) is_dated: bool,
-    pub(in super::super) framing: Framing,
+    pub(crate) is_dated: bool,
+    pub(crate) framing: Framing,
     /// Whether the upstream keeps the connection open behind it.
-    pub(in super::super) keep_alive: bool,
+    pub(crate) keep_alive: bool,
     /// What the connection is changed to, where it is.
-    pub(in super::super) protocol: Option<Bytes>,
+    pub(crate) protocol: Option<Bytes>,
 }
 
 /// Room for what the proxy adds, and for a small body behind it.
@@ -44,7 +44,7 @@ struct Hop<'h> {
 
 impl ResponseHead {
     /// The head at the start of `input` and its length, once it is whole. `to_head` says that it answers a `HEAD`.
-    pub(in super::super) fn parse(input: &Bytes, to_head: bool) -> Result<Option<(Self, usize)>, Malformed> {
+    pub(crate) fn parse(input: &Bytes, to_head: bool) -> Result<Option<(Self, usize)>, Malformed> {
         let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
         let mut response = httparse::Response::new(&mut []);
         let config = httparse::ParserConfig::default();
@@ -95,7 +95,7 @@ impl ResponseHead {
 }
 
 /// A status line, with room for `room` bytes in all.
-pub(in super::super) fn status_line(status: StatusCode, reason: &str, room: usize) -> Vec<u8> {
+pub(crate) fn status_line(status: StatusCode, reason: &str, room: usize) -> Vec<u8> {
     let mut lines = Vec::with_capacity(room);
     lines.extend_from_slice(b"HTTP/1.1 ");
     lines.extend_from_slice(status.as_str().as_bytes());
@@ -106,7 +106,7 @@ pub(in super::super) fn status_line(status: StatusCode, reason: &str, room: usiz
 }
 
 /// The fields of lines that [`status_line`] begins.
-pub(in super::super) fn fields_of(mut lines: Vec<u8>) -> HeaderMap {
+pub(crate) fn fields_of(mut lines: Vec<u8>) -> HeaderMap {
     let start = lines.iter().position(|byte| *byte == b'\n').map_or(lines.len(), |end| end + 1);
     lines.extend_from_slice(b"\r\n");
     let lines = Bytes::from(lines).slice(start..);

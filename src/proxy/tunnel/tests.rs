@@ -1,6 +1,6 @@
 //! Tunnels that are told to leave, between two ends in memory.
 
-use super::leave::GRACE;
+use super::close::GRACE;
 use super::*;
 use futures_util::{SinkExt, StreamExt};
 use std::sync::atomic::AtomicUsize;

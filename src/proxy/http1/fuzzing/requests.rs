@@ -3,12 +3,12 @@
 //!
 //! The first byte of an input says in pieces of how many bytes the rest comes.
 
-use super::super::super::check::check as check_request;
-use super::super::super::inbox::Inbox;
-use super::super::super::upload::UploadError;
-use super::super::super::{Limits, Refusal};
 use super::super::{Framing, Malformed, has_end, receive};
 use super::{MAX_INPUT, naive_chunks, naive_trailers};
+use crate::proxy::exchange::body_channel::Inbox;
+use crate::proxy::exchange::validate::check as check_request;
+use crate::proxy::upstream::upload::UploadError;
+use crate::proxy::{Limits, Refusal};
 use bytes::Bytes;
 use http::{HeaderMap, Request};
 use std::task::Poll;

@@ -1,0 +1,114 @@
+//! What a request is answered with, before it is known how: as lines for HTTP/1, or as a map of fields for hyper.
+
+use super::body::ResponseBody;
+use crate::proxy::Refusal;
+use crate::proxy::http1::{ResponseHead, fields_of, line, status_line};
+use crate::proxy::tunnel::Tunnel;
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, RETRY_AFTER, UPGRADE};
+use http::{HeaderValue, Response, StatusCode, Version};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+
+/// An upstream's response or a refusal.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    /// The status line and the fields, without those that say how the body is framed.
+    pub(crate) lines: Vec<u8>,
+    /// The length of the body, or of what it would be in another response.
+    pub(crate) length: Option<u64>,
+    /// `Date` is among the fields.
+    pub(crate) is_dated: bool,
+    /// Nothing can follow on the connection.
+    pub(crate) is_last: bool,
+    pub(crate) content: Content,
+}
+
+/// What follows the head.
+#[derive(Debug)]
+pub(crate) enum Content {
+    Body(ResponseBody),
+    /// After a 101.
+    Tunnel(Box<Tunnel>),
+}
+
+impl Answer {
+    /// The head of an upstream's answer; its content is still to be set.
+    pub(crate) fn upstreams(head: ResponseHead) -> Self {
+        let ResponseHead { status, lines, length, is_dated, protocol, .. } = head;
+        let content = Content::Body(ResponseBody::text(""));
+        let mut answer = Self { status, lines, length, is_dated, is_last: false, content };
+        if let Some(protocol) = protocol.filter(|_| status == StatusCode::SWITCHING_PROTOCOLS) {
+            answer.add(&CONNECTION, b"upgrade");
+            answer.add(&UPGRADE, &protocol);
+        }
+        answer
+    }
+
+    /// An answer in the proxy's own name. `has_unread` says that the request's body will not be read.
+    pub(crate) fn refusal(refusal: Refusal, has_unread: bool) -> Self {
+        let (status, text) = (refusal.status(), refusal.text());
+        let mut answer = Self {
+            status,
+            lines: status_line(status, status.canonical_reason().unwrap_or_default(), 512),
+            length: Some(text.len() as u64),
+            is_dated: false,
+            // After a bad request nobody knows where the next one begins, and after a body that nobody reads it is
+            // far off.
+            is_last: status.is_client_error() || has_unread,
+            content: Content::Body(ResponseBody::text(text)),
+        };
+        answer.add(&CONTENT_TYPE, b"text/plain; charset=utf-8");
+        answer.add(&CACHE_CONTROL, b"no-store");
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            answer.add(&RETRY_AFTER, b"1");
+        }
+        answer
+    }
+
+    /// Drops every field of this name: it is ours to set.
+    pub(crate) fn remove(&mut self, name: &HeaderName) {
+        let is_named = |line: &[u8]| {
+            let field = line.split_at_checked(name.as_str().len());
+            field.is_some_and(|(start, rest)| {
+                start.eq_ignore_ascii_case(name.as_str().as_bytes()) && rest.starts_with(b":")
+            })
+        };
+        if self.lines.split_inclusive(|byte| *byte == b'\n').any(is_named) {
+            let kept = self.lines.split_inclusive(|byte| *byte == b'\n').filter(|line| !is_named(line));
+            self.lines = kept.flatten().copied().collect();
+        }
+    }
+
+    pub(crate) fn add(&mut self, name: &HeaderName, value: &[u8]) {
+        line(&mut self.lines, name.as_str(), value);
+    }
+
+    /// For hyper's server, which frames it. Where it is a 101, the tunnel waits for `upgrade` in a task of its own.
+    pub(crate) fn into_response(self, received: Version, upgrade: Option<OnUpgrade>) -> Response<ResponseBody> {
+        let body = match self.content {
+            Content::Body(body) => body,
+            Content::Tunnel(tunnel) => {
+                if let Some(upgrade) = upgrade {
+                    tokio::spawn(async move {
+                        if let Ok(client) = upgrade.await {
+                            tunnel.run(TokioIo::new(client), bytes::Bytes::new()).await;
+                        }
+                    });
+                }
+                ResponseBody::text("")
+            }
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        *headers = fields_of(self.lines);
+        if let Some(length) = self.length {
+            headers.insert(CONTENT_LENGTH, length.into());
+        }
+        if self.is_last && received <= Version::HTTP_11 {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
