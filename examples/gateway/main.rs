@@ -133,7 +133,7 @@ fn show() -> Result<(), Error> {
         interval: Duration::from_secs(1),
         ..Health::default()
     };
-    runtime.block_on(proxy.keep(probes.probes(), told_to_stop));
+    runtime.block_on(proxy.run_health_checks(probes.probes(), told_to_stop));
     stop(running, Duration::from_secs(1));
     Ok(())
 }

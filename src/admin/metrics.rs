@@ -5,7 +5,7 @@ use super::problem::Problem;
 use super::reloads::Reloads;
 use crate::cluster::{Decision, Member, Upstream};
 use crate::health::State;
-use crate::proxy::{Proxy, Refusal};
+use crate::proxy::{LocalReply, Proxy};
 use crate::roster::{Report, Roster};
 use crate::time::Clock;
 use prometheus_client::collector::Collector;
@@ -170,8 +170,8 @@ fn adapter(page: &mut Page<'_, '_>, proxy: &Proxy, members: &[Member]) -> fmt::R
     page.gauge("requests_waiting", "Requests that wait for room at an upstream", proxy.waiting() as u64)?;
     let help = "Requests that the proxy answered itself";
     let mut refusals = page.family("refusals", help, None, MetricType::Counter)?;
-    for refusal in Refusal::ALL {
-        count(&mut refusals, &[("reason", refusal.as_str())], proxy.refusals().get(*refusal))?;
+    for refusal in LocalReply::ALL {
+        count(&mut refusals, &[("reason", refusal.as_str())], proxy.local_replies().get(*refusal))?;
     }
     page.counter("retries", "Requests that were tried again", proxy.retries().granted())?;
     page.counter("retries_denied", "Retries that the budget did not allow", proxy.retries().denied())

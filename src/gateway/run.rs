@@ -150,7 +150,7 @@ impl Gateway {
         if let Some(admin) = &admin {
             admin.admin.reloaded(None);
         }
-        let keeper = tokio::spawn(proxy.keep(config.health.probes(), std::future::pending()));
+        let keeper = tokio::spawn(proxy.run_health_checks(config.health.probes(), std::future::pending()));
         let roster_keeper = Some(RosterKeeper::start(Arc::clone(&roster))?);
         #[cfg(unix)]
         let predecessor = inherited.predecessor();
@@ -276,7 +276,7 @@ impl Gateway {
             tracing::info!(%address, "no longer listening; what runs there finishes");
         }
         if config.health.probes() != self.config.health.probes() {
-            let next = tokio::spawn(self.proxy.keep(config.health.probes(), std::future::pending()));
+            let next = tokio::spawn(self.proxy.run_health_checks(config.health.probes(), std::future::pending()));
             std::mem::replace(&mut self.keeper, next).abort();
         }
         self.change_admin(config, admin, token, server);

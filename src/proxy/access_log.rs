@@ -1,7 +1,7 @@
 //! One line a request, when the exchange is over.
 
 use crate::cluster::{Decision, Upstream};
-use crate::proxy::Refusal;
+use crate::proxy::LocalReply;
 use http::{StatusCode, request};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ struct Line {
     start: Instant,
     /// `None` where the client left before there was an answer.
     status: Option<StatusCode>,
-    refusal: Option<Refusal>,
+    refusal: Option<LocalReply>,
     upstream: Option<Arc<Upstream>>,
     decision: Option<Decision>,
     sent: u64,
@@ -61,7 +61,7 @@ impl AccessLog {
         }
     }
 
-    pub(super) fn refused(&mut self, refusal: Refusal) {
+    pub(super) fn refused(&mut self, refusal: LocalReply) {
         if let Some(line) = &mut self.0 {
             line.status = Some(refusal.status());
             line.refusal = Some(refusal);
@@ -84,7 +84,7 @@ impl Drop for AccessLog {
             method = %line.method,
             path = line.path,
             status = line.status.map(|status| status.as_u16()),
-            refusal = line.refusal.map(Refusal::as_str),
+            refusal = line.refusal.map(LocalReply::as_str),
             upstream = line.upstream.as_ref().map(|upstream| upstream.name()),
             decision = line.decision.map(Decision::as_str),
             bytes = line.sent,

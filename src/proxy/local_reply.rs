@@ -8,11 +8,11 @@ macro_rules! refusals {
     ($($(#[$doc:meta])* $variant:ident = $status:ident, $name:literal, $text:literal;)*) => {
         /// Why the proxy answered a request itself.
         #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-        pub enum Refusal {
+        pub enum LocalReply {
             $($(#[$doc])* $variant,)*
         }
 
-        impl Refusal {
+        impl LocalReply {
             /// All of them.
             pub const ALL: &[Self] = &[$(Self::$variant),*];
 
@@ -84,7 +84,7 @@ refusals! {
     ResponseTimeout = GATEWAY_TIMEOUT, "response_timeout", "The upstream did not answer in time.";
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for LocalReply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -92,16 +92,16 @@ impl fmt::Display for Refusal {
 
 /// How often the proxy answered in its own name, by reason. Reading and counting are one relaxed atomic each.
 #[derive(Debug, Default)]
-pub struct RefusalCounts([AtomicU64; Refusal::ALL.len()]);
+pub struct LocalReplyCounts([AtomicU64; LocalReply::ALL.len()]);
 
-impl RefusalCounts {
+impl LocalReplyCounts {
     /// How often for this reason.
     #[must_use]
-    pub fn get(&self, refusal: Refusal) -> u64 {
+    pub fn get(&self, refusal: LocalReply) -> u64 {
         self.0[refusal as usize].load(Ordering::Relaxed)
     }
 
-    pub(crate) fn count(&self, refusal: Refusal) {
+    pub(crate) fn count(&self, refusal: LocalReply) {
         self.0[refusal as usize].fetch_add(1, Ordering::Relaxed);
     }
 }

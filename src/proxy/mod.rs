@@ -28,7 +28,7 @@
 //!
 //! # Upstreams in trouble
 //!
-//! [`Proxy::keep`] is a future that looks after the upstreams: spawn it beside the loop above. While it runs, requests
+//! [`Proxy::run_health_checks`] is a future that looks after the upstreams: spawn it beside the loop above. While it runs, requests
 //! report how they fared, upstreams are probed where [`ProbeSettings`] say how, and those that fail take no more
 //! sessions until they are well again (see [`health`](crate::health)). Without it nobody is judged.
 //!
@@ -65,7 +65,7 @@ pub use http1::Malformed;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use http1::fuzzing;
-pub use local_reply::{Refusal, RefusalCounts};
+pub use local_reply::{LocalReply, LocalReplyCounts};
 pub use proxy::{OtherBalancer, Proxy, ProxyBuilder};
 pub use settings::{Limits, ProbeProfile, ProbeSettings, QueueSettings, RetrySettings, Timeouts};
 pub use upstream::statistics::Traffic;

@@ -10,7 +10,7 @@ use crate::proxy::exchange::queue::Queue;
 use crate::proxy::tunnel::drain_notification::Departures;
 use crate::proxy::upstream::pool::Pool;
 use crate::proxy::upstream::statistics::Ledger;
-use crate::proxy::{Limits, QueueSettings, RefusalCounts, RetryBudget, RetrySettings, Timeouts};
+use crate::proxy::{Limits, LocalReplyCounts, QueueSettings, RetryBudget, RetrySettings, Timeouts};
 use crate::time::{Clock, SystemClock};
 use arc_swap::ArcSwap;
 use http::HeaderName;
@@ -44,7 +44,7 @@ pub(crate) struct Shared {
     pub(super) balancer: Arc<Balancer>,
     /// Those for connections to come. All workers' the same.
     pub(super) settings: Arc<ArcSwap<Settings>>,
-    pub(super) refusals: Arc<RefusalCounts>,
+    pub(super) refusals: Arc<LocalReplyCounts>,
     pub(super) retries: Arc<RetryBudget>,
     pub(super) queue: Arc<Queue>,
     /// How many look after the upstreams.
@@ -141,7 +141,7 @@ impl Proxy {
 
     /// How often the proxy answered in its own name, over all workers.
     #[must_use]
-    pub fn refusals(&self) -> &RefusalCounts {
+    pub fn local_replies(&self) -> &LocalReplyCounts {
         &self.shared.refusals
     }
 

@@ -97,7 +97,7 @@ impl Host {
                 if keeps_history {
                     runtime.spawn(async move { admin.keep_history().await });
                 }
-                runtime.block_on(proxy.keep(None, async { drop(stopped.await) }));
+                runtime.block_on(proxy.run_health_checks(None, async { drop(stopped.await) }));
             }
         });
         Self { address, admin: admin_address, proxy, roster, stop: Some(stop), thread: Some(thread) }

@@ -66,7 +66,7 @@ async fn embed(fleet: &Fleet) -> (SocketAddr, Arc<Balancer>) {
     let balancer = Arc::clone(proxy.balancer());
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("bind");
     let address = listener.local_addr().expect("an address");
-    tokio::spawn(proxy.keep(None, std::future::pending()));
+    tokio::spawn(proxy.run_health_checks(None, std::future::pending()));
     tokio::spawn(async move {
         while let Ok((stream, peer)) = listener.accept().await {
             let proxy = proxy.clone();

@@ -41,8 +41,8 @@ impl Host {
                     let stopped = async { drop(stopped.await) };
                     match keep {
                         Keep::No => stopped.await,
-                        Keep::WithoutProbes => proxy.keep(None, stopped).await,
-                        Keep::Probing(settings) => proxy.keep(Some(settings), stopped).await,
+                        Keep::WithoutProbes => proxy.run_health_checks(None, stopped).await,
+                        Keep::Probing(settings) => proxy.run_health_checks(Some(settings), stopped).await,
                     }
                 });
             }

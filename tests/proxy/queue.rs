@@ -5,7 +5,7 @@ use crate::support::client::{Response, connect, get, request};
 use crate::support::upstream::Upstream;
 use crate::support::visitor::Visitor;
 use crate::support::wire::Wire;
-use homing::proxy::{Proxy, QueueSettings, Refusal};
+use homing::proxy::{LocalReply, Proxy, QueueSettings};
 use homing::{Affinity, KeyRing, OnFull};
 use std::net::TcpStream;
 use std::sync::{Arc, Condvar, Mutex};
@@ -80,7 +80,7 @@ fn fifty_clients_of_one_place_are_served_in_order_and_the_next_is_told_to_come_b
     }
     let order: Vec<String> = upstream.seen().iter().map(|seen| seen.head.target().to_owned()).collect();
     assert_eq!(order, (0..50).map(|number| format!("/{number}")).collect::<Vec<_>>());
-    assert_eq!((host.proxy.waiting(), host.proxy.refusals().get(Refusal::QueueFull)), (0, 1));
+    assert_eq!((host.proxy.waiting(), host.proxy.local_replies().get(LocalReply::QueueFull)), (0, 1));
     assert_eq!(get(host.address, "/").status(), 200);
 }
 
@@ -107,7 +107,7 @@ fn who_waits_too_long_is_told_to_come_back() {
     let host = host(&[&upstream], QueueSettings { size: 10, timeout: Duration::from_millis(50) });
     let mut first = crowd(&host, &[&upstream], 1);
     assert_busy(&get(host.address, "/late"));
-    assert_eq!(host.proxy.refusals().get(Refusal::QueueTimeout), 1);
+    assert_eq!(host.proxy.local_replies().get(LocalReply::QueueTimeout), 1);
     gate.open();
     assert_eq!(first[0].response("GET").status(), 200);
     assert_eq!(upstream.count("/late"), 0);
@@ -120,7 +120,7 @@ fn without_a_queue_nobody_waits() {
     let host = host(&[&upstream], QueueSettings { size: 0, ..PATIENT });
     let mut first = crowd(&host, &[&upstream], 1);
     assert_busy(&get(host.address, "/"));
-    assert_eq!(host.proxy.refusals().get(Refusal::Full), 1);
+    assert_eq!(host.proxy.local_replies().get(LocalReply::Full), 1);
     gate.open();
     assert_eq!(first[0].response("GET").status(), 200);
 }

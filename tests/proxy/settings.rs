@@ -5,7 +5,7 @@ use crate::support::client::{connect, get, request};
 use crate::support::upstream::Upstream;
 use homing::Balancer;
 use homing::http::{CookieName, CookieSpec, SameSite};
-use homing::proxy::{Limits, OtherBalancer, Proxy, ProxyBuilder, QueueSettings, Refusal, RetrySettings, Timeouts};
+use homing::proxy::{Limits, LocalReply, OtherBalancer, Proxy, ProxyBuilder, QueueSettings, RetrySettings, Timeouts};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ fn connections_go_by_the_settings_they_began_with() {
     let mut new = connect(host.address);
     assert!(cookie(&new.exchange(request("GET", "/", "")).head).contains("SameSite=Strict"));
     assert_eq!(new.exchange(request("GET", &long, "")).status(), 414);
-    assert_eq!(host.proxy.refusals().get(Refusal::UriTooLong), 1);
+    assert_eq!(host.proxy.local_replies().get(LocalReply::UriTooLong), 1);
 }
 
 #[test]

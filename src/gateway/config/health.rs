@@ -68,7 +68,7 @@ impl Default for Health {
 }
 
 impl Health {
-    /// How upstreams are probed, for [`Proxy::keep`](crate::proxy::Proxy::keep); `None` where they are not.
+    /// How upstreams are probed, for [`Proxy::run_health_checks`](crate::proxy::Proxy::run_health_checks); `None` where they are not.
     #[must_use]
     pub fn probes(&self) -> Option<ProbeSettings> {
         self.enabled.then(|| ProbeSettings {

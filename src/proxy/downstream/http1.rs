@@ -5,7 +5,7 @@
 
 use super::service::respond;
 use super::write_buffer::{Coding, Outgoing};
-use crate::proxy::Refusal;
+use crate::proxy::LocalReply;
 use crate::proxy::exchange::body::{BodyError, RequestBody, ResponseBody};
 use crate::proxy::exchange::body_channel::Inbox;
 use crate::proxy::exchange::client::Client;
@@ -81,7 +81,7 @@ struct Connection<'c, T> {
 /// What a client begins with.
 enum Next {
     Request(Received),
-    Refused(Refusal),
+    Refused(LocalReply),
     Http2,
     /// Nothing any more.
     End,
@@ -134,7 +134,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
             }
             *seen = self.input.len();
             if client.activity.is_late() {
-                return Poll::Ready(Ok(Next::Refused(Refusal::RequestTimeout)));
+                return Poll::Ready(Ok(Next::Refused(LocalReply::RequestTimeout)));
             }
             if self.input.is_empty() {
                 if client.activity.is_stopped() {
@@ -337,11 +337,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
     }
 
     /// Answers what is no request. Nobody knows where the next one would begin.
-    async fn refuse(&mut self, refusal: Refusal) -> Result<After, BodyError> {
+    async fn refuse(&mut self, refusal: LocalReply) -> Result<After, BodyError> {
         self.client.shared.refusals.count(refusal);
         self.client.activity.note_unread();
         self.client.activity.note_head(false);
-        let answer = Answer::refusal(refusal, true);
+        let answer = Answer::local_reply(refusal, true);
         if let Begun::Body(mut sending, _) = self.begin(answer, Version::HTTP_11, false, false, false) {
             poll_fn(|cx| self.poll_send(cx, &mut sending, None)).await?;
         }

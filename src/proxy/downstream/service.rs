@@ -67,6 +67,6 @@ pub(crate) async fn respond(
     outcome.unwrap_or_else(|refusal| {
         client.shared.refusals.count(refusal);
         log.refused(refusal);
-        Answer::refusal(refusal, client.activity.has_unread())
+        Answer::local_reply(refusal, client.activity.has_unread())
     })
 }

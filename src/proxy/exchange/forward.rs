@@ -11,7 +11,7 @@ use crate::balancer::{PickError, View, Wait};
 use crate::cluster::{Decision, UpstreamId};
 use crate::health::Outcome;
 use crate::http::cookie::{incumbents, tokens};
-use crate::proxy::Refusal;
+use crate::proxy::LocalReply;
 use crate::proxy::access_log::AccessLog;
 use crate::proxy::http1::Length;
 use crate::proxy::http1::fields::{self, Fields};
@@ -86,7 +86,7 @@ impl<'c> Sender<'c> {
     }
 
     /// A place at an upstream, at once or after a wait for it.
-    async fn place(&mut self) -> Result<Placed, Refusal> {
+    async fn place(&mut self) -> Result<Placed, LocalReply> {
         match self.pick() {
             Ok(placed) if self.client.shared.queue.is_empty() => Ok(placed),
             // Boxed because it is rare, and would be a part of every request's future.
@@ -94,7 +94,7 @@ impl<'c> Sender<'c> {
         }
     }
 
-    async fn wait(&mut self, picked: Result<Placed, PickError>) -> Result<Placed, Refusal> {
+    async fn wait(&mut self, picked: Result<Placed, PickError>) -> Result<Placed, LocalReply> {
         let queue = &self.client.shared.queue;
         let first = match picked {
             Ok(placed) if !queue.overtakes(placed.decision, placed.upstream().id()) => return Ok(placed),
@@ -108,7 +108,7 @@ impl<'c> Sender<'c> {
         };
         match first {
             Asked::Refused(refusal) => Err(refusal),
-            _ if !queue.is_open() => Err(Refusal::Full),
+            _ if !queue.is_open() => Err(LocalReply::Full),
             first => {
                 queue
                     .wait(first, || {
@@ -137,11 +137,11 @@ impl<'c> Sender<'c> {
                 }
                 Asked::Later(pause(left, reason))
             }
-            Err(PickError::Unavailable) => Asked::Refused(Refusal::Unavailable),
-            Err(PickError::Rejected(_)) => Asked::Refused(Refusal::Rejected),
+            Err(PickError::Unavailable) => Asked::Refused(LocalReply::Unavailable),
+            Err(PickError::Rejected(_)) => Asked::Refused(LocalReply::Rejected),
             Err(PickError::Entropy(error)) => {
                 tracing::error!(%error, "cannot place a new session");
-                Asked::Refused(Refusal::Internal)
+                Asked::Refused(LocalReply::Internal)
             }
         }
     }
@@ -158,7 +158,7 @@ impl<'c> Sender<'c> {
 
     /// Another upstream, now that this one turned the request away; `refusal` if there is none, or too much is tried
     /// again already.
-    async fn pick_another(&mut self, failed: Placed, refusal: Refusal) -> Result<Placed, Refusal> {
+    async fn pick_another(&mut self, failed: Placed, refusal: LocalReply) -> Result<Placed, LocalReply> {
         self.tried.push(failed.upstream().id());
         drop(failed);
         self.tries += 1;
@@ -167,7 +167,7 @@ impl<'c> Sender<'c> {
         }
         // Connecting may have taken long, and others are paced by this time.
         self.now = self.client.shared.clock.now();
-        self.place().await.map_err(|none| if none == Refusal::Unavailable { refusal } else { none })
+        self.place().await.map_err(|none| if none == LocalReply::Unavailable { refusal } else { none })
     }
 
     fn may_retry(&self) -> bool {
@@ -192,7 +192,7 @@ pub(crate) async fn forward(
     body: Option<RequestBody>,
     address: IpAddr,
     log: &mut AccessLog,
-) -> Result<Answer, Refusal> {
+) -> Result<Answer, LocalReply> {
     let mut sender = Sender::of(mark.client(), address, parts);
     let mut pick = sender.place().await?;
     // What comes after the head of an upgrade is the other protocol's, so there can be no body.
@@ -258,7 +258,7 @@ pub(crate) async fn forward(
                 if !conn.is_reused() {
                     shared.report(pick.upstream(), Outcome::Broken);
                     drop(conn);
-                    pick = sender.pick_another(pick, Refusal::UpstreamClosed).await?;
+                    pick = sender.pick_another(pick, LocalReply::UpstreamClosed).await?;
                     fresh = false;
                 }
             }
@@ -275,15 +275,15 @@ pub(crate) async fn forward(
                 }
                 drop(conn);
                 if !fresh {
-                    pick = sender.pick_another(pick, Refusal::UpstreamClosed).await?;
+                    pick = sender.pick_another(pick, LocalReply::UpstreamClosed).await?;
                 } else if !sender.may_retry() {
-                    return Err(Refusal::UpstreamClosed);
+                    return Err(LocalReply::UpstreamClosed);
                 }
             }
-            Err(ExchangeError::TimedOut { client: true }) => return Err(Refusal::RequestTimeout),
+            Err(ExchangeError::TimedOut { client: true }) => return Err(LocalReply::RequestTimeout),
             Err(ExchangeError::TimedOut { client: false }) => {
                 shared.report(pick.upstream(), Outcome::TimedOut { after: settings.timeouts.response });
-                return Err(Refusal::ResponseTimeout);
+                return Err(LocalReply::ResponseTimeout);
             }
         }
     };
@@ -292,7 +292,7 @@ pub(crate) async fn forward(
     let upgraded = status == StatusCode::SWITCHING_PROTOCOLS;
     if upgraded && !may_upgrade {
         shared.report(pick.upstream(), Outcome::Broken);
-        return Err(Refusal::BadResponse);
+        return Err(LocalReply::BadResponse);
     }
     shared.report(pick.upstream(), if status.is_server_error() { Outcome::ServerError } else { Outcome::Answered });
     let speech = match &response.protocol {
@@ -326,16 +326,16 @@ pub(crate) async fn forward(
     Ok(answer)
 }
 
-fn connect_refusal(pick: &Placed, error: &ConnectError) -> Refusal {
+fn connect_refusal(pick: &Placed, error: &ConnectError) -> LocalReply {
     let (name, address) = (pick.upstream().name(), pick.upstream().address());
     match error {
         ConnectError::TimedOut => {
             tracing::warn!(upstream = name, address, "connecting timed out");
-            Refusal::ConnectTimeout
+            LocalReply::ConnectTimeout
         }
         ConnectError::Failed(error) => {
             tracing::warn!(upstream = name, address, %error, "cannot connect");
-            Refusal::ConnectFailed
+            LocalReply::ConnectFailed
         }
     }
 }
@@ -365,11 +365,11 @@ fn pause(left: Duration, reason: Wait) -> Duration {
     }
 }
 
-fn broken_refusal(error: &BodyError, answered: bool) -> Refusal {
+fn broken_refusal(error: &BodyError, answered: bool) -> LocalReply {
     match error {
-        BodyError::Upload(_) => Refusal::BadBody,
-        _ if answered => Refusal::BadResponse,
-        _ => Refusal::UpstreamClosed,
+        BodyError::Upload(_) => LocalReply::BadBody,
+        _ if answered => LocalReply::BadResponse,
+        _ => LocalReply::UpstreamClosed,
     }
 }
 

@@ -8,7 +8,7 @@
 mod tests;
 
 use crate::cluster::{Decision, UpstreamId};
-use crate::proxy::{QueueSettings, Refusal};
+use crate::proxy::{LocalReply, QueueSettings};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::future::{Future, poll_fn};
@@ -36,7 +36,7 @@ pub(crate) enum Asked<T> {
     Placed(T, UpstreamId),
     Full(Line),
     Later(Duration),
-    Refused(Refusal),
+    Refused(LocalReply),
 }
 
 #[derive(Debug)]
@@ -122,9 +122,9 @@ impl Queue {
     }
 
     /// Waits until `ask` has an answer, from `first` on.
-    pub(crate) async fn wait<T>(&self, first: Asked<T>, mut ask: impl FnMut() -> Asked<T>) -> Result<T, Refusal> {
+    pub(crate) async fn wait<T>(&self, first: Asked<T>, mut ask: impl FnMut() -> Asked<T>) -> Result<T, LocalReply> {
         let mut deadline = pin!(sleep(Duration::from_millis(self.timeout.load(Ordering::Relaxed))));
-        let mut ticket = self.join().ok_or(Refusal::QueueFull)?;
+        let mut ticket = self.join().ok_or(LocalReply::QueueFull)?;
         let mut asked = first;
         loop {
             let pause = match asked {
@@ -154,7 +154,7 @@ impl Queue {
                 }
             };
             if !ticket.turn(pause, deadline.as_mut()).await {
-                return Err(Refusal::QueueTimeout);
+                return Err(LocalReply::QueueTimeout);
             }
             asked = ask();
         }

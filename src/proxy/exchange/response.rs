@@ -1,7 +1,7 @@
 //! What a request is answered with, before it is known how: as lines for HTTP/1, or as a map of fields for hyper.
 
 use super::body::ResponseBody;
-use crate::proxy::Refusal;
+use crate::proxy::LocalReply;
 use crate::proxy::http1::{ResponseHead, fields_of, line, status_line};
 use crate::proxy::tunnel::Tunnel;
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, RETRY_AFTER, UPGRADE};
@@ -46,8 +46,8 @@ impl Answer {
     }
 
     /// An answer in the proxy's own name. `has_unread` says that the request's body will not be read.
-    pub(crate) fn refusal(refusal: Refusal, has_unread: bool) -> Self {
-        let (status, text) = (refusal.status(), refusal.text());
+    pub(crate) fn local_reply(reply: LocalReply, has_unread: bool) -> Self {
+        let (status, text) = (reply.status(), reply.text());
         let mut answer = Self {
             status,
             lines: status_line(status, status.canonical_reason().unwrap_or_default(), 512),

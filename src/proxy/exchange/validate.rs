@@ -4,32 +4,32 @@
 //! differently, a proxy must refuse it, or the difference becomes a hole (RFC 9112, section 11.2).
 
 use crate::proxy::http1::fields::{self, Fields};
-use crate::proxy::{Limits, Refusal};
+use crate::proxy::{Limits, LocalReply};
 use http::header::{EXPECT, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderValue, Method, Version};
 
 /// Refuses what cannot be forwarded, and leaves the request with an origin-form target and exactly one `Host`.
-pub(crate) fn check(parts: &mut Parts, fields: Fields, limits: &Limits) -> Result<(), Refusal> {
+pub(crate) fn check(parts: &mut Parts, fields: Fields, limits: &Limits) -> Result<(), LocalReply> {
     let authority = parts.uri.authority().map_or(0, |authority| authority.as_str().len());
     let path = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
     if authority + path > limits.uri_bytes {
-        return Err(Refusal::UriTooLong);
+        return Err(LocalReply::UriTooLong);
     }
     if fields.bytes > limits.header_bytes {
-        return Err(Refusal::HeadersTooLarge);
+        return Err(LocalReply::HeadersTooLarge);
     }
     if fields.has(fields::TRANSFER_ENCODING) {
         transfer_encoding(&parts.headers)?;
         if fields.has(fields::CONTENT_LENGTH) {
-            return Err(Refusal::BadTransferEncoding);
+            return Err(LocalReply::BadTransferEncoding);
         }
     }
     if fields.has(fields::EXPECT) {
         let expected = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
         if !parts.headers.get_all(EXPECT).iter().all(expected) {
-            return Err(Refusal::Expectation);
+            return Err(LocalReply::Expectation);
         }
     }
     target(parts)?;
@@ -37,47 +37,47 @@ pub(crate) fn check(parts: &mut Parts, fields: Fields, limits: &Limits) -> Resul
 }
 
 /// hyper's parser looks at the last coding alone, ours at none.
-fn transfer_encoding(headers: &HeaderMap) -> Result<(), Refusal> {
+fn transfer_encoding(headers: &HeaderMap) -> Result<(), LocalReply> {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
         (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
-        _ => Err(Refusal::BadTransferEncoding),
+        _ => Err(LocalReply::BadTransferEncoding),
     }
 }
 
-fn target(parts: &Parts) -> Result<(), Refusal> {
+fn target(parts: &Parts) -> Result<(), LocalReply> {
     if parts.method == Method::CONNECT {
-        return Err(Refusal::Connect);
+        return Err(LocalReply::Connect);
     }
     match parts.uri.path() {
         "*" if parts.method == Method::OPTIONS => Ok(()),
         path if path.starts_with('/') => Ok(()),
-        _ => Err(Refusal::BadTarget),
+        _ => Err(LocalReply::BadTarget),
     }
 }
 
 /// An absolute-form target (and HTTP/2's `:authority`) says which host is meant, whatever `Host` says; HTTP/1.1 must
 /// send a good one all the same (RFC 9112, 3.2).
-fn host(parts: &mut Parts) -> Result<(), Refusal> {
+fn host(parts: &mut Parts) -> Result<(), LocalReply> {
     let mut hosts = parts.headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
         (Some(host), None) => is_host(host.as_bytes())?,
-        (Some(_), Some(_)) => return Err(Refusal::BadHost),
-        (None, _) if parts.version == Version::HTTP_11 => return Err(Refusal::NoHost),
+        (Some(_), Some(_)) => return Err(LocalReply::BadHost),
+        (None, _) if parts.version == Version::HTTP_11 => return Err(LocalReply::NoHost),
         (None, _) if parts.version > Version::HTTP_11 && parts.uri.authority().is_none() => {
-            return Err(Refusal::NoHost);
+            return Err(LocalReply::NoHost);
         }
         (None, _) => {}
     }
     if let Some(authority) = parts.uri.authority() {
-        let host = HeaderValue::from_str(without_userinfo(authority)).map_err(|_| Refusal::BadHost)?;
+        let host = HeaderValue::from_str(without_userinfo(authority)).map_err(|_| LocalReply::BadHost)?;
         is_host(host.as_bytes())?;
         parts.headers.insert(HOST, host);
         let target = parts.uri.path_and_query().cloned();
         parts.uri = match target {
             // The path may be empty in the absolute form alone (RFC 9112, 3.2.1).
             Some(target) if target.as_str().starts_with('?') => {
-                PathAndQuery::try_from(format!("/{}", target.as_str())).map_err(|_| Refusal::BadTarget)?.into()
+                PathAndQuery::try_from(format!("/{}", target.as_str())).map_err(|_| LocalReply::BadTarget)?.into()
             }
             Some(target) => target.into(),
             None => http::Uri::default(),
@@ -108,7 +108,7 @@ const LEGAL: [bool; 256] = {
 };
 
 /// `uri-host [":" port]` by RFC 3986, without userinfo, which `Host` never has.
-fn is_host(host: &[u8]) -> Result<(), Refusal> {
+fn is_host(host: &[u8]) -> Result<(), LocalReply> {
     let legal = |byte: &u8| LEGAL[usize::from(*byte)];
     let (name, port) = match host {
         [b'[', rest @ ..] => match rest.iter().position(|byte| *byte == b']') {
@@ -129,14 +129,14 @@ fn is_host(host: &[u8]) -> Result<(), Refusal> {
         [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
         _ => false,
     };
-    if name && port { Ok(()) } else { Err(Refusal::BadHost) }
+    if name && port { Ok(()) } else { Err(LocalReply::BadHost) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn checked(request: http::request::Builder) -> Result<Parts, Refusal> {
+    fn checked(request: http::request::Builder) -> Result<Parts, LocalReply> {
         let mut parts = request.body(()).unwrap().into_parts().0;
         let fields = Fields::of(&parts.headers);
         check(&mut parts, fields, &Limits::default()).map(|()| parts)
@@ -169,7 +169,7 @@ mod tests {
             "a,b\u{e9}",
             "a:80:80",
         ] {
-            assert_eq!(is_host(host.as_bytes()), Err(Refusal::BadHost), "{host}");
+            assert_eq!(is_host(host.as_bytes()), Err(LocalReply::BadHost), "{host}");
         }
     }
 
@@ -182,7 +182,7 @@ mod tests {
         );
         let parts = checked(get("http://right.example?y").header(HOST, "right.example")).unwrap();
         assert_eq!(parts.uri.path_and_query().unwrap().as_str(), "/?y");
-        assert_eq!(checked(get("http://right.example")).unwrap_err(), Refusal::NoHost);
+        assert_eq!(checked(get("http://right.example")).unwrap_err(), LocalReply::NoHost);
         let parts = checked(get("http://user@right.example").header(HOST, "right.example")).unwrap();
         assert_eq!((parts.headers[HOST].to_str().unwrap(), parts.uri.to_string().as_str()), ("right.example", "/"));
     }
@@ -192,23 +192,23 @@ mod tests {
         let ok = || get("/").header(HOST, "a");
         let refused = |request| checked(request).unwrap_err();
         assert!(checked(ok()).is_ok());
-        assert_eq!(refused(get("/")), Refusal::NoHost);
+        assert_eq!(refused(get("/")), LocalReply::NoHost);
         assert!(checked(get("/").version(Version::HTTP_10)).is_ok());
-        assert_eq!(refused(ok().header(HOST, "a")), Refusal::BadHost);
-        assert_eq!(refused(ok().method("CONNECT")), Refusal::Connect);
-        assert_eq!(refused(get("*").header(HOST, "a")), Refusal::BadTarget);
+        assert_eq!(refused(ok().header(HOST, "a")), LocalReply::BadHost);
+        assert_eq!(refused(ok().method("CONNECT")), LocalReply::Connect);
+        assert_eq!(refused(get("*").header(HOST, "a")), LocalReply::BadTarget);
         assert!(checked(get("*").header(HOST, "a").method("OPTIONS")).is_ok());
         assert!(checked(ok().header(TRANSFER_ENCODING, "Chunked")).is_ok());
         for coding in ["identity, chunked", "chunked, chunked", "gzip, chunked", "xchunked", ""] {
-            assert_eq!(refused(ok().header(TRANSFER_ENCODING, coding)), Refusal::BadTransferEncoding, "{coding}");
+            assert_eq!(refused(ok().header(TRANSFER_ENCODING, coding)), LocalReply::BadTransferEncoding, "{coding}");
         }
         let twice = ok().header(TRANSFER_ENCODING, "chunked").header(TRANSFER_ENCODING, "chunked");
-        assert_eq!(refused(twice), Refusal::BadTransferEncoding);
+        assert_eq!(refused(twice), LocalReply::BadTransferEncoding);
         let both = ok().header(TRANSFER_ENCODING, "chunked").header("content-length", "4");
-        assert_eq!(refused(both), Refusal::BadTransferEncoding);
-        assert_eq!(refused(ok().header(EXPECT, "the-unexpected")), Refusal::Expectation);
+        assert_eq!(refused(both), LocalReply::BadTransferEncoding);
+        assert_eq!(refused(ok().header(EXPECT, "the-unexpected")), LocalReply::Expectation);
         assert!(checked(ok().header(EXPECT, "100-Continue")).is_ok());
-        assert_eq!(refused(ok().header("x", "y".repeat(16 * 1024))), Refusal::HeadersTooLarge);
-        assert_eq!(refused(get(&format!("/{}", "x".repeat(8192))).header(HOST, "a")), Refusal::UriTooLong);
+        assert_eq!(refused(ok().header("x", "y".repeat(16 * 1024))), LocalReply::HeadersTooLarge);
+        assert_eq!(refused(get(&format!("/{}", "x".repeat(8192))).header(HOST, "a")), LocalReply::UriTooLong);
     }
 }

@@ -41,7 +41,11 @@ impl Proxy {
     ///
     /// While it runs, requests report how they fared and upstreams are judged by that. Without it they are not: nobody
     /// would ever notice that one that was down is back.
-    pub fn keep<F>(&self, probes: Option<ProbeSettings>, shutdown: F) -> impl Future<Output = ()> + Send + use<F>
+    pub fn run_health_checks<F>(
+        &self,
+        probes: Option<ProbeSettings>,
+        shutdown: F,
+    ) -> impl Future<Output = ()> + Send + use<F>
     where
         F: Future<Output = ()> + Send,
     {

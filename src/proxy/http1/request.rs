@@ -4,7 +4,7 @@ use super::fields::{self, Fields};
 use super::header_rules::options;
 use super::response::length;
 use super::{Framing, MAX_FIELDS};
-use crate::proxy::{Limits, Refusal};
+use crate::proxy::{Limits, LocalReply};
 use bytes::Bytes;
 use http::header::HeaderName;
 use http::request::Parts;
@@ -31,7 +31,7 @@ pub(crate) struct Received {
 /// Reads the head at the start of `input` into `parts`, which have no fields yet; `None` until it is whole.
 ///
 /// An error is for good: more input cannot mend it.
-pub(crate) fn receive(input: &Bytes, limits: &Limits, parts: &mut Parts) -> Result<Option<Received>, Refusal> {
+pub(crate) fn receive(input: &Bytes, limits: &Limits, parts: &mut Parts) -> Result<Option<Received>, LocalReply> {
     let max = limits.uri_bytes + limits.header_bytes + SLACK;
     let mut lines = [const { MaybeUninit::uninit() }; MAX_FIELDS];
     let mut request = httparse::Request::new(&mut []);
@@ -40,13 +40,13 @@ pub(crate) fn receive(input: &Bytes, limits: &Limits, parts: &mut Parts) -> Resu
         Ok(httparse::Status::Complete(length)) if length <= max => length,
         Ok(httparse::Status::Partial) if input.len() < max => return Ok(None),
         // It is the target that is too long where not even the first line ends.
-        Ok(_) if input[..max].contains(&b'\n') => return Err(Refusal::HeadersTooLarge),
-        Ok(_) => return Err(Refusal::UriTooLong),
-        Err(httparse::Error::TooManyHeaders) => return Err(Refusal::HeadersTooLarge),
-        Err(_) => return Err(Refusal::Malformed),
+        Ok(_) if input[..max].contains(&b'\n') => return Err(LocalReply::HeadersTooLarge),
+        Ok(_) => return Err(LocalReply::UriTooLong),
+        Err(httparse::Error::TooManyHeaders) => return Err(LocalReply::HeadersTooLarge),
+        Err(_) => return Err(LocalReply::Malformed),
     };
     if has_bare_line_end(&input[..length]) {
-        return Err(Refusal::Malformed);
+        return Err(LocalReply::Malformed);
     }
     let is_http_11 = request.version == Some(1);
     parts.version = if is_http_11 { Version::HTTP_11 } else { Version::HTTP_10 };
@@ -56,17 +56,17 @@ pub(crate) fn receive(input: &Bytes, limits: &Limits, parts: &mut Parts) -> Resu
     let mut hop = Hop::default();
     let mut fields = Fields::NONE;
     for line in &*request.headers {
-        let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| Refusal::Malformed)?;
+        let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| LocalReply::Malformed)?;
         let group = fields::group(name.as_str());
         fields.add(group, line.name.len(), line.value.len());
         if group & HOP != 0 {
             hop.read(group, line.value)?;
         }
-        let value = HeaderValue::from_maybe_shared(input.slice_ref(line.value)).map_err(|_| Refusal::Malformed)?;
+        let value = HeaderValue::from_maybe_shared(input.slice_ref(line.value)).map_err(|_| LocalReply::Malformed)?;
         parts.headers.append(name, value);
     }
     if hop.is_chunked && !is_http_11 {
-        return Err(Refusal::Malformed);
+        return Err(LocalReply::Malformed);
     }
     let framing = if hop.is_chunked { Framing::CHUNKED } else { Framing::Length(hop.length.unwrap_or(0)) };
     Ok(Some(Received {
@@ -93,14 +93,14 @@ pub(super) fn has_bare_line_end(head: &[u8]) -> bool {
     head[0] == b'\n' || head.iter().zip(&head[1..]).fold(false, |any, pair| any | is_bare(pair))
 }
 
-fn method(name: &str) -> Result<Method, Refusal> {
-    Method::from_bytes(name.as_bytes()).map_err(|_| Refusal::Malformed)
+fn method(name: &str) -> Result<Method, LocalReply> {
+    Method::from_bytes(name.as_bytes()).map_err(|_| LocalReply::Malformed)
 }
 
-fn uri(input: &Bytes, target: &str) -> Result<Uri, Refusal> {
+fn uri(input: &Bytes, target: &str) -> Result<Uri, LocalReply> {
     Uri::from_maybe_shared(input.slice_ref(target.as_bytes())).map_err(|error: InvalidUri| match error {
-        _ if target.len() > usize::from(u16::MAX) - 1 => Refusal::UriTooLong,
-        _ => Refusal::Malformed,
+        _ if target.len() > usize::from(u16::MAX) - 1 => LocalReply::UriTooLong,
+        _ => LocalReply::Malformed,
     })
 }
 
@@ -116,11 +116,11 @@ struct Hop {
 }
 
 impl Hop {
-    fn read(&mut self, group: u16, value: &[u8]) -> Result<(), Refusal> {
+    fn read(&mut self, group: u16, value: &[u8]) -> Result<(), LocalReply> {
         if group & fields::CONTENT_LENGTH != 0 {
-            let length = length(value).ok_or(Refusal::Malformed)?;
+            let length = length(value).ok_or(LocalReply::Malformed)?;
             if self.length.replace(length).is_some() {
-                return Err(Refusal::Malformed);
+                return Err(LocalReply::Malformed);
             }
         } else if group & fields::TRANSFER_ENCODING != 0 {
             // Which coding, and whether it is the only one, is for `check` to judge.
@@ -139,14 +139,14 @@ impl Hop {
 mod tests {
     use super::*;
 
-    fn received(input: &[u8]) -> Result<Option<(Received, Parts)>, Refusal> {
+    fn received(input: &[u8]) -> Result<Option<(Received, Parts)>, LocalReply> {
         let mut parts = http::Request::new(()).into_parts().0;
         let received = receive(&Bytes::copy_from_slice(input), &Limits::default(), &mut parts)?;
         Ok(received.map(|received| (received, parts)))
     }
 
     /// The head of a POST with these field lines.
-    fn post(fields: &str) -> Result<Received, Refusal> {
+    fn post(fields: &str) -> Result<Received, LocalReply> {
         let head = format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
         let (received, _) = received(format!("{head}behind").as_bytes())?.expect("a whole head");
         assert_eq!(received.length, head.len());
@@ -176,14 +176,14 @@ mod tests {
         assert_eq!(framing("Content-Length: 7\r\n"), Ok(Framing::Length(7)));
         assert_eq!(framing("Transfer-Encoding: chunked\r\n"), Ok(Framing::CHUNKED));
         for value in ["", "+7", "-7", "7, 7", "7 7", "0x7", "7.0", "18446744073709551616"] {
-            assert_eq!(framing(&format!("Content-Length: {value}\r\n")), Err(Refusal::Malformed), "{value}");
+            assert_eq!(framing(&format!("Content-Length: {value}\r\n")), Err(LocalReply::Malformed), "{value}");
         }
         for second in ["7", "8"] {
             let twice = format!("Content-Length: 7\r\ncontent-length: {second}\r\n");
-            assert_eq!(framing(&twice), Err(Refusal::Malformed));
+            assert_eq!(framing(&twice), Err(LocalReply::Malformed));
         }
         let old = b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n";
-        assert_eq!(received(old).unwrap_err(), Refusal::Malformed);
+        assert_eq!(received(old).unwrap_err(), LocalReply::Malformed);
     }
 
     #[test]
@@ -208,17 +208,20 @@ mod tests {
             "GET / HTTP/1.1\r\nHost: a\r\n X: y\r\n\r\n",
             "GET / HTTP/1.1\r\nHost : a\r\n\r\n",
         ] {
-            assert_eq!(received(head.as_bytes()).unwrap_err(), Refusal::Malformed, "{}", head.escape_debug());
+            assert_eq!(received(head.as_bytes()).unwrap_err(), LocalReply::Malformed, "{}", head.escape_debug());
         }
     }
 
     #[test]
     fn what_is_too_long_is_told_apart() {
         let long = "x".repeat(32 * 1024);
-        assert_eq!(received(format!("GET /{long}").as_bytes()).unwrap_err(), Refusal::UriTooLong);
-        assert_eq!(post(&format!("X: {long}\r\n")), Err(Refusal::HeadersTooLarge));
-        assert_eq!(received(format!("GET / HTTP/1.1\r\nX: {long}").as_bytes()).unwrap_err(), Refusal::HeadersTooLarge);
-        assert_eq!(post(&"X: y\r\n".repeat(MAX_FIELDS)), Err(Refusal::HeadersTooLarge));
+        assert_eq!(received(format!("GET /{long}").as_bytes()).unwrap_err(), LocalReply::UriTooLong);
+        assert_eq!(post(&format!("X: {long}\r\n")), Err(LocalReply::HeadersTooLarge));
+        assert_eq!(
+            received(format!("GET / HTTP/1.1\r\nX: {long}").as_bytes()).unwrap_err(),
+            LocalReply::HeadersTooLarge
+        );
+        assert_eq!(post(&"X: y\r\n".repeat(MAX_FIELDS)), Err(LocalReply::HeadersTooLarge));
         assert!(post(&"X: y\r\n".repeat(MAX_FIELDS - 1)).is_ok());
     }
 }

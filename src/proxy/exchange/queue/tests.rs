@@ -45,7 +45,7 @@ impl Town {
     }
 
     /// One who keeps the place for good, once there is one.
-    async fn queue(self: &Arc<Self>, number: u32, line: Line) -> JoinHandle<Result<(), Refusal>> {
+    async fn queue(self: &Arc<Self>, number: u32, line: Line) -> JoinHandle<Result<(), LocalReply>> {
         let town = Arc::clone(self);
         let drawn = || self.queue.lines.lock().drawn;
         let before = drawn();
@@ -114,10 +114,10 @@ async fn no_more_wait_than_may_and_none_for_longer_than_they_should() {
     let (town, start) = (Town::with(2), Instant::now());
     let waiting = [town.queue(0, Line::Any).await, town.queue(1, Line::Home(HOME)).await];
     let over = town.queue(2, Line::Any).await;
-    assert_eq!(over.await.unwrap(), Err(Refusal::QueueFull));
+    assert_eq!(over.await.unwrap(), Err(LocalReply::QueueFull));
     assert_eq!(start.elapsed(), Duration::ZERO);
     for task in waiting {
-        assert_eq!(task.await.unwrap(), Err(Refusal::QueueTimeout));
+        assert_eq!(task.await.unwrap(), Err(LocalReply::QueueTimeout));
     }
     assert_eq!((start.elapsed(), town.queue.waiting()), (TIMEOUT, 0));
     town.free(HOME);
@@ -203,7 +203,7 @@ async fn who_is_to_come_later_comes_then() {
     assert_eq!(asked.await, Ok(()));
     assert_eq!((start.elapsed(), times), (Duration::from_secs(1), 2));
     let late = town.queue.wait::<()>(Asked::Later(TIMEOUT * 2), || Asked::Later(TIMEOUT * 2));
-    assert_eq!(late.await, Err(Refusal::QueueTimeout));
+    assert_eq!(late.await, Err(LocalReply::QueueTimeout));
     assert_eq!(start.elapsed(), Duration::from_secs(1) + TIMEOUT);
 }
 

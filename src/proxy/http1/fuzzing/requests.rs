@@ -8,7 +8,7 @@ use super::{MAX_INPUT, naive_chunks, naive_trailers};
 use crate::proxy::exchange::body_channel::Inbox;
 use crate::proxy::exchange::validate::check as check_request;
 use crate::proxy::upstream::upload::UploadError;
-use crate::proxy::{Limits, Refusal};
+use crate::proxy::{Limits, LocalReply};
 use bytes::Bytes;
 use http::{HeaderMap, Request};
 use std::task::Poll;
@@ -85,7 +85,7 @@ fn read(wire: &[u8], step: usize) -> Option<Read> {
                 break received;
             }
             Ok(None) => parts.headers.clear(),
-            Err(Refusal::Malformed | Refusal::HeadersTooLarge | Refusal::UriTooLong) => return None,
+            Err(LocalReply::Malformed | LocalReply::HeadersTooLarge | LocalReply::UriTooLong) => return None,
             Err(refusal) => panic!("{refusal}"),
         }
     };
