@@ -64,8 +64,9 @@ fn floor(c: &mut Criterion) {
 fn placement(c: &mut Criterion) {
     let entropy = SeededEntropy::new(1);
     let draw = || entropy.next().unwrap();
-    let client =
-        |nonce: u64| (nonce, IpAddr::from(Ipv4Addr::from_bits(draw() as u32)), [draw(), draw()].map(u64::to_le_bytes));
+    let client = |session_id: u64| {
+        (session_id, IpAddr::from(Ipv4Addr::from_bits(draw() as u32)), [draw(), draw()].map(u64::to_le_bytes))
+    };
     let clients: Vec<_> = (0..CLIENTS).map(|_| client(draw())).collect();
     for entry in policy::registry() {
         let factory = entry.configure(policy::Params::new()).unwrap();
@@ -77,9 +78,10 @@ fn placement(c: &mut Criterion) {
             let mut turn = turns();
             group.bench_function(BenchmarkId::new("place", size), |b| {
                 b.iter(|| {
-                    let (nonce, client, key) = &clients[turn()];
+                    let (session_id, client, key) = &clients[turn()];
                     let (client, key) = (Some(*client), Some(key.as_flattened()));
-                    let session = Session { nonce: *nonce, now: NOW, client, key, tried: &[], warming: Warming::All };
+                    let session =
+                        Session { session_id: *session_id, now: NOW, client, key, tried: &[], warming: Warming::All };
                     policy.place(&cluster, &session)
                 });
             });

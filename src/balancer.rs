@@ -113,8 +113,15 @@ impl<'a> Request<'a> {
         self
     }
 
-    fn session(&self, nonce: u64) -> Session<'a> {
-        Session { nonce, now: self.now, client: self.client, key: self.key, tried: self.tried, warming: Warming::All }
+    fn session(&self, session_id: u64) -> Session<'a> {
+        Session {
+            session_id,
+            now: self.now,
+            client: self.client,
+            key: self.key,
+            tried: self.tried,
+            warming: Warming::All,
+        }
     }
 }
 
@@ -128,7 +135,7 @@ pub struct Pick {
     /// The token to send to the client, where what it carries must change.
     pub token: Option<Token>,
     /// The session's: see [`Upstream::departure`]. Without affinity that of this request alone.
-    pub nonce: u64,
+    pub session_id: u64,
 }
 
 impl Pick {
@@ -212,7 +219,7 @@ pub struct Balancer {
     warmth: Warmth,
     rebalancing: Rebalancing,
     entropy: Box<dyn Entropy>,
-    /// For requests without affinity, which need chance but no nonce that is unique in the world.
+    /// For requests without affinity, which need chance but no session id that is unique in the world.
     dice: SeededEntropy,
 }
 
@@ -253,7 +260,7 @@ impl Balancer {
             None => {
                 let session = request.session(self.dice.draw());
                 let lease = self.place(snapshot, &session, None, request)?;
-                Ok(noted(Pick { lease, decision: Decision::New, token: None, nonce: session.nonce }))
+                Ok(noted(Pick { lease, decision: Decision::New, token: None, session_id: session.session_id }))
             }
         }
     }
@@ -264,11 +271,11 @@ impl Balancer {
             Ok(claims) => (Some(claims), None),
             Err(lost) => (None, lost),
         };
-        let nonce = match &token {
-            Some(claims) => claims.nonce,
+        let session_id = match &token {
+            Some(claims) => claims.session_id,
             None => self.entropy.next()?,
         };
-        let lost = match token.or_else(|| snapshot.adopted(affinity, request, nonce)) {
+        let lost = match token.or_else(|| snapshot.adopted(affinity, request, session_id)) {
             None => refused,
             Some(claims) => {
                 let lost = match home(cluster, affinity, &claims, request) {
@@ -278,11 +285,11 @@ impl Balancer {
                             && let Some(lease) = self.relieve(snapshot, &claims, member, request) =>
                     {
                         let decision = Decision::Lost(Lost::Rebalanced);
-                        return Ok(answer(affinity, lease, decision, token.as_ref(), nonce, request.now));
+                        return Ok(answer(affinity, lease, decision, token.as_ref(), session_id, request.now));
                     }
                     Ok((member, decision)) => match member.lease() {
                         Some(lease) => {
-                            return Ok(answer(affinity, lease, decision, token.as_ref(), nonce, request.now));
+                            return Ok(answer(affinity, lease, decision, token.as_ref(), session_id, request.now));
                         }
                         None => Lost::Full,
                     },
@@ -294,9 +301,9 @@ impl Balancer {
                 Some(lost)
             }
         };
-        let lease = self.place(snapshot, &request.session(nonce), lost, request)?;
+        let lease = self.place(snapshot, &request.session(session_id), lost, request)?;
         let decision = lost.map_or(Decision::New, Decision::Lost);
-        Ok(answer(affinity, lease, decision, token.as_ref(), nonce, request.now))
+        Ok(answer(affinity, lease, decision, token.as_ref(), session_id, request.now))
     }
 
     /// The cluster in force, with the counters of its upstreams. The guard is for a short look: drop it before
@@ -385,13 +392,13 @@ fn answer(
     lease: Lease,
     decision: Decision,
     known: Option<&Claims>,
-    nonce: u64,
+    session_id: u64,
     now: Timestamp,
 ) -> Pick {
     // At once, so that a burst of new sessions does not find the upstream as empty as the first of them did.
-    lease.upstream().touch(nonce, now);
-    let token = affinity.issue(known, nonce, lease.upstream(), now);
-    noted(Pick { lease, decision, token, nonce })
+    lease.upstream().touch(session_id, now);
+    let token = affinity.issue(known, session_id, lease.upstream(), now);
+    noted(Pick { lease, decision, token, session_id })
 }
 
 fn noted(pick: Pick) -> Pick {

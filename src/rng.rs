@@ -1,7 +1,7 @@
 //! Randomness as the core sees it: a source that the host chooses.
 //!
-//! Session nonces come from the operating system ([`OsEntropy`]): a generator in user space that was seeded
-//! before a `fork` repeats itself in every child, and two sessions would share a nonce. [`SeededEntropy`] is
+//! Session ids come from the operating system ([`OsEntropy`]): a generator in user space that was seeded
+//! before a `fork` repeats itself in every child, and two sessions would share a session id. [`SeededEntropy`] is
 //! its reproducible twin for tests and simulations.
 
 use crate::hash::{GOLDEN, mix64};
@@ -34,7 +34,7 @@ impl Entropy for OsEntropy {
     }
 }
 
-/// SplitMix64 over an atomic counter: the same seed gives the same sequence. Not for secrets or nonces of real
+/// SplitMix64 over an atomic counter: the same seed gives the same sequence. Not for secrets or session ids of real
 /// sessions.
 #[derive(Debug)]
 #[repr(align(128))] // its own cache line: every unbound pick of every thread adds to it

@@ -248,7 +248,7 @@ fn no_move_allocates() {
         .upstreams(upstreams().take(1).map(|upstream| upstream.max_in_flight(0)))
         .affinity(affinity(OnUnavailable::Repin))
         .rebalance(Rebalance { budget_per_minute: 60_000 })
-        .veto(|candidate| candidate.nonce.is_multiple_of(8))
+        .veto(|candidate| candidate.session_id.is_multiple_of(8))
         .build()
         .unwrap();
     let tokens: Vec<_> = (0..300).map(|_| balancer.pick(&Request::new(NOW)).unwrap().token.unwrap()).collect();

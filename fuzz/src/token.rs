@@ -34,7 +34,7 @@ const LIMIT: u32 = 3;
 pub struct Claims {
     key: u8,
     upstream: u64,
-    nonce: u64,
+    session_id: u64,
     issued: u32,
     window: u16,
     incarnation: u16,
@@ -138,9 +138,10 @@ impl State {
             return known.is_some();
         };
         let said = self::read(token.as_bytes(), now).expect("what is issued is good");
-        let (nonce, issued) = known.map_or((said.nonce, now as u32), |known| (known.nonce, known.issued));
+        let (session_id, issued) =
+            known.map_or((said.session_id, now as u32), |known| (known.session_id, known.issued));
         assert_eq!((said.upstream, said.key), (id.as_u64(), SIGNER));
-        assert_eq!((said.nonce, said.issued), (nonce, issued), "another session");
+        assert_eq!((said.session_id, said.issued), (session_id, issued), "another session");
         let again = balancer.pick(&Request::new(at).tokens(&[token.as_bytes()])).unwrap();
         assert_eq!((again.decision, again.upstream().id(), again.token), (Decision::Pinned, id, None));
         drop(leases);
@@ -193,7 +194,7 @@ fn claims(input: &mut Input<'_>, now: u64) -> Claims {
         window: u16::from_le_bytes(input.bytes()),
         incarnation: input.below(4) as u16,
         flags: input.byte(),
-        nonce: u64::from_le_bytes(input.bytes()),
+        session_id: u64::from_le_bytes(input.bytes()),
     }
 }
 
@@ -201,7 +202,7 @@ impl Claims {
     fn sign(&self) -> Vec<u8> {
         let mut body = vec![1 << 4 | self.key];
         body.extend(self.upstream.to_be_bytes());
-        body.extend(self.nonce.to_be_bytes());
+        body.extend(self.session_id.to_be_bytes());
         body.extend(self.issued.to_be_bytes());
         body.extend(self.window.to_be_bytes());
         body.extend(self.incarnation.to_be_bytes());
@@ -237,7 +238,7 @@ fn decode_claims(text: &[u8]) -> Result<(Claims, bool), Lost> {
     let claims = Claims {
         key,
         upstream: number(1, 9),
-        nonce: number(9, 17),
+        session_id: number(9, 17),
         issued: number(17, 21) as u32,
         window: number(21, 23) as u16,
         incarnation: number(23, 25) as u16,

@@ -220,16 +220,16 @@ impl Affinity {
     }
 
     /// The token to send to the client of a session that is now on `upstream`, or `None` where it carries what we
-    /// would sign. `known` is what its token says, if it has a good one; a session without starts now. `nonce` is the
+    /// would sign. `known` is what its token says, if it has a good one; a session without starts now. `session_id` is the
     /// session's, old or new.
     pub(crate) fn issue(
         &self,
         known: Option<&Claims>,
-        nonce: u64,
+        session_id: u64,
         upstream: &Upstream,
         now: Timestamp,
     ) -> Option<Token> {
-        let claims = self.next_claims(known, nonce, upstream, now);
+        let claims = self.next_claims(known, session_id, upstream, now);
         if known.is_some_and(|known| *known == claims) {
             return None;
         }
@@ -241,7 +241,7 @@ impl Affinity {
     pub(crate) fn next_claims(
         &self,
         known: Option<&Claims>,
-        nonce: u64,
+        session_id: u64,
         upstream: &Upstream,
         now: Timestamp,
     ) -> Claims {
@@ -250,7 +250,7 @@ impl Affinity {
         let mut claims = Claims {
             key: self.keys.signer(),
             upstream: upstream.id(),
-            nonce,
+            session_id,
             issued,
             window,
             incarnation: upstream.incarnation(),

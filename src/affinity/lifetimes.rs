@@ -98,7 +98,7 @@ mod tests {
     use crate::cluster::UpstreamId;
 
     fn claims(issued: u32, window: u16, scale: u8) -> Claims {
-        Claims { key: 0, upstream: UpstreamId(1), nonce: 2, issued, window, incarnation: 0, scale }
+        Claims { key: 0, upstream: UpstreamId(1), session_id: 2, issued, window, incarnation: 0, scale }
     }
 
     fn secs(secs: u64) -> Duration {

@@ -52,8 +52,8 @@ pub struct Candidate<'a> {
     /// For how long it was away, at least: whole idle windows are counted, each about an eighth of the idle age or, where there
     /// is none, a part in 256 of the absolute one.
     pub idle: Duration,
-    /// The session's nonce.
-    pub nonce: u64,
+    /// The session id.
+    pub session_id: u64,
 }
 
 /// Whether a session must stay.
@@ -70,7 +70,7 @@ pub(crate) struct Rank {
 impl Rank {
     /// Of a session, in a draw of this `salt`.
     pub(crate) fn new(claims: &Claims, salt: u64, now: Timestamp) -> Self {
-        Self { windows: claims.idle_windows(now), lot: (mix64(claims.nonce ^ salt) >> 32) as u32 }
+        Self { windows: claims.idle_windows(now), lot: (mix64(claims.session_id ^ salt) >> 32) as u32 }
     }
 
     /// For how long the budget must have lain unspent before it is its turn.

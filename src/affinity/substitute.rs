@@ -6,7 +6,7 @@ use crate::cluster::{Cluster, Session};
 /// The index of the accepting upstream that comes first in the session's order. One hash and one logarithm per
 /// upstream; it runs once when a session moves.
 pub(crate) fn substitute(cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
-    cluster.first_in_order(session.nonce, |index| cluster.accepts(index, session))
+    cluster.first_in_order(session.session_id, |index| cluster.accepts(index, session))
 }
 
 #[cfg(test)]
@@ -20,8 +20,8 @@ mod tests {
         let whole = cluster(&[1, 2, 3, 4]);
         let part = cluster(&[1, 2, 3, 4, 9]);
         part.members()[4].upstream().set_health(Health::DOWN);
-        for nonce in 0..1000 {
-            assert_eq!(substitute(&whole, &session(nonce)), substitute(&part, &session(nonce)));
+        for session_id in 0..1000 {
+            assert_eq!(substitute(&whole, &session(session_id)), substitute(&part, &session(session_id)));
         }
     }
 
@@ -31,8 +31,8 @@ mod tests {
         let before: Vec<_> = (0..40_000).map(|n| substitute(&cluster, &session(n)).unwrap()).collect();
         cluster.members()[1].upstream().set_health(Health::DOWN);
         let mut taken = [0_f64; 4];
-        for (nonce, before) in (0..).zip(before) {
-            let after = substitute(&cluster, &session(nonce)).unwrap();
+        for (session_id, before) in (0..).zip(before) {
+            let after = substitute(&cluster, &session(session_id)).unwrap();
             if before == 1 {
                 taken[after] += 1.0;
             } else {

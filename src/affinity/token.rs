@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 1 | version (4 bits, now 1), key id (4 bits) |
 //! | 8 | upstream id |
-//! | 8 | session nonce |
+//! | 8 | session id |
 //! | 4 | issued-at, Unix seconds |
 //! | 2 | last-seen window, counted since issued-at |
 //! | 2 | incarnation of the upstream process |
@@ -62,7 +62,7 @@ impl fmt::Debug for Token {
 pub(crate) struct Claims {
     pub(crate) key: u8,
     pub(crate) upstream: UpstreamId,
-    pub(crate) nonce: u64,
+    pub(crate) session_id: u64,
     pub(crate) issued: u32,
     pub(crate) window: u16,
     pub(crate) incarnation: u16,
@@ -87,7 +87,7 @@ impl Claims {
         let mut body = [0; BODY];
         body[0] = VERSION << 4 | self.key;
         body[1..9].copy_from_slice(&self.upstream.0.to_be_bytes());
-        body[9..17].copy_from_slice(&self.nonce.to_be_bytes());
+        body[9..17].copy_from_slice(&self.session_id.to_be_bytes());
         body[17..21].copy_from_slice(&self.issued.to_be_bytes());
         body[21..23].copy_from_slice(&self.window.to_be_bytes());
         body[23..25].copy_from_slice(&self.incarnation.to_be_bytes());
@@ -131,7 +131,7 @@ impl Claims {
         Ok(Self {
             key: head & 15,
             upstream: UpstreamId(u64::from_be_bytes([u0, u1, u2, u3, u4, u5, u6, u7])),
-            nonce: u64::from_be_bytes([n0, n1, n2, n3, n4, n5, n6, n7]),
+            session_id: u64::from_be_bytes([n0, n1, n2, n3, n4, n5, n6, n7]),
             issued: u32::from_be_bytes([t0, t1, t2, t3]),
             window: u16::from_be_bytes([w0, w1]),
             incarnation: u16::from_be_bytes([i0, i1]),

@@ -9,7 +9,7 @@ fn claims(seed: u64) -> Claims {
     Claims {
         key: [0, 5][(seed % 2) as usize],
         upstream: UpstreamId(mix64(seed)),
-        nonce: mix64(seed + 1),
+        session_id: mix64(seed + 1),
         issued: mix64(seed + 2) as u32,
         window: mix64(seed + 3) as u16,
         incarnation: mix64(seed + 4) as u16,
@@ -25,7 +25,7 @@ fn golden_bytes() {
     let claims = Claims {
         key: 5,
         upstream: ring.upstream_id("app-1"),
-        nonce: 0x0123_4567_89ab_cdef,
+        session_id: 0x0123_4567_89ab_cdef,
         issued: 1_700_000_000,
         window: 258,
         incarnation: 7,

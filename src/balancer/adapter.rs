@@ -17,7 +17,7 @@ impl View<'_> {
 
     /// The upstream where the session of a request lives, and where alone it can be served while that serves; none where
     /// sessions [move](OnFull::Move) for want of room. Costs what verifying its token costs. Of one that is yet to be adopted, any
-    /// nonce tells the upstream.
+    /// session id tells the upstream.
     pub(crate) fn home_of(&self, request: &Request<'_>) -> Option<UpstreamId> {
         let snapshot = &self.snapshot;
         let affinity = snapshot.rules.affinity.as_ref().filter(|affinity| affinity.on_full() == OnFull::Wait)?;

@@ -138,7 +138,7 @@ impl Balancer {
     /// Says step by step what [`pick`](Self::pick) would do with `request` now. Changes nothing: no count, no turn, no
     /// randomness that a pick would get.
     ///
-    /// A session that would begin with the pick has no nonce yet. Policies that draw lots are shown one that is drawn
+    /// A session that would begin with the pick has no session id yet. Policies that draw lots are shown one that is drawn
     /// from the time and the client; the pick will draw its own. For operators and tests: it allocates, and costs a
     /// look at every upstream.
     #[must_use]
@@ -202,8 +202,8 @@ impl<'s> Teller<'s> {
             },
             Err(lost) => lost,
         };
-        let nonce = token.map_or_else(|| draw(request), |claims| claims.nonce);
-        let member = self.place(&request.session(nonce), lost)?;
+        let session_id = token.map_or_else(|| draw(request), |claims| claims.session_id);
+        let member = self.place(&request.session(session_id), lost)?;
         self.token(affinity, token, adopted.as_ref(), member);
         Some((member, lost.map_or(Decision::New, Decision::Lost)))
     }
@@ -281,8 +281,8 @@ impl<'s> Teller<'s> {
 
     fn token(&mut self, affinity: &Affinity, known: Option<&Claims>, adopted: Option<&Claims>, member: &Member) {
         let upstream = member.upstream();
-        let nonce = known.map_or(0, |claims| claims.nonce);
-        let step = match (known, affinity.next_claims(known, nonce, upstream, self.request.now)) {
+        let session_id = known.map_or(0, |claims| claims.session_id);
+        let step = match (known, affinity.next_claims(known, session_id, upstream, self.request.now)) {
             (None, _) if adopted.is_some() => Step::TokenSet(TokenSet::Adopted),
             (None, _) => Step::TokenSet(TokenSet::NewSession),
             (Some(known), next) if *known == next => Step::TokenKept,
@@ -305,7 +305,7 @@ fn refused(refusal: PickError) -> Option<Step> {
     }
 }
 
-/// A nonce for a session that has none yet, the same for the same request.
+/// A session id for a session that has none yet, the same for the same request.
 fn draw(request: &Request<'_>) -> u64 {
     let client = match request.client {
         Some(std::net::IpAddr::V4(address)) => u128::from(address.to_bits()),

@@ -80,10 +80,11 @@ impl Balancer {
 /// The share of keys that two policies place apart.
 fn moved(snapshot: &Snapshot, policy: &dyn Policy, next: &Cluster, now: Timestamp) -> f64 {
     let moved = (0..KEYS).filter(|number| {
-        let nonce = mix64(u64::from(*number));
-        let key = nonce.to_be_bytes();
-        let client = IpAddr::V4(Ipv4Addr::from(nonce as u32));
-        let session = Session { nonce, now, client: Some(client), key: Some(&key), tried: &[], warming: Warming::All };
+        let session_id = mix64(u64::from(*number));
+        let key = session_id.to_be_bytes();
+        let client = IpAddr::V4(Ipv4Addr::from(session_id as u32));
+        let session =
+            Session { session_id, now, client: Some(client), key: Some(&key), tried: &[], warming: Warming::All };
         let id = |cluster: &Cluster, index: Option<usize>| Some(cluster.members().get(index?)?.upstream().id());
         id(&snapshot.cluster, snapshot.policy.peek(&snapshot.cluster, &session))
             != id(next, policy.peek(next, &session))

@@ -19,7 +19,7 @@ pub(super) fn home<'c>(
         Err(lost) if affinity.on_restart() == OnRestart::Keep => Decision::Lost(lost),
         Err(lost) => return Err(lost),
     };
-    if upstream.departure(claims.nonce).is_some_and(|moment| request.now >= moment) {
+    if upstream.departure(claims.session_id).is_some_and(|moment| request.now >= moment) {
         return Err(Lost::Drained);
     }
     match upstream.health().serving && !request.tried.contains(&claims.upstream) {
@@ -31,9 +31,9 @@ pub(super) fn home<'c>(
 impl Snapshot {
     /// What a token of ours would say of a session that comes from another proxy, with the cookie that this set. It is as if
     /// the client had brought that token, so that all holds of it that holds of any session.
-    pub(super) fn adopted(&self, affinity: &Affinity, request: &Request<'_>, nonce: u64) -> Option<Claims> {
+    pub(super) fn adopted(&self, affinity: &Affinity, request: &Request<'_>, session_id: u64) -> Option<Claims> {
         let (_, member) = self.incumbents.as_ref()?.find(&self.cluster, request.incumbents)?;
-        Some(affinity.next_claims(None, nonce, member.upstream(), request.now))
+        Some(affinity.next_claims(None, session_id, member.upstream(), request.now))
     }
 
     /// Why a session whose home cannot take it is not moved, or not yet.

@@ -12,8 +12,8 @@ use crate::time::Timestamp;
 pub(crate) struct Opened {
     /// The upstream that the first good one names, where there is one; otherwise that of the first incumbent that means one.
     pub(crate) upstream: Option<UpstreamId>,
-    /// The session's nonce; without a good token a new one.
-    pub(crate) nonce: u64,
+    /// The session id; without a good token a new one.
+    pub(crate) session_id: u64,
     /// [`Pinned`](Decision::Pinned) where the session goes there; otherwise why it does not.
     pub(crate) decision: Decision,
 }
@@ -40,7 +40,7 @@ impl View<'_> {
         let opened = |affinity: &Affinity, claims: &Claims| {
             let home = home(&snapshot.cluster, affinity, claims, request);
             let decision = home.map_or_else(Decision::Lost, |(_, decision)| decision);
-            Opened { upstream: Some(claims.upstream), nonce: claims.nonce, decision }
+            Opened { upstream: Some(claims.upstream), session_id: claims.session_id, decision }
         };
         let mut lost = None;
         if let Some(affinity) = &snapshot.rules.affinity {
@@ -49,34 +49,34 @@ impl View<'_> {
                 Err(reason) => lost = reason,
             }
         }
-        let nonce = self.balancer.entropy.next()?;
+        let session_id = self.balancer.entropy.next()?;
         let affinity = snapshot.rules.affinity.as_deref();
-        let adopted = affinity.and_then(|affinity| Some((affinity, snapshot.adopted(affinity, request, nonce)?)));
+        let adopted = affinity.and_then(|affinity| Some((affinity, snapshot.adopted(affinity, request, session_id)?)));
         Ok(match adopted {
             Some((affinity, claims)) => opened(affinity, &claims),
-            None => Opened { upstream: None, nonce, decision: lost.map_or(Decision::New, Decision::Lost) },
+            None => Opened { upstream: None, session_id, decision: lost.map_or(Decision::New, Decision::Lost) },
         })
     }
 
     /// The token for the client of a session that its host has put on `upstream`, where it must carry another one. The
-    /// session is the one of the request's token; without a good one it begins now, as `nonce`.
-    pub(crate) fn token_for(&self, upstream: &Upstream, nonce: u64, request: &Request<'_>) -> Option<Token> {
+    /// session is the one of the request's token; without a good one it begins now, as `session_id`.
+    pub(crate) fn token_for(&self, upstream: &Upstream, session_id: u64, request: &Request<'_>) -> Option<Token> {
         let affinity = self.snapshot.rules.affinity.as_ref()?;
         let known: Option<Claims> = affinity.open(request.tokens, request.now).ok();
-        let nonce = known.as_ref().map_or(nonce, |claims| claims.nonce);
-        affinity.issue(known.as_ref(), nonce, upstream, request.now)
+        let session_id = known.as_ref().map_or(session_id, |claims| claims.session_id);
+        affinity.issue(known.as_ref(), session_id, upstream, request.now)
     }
 
     /// Takes a place for a request that its host has put on `member`, and counts it as a pick that was decided this way.
     pub(crate) fn lease(
         &self,
         member: &Member,
-        nonce: u64,
+        session_id: u64,
         decision: Decision,
         now: Timestamp,
     ) -> Result<Lease, PickError> {
         let lease = member.lease().ok_or(PickError::Full)?;
-        lease.upstream().touch(nonce, now);
+        lease.upstream().touch(session_id, now);
         lease.upstream().note(decision);
         Ok(lease)
     }

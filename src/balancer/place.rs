@@ -104,7 +104,7 @@ pub(super) fn micros(now: Timestamp) -> u64 {
 /// all at once, all but one would have come for nothing.
 fn later(due: u64, pace: Pace, session: &Session<'_>) -> PickError {
     let over = u128::from(pace.interval + pace.slack);
-    let own = (over * u128::from(mix64(session.nonce))) >> 64;
+    let own = (over * u128::from(mix64(session.session_id))) >> 64;
     let at = Timestamp::from_millis(due.saturating_add(own as u64).div_ceil(1000));
     PickError::Later { at, reason: Wait::Pace }
 }
@@ -114,7 +114,7 @@ fn later(due: u64, pace: Pace, session: &Session<'_>) -> PickError {
 #[cold]
 fn any_place(snapshot: &Snapshot, session: &Session<'_>) -> Result<Lease, PickError> {
     let members = snapshot.cluster.members();
-    let start = (session.nonce % members.len() as u64) as usize;
+    let start = (session.session_id % members.len() as u64) as usize;
     let mut refusal = PickError::Unavailable;
     for member in members[start..].iter().chain(&members[..start]).filter(|m| m.takes(session)) {
         match member.lease() {

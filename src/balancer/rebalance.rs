@@ -130,19 +130,23 @@ impl Rebalancing {
         if rank.lot >= excess || !request.tried.is_empty() || !self.budget.is_due(since) {
             return None;
         }
-        let session = request.session(claims.nonce);
+        let session = request.session(claims.session_id);
         let home = home.upstream();
-        if home.is_held(claims.nonce) {
+        if home.is_held(claims.session_id) {
             return None;
         }
         let has_room = |member: &Member| member.upstream().course().crowding().has_room.load(Ordering::Relaxed);
-        let index = cluster.first_in_order(claims.nonce, |index| {
+        let index = cluster.first_in_order(claims.session_id, |index| {
             let member = &cluster.members()[index];
             member.upstream().id() == home.id() || (has_room(member) && cluster.accepts(index, &session))
         })?;
         let member = &cluster.members()[index];
-        let candidate =
-            Candidate { from: home, to: member.upstream(), idle: claims.idle(request.now), nonce: claims.nonce };
+        let candidate = Candidate {
+            from: home,
+            to: member.upstream(),
+            idle: claims.idle(request.now),
+            session_id: claims.session_id,
+        };
         let stays = candidate.to.id() == home.id() || relief.veto.as_ref().is_some_and(|veto| veto(&candidate));
         (!stays).then_some(member)
     }
@@ -162,7 +166,7 @@ impl Rebalancing {
         self.budget.pass(micros(request.now), relief.pace, JUMP).ok()?;
         let lease = target.lease()?;
         target.upstream().course().crowding().is_filled.store(true, Ordering::Relaxed);
-        home.upstream().move_away(claims.nonce, request.now);
+        home.upstream().move_away(claims.session_id, request.now);
         Some(lease)
     }
 }

@@ -47,7 +47,7 @@ impl Balancer {
         };
         let spared = Session { warming, ..*session };
         // Nobody is refused for the sake of slow start. Mostly the first that is looked at accepts.
-        let (cluster, start) = (&snapshot.cluster, (session.nonce % snapshot.cluster.len() as u64) as usize);
+        let (cluster, start) = (&snapshot.cluster, (session.session_id % snapshot.cluster.len() as u64) as usize);
         let any = (start..cluster.len()).chain(0..start).any(|index| cluster.accepts(index, &spared));
         if any { spared } else { *session }
     }

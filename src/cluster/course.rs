@@ -159,8 +159,8 @@ mod tests {
         let deadline = Timestamp::from_secs(1000);
         course.set_departure(Some((deadline, Duration::from_secs(100))));
         let mut gone = [0_u32; 10];
-        for nonce in 0..10_000 {
-            let at = course.departure(nonce).unwrap();
+        for session_id in 0..10_000 {
+            let at = course.departure(session_id).unwrap();
             assert!(at >= deadline && at < deadline.after(Duration::from_secs(100)));
             gone[(at.as_millis() - deadline.as_millis()) as usize / 10_000] += 1;
         }

@@ -13,7 +13,7 @@ pub(super) struct Holds(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// By their nonces.
+    /// By their session ids.
     sessions: HashMap<u64, Held>,
     /// In which they were counted as live last.
     window: Option<u16>,
@@ -28,8 +28,8 @@ struct Held {
 
 impl Holds {
     /// Whether it is held, or was in this window or the last.
-    pub(super) fn has(&self, nonce: u64) -> bool {
-        self.0.lock().sessions.contains_key(&nonce)
+    pub(super) fn has(&self, session_id: u64) -> bool {
+        self.0.lock().sessions.contains_key(&session_id)
     }
 
     pub(super) fn count(&self) -> usize {
@@ -46,9 +46,9 @@ impl Holds {
                 return;
             }
             sessions.retain(|_, held| held.times > 0 || held.left == ended);
-            sessions.iter().filter(|(_, held)| held.times > 0).map(|(nonce, _)| *nonce).collect()
+            sessions.iter().filter(|(_, held)| held.times > 0).map(|(session_id, _)| *session_id).collect()
         };
-        held.iter().for_each(|nonce| live.touch(*nonce, now));
+        held.iter().for_each(|session_id| live.touch(*session_id, now));
     }
 }
 
@@ -57,20 +57,20 @@ impl Holds {
 #[must_use = "the session is held for as long as this lives"]
 pub struct Hold {
     upstream: Arc<Upstream>,
-    nonce: u64,
+    session_id: u64,
 }
 
 impl Hold {
-    pub(super) fn new(upstream: Arc<Upstream>, nonce: u64) -> Self {
-        upstream.holds().0.lock().sessions.entry(nonce).or_default().times += 1;
-        Self { upstream, nonce }
+    pub(super) fn new(upstream: Arc<Upstream>, session_id: u64) -> Self {
+        upstream.holds().0.lock().sessions.entry(session_id).or_default().times += 1;
+        Self { upstream, session_id }
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
         let Inner { sessions, window } = &mut *self.upstream.holds().0.lock();
-        if let Some(held) = sessions.get_mut(&self.nonce) {
+        if let Some(held) = sessions.get_mut(&self.session_id) {
             held.times -= 1;
             held.left = *window;
         }

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 pub struct Session<'a> {
     /// Uniformly random and constant for the session's life. Policies that need randomness take it from here, so
     /// that a placement is a pure function of the session and the cluster.
-    pub nonce: u64,
+    pub session_id: u64,
     /// When the request came.
     pub now: Timestamp,
     /// The client's address, where the host knows it.

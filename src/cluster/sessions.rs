@@ -1,12 +1,12 @@
-//! How many sessions live on an upstream, from their nonces alone.
+//! How many sessions live on an upstream, from their session ids alone.
 //!
 //! Linear counting (Whang, Vander-Zanden and Taylor, "A linear-time probabilistic counting algorithm for database
-//! applications", ACM TODS 15(2), 1990): every session marks one of m slots, chosen by its nonce, and the number of
+//! applications", ACM TODS 15(2), 1990): every session marks one of m slots, chosen by its session id, and the number of
 //! slots still empty says how many sessions there are. There are two maps of slots, one for the window of time that
 //! runs and one for the window before; a session counts while it has a mark in either. So one that stays away is
 //! forgotten between one and two windows after its last request, and nobody has to say goodbye.
 //!
-//! Nonces come from signed tokens, so clients cannot choose their slots. A client that keeps no cookies makes a new
+//! Session ids come from signed tokens, so clients cannot choose their slots. A client that keeps no cookies makes a new
 //! session with each request, here as on the upstream, and each is forgotten with its window.
 //!
 //! # Error
@@ -24,7 +24,7 @@
 //!
 //! # Many proxies
 //!
-//! A nonce has the same slot everywhere, so the marks of several proxies together are those of one that saw all. A
+//! A session id has the same slot everywhere, so the marks of several proxies together are those of one that saw all. A
 //! [`Sketch`] of another's is absorbed by OR, word by word and window by window.
 
 use super::sketch::{Seen, Sketch};
@@ -64,11 +64,11 @@ impl Sessions {
         }
     }
 
-    /// The session of this nonce has a request now. One load where it had one before in this window.
+    /// The session of this session id has a request now. One load where it had one before in this window.
     ///
     /// Relaxed is enough: a word is all there is to know about its marks, and nothing else is published by it.
-    pub(crate) fn touch(&self, nonce: u64, now: Timestamp) {
-        let Some((word, mark)) = self.slot(nonce) else { return };
+    pub(crate) fn touch(&self, session_id: u64, now: Timestamp) {
+        let Some((word, mark)) = self.slot(session_id) else { return };
         let window = self.window(now);
         let mut seen = word.load(Ordering::Relaxed);
         let gain = loop {
@@ -91,9 +91,9 @@ impl Sessions {
         let _ = self.counts.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count);
     }
 
-    /// The session of this nonce went elsewhere. Its marks stay, since others may share them.
-    pub(crate) fn move_away(&self, nonce: u64, now: Timestamp) {
-        let Some((word, mark)) = self.slot(nonce) else { return };
+    /// The session of this session id went elsewhere. Its marks stay, since others may share them.
+    pub(crate) fn move_away(&self, session_id: u64, now: Timestamp) {
+        let Some((word, mark)) = self.slot(session_id) else { return };
         let window = self.window(now);
         let marks = Marks::at(word.load(Ordering::Relaxed), window);
         let count = |seen| {
@@ -114,11 +114,11 @@ impl Sessions {
         u32::from(counts.previous) + u32::from(counts.current)
     }
 
-    /// The word and the mark of this nonce; `None` for who does not count.
-    fn slot(&self, nonce: u64) -> Option<(&AtomicU64, u32)> {
+    /// The word and the mark of this session id; `None` for who does not count.
+    fn slot(&self, session_id: u64) -> Option<(&AtomicU64, u32)> {
         let scaled = |bits: u64, count: u64| ((bits & 0xffff_ffff) * count) >> 32;
-        let word = self.words.get(scaled(nonce >> 32, WORDS as u64) as usize)?;
-        Some((word, 1 << scaled(nonce, u64::from(SLOTS))))
+        let word = self.words.get(scaled(session_id >> 32, WORDS as u64) as usize)?;
+        Some((word, 1 << scaled(session_id, u64::from(SLOTS))))
     }
 
     /// About how many sessions had a request in this window or the last. Two loads.

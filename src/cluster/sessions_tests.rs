@@ -16,8 +16,8 @@ mod counting {
     use proptest::prelude::*;
     use std::collections::HashMap;
 
-    fn touch_all(sessions: &Sessions, nonces: impl IntoIterator<Item = u64>, now: Timestamp) {
-        nonces.into_iter().for_each(|nonce| sessions.touch(mix64(nonce), now));
+    fn touch_all(sessions: &Sessions, session_ids: impl IntoIterator<Item = u64>, now: Timestamp) {
+        session_ids.into_iter().for_each(|session_id| sessions.touch(mix64(session_id), now));
     }
 
     /// The paper's standard deviation of the estimate of `n`.
@@ -114,16 +114,16 @@ mod counting {
     fn no_thread_loses_a_mark_while_windows_change() {
         let sessions = Sessions::new(Some(SCALE));
         for round in 0..50_u64 {
-            let (start, nonces) = (round * WINDOW, 400);
+            let (start, session_ids) = (round * WINDOW, 400);
             std::thread::scope(|scope| {
                 for thread in 0..4 {
                     let (sessions, turn) = (&sessions, thread * 100);
-                    let all = (0..nonces).map(move |i| (i + turn) % nonces);
+                    let all = (0..session_ids).map(move |i| (i + turn) % session_ids);
                     scope.spawn(move || touch_all(sessions, all, at(start)));
                 }
             });
             let alone = Sessions::new(Some(SCALE));
-            touch_all(&alone, 0..nonces, at(start));
+            touch_all(&alone, 0..session_ids, at(start));
             assert_eq!(sessions.estimate(at(start)), alone.estimate(at(start)), "round {round}");
         }
     }
@@ -142,13 +142,13 @@ mod counting {
     fn who_absorbs_others_counts_as_if_it_had_seen_all() {
         let proxies = [0_u64, 1, 2].map(|proxy| {
             let sessions = Sessions::new(Some(SCALE));
-            touch_all(&sessions, (0..900).filter(|nonce| nonce % 3 == proxy || nonce % 5 == 0), at(0));
-            touch_all(&sessions, (0..300).filter(|nonce| nonce % 4 == proxy), at(WINDOW));
+            touch_all(&sessions, (0..900).filter(|session_id| session_id % 3 == proxy || session_id % 5 == 0), at(0));
+            touch_all(&sessions, (0..300).filter(|session_id| session_id % 4 == proxy), at(WINDOW));
             sessions
         });
         let all = Sessions::new(Some(SCALE));
         touch_all(&all, 0..900, at(0));
-        touch_all(&all, (0..300).filter(|nonce| nonce % 4 < 3), at(WINDOW));
+        touch_all(&all, (0..300).filter(|session_id| session_id % 4 < 3), at(WINDOW));
         for sessions in &proxies {
             proxies.iter().for_each(|other| assert!(sessions.absorb(&told(other, at(WINDOW)), at(WINDOW))));
             for moment in [WINDOW, 2 * WINDOW, 3 * WINDOW] {
@@ -207,9 +207,9 @@ mod counting {
                     let (here, other) = (&sessions[proxy], &sessions[1 - proxy]);
                     let base = if moment == now { 0 } else { 200 };
                     scope.spawn(move || {
-                        for nonce in (base..base + 400).filter(|nonce| *nonce % 2 == proxy as u64) {
-                            here.touch(mix64(nonce), moment);
-                            if nonce % 16 < 2 {
+                        for session_id in (base..base + 400).filter(|session_id| *session_id % 2 == proxy as u64) {
+                            here.touch(mix64(session_id), moment);
+                            if session_id % 16 < 2 {
                                 here.absorb(&other.sketch(moment), moment);
                             }
                         }
@@ -250,11 +250,11 @@ mod counting {
             let proxies = [(); 3].map(|()| Sessions::new(Some(SCALE)));
             let all = Sessions::new(Some(SCALE));
             let mut now = 0;
-            for (here, other, nonce, pause) in events {
+            for (here, other, session_id, pause) in events {
                 now += pause * pause / (WINDOW * 4);
-                proxies[here].touch(mix64(nonce), at(now));
-                all.touch(mix64(nonce), at(now));
-                if nonce % 8 == 0 {
+                proxies[here].touch(mix64(session_id), at(now));
+                all.touch(mix64(session_id), at(now));
+                if session_id % 8 == 0 {
                     proxies[here].absorb(&told(&proxies[other], at(now)), at(now));
                     assert_counts_its_marks(&proxies[here], at(now));
                 }
@@ -284,18 +284,18 @@ mod counting {
         fn the_count_of_marks_is_that_of_two_sets(
             touches in prop::collection::vec((0_u64..300, 0_u64..(WINDOW * 2)), 1..400),
         ) {
-            let slot = |nonce: u64| {
-                let (high, low) = (mix64(nonce) >> 32, mix64(nonce) & 0xffff_ffff);
+            let slot = |session_id: u64| {
+                let (high, low) = (mix64(session_id) >> 32, mix64(session_id) & 0xffff_ffff);
                 ((high * WORDS as u64) >> 32, (low * 24) >> 32)
             };
             let sessions = Sessions::new(Some(SCALE));
             let mut last_seen = HashMap::new();
             let mut now = 0;
-            for (nonce, pause) in touches {
+            for (session_id, pause) in touches {
                 // Mostly within a window, now and then beyond the next.
                 now += pause * pause / (WINDOW * 4);
-                sessions.touch(mix64(nonce), at(now));
-                last_seen.insert(slot(nonce), now / WINDOW);
+                sessions.touch(mix64(session_id), at(now));
+                last_seen.insert(slot(session_id), now / WINDOW);
                 let live = last_seen.values().filter(|window| **window + 1 >= now / WINDOW).count();
                 prop_assert_eq!(sessions.estimate(at(now)), ESTIMATES[live]);
             }
@@ -309,18 +309,18 @@ mod loom_tests {
     use loom::sync::Arc;
     use loom::thread;
 
-    /// Two nonces with marks in one word.
-    const NONCES: [u64; 2] = [0, 1 << 31];
+    /// Two session ids with marks in one word.
+    const SESSION_IDS: [u64; 2] = [0, 1 << 31];
 
     /// Two threads that both find a word of the window before: neither's mark is lost, none is counted twice.
     #[test]
     fn loom_a_change_of_windows_loses_no_mark() {
         loom::model(|| {
             let sessions = Arc::new(Sessions::new(Some(SCALE)));
-            sessions.touch(NONCES[0], at(0));
+            sessions.touch(SESSION_IDS[0], at(0));
             let other = sessions.clone();
-            let thread = thread::spawn(move || touch_nonces(&other, at(WINDOW)));
-            touch_nonces(&sessions, at(WINDOW));
+            let thread = thread::spawn(move || touch_session_ids(&other, at(WINDOW)));
+            touch_session_ids(&sessions, at(WINDOW));
             thread.join().unwrap();
             let counts = Counts::at(sessions.counts.load(Ordering::Relaxed), sessions.window(at(WINDOW)));
             assert_eq!((counts.previous, counts.current, counts.fresh), (1, 2, 1));
@@ -332,11 +332,11 @@ mod loom_tests {
     fn loom_touches_and_sketches_add_up() {
         crate::sync::model(|| {
             let told = Sessions::new(Some(SCALE));
-            touch_nonces(&told, at(0));
+            touch_session_ids(&told, at(0));
             let sketch = told.sketch(at(0));
             let sessions = Arc::new(Sessions::new(Some(SCALE)));
             let other = sessions.clone();
-            let thread = thread::spawn(move || other.touch(NONCES[0], at(WINDOW)));
+            let thread = thread::spawn(move || other.touch(SESSION_IDS[0], at(WINDOW)));
             sessions.absorb(&sketch, at(0));
             thread.join().unwrap();
             let counts = Counts::at(sessions.counts.load(Ordering::Relaxed), sessions.window(at(WINDOW)));
@@ -349,12 +349,12 @@ mod loom_tests {
     fn loom_what_two_threads_bring_counts_once() {
         crate::sync::model(|| {
             let told = Sessions::new(Some(SCALE));
-            touch_nonces(&told, at(0));
-            told.touch(NONCES[0], at(WINDOW));
+            touch_session_ids(&told, at(0));
+            told.touch(SESSION_IDS[0], at(WINDOW));
             let sketch = told.sketch(at(WINDOW));
             let sessions = Arc::new(Sessions::new(Some(SCALE)));
             let other = sessions.clone();
-            let thread = thread::spawn(move || touch_nonces(&other, at(WINDOW)));
+            let thread = thread::spawn(move || touch_session_ids(&other, at(WINDOW)));
             sessions.absorb(&sketch, at(WINDOW));
             thread.join().unwrap();
             let counts = Counts::at(sessions.counts.load(Ordering::Relaxed), sessions.window(at(WINDOW)));
@@ -362,8 +362,8 @@ mod loom_tests {
         });
     }
 
-    fn touch_nonces(sessions: &Sessions, now: Timestamp) {
-        NONCES.iter().for_each(|nonce| sessions.touch(*nonce, now));
+    fn touch_session_ids(sessions: &Sessions, now: Timestamp) {
+        SESSION_IDS.iter().for_each(|session_id| sessions.touch(*session_id, now));
     }
 
     /// The model's control: a window that is opened first and marked afterwards.

@@ -13,7 +13,7 @@ const MAX_SCALE: u8 = 31;
 
 /// The marks that sessions left on one upstream, as of one moment: see [`Upstream::sketch`](super::Upstream::sketch).
 ///
-/// It tells how many sessions there are and no more: not which, and no nonce can be made out of it.
+/// It tells how many sessions there are and no more: not which, and no session id can be made out of it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sketch {
     pub(super) scale: u8,

@@ -162,29 +162,29 @@ impl Upstream {
     /// A tunnel is one request, however long it lives. Who only has a WebSocket open counts here while it is
     /// [held](Self::hold), as the hyper adapter does.
     ///
-    /// Right to some 1 % up to a thousand and 2 % up to ten thousand, by linear counting over nonces; ends at 36,514.
+    /// Right to some 1 % up to a thousand and 2 % up to ten thousand, by linear counting over session ids; ends at 36,514.
     /// Always 0 without affinity, where every request is a session of its own.
     #[must_use]
     pub fn live_sessions(&self, now: Timestamp) -> u32 {
         self.sessions.estimate(now)
     }
 
-    /// Holds the session of this [nonce](crate::Pick::nonce), which has its upstream here and may stay without a request: it has
+    /// Holds the session of this [session id](crate::Pick::session_id), which has its upstream here and may stay without a request: it has
     /// a WebSocket, say. Until what is returned is dropped, it counts as [live](Self::live_sessions) with each
     /// [`Balancer::tick`](crate::Balancer::tick); until then and for a window or two more, in which it may come back,
     /// [rebalancing](crate::affinity::Rebalance) leaves it where it is, as far as this proxy is concerned. May be held several
     /// times. Costs a lock of this upstream's.
-    pub fn hold(self: &Arc<Self>, nonce: u64) -> Hold {
-        Hold::new(Arc::clone(self), nonce)
+    pub fn hold(self: &Arc<Self>, session_id: u64) -> Hold {
+        Hold::new(Arc::clone(self), session_id)
     }
 
     pub(super) fn holds(&self) -> &Holds {
         &self.holds
     }
 
-    /// Whether the session of `nonce` is [held](Self::hold), or was just now.
-    pub(crate) fn is_held(&self, nonce: u64) -> bool {
-        self.holds.has(nonce)
+    /// Whether the session of `session_id` is [held](Self::hold), or was just now.
+    pub(crate) fn is_held(&self, session_id: u64) -> bool {
+        self.holds.has(session_id)
     }
 
     /// How many sessions are [held](Self::hold), or were just now.
@@ -213,9 +213,9 @@ impl Upstream {
         self.sessions.absorb(sketch, now)
     }
 
-    /// Counts the session of `nonce` as live at `now`.
-    pub(crate) fn touch(&self, nonce: u64, now: Timestamp) {
-        self.sessions.touch(nonce, now);
+    /// Counts the session of `session_id` as live at `now`.
+    pub(crate) fn touch(&self, session_id: u64, now: Timestamp) {
+        self.sessions.touch(session_id, now);
     }
 
     /// As [`live_sessions`](Self::live_sessions), less those that were [moved away](Self::move_away) and would be counted until
@@ -229,9 +229,9 @@ impl Upstream {
         self.sessions.moved(now) > 0
     }
 
-    /// The session of `nonce` does not live here any more.
-    pub(crate) fn move_away(&self, nonce: u64, now: Timestamp) {
-        self.sessions.move_away(nonce, now);
+    /// The session of `session_id` does not live here any more.
+    pub(crate) fn move_away(&self, session_id: u64, now: Timestamp) {
+        self.sessions.move_away(session_id, now);
     }
 
     /// The verdicts in force.
@@ -280,12 +280,12 @@ impl Upstream {
         }
     }
 
-    /// When the session of `nonce` has to leave, where an operator [drains](crate::Balancer::drain) this upstream and
+    /// When the session of `session_id` has to leave, where an operator [drains](crate::Balancer::drain) this upstream and
     /// gave a deadline: then, or at a moment of its own within the spread that follows. The same on every proxy.
     #[must_use]
-    pub fn departure(&self, nonce: u64) -> Option<Timestamp> {
+    pub fn departure(&self, session_id: u64) -> Option<Timestamp> {
         // Nobody drains most of the time, and every pinned pick asks.
-        self.course.has_departures().then(|| self.course.departure(nonce ^ mix64(self.id.0))).flatten()
+        self.course.has_departures().then(|| self.course.departure(session_id ^ mix64(self.id.0))).flatten()
     }
 
     pub(crate) fn course(&self) -> &Course {

@@ -61,7 +61,7 @@ pub unsafe extern "C" fn homing_open(
                 size: out.size(),
                 generation: generation(&view),
                 id: opened.upstream.map_or(0, UpstreamId::as_u64),
-                session: opened.nonce,
+                session: opened.session_id,
                 index: index.map_or(HOMING_NO_INDEX, |index| index as u32),
                 decision: opened.decision.index() as i32,
             });

@@ -122,7 +122,7 @@ pub unsafe extern "C" fn homing_pick(
                 Err(refusal) => return Err(refusal.into()),
             };
             picked.id = pick.upstream().id().as_u64();
-            picked.session = pick.nonce;
+            picked.session = pick.session_id;
             picked.index = index as u32;
             picked.decision = pick.decision.index() as i32;
             let mut value = String::new();

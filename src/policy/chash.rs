@@ -58,7 +58,7 @@ impl Configure for Config {
 ///
 /// An upstream that is full or was tried is passed over for the next point, as HAProxy passes over a server when it
 /// tries again. HAProxy takes turns where a key is absent or empty; here the client's address as text stands in, or the
-/// session's nonce.
+/// session id.
 #[derive(Debug)]
 pub struct Chash {
     ring: Ring,
@@ -191,8 +191,8 @@ mod tests {
         let cluster = cluster(&weights);
         let policy = Chash::new(&cluster);
         let mut counts = [0_u32; 3];
-        for nonce in 0..8000 {
-            counts[policy.place(&cluster, &session(nonce)).unwrap()] += 1;
+        for session_id in 0..8000 {
+            counts[policy.place(&cluster, &session(session_id)).unwrap()] += 1;
         }
         for (count, weight) in counts.iter().zip(weights) {
             let expected = u32::from(weight) * 8000 / 256;
@@ -225,9 +225,9 @@ mod tests {
             Config::read(&mut params).map(|config| config.build(&cluster))
         };
         let [hdr, source] = ["hdr", "source"].map(|balance| build(balance).unwrap());
-        let keyed = |nonce| Session { key: Some(b"one"), ..session(nonce) };
+        let keyed = |session_id| Session { key: Some(b"one"), ..session(session_id) };
         let moved = |policy: &dyn Policy| {
-            (1..50).any(|nonce| policy.place(&cluster, &keyed(nonce)) != policy.place(&cluster, &keyed(0)))
+            (1..50).any(|session_id| policy.place(&cluster, &keyed(session_id)) != policy.place(&cluster, &keyed(0)))
         };
         assert!(moved(&*source) && !moved(&*hdr));
         assert_eq!(

@@ -46,11 +46,11 @@ fn build_cluster(
     Cluster::build(&configs, id, window, None).unwrap()
 }
 
-/// A session with this nonce, and an address made from it.
-pub(crate) fn session(nonce: u64) -> Session<'static> {
-    let address = (mix64(nonce) as u32).to_be_bytes();
+/// A session with this session id, and an address made from it.
+pub(crate) fn session(session_id: u64) -> Session<'static> {
+    let address = (mix64(session_id) as u32).to_be_bytes();
     Session {
-        nonce: mix64(nonce),
+        session_id: mix64(session_id),
         now: Timestamp::from_secs(1_700_000_000),
         client: Some(IpAddr::V4(Ipv4Addr::from(address))),
         key: None,
@@ -77,8 +77,8 @@ pub(crate) fn places_only_on_accepting(build: Build) {
             member.upstream().set_health(health);
         }
         let any = cluster.members().iter().any(|m| m.upstream().health().accepting);
-        for nonce in 0..50 {
-            match policy.place(&cluster, &session(nonce)) {
+        for session_id in 0..50 {
+            match policy.place(&cluster, &session(session_id)) {
                 Some(index) => assert!(cluster.members()[index].upstream().health().accepting, "seed {seed}"),
                 None => assert!(!any, "seed {seed}: an upstream accepts, yet nothing was placed"),
             }
@@ -105,8 +105,8 @@ pub(crate) fn passes_over_full_and_tried(build: Build) {
     let policy = build(&cluster);
     let full = [cluster.members()[0].lease().unwrap(), cluster.members()[0].lease().unwrap()];
     let tried = [cluster.members()[1].upstream().id()];
-    for nonce in 0..100 {
-        let session = Session { tried: &tried, ..session(nonce) };
+    for session_id in 0..100 {
+        let session = Session { tried: &tried, ..session(session_id) };
         assert_eq!(policy.place(&cluster, &session), Some(2));
     }
     let more = [cluster.members()[2].lease().unwrap(), cluster.members()[2].lease().unwrap()];
@@ -120,8 +120,8 @@ pub(crate) fn stands_extremes(build: Build) {
     for weights in [vec![65535, 1, 65535], vec![1; crate::cluster::MAX_UPSTREAMS], vec![65535; 3], vec![65521, 65519]] {
         let cluster = cluster(&weights);
         let policy = build(&cluster);
-        for nonce in 0..100 {
-            assert!(policy.place(&cluster, &session(nonce)).is_some());
+        for session_id in 0..100 {
+            assert!(policy.place(&cluster, &session(session_id)).is_some());
         }
     }
 }
@@ -132,8 +132,8 @@ pub(crate) fn shares_follow_weights(build: Build) {
     let cluster = cluster(&weights);
     let policy = build(&cluster);
     let mut counts = [0_u32; 3];
-    for nonce in 0..8000 {
-        counts[policy.place(&cluster, &session(nonce)).unwrap()] += 1;
+    for session_id in 0..8000 {
+        counts[policy.place(&cluster, &session(session_id)).unwrap()] += 1;
     }
     for (count, weight) in counts.iter().zip(weights) {
         let expected = u32::from(weight) * 1000;
@@ -146,10 +146,10 @@ pub(crate) fn looks_without_changing(build: Build) {
     let cluster = cluster(&[3, 1, 2, 1]);
     cluster.members()[1].upstream().set_health(Health::DOWN);
     let policy = build(&cluster);
-    for nonce in 0..50 {
-        let session = session(nonce);
+    for session_id in 0..50 {
+        let session = session(session_id);
         let looks: Vec<_> = (0..3).map(|_| policy.peek(&cluster, &session)).collect();
-        assert_eq!(looks, [policy.place(&cluster, &session); 3], "session {nonce}");
+        assert_eq!(looks, [policy.place(&cluster, &session); 3], "session {session_id}");
     }
 }
 

@@ -15,7 +15,7 @@ use crate::cluster::{Cluster, Session};
 /// the order of its round robin.
 ///
 /// Any change of the upstreams moves most keys: it is here for a drop-in change from nginx. A session without a key is
-/// placed by its client's address as text, which is nginx's `$remote_addr`, and one without either by its nonce.
+/// placed by its client's address as text, which is nginx's `$remote_addr`, and one without either by its session id.
 #[derive(Debug)]
 pub struct KeyHash {
     rounds: Rounds,

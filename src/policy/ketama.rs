@@ -30,7 +30,7 @@ const MAX_TURNS: u64 = 1 << 12;
 /// down to as many: shares stay, but placements are no longer nginx's.
 ///
 /// A session without a key is placed by its client's address as text, which is nginx's `$remote_addr`, and one
-/// without either by its nonce.
+/// without either by its session id.
 #[derive(Debug)]
 pub struct Ketama {
     ring: Ring,
@@ -190,14 +190,14 @@ mod tests {
     fn upstreams_of_one_address_take_turns_by_weight() {
         let cluster = addressed_cluster(&["10.0.0.1:80", "10.0.0.2:80", "10.0.0.1:80"], &[2, 1, 1]);
         let policy = Ketama::new(&cluster);
-        let keyed = |nonce: u64| Session { key: Some(b"somebody's"), ..session(nonce) };
-        let placed: Vec<_> = (0..8).map(|nonce| policy.place(&cluster, &keyed(nonce)).unwrap()).collect();
+        let keyed = |session_id: u64| Session { key: Some(b"somebody's"), ..session(session_id) };
+        let placed: Vec<_> = (0..8).map(|session_id| policy.place(&cluster, &keyed(session_id)).unwrap()).collect();
         assert!(placed == [1; 8] || placed == [0, 2, 0, 0, 2, 0, 0, 2], "{placed:?}");
         // Some keys belong to each address, and a down upstream leaves its points to its like.
         cluster.members()[0].upstream().set_health(Health::DOWN);
         let mut counts = [0; 3];
-        for nonce in 0..3000 {
-            counts[policy.place(&cluster, &session(nonce)).unwrap()] += 1;
+        for session_id in 0..3000 {
+            counts[policy.place(&cluster, &session(session_id)).unwrap()] += 1;
         }
         assert!(counts[0] == 0 && counts[1] > 500 && counts[2] > 1000, "{counts:?}");
     }

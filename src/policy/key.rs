@@ -5,26 +5,26 @@ use crate::hash::{hash_bytes, mix64};
 use std::fmt::{self, Write};
 use std::net::{IpAddr, Ipv6Addr};
 
-/// The key of `session`: its own, else the client's address as text, else the bytes of its nonce. Text is written
+/// The key of `session`: its own, else the client's address as text, else the bytes of its session id. Text is written
 /// into `text`, so that nothing is allocated.
 pub(super) fn hash_key<'a>(session: &Session<'a>, text: &'a mut Text) -> &'a [u8] {
     match (session.key, session.client) {
         (Some(key), _) => return key,
         (None, Some(IpAddr::V4(address))) => text.dotted(address.octets()),
         (None, Some(IpAddr::V6(address))) => text.colons(address),
-        (None, None) => text.push(&session.nonce.to_be_bytes()),
+        (None, None) => text.push(&session.session_id.to_be_bytes()),
     }
     text.as_bytes()
 }
 
-/// The key of `session` as a point among all: of its own, else of the client's address, else of its nonce. Equal on every
+/// The key of `session` as a point among all: of its own, else of the client's address, else of its session id. Equal on every
 /// proxy.
 pub(crate) fn point(session: &Session<'_>) -> u64 {
     match (session.key, session.client.map(|client| client.to_canonical())) {
         (Some(key), _) => hash_bytes(key),
         (None, Some(IpAddr::V4(address))) => hash_bytes(&address.octets()),
         (None, Some(IpAddr::V6(address))) => hash_bytes(&address.octets()),
-        (None, None) => mix64(session.nonce),
+        (None, None) => mix64(session.session_id),
     }
 }
 
@@ -127,11 +127,11 @@ mod tests {
     }
 
     #[test]
-    fn the_key_comes_first_then_the_address_then_the_nonce() {
+    fn the_key_comes_first_then_the_address_then_the_session_id() {
         let keyed = Session { key: Some(b"key"), ..session(0) };
         assert_eq!(hash_key(&keyed, &mut Text::new()), b"key");
         assert_eq!(hash_key(&Session { key: Some(b""), ..session(0) }, &mut Text::new()), b"");
-        let stranger = Session { client: None, nonce: 0x0102_0304_0506_0708, ..session(0) };
+        let stranger = Session { client: None, session_id: 0x0102_0304_0506_0708, ..session(0) };
         assert_eq!(hash_key(&stranger, &mut Text::new()), [1, 2, 3, 4, 5, 6, 7, 8]);
     }
 

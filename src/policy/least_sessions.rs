@@ -80,10 +80,10 @@ impl LeastSessions {
 
     /// Different upstreams drawn by weight, as many as are to be chosen from where the weights let them be drawn apart
     /// within twice as many draws.
-    fn draw(&self, nonce: u64) -> ([usize; MAX_CHOICES], usize) {
+    fn draw(&self, session_id: u64) -> ([usize; MAX_CHOICES], usize) {
         let (mut drawn, mut count) = ([0; MAX_CHOICES], 0);
         for n in 0..2 * self.choices as u64 {
-            let index = self.table.draw(stream(nonce, n));
+            let index = self.table.draw(stream(session_id, n));
             if !drawn[..count].contains(&index) {
                 drawn[count] = index;
                 count += 1;
@@ -100,13 +100,13 @@ impl Policy for LeastSessions {
     fn place(&self, cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
         let all = || {
             // Begins where chance says, so that equals share by weight.
-            let start = self.table.draw(stream(session.nonce, 0));
+            let start = self.table.draw(stream(session.session_id, 0));
             least(cluster, session, (start..cluster.len()).chain(0..start))
         };
         if self.choices > MAX_CHOICES || self.choices >= cluster.len() {
             return all();
         }
-        let (drawn, count) = self.draw(session.nonce);
+        let (drawn, count) = self.draw(session.session_id);
         least(cluster, session, drawn[..count].iter().copied()).or_else(all)
     }
 }
@@ -172,7 +172,7 @@ mod tests {
     /// Puts `count` sessions on the upstream at `index`.
     fn settle(cluster: &Cluster, index: usize, count: u64, now: Timestamp) {
         let upstream = cluster.members()[index].upstream();
-        (0..count).for_each(|n| upstream.touch(session((index as u64) << 32 | n).nonce, now));
+        (0..count).for_each(|n| upstream.touch(session((index as u64) << 32 | n).session_id, now));
     }
 
     #[test]
@@ -181,10 +181,10 @@ mod tests {
             let cluster = counting_cluster(&[1, 1, 1, 1, 1, 1, 1, 1, 4, 4]);
             let policy = LeastSessions::new(&cluster).choices(choices);
             let mut counts = [0_u32; 10];
-            for nonce in 0..1600 {
-                let session = session(nonce);
+            for session_id in 0..1600 {
+                let session = session(session_id);
                 let index = policy.place(&cluster, &session).unwrap();
-                cluster.members()[index].upstream().touch(session.nonce, session.now);
+                cluster.members()[index].upstream().touch(session.session_id, session.now);
                 counts[index] += 1;
             }
             // What is even is the estimate, and that is right to a few percent.
@@ -200,7 +200,7 @@ mod tests {
             settle(&cluster, index, 5, session(0).now);
         }
         let policy = LeastSessions::new(&cluster).choices(usize::MAX);
-        assert!((0..1000).all(|nonce| policy.place(&cluster, &session(nonce)) == Some(0)));
+        assert!((0..1000).all(|session_id| policy.place(&cluster, &session(session_id)) == Some(0)));
     }
 
     #[test]
@@ -222,10 +222,10 @@ mod tests {
         let policy = LeastSessions::new(&cluster);
         let _held = [0, 0, 1, 2].map(|index: usize| cluster.members()[index].lease().unwrap());
         let _more = cluster.members()[2].lease().unwrap();
-        assert!((0..100).all(|nonce| policy.place(&cluster, &session(nonce)) == Some(1)));
+        assert!((0..100).all(|session_id| policy.place(&cluster, &session(session_id)) == Some(1)));
         (0..3).for_each(|index| cluster.members()[index].upstream().touch(7, session(0).now));
         (0..3).for_each(|index| cluster.members()[index].upstream().touch(1 << 63, session(0).now));
-        assert!((0..100).all(|nonce| policy.place(&cluster, &session(nonce)) == Some(1)));
+        assert!((0..100).all(|session_id| policy.place(&cluster, &session(session_id)) == Some(1)));
     }
 
     #[test]
@@ -239,8 +239,8 @@ mod tests {
     #[test]
     fn the_choices_are_different_upstreams() {
         let policy = LeastSessions::new(&cluster(&[1; 30]));
-        for nonce in 0..1000 {
-            let (drawn, count) = policy.draw(session(nonce).nonce);
+        for session_id in 0..1000 {
+            let (drawn, count) = policy.draw(session(session_id).session_id);
             assert_eq!(count, 3);
             assert!(drawn[0] != drawn[1] && drawn[1] != drawn[2] && drawn[0] != drawn[2]);
         }
@@ -266,10 +266,10 @@ mod tests {
             sessions in prop::collection::vec(0_u64..200, 20),
             down in prop::collection::vec(any::<bool>(), 20),
             choices in 2_usize..20,
-            nonce: u64,
+            session_id: u64,
         ) {
             let cluster = counting_cluster(&weights);
-            let session = session(nonce);
+            let session = session(session_id);
             for (index, member) in cluster.members().iter().enumerate() {
                 settle(&cluster, index, sessions[index], session.now);
                 if down[index] {
@@ -284,7 +284,7 @@ mod tests {
             let everyone: Vec<usize> = (0..weights.len()).collect();
             let mut among = up(&everyone);
             if choices < weights.len() && choices <= MAX_CHOICES {
-                let (drawn, count) = policy.draw(session.nonce);
+                let (drawn, count) = policy.draw(session.session_id);
                 let drawn = up(&drawn[..count]);
                 among = if drawn.is_empty() { among } else { drawn };
             }

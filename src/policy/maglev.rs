@@ -56,7 +56,7 @@ fn is_prime(number: u32) -> bool {
 /// hash changes as for Envoy's retries, up to fifteen times, so the keys of an upstream spread over all others and
 /// no other key moves. After that the key's hash draws by weight among those that can.
 ///
-/// A session without a key is placed by its client's address as text, and one without either by its nonce.
+/// A session without a key is placed by its client's address as text, and one without either by its session id.
 #[derive(Debug)]
 pub struct Maglev {
     table: Box<[u16]>,
@@ -172,11 +172,12 @@ mod tests {
     fn what_an_upstream_cannot_take_spreads_and_nothing_else_moves() {
         let cluster = cluster(&[1; 10]);
         let policy = Maglev::new(&cluster);
-        let before: Vec<_> = (0..10_000).map(|nonce| policy.place(&cluster, &session(nonce)).unwrap()).collect();
+        let before: Vec<_> =
+            (0..10_000).map(|session_id| policy.place(&cluster, &session(session_id)).unwrap()).collect();
         cluster.members()[4].upstream().set_health(Health::DOWN);
         let mut taken = [0; 10];
-        for (nonce, before) in (0..).zip(before) {
-            let after = policy.place(&cluster, &session(nonce)).unwrap();
+        for (session_id, before) in (0..).zip(before) {
+            let after = policy.place(&cluster, &session(session_id)).unwrap();
             match before {
                 4 => taken[after] += 1,
                 _ => assert_eq!(after, before),

@@ -22,16 +22,16 @@ impl P2c {
     }
 
     /// Two different upstreams where the weights let them be drawn apart within a few draws.
-    pub(super) fn pair(&self, nonce: u64) -> (usize, usize) {
-        let first = self.table.draw(stream(nonce, 0));
-        let second = (1..4).map(|n| self.table.draw(stream(nonce, n))).find(|other| *other != first);
+    pub(super) fn pair(&self, session_id: u64) -> (usize, usize) {
+        let first = self.table.draw(stream(session_id, 0));
+        let second = (1..4).map(|n| self.table.draw(stream(session_id, n))).find(|other| *other != first);
         (first, second.unwrap_or(first))
     }
 }
 
 impl Policy for P2c {
     fn place(&self, cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
-        let (a, b) = self.pair(session.nonce);
+        let (a, b) = self.pair(session.session_id);
         match (cluster.accepts(a, session), cluster.accepts(b, session)) {
             (true, true) => Some(if lighter(cluster, b, a, session) { b } else { a }),
             (true, false) => Some(a),
@@ -63,9 +63,9 @@ mod tests {
         let cluster = cluster(&[1, 1]);
         let policy = P2c::new(&cluster);
         let _busy = cluster.members()[0].lease();
-        for nonce in 0..1000 {
-            let (a, b) = policy.pair(session(nonce).nonce);
-            let placed = policy.place(&cluster, &session(nonce));
+        for session_id in 0..1000 {
+            let (a, b) = policy.pair(session(session_id).session_id);
+            let placed = policy.place(&cluster, &session(session_id));
             assert_eq!(placed, Some(if a == b { a } else { 1 }));
         }
     }
@@ -75,8 +75,8 @@ mod tests {
         let cluster = cluster(&[1; 10]);
         let policy = P2c::new(&cluster);
         let mut counts = [0_i32; 10];
-        for nonce in 0..10_000 {
-            let index = policy.place(&cluster, &session(nonce)).unwrap();
+        for session_id in 0..10_000 {
+            let index = policy.place(&cluster, &session(session_id)).unwrap();
             drop(cluster.members()[index].lease());
             counts[index] += 1;
         }

@@ -107,7 +107,7 @@ impl PeakEwma {
 
 impl Policy for PeakEwma {
     fn place(&self, cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
-        let (a, b) = self.pairs.pair(session.nonce);
+        let (a, b) = self.pairs.pair(session.session_id);
         match (cluster.accepts(a, session), cluster.accepts(b, session)) {
             (true, true) => {
                 let cost = |index: usize| self.cost(&cluster.members()[index], session.now);
@@ -180,7 +180,7 @@ mod tests {
     /// Of sessions for which both upstreams were drawn, how many of a hundred go to the first.
     fn first_of_two(cluster: &Cluster, policy: &PeakEwma, now: Timestamp) -> usize {
         let drawn_apart = (0..).map(session).filter(|s| {
-            let (a, b) = policy.pairs.pair(s.nonce);
+            let (a, b) = policy.pairs.pair(s.session_id);
             a != b
         });
         drawn_apart.take(100).filter(|s| policy.place(cluster, &Session { now, ..*s }) == Some(0)).count()

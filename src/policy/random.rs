@@ -11,7 +11,7 @@ use crate::hash::{GOLDEN, mix64};
 /// How often a draw may hit an upstream that accepts nothing before the rest is scanned.
 const DRAWS: u64 = 4;
 
-/// At random, by weight. Two table reads a pick, from the session's nonce.
+/// At random, by weight. Two table reads a pick, from the session id.
 #[derive(Debug)]
 pub struct Random {
     slots: Box<[Slot]>,
@@ -60,20 +60,20 @@ impl Random {
 impl Policy for Random {
     fn place(&self, cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
         (0..DRAWS)
-            .map(|n| self.draw(stream(session.nonce, n)))
+            .map(|n| self.draw(stream(session.session_id, n)))
             .find(|index| cluster.accepts(*index, session))
             .or_else(|| scan(cluster, session))
     }
 }
 
 /// The n-th random number of a session's own stream.
-pub(super) fn stream(nonce: u64, n: u64) -> u64 {
-    mix64(nonce.wrapping_add(GOLDEN.wrapping_mul(n + 1)))
+pub(super) fn stream(session_id: u64, n: u64) -> u64 {
+    mix64(session_id.wrapping_add(GOLDEN.wrapping_mul(n + 1)))
 }
 
 /// An exact draw by weight among those that accept, for when most do not: two passes over the cluster.
 pub(super) fn scan(cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
-    scan_with(cluster, session, stream(session.nonce, DRAWS))
+    scan_with(cluster, session, stream(session.session_id, DRAWS))
 }
 
 /// The same draw from 64 bits of the caller's.
@@ -106,8 +106,8 @@ mod tests {
         let cluster = cluster(&weights);
         let policy = Random::new(&cluster);
         let mut counts = [0_u32; 5];
-        for nonce in 0..100_000 {
-            counts[policy.place(&cluster, &session(nonce)).unwrap()] += 1;
+        for session_id in 0..100_000 {
+            counts[policy.place(&cluster, &session(session_id)).unwrap()] += 1;
         }
         for (count, weight) in counts.iter().zip(weights) {
             let expected = f64::from(weight) * 1000.0;

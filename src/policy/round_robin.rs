@@ -192,8 +192,8 @@ mod tests {
         cluster.members()[0].upstream().set_health(crate::Health::DOWN);
         let policy = RoundRobin::new(&cluster);
         let mut counts = [0_usize; 3];
-        for nonce in 0..3000 {
-            counts[policy.place(&cluster, &session(nonce)).unwrap()] += 1;
+        for session_id in 0..3000 {
+            counts[policy.place(&cluster, &session(session_id)).unwrap()] += 1;
         }
         assert!(policy.turn.0.into_inner() <= 3000 * MAX_SKIPPED);
         assert!(counts[0] == 0 && counts[1].abs_diff(1000) < 150, "{counts:?}");

@@ -1,6 +1,6 @@
 //! Sessions that come from another proxy: adopted once, by the cookie that it set, and ours from then on.
 
-use crate::{NOW, balancer, balancer_with, nonce, pick, ring, upstream, upstreams};
+use crate::{NOW, balancer, balancer_with, pick, ring, session_id, upstream, upstreams};
 use homing::affinity::{Accept, AffinityBuilder, Format, Incumbent};
 use homing::balancer::{Step, TokenSet};
 use homing::health::{Failover, Outcome};
@@ -46,7 +46,10 @@ fn who_is_adopted_is_pinned_and_ours_from_then_on() {
         // The token holds by itself, and against what the incumbent may still say.
         for incumbents in [&[][..], &[haproxy(name)], &[haproxy("app-1")], &[haproxy("strange")]] {
             let again = brings(&balancer, &[token.as_bytes()], incumbents);
-            assert_eq!((went(&again), again.token, again.nonce), ((name, Decision::Pinned), None, first.nonce));
+            assert_eq!(
+                (went(&again), again.token, again.session_id),
+                ((name, Decision::Pinned), None, first.session_id)
+            );
         }
     }
 }
@@ -94,7 +97,7 @@ fn a_token_that_is_not_good_does_not_keep_from_being_adopted() {
         let adopted = balancer.pick(&request.incumbents(&[haproxy("app-3")])).unwrap();
         assert_eq!(went(&adopted), ("app-3", Decision::Pinned));
         let next = adopted.token.unwrap();
-        assert_ne!(nonce(&next), nonce(&token));
+        assert_ne!(session_id(&next), session_id(&token));
         let again = balancer.pick(&Request::new(now).tokens(&[next.as_bytes()])).unwrap();
         assert_eq!(went(&again), ("app-3", Decision::Pinned));
     }

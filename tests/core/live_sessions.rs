@@ -41,7 +41,7 @@ fn new_sessions_count_at_once_and_known_ones_at_any_proxy() {
     let other = balancer(upstreams(3));
     assert_eq!(live(&other, NOW), [0, 0, 0]);
     come_again(&other, &sessions, NOW);
-    assert_eq!(live(&other, NOW), live(&here, NOW), "a slot is the nonce's, so proxies agree");
+    assert_eq!(live(&other, NOW), live(&here, NOW), "a slot is the session_id's, so proxies agree");
 }
 
 #[test]
@@ -137,9 +137,9 @@ fn who_is_held_is_live_until_nobody_holds_it_any_more() {
         balancer.tick(now);
         upstream.live_sessions(now)
     };
-    let holds = [upstream.hold(held.nonce), upstream.hold(held.nonce)];
-    assert_ne!(held.nonce, other.nonce);
-    let held_nonce = held.nonce;
+    let holds = [upstream.hold(held.session_id), upstream.hold(held.session_id)];
+    assert_ne!(held.session_id, other.session_id);
+    let held_session = held.session_id;
     drop((held, other));
     assert_eq!([0, 1, 2, 3].map(live_in), [2, 2, 1, 1]);
     let [first, second] = holds;
@@ -148,6 +148,6 @@ fn who_is_held_is_live_until_nobody_holds_it_any_more() {
     drop(second);
     assert_eq!([101, 102].map(live_in), [1, 0]);
     // Somebody who was there in the last window only.
-    drop(upstream.hold(held_nonce));
+    drop(upstream.hold(held_session));
     assert_eq!(live_in(103), 0);
 }

@@ -78,8 +78,8 @@ fn upstream(balancer: &Balancer, name: &str) -> Arc<homing::Upstream> {
     Arc::clone(balancer.cluster().find_name(name).unwrap().upstream())
 }
 
-/// The nonce of a token, from its documented place.
-fn nonce(token: &Token) -> u64 {
+/// The session id of a token, from its documented place.
+fn session_id(token: &Token) -> u64 {
     use base64::Engine;
     let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(token.as_bytes()).unwrap();
     u64::from_be_bytes(bytes[9..17].try_into().unwrap())

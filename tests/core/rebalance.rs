@@ -1,6 +1,6 @@
 //! Rebalancing after a scale-out: at the budget's pace, the longest idle first, alike on every proxy, and nobody twice.
 
-use crate::{NOW, nonce, ring, upstreams};
+use crate::{NOW, ring, session_id, upstreams};
 use homing::affinity::Rebalance;
 use homing::health::Outcome;
 use homing::rng::SeededEntropy;
@@ -53,7 +53,7 @@ impl World {
         for number in 0..SESSIONS {
             let pick = world.proxies[number % world.proxies.len()].pick(&Request::new(NOW)).unwrap();
             let every = every(number);
-            let next = NOW.after(secs(1 + nonce(&pick.token.unwrap()) % every));
+            let next = NOW.after(secs(1 + session_id(&pick.token.unwrap()) % every));
             world.sessions.push(Session { token: pick.token.unwrap(), every, next, moves: 0 });
         }
         world
@@ -192,7 +192,7 @@ fn who_holds_a_websocket_stays_however_long_it_is_silent() {
     world.pass(secs(120));
     let cluster = world.proxies[0].cluster();
     let upstream = |session: &Session| cluster.find_name(&home(&world.proxies[0], &session.token)).unwrap().upstream();
-    let hold = |session: &Session| upstream(session).hold(nonce(&session.token));
+    let hold = |session: &Session| upstream(session).hold(session_id(&session.token));
     let holds: Vec<Hold> = world.sessions.iter().step_by(2).map(hold).collect();
     world.scale_out();
     world.pass(secs(300));
@@ -211,14 +211,15 @@ fn who_holds_a_websocket_stays_however_long_it_is_silent() {
 fn the_veto_holds() {
     let veto = |candidate: &homing::affinity::Candidate<'_>| {
         assert_ne!(candidate.from.id(), candidate.to.id());
-        candidate.nonce.is_multiple_of(2) || candidate.idle > secs(3600)
+        candidate.session_id.is_multiple_of(2) || candidate.idle > secs(3600)
     };
     let mut world = World::new(vec![builder(BUDGET).veto(veto).build().unwrap()], steady);
     world.scale_out();
     world.pass(secs(300));
     assert!(world.moved.len() > 200);
-    let nonces: HashSet<u64> = world.moved.iter().map(|moved| nonce(&world.sessions[moved.0].token)).collect();
-    assert!(nonces.iter().all(|nonce| nonce % 2 == 1), "a vetoed session moved");
+    let session_ids: HashSet<u64> =
+        world.moved.iter().map(|moved| session_id(&world.sessions[moved.0].token)).collect();
+    assert!(session_ids.iter().all(|session_id| session_id % 2 == 1), "a vetoed session moved");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The token is sent again only when what it says must change.
 
-use crate::{NOW, balancer, nonce, pick, ring, upstream, upstreams, visit};
+use crate::{NOW, balancer, pick, ring, session_id, upstream, upstreams, visit};
 use homing::{Affinity, Balancer, Decision, Health, Lost, Request, Timestamp, Token};
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn once_a_window_and_not_more_often() {
         let pick = at(&balancer, NOW.after(Duration::from_secs(second)), &token);
         assert_eq!((pick.decision, pick.upstream().id()), (Decision::Pinned, first.upstream().id()));
         if let Some(next) = pick.token {
-            assert_eq!(nonce(&next), nonce(&token), "the session changed its nonce");
+            assert_eq!(session_id(&next), session_id(&token), "the session changed its session_id");
             token = next;
             sent.push(second);
         }
@@ -37,7 +37,7 @@ fn a_busy_session_outlives_the_idle_age_and_ends_at_its_absolute_age() {
     }
     let end = at(&balancer, NOW.after(Duration::from_secs(12 * 3600)), &token);
     assert_eq!(end.decision, Decision::Lost(Lost::Expired));
-    assert_ne!(nonce(&end.token.unwrap()), nonce(&token), "an expired session starts as a new one");
+    assert_ne!(session_id(&end.token.unwrap()), session_id(&token), "an expired session starts as a new one");
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn a_clock_that_goes_back_sends_nothing_and_shortens_nothing() {
 fn a_move_sends_one_token_and_the_session_stays_where_it_went() {
     let balancer = balancer(upstreams(5));
     let mut token = visit(&balancer).1;
-    let first = nonce(&token);
+    let first = session_id(&token);
     let mut seen = Vec::new();
     for _ in 0..4 {
         let home = pick(&balancer, &[token.as_bytes()]).upstream().clone();
@@ -65,7 +65,7 @@ fn a_move_sends_one_token_and_the_session_stays_where_it_went() {
         let moved = pick(&balancer, &[token.as_bytes()]);
         assert_eq!(moved.decision, Decision::Lost(Lost::NotServing));
         token = moved.token.unwrap();
-        assert_eq!(nonce(&token), first, "the session changed its nonce on its way");
+        assert_eq!(session_id(&token), first, "the session changed its session_id on its way");
         let settled = pick(&balancer, &[token.as_bytes()]);
         assert_eq!((settled.decision, settled.token), (Decision::Pinned, None));
         assert_eq!(settled.upstream().id(), moved.upstream().id());
@@ -98,7 +98,7 @@ fn a_new_signing_key_replaces_each_token_once() {
     let moved = pick(&balancer, &[old.as_bytes()]);
     assert_eq!(moved.decision, Decision::Pinned);
     let new = moved.token.unwrap();
-    assert_eq!(nonce(&new), nonce(&old));
+    assert_eq!(session_id(&new), session_id(&old));
     let settled = pick(&balancer, &[new.as_bytes()]);
     assert_eq!((settled.decision, settled.token), (Decision::Pinned, None));
 }
@@ -125,8 +125,8 @@ fn by_itself_a_token_is_sent_again_once_a_window_too() {
 }
 
 #[test]
-fn nonces_of_sessions_differ() {
+fn session_ids_differ() {
     let balancer = balancer(upstreams(2));
-    let nonces: std::collections::HashSet<u64> = (0..10_000).map(|_| nonce(&visit(&balancer).1)).collect();
-    assert_eq!(nonces.len(), 10_000);
+    let session_ids: std::collections::HashSet<u64> = (0..10_000).map(|_| session_id(&visit(&balancer).1)).collect();
+    assert_eq!(session_ids.len(), 10_000);
 }

@@ -49,7 +49,7 @@ fn picks(keys: KeyRing, seed: u64) -> Vec<String> {
         let pick = balancer.pick(&Request::new(moment(i)).client(client).tokens(&carried).no_wait()).unwrap();
         let index = index(&balancer, pick.upstream().name());
         let due = pick.token.as_ref().map_or("-", |token| token.as_str()).to_owned();
-        let line = format!("{index} {:016x} {} {due}", pick.nonce, pick.decision.as_str());
+        let line = format!("{index} {:016x} {} {due}", pick.session_id, pick.decision.as_str());
         if let Some(token) = pick.token {
             tokens[visitor as usize] = Some(token.as_bytes().try_into().unwrap());
         }
@@ -114,7 +114,7 @@ fn each_verifies_the_others_tokens() {
             let pick = balancer.pick(&Request::new(moment(i)).tokens(&[token.as_bytes()])).unwrap();
             let index = index(&balancer, pick.upstream().name());
             assert_eq!(
-                format!("{index} {:016x} {}", pick.nonce, pick.decision.as_str()),
+                format!("{index} {:016x} {}", pick.session_id, pick.decision.as_str()),
                 said,
                 "{:?}",
                 compiled.runtime

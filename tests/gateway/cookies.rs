@@ -182,7 +182,7 @@ fn a_tampered_cookie_is_no_cookie() {
             let given = token(&response.head).unwrap_or_else(|| panic!("{forged} was believed, of {genuine}"));
             assert_ne!(given, forged);
             assert_ne!(given, genuine);
-            // Bytes 9 to 17 are the nonce, characters 12 to 22 hold nothing else: a new session.
+            // Bytes 9 to 17 are the session id, characters 12 to 22 hold nothing else: a new session.
             assert_ne!(given[12..22], genuine[12..22]);
         }
     }

@@ -89,7 +89,7 @@ impl World {
         if let Some(cookie) = held.set_cookie {
             let jar = &mut self.users[travel.user].cookie;
             if jar.is_some_and(|jar| {
-                jar.picked_at > cookie.picked_at && jar.slot != cookie.slot && jar.nonce == cookie.nonce
+                jar.picked_at > cookie.picked_at && jar.slot != cookie.slot && jar.session_id == cookie.session_id
             }) {
                 self.tally.count("cookies", "overtaken by an older one for another upstream");
             }

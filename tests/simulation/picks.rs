@@ -36,7 +36,7 @@ impl World {
                 }
                 let slot = slot_of(pick.upstream());
                 if pick.decision == Decision::Lost(Lost::Rebalanced) {
-                    return self.check_relief(index, pick.nonce, slot);
+                    return self.check_relief(index, pick.session_id, slot);
                 }
                 if travel.cookie.is_some_and(|cookie| matches!(self.verdict(travel, proxy, &cookie), Verdict::Home(..)))
                 {
@@ -45,7 +45,7 @@ impl World {
                 self.tell(|| format!("request {index} at proxy {}: {} goes to {slot}", travel.proxy, pick.decision));
                 check_placed(proxy, slot)?;
                 match pick.decision {
-                    Decision::Lost(lost) if lost.is_displaced() => self.check_move(index, pick.nonce, lost, slot),
+                    Decision::Lost(lost) if lost.is_displaced() => self.check_move(index, pick.session_id, lost, slot),
                     _ => Ok(()),
                 }
             }
@@ -110,7 +110,7 @@ impl World {
             ensure!(is_over.is_some(), PinHolds, "a key was retired before its sessions");
         }
         if knows(decision) {
-            ensure!(pick.nonce == cookie.nonce, PinHolds, "a session's nonce has changed");
+            ensure!(pick.session_id == cookie.session_id, PinHolds, "a session's session_id has changed");
             let is_current = cookie.is_current(slot, pick.upstream().incarnation(), proxy, &self.scenario, self.now);
             let is_set = pick.token.is_some();
             ensure!(is_set != is_current, PinHolds, "{decision}: token set: {is_set}, and it is current: {is_current}");
@@ -119,7 +119,7 @@ impl World {
     }
 
     /// Once by one event, and to where every proxy would send it.
-    fn check_move(&mut self, index: usize, nonce: u64, lost: Lost, slot: usize) -> Check {
+    fn check_move(&mut self, index: usize, session_id: u64, lost: Lost, slot: usize) -> Check {
         let travel = &self.travels[index];
         let Some(cookie) = travel.cookie else { return Ok(()) };
         let proxy = &self.proxies[travel.proxy];
@@ -135,7 +135,7 @@ impl World {
             _ => None,
         };
         if let Some(event) = event.filter(|_| slot != cookie.slot) {
-            let key = (nonce, travel.proxy, cookie.slot, event);
+            let key = (session_id, travel.proxy, cookie.slot, event);
             let before = self.moves.insert(key, self.now);
             // Another proxy may think better of it, and send the session there.
             let is_again = cookie.placed.0 == travel.proxy && before.is_some_and(|before| cookie.placed.1 > before);
@@ -147,7 +147,7 @@ impl World {
             ensure!(!is_again, PinHolds, "a session left app-{} a second time: {lost}", cookie.slot);
         }
         self.check_shape(index, lost, slot)?;
-        self.check_agreement(index, nonce, slot)
+        self.check_agreement(index, session_id, slot)
     }
 
     /// Whether every proxy knew which process a session's upstream is when its cookie was made.
@@ -187,7 +187,7 @@ impl World {
     }
 
     /// To one that takes sessions, within the budget, and never back.
-    fn check_relief(&mut self, index: usize, nonce: u64, slot: usize) -> Check {
+    fn check_relief(&mut self, index: usize, session_id: u64, slot: usize) -> Check {
         let now = self.now;
         let travel = &self.travels[index];
         let Some(cookie) = travel.cookie else { return Ok(()) };
@@ -200,18 +200,18 @@ impl World {
         let has_jumped = proxy.jumped_at > 0 && proxy.jumped_at + MINUTE >= now;
         let (moved, most) = (proxy.rebalanced.len(), self.scenario.rebalance as usize + 33);
         ensure!(has_jumped || moved <= most, PinHolds, "{moved} sessions were rebalanced in a minute");
-        self.relieved.insert((nonce, cookie.slot, slot));
-        let is_back = self.relieved.contains(&(nonce, slot, cookie.slot));
+        self.relieved.insert((session_id, cookie.slot, slot));
+        let is_back = self.relieved.contains(&(session_id, slot, cookie.slot));
         ensure!(!is_back, PinHolds, "a session was rebalanced back to app-{slot}");
         Ok(())
     }
 
-    fn check_agreement(&mut self, index: usize, nonce: u64, slot: usize) -> Check {
+    fn check_agreement(&mut self, index: usize, session_id: u64, slot: usize) -> Check {
         let travel = &self.travels[index];
         let Some(cookie) = travel.cookie else { return Ok(()) };
         let proxy = &self.proxies[travel.proxy];
         let able = live_set(travel, proxy);
-        let before = *self.substitutes.entry((nonce, able)).or_insert(slot);
+        let before = *self.substitutes.entry((session_id, able)).or_insert(slot);
         ensure!(before == slot, Agreement, "a session goes to app-{slot}, and went to app-{before} before");
         // Others may not know yet that its upstream is gone: they are told.
         let home = proxy.members.get(&cookie.slot).map(|cell| proxy.cells[*cell].upstream.id());

@@ -36,7 +36,7 @@ impl User {
 pub struct Cookie {
     pub token: Token,
     pub slot: usize,
-    pub nonce: u64,
+    pub session_id: u64,
     incarnation: u16,
     issued: u64,
     window: u64,
@@ -77,7 +77,7 @@ impl Cookie {
         let next = Self {
             token: pick.token?,
             slot,
-            nonce: pick.nonce,
+            session_id: pick.session_id,
             incarnation,
             issued,
             window: window.max(known.map_or(0, |known| known.window)),
@@ -113,7 +113,7 @@ impl Cookie {
         if is_other && scenario.on_restart == OnRestart::Replace {
             return Verdict::Lost(Lost::OtherIncarnation);
         }
-        if home.upstream.departure(self.nonce).is_some_and(|moment| clock >= moment) {
+        if home.upstream.departure(self.session_id).is_some_and(|moment| clock >= moment) {
             return Verdict::Lost(Lost::Drained);
         }
         if !home.upstream.health().serving || is_tried(home) {

@@ -108,11 +108,11 @@ pub struct World {
     pub next_slot: usize,
     pub rotation: Rotation,
     pub tally: Tally,
-    /// Where a session went when so many could take it: by its nonce and theirs.
+    /// Where a session went when so many could take it: by its session id and theirs.
     pub substitutes: HashMap<(u64, u64), usize>,
     /// When a session left an upstream that was gone.
     pub moves: HashMap<(u64, usize, usize, u64), u64>,
-    /// Where sessions were rebalanced: by their nonces, from where to where. Weights make other orders.
+    /// Where sessions were rebalanced: by their session ids, from where to where. Weights make other orders.
     pub relieved: HashSet<(u64, usize, usize)>,
     /// Whether to print what happens.
     pub is_told: bool,

@@ -98,8 +98,8 @@ impl Alone {
         Self { balancer, cluster, factory: factory.clone(), policy }
     }
 
-    fn place_session(&self, key: &Key, nonce: u64) -> Option<usize> {
-        let session = Session { nonce, now: NOW, client: Some(client(key)), key: Some(key), tried: &[], warming: Default::default() };
+    fn place_session(&self, key: &Key, session_id: u64) -> Option<usize> {
+        let session = Session { session_id, now: NOW, client: Some(client(key)), key: Some(key), tried: &[], warming: Default::default() };
         self.policy.place(&self.cluster, &session)
     }
 

@@ -42,7 +42,7 @@ pub struct World {
 struct Visitor {
     client: Option<IpAddr>,
     key: Option<Vec<u8>>,
-    nonce: u64,
+    session_id: u64,
     tried: Vec<usize>,
 }
 
@@ -58,7 +58,7 @@ impl Visitor {
         Self {
             client,
             key,
-            nonce: u64::from_le_bytes(input.bytes()),
+            session_id: u64::from_le_bytes(input.bytes()),
             tried: (0..8).filter(|index| tried >> index & 1 == 1).collect(),
         }
     }
@@ -66,11 +66,18 @@ impl Visitor {
     /// The same key and the same client at every call.
     fn numbered(number: u16) -> Self {
         let key = format!("key-{number}").into_bytes();
-        Self { client: Some(address(true, number)), key: Some(key), nonce: u64::from(number), tried: Vec::new() }
+        Self { client: Some(address(true, number)), key: Some(key), session_id: u64::from(number), tried: Vec::new() }
     }
 
     fn session<'a>(&'a self, now: Timestamp, tried: &'a [UpstreamId]) -> Session<'a> {
-        Session { nonce: self.nonce, now, client: self.client, key: self.key.as_deref(), tried, warming: Warming::All }
+        Session {
+            session_id: self.session_id,
+            now,
+            client: self.client,
+            key: self.key.as_deref(),
+            tried,
+            warming: Warming::All,
+        }
     }
 }
 
@@ -245,7 +252,7 @@ impl World {
         assert_eq!(looks, [placed; 2], "a look is not what comes, or changes it");
         self.assert_placed(placed, visitor);
         if self.goes_by_key(visitor) {
-            let other = Session { nonce: !session.nonce, now: Timestamp::from_secs(1), ..session };
+            let other = Session { session_id: !session.session_id, now: Timestamp::from_secs(1), ..session };
             assert_eq!(self.policy.place(&cluster, &other), placed, "equal keys, equal places");
         }
     }

@@ -315,8 +315,8 @@ pub(crate) async fn forward(
     log.answered(status);
     let log = std::mem::take(log);
     answer.content = if upgraded {
-        let (shared, nonce, idle) = (Arc::clone(shared), pick.nonce, settings.timeouts.idle);
-        Content::Tunnel(Box::new(Tunnel { conn, lease: pick.lease, nonce, speech, shared, idle, _log: log }))
+        let (shared, session_id, idle) = (Arc::clone(shared), pick.session_id, settings.timeouts.idle);
+        Content::Tunnel(Box::new(Tunnel { conn, lease: pick.lease, session_id, speech, shared, idle, _log: log }))
     } else {
         let uploaded = conn.uploaded();
         let mark = mark.streaming();

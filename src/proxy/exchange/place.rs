@@ -12,14 +12,14 @@ pub(crate) struct Placed {
     pub(crate) lease: Place,
     pub(crate) decision: Decision,
     pub(crate) token: Option<Token>,
-    pub(crate) nonce: u64,
+    pub(crate) session_id: u64,
 }
 
 impl Placed {
     pub(crate) fn new(pick: Pick, shared: &Arc<Shared>) -> Self {
-        let Pick { lease, decision, token, nonce } = pick;
+        let Pick { lease, decision, token, session_id } = pick;
         let offer = Offer { upstream: lease.upstream().id(), shared: Arc::clone(shared) };
-        Self { lease: Place { lease, _offer: offer }, decision, token, nonce }
+        Self { lease: Place { lease, _offer: offer }, decision, token, session_id }
     }
 
     pub(crate) fn upstream(&self) -> &Arc<Upstream> {

@@ -48,7 +48,7 @@ pub(crate) struct Tunnel {
     pub(crate) conn: Box<Conn>,
     pub(crate) lease: Place,
     /// The session's, by which it has its moment to leave.
-    pub(crate) nonce: u64,
+    pub(crate) session_id: u64,
     pub(crate) speech: Speech,
     pub(crate) shared: Arc<Shared>,
     /// For how long it may stand still once one side has ended, or does not take what the other has said.
@@ -59,11 +59,11 @@ pub(crate) struct Tunnel {
 impl Tunnel {
     /// Carries what both sides say from now on, after what the client has said already.
     pub(crate) async fn run<C: AsyncRead + AsyncWrite + Unpin>(self: Box<Self>, mut client: C, said: Bytes) {
-        let Self { conn, lease, nonce, speech, shared, idle, _log } = *self;
+        let Self { conn, lease, session_id, speech, shared, idle, _log } = *self;
         let _open = conn.cell().map(|cell| OpenTunnel::new(Arc::clone(cell)));
-        let _hold = lease.upstream().hold(nonce);
+        let _hold = lease.upstream().hold(session_id);
         let (mut upstream, early) = conn.into_stream();
-        let moment = || lease.upstream().departure(nonce);
+        let moment = || lease.upstream().departure(session_id);
         let leaving = pin!(shared.departures.wait(moment, &*shared.clock));
         // Either side may end a tunnel as it likes, so its errors are nobody's.
         if let Err(error) = tunnel(&mut client, &mut upstream, [said, early], speech, idle, leaving).await {
