@@ -6,7 +6,7 @@ use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_ma
 use homing::cluster::{Session, Warming};
 use homing::rng::{Entropy, OsEntropy, SeededEntropy};
 use homing::{
-    Affinity, Balancer, Change, Decision, Health, KeyRing, Lost, Request, Timestamp, Token, UpstreamConfig, policy,
+    Affinity, Balancer, Change, Decision, Health, KeyRing, PinLoss, Request, Timestamp, Token, UpstreamConfig, policy,
 };
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
@@ -170,7 +170,7 @@ fn affinity(c: &mut Criterion) {
             b.iter(|| {
                 let token = displaced[turn() % displaced.len()];
                 let pick = balancer.pick(&Request::new(NOW).tokens(&[token.as_bytes()]).no_wait()).unwrap();
-                assert_eq!(pick.decision, Decision::Lost(Lost::NotServing));
+                assert_eq!(pick.decision, Decision::PinLost(PinLoss::NotServing));
                 pick
             });
         });

@@ -46,13 +46,13 @@ fn token(c: &mut Criterion) {
         assert_eq!((pick.decision, pick.token.is_some()), (decision, reissued), "{name}");
         group.bench_function(name, |b| b.iter(|| balancer.pick(black_box(request)).unwrap()));
     };
-    let lost = Decision::Lost(homing::Lost::BadTag);
+    let loss = Decision::PinLost(homing::PinLoss::BadTag);
     let good = [token.as_bytes()];
     bench("no affinity", &unbound, &Request::new(NOW), Decision::New, false);
     bench("first visit", &bound, &Request::new(NOW), Decision::New, true);
     bench("pinned", &bound, &Request::new(NOW).tokens(&good), Decision::Pinned, false);
     bench("next idle window", &bound, &Request::new(later).tokens(&good), Decision::Pinned, true);
-    bench("altered", &bound, &Request::new(NOW).tokens(&[&altered]), lost, true);
+    bench("altered", &bound, &Request::new(NOW).tokens(&[&altered]), loss, true);
 }
 
 criterion_group! {

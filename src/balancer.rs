@@ -24,7 +24,7 @@ pub use rules::ReconfigureError;
 
 use crate::affinity::{Affinity, Claims, Incumbent, IncumbentTable, KeyError, KeyRing, Token};
 use crate::cluster::{
-    self, ApplyError, Change, Cluster, ClusterError, Decision, Generation, Lease, Lost, Plan, PlanError, Session,
+    self, ApplyError, Change, Cluster, ClusterError, Decision, Generation, Lease, PinLoss, Plan, PlanError, Session,
     Upstream, UpstreamConfig, UpstreamId, Warming,
 };
 use crate::health::Monitor;
@@ -158,7 +158,7 @@ pub enum PickError {
     Full,
     /// The session's own upstream cannot take it, and sessions are not to be moved.
     #[error("the session's upstream is unavailable ({0})")]
-    Rejected(Lost),
+    Rejected(PinLoss),
     /// The session is to wait, and to be picked for again. A host that cannot says so by [`Request::no_wait`].
     #[error("{reason}")]
     Later {
@@ -269,40 +269,40 @@ impl Balancer {
         let cluster = &snapshot.cluster;
         let (token, refused) = match affinity.open(request.tokens, request.now) {
             Ok(claims) => (Some(claims), None),
-            Err(lost) => (None, lost),
+            Err(loss) => (None, loss),
         };
         let session_id = match &token {
             Some(claims) => claims.session_id,
             None => self.entropy.next()?,
         };
-        let lost = match token.or_else(|| snapshot.adopted(affinity, request, session_id)) {
+        let loss = match token.or_else(|| snapshot.adopted(affinity, request, session_id)) {
             None => refused,
             Some(claims) => {
-                let lost = match home(cluster, affinity, &claims, request) {
+                let loss = match home(cluster, affinity, &claims, request) {
                     // Who has just been adopted stays at least until its token comes back.
                     Ok((member, Decision::Pinned))
                         if token.is_some()
                             && let Some(lease) = self.relieve(snapshot, &claims, member, request) =>
                     {
-                        let decision = Decision::Lost(Lost::Rebalanced);
+                        let decision = Decision::PinLost(PinLoss::Rebalanced);
                         return Ok(answer(affinity, lease, decision, token.as_ref(), session_id, request.now));
                     }
                     Ok((member, decision)) => match member.lease() {
                         Some(lease) => {
                             return Ok(answer(affinity, lease, decision, token.as_ref(), session_id, request.now));
                         }
-                        None => Lost::Full,
+                        None => PinLoss::Full,
                     },
-                    Err(lost) => lost,
+                    Err(loss) => loss,
                 };
-                if let Some(refusal) = snapshot.keeps(affinity, &claims, lost, request) {
+                if let Some(refusal) = snapshot.keeps(affinity, &claims, loss, request) {
                     return Err(refusal);
                 }
-                Some(lost)
+                Some(loss)
             }
         };
-        let lease = self.place(snapshot, &request.session(session_id), lost, request)?;
-        let decision = lost.map_or(Decision::New, Decision::Lost);
+        let lease = self.place(snapshot, &request.session(session_id), loss, request)?;
+        let decision = loss.map_or(Decision::New, Decision::PinLost);
         Ok(answer(affinity, lease, decision, token.as_ref(), session_id, request.now))
     }
 

@@ -79,7 +79,7 @@ mod watch;
 pub use affinity::{Affinity, KeyRing, OnFull, OnRestart, OnUnavailable, Token};
 pub use balancer::{Balancer, BuildError, Pick, PickError, Request, Wait};
 pub use cluster::{
-    Change, Cluster, Decision, Generation, Health, Hold, Lease, Lost, Plan, Sketch, SketchError, Upstream,
+    Change, Cluster, Decision, Generation, Health, Hold, Lease, PinLoss, Plan, Sketch, SketchError, Upstream,
     UpstreamConfig,
 };
 pub use health::HealthSettings;

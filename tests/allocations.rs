@@ -9,8 +9,8 @@ use homing::affinity::{Accept, Format, Incumbent, Rebalance};
 use homing::health::{Failover, Outcome};
 use homing::rng::{OsEntropy, SeededEntropy};
 use homing::{
-    Affinity, Balancer, Decision, Health, HealthSettings, KeyRing, Lost, OnUnavailable, PickError, Request, Timestamp,
-    UpstreamConfig, Wait, policy,
+    Affinity, Balancer, Decision, Health, HealthSettings, KeyRing, OnUnavailable, PickError, PinLoss, Request,
+    Timestamp, UpstreamConfig, Wait, policy,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -130,15 +130,15 @@ fn no_pick_allocates() {
         check("new", &Request::new(NOW).client(CLIENT), Decision::New);
         check("pinned", &Request::new(NOW).tokens(&tokens), Decision::Pinned);
         check("pinned and sent again", &Request::new(later).tokens(&tokens), Decision::Pinned);
-        check("malformed", &Request::new(NOW).tokens(&[b"nonsense"]), Decision::Lost(Lost::Malformed));
+        check("malformed", &Request::new(NOW).tokens(&[b"nonsense"]), Decision::PinLost(PinLoss::Malformed));
         let tried = [home.id()];
-        check("tried", &Request::new(NOW).tokens(&tokens).tried(&tried), Decision::Lost(Lost::NotServing));
+        check("tried", &Request::new(NOW).tokens(&tokens).tried(&tried), Decision::PinLost(PinLoss::NotServing));
         home.set_health(Health::DOWN);
-        check("substitute", &Request::new(NOW).tokens(&tokens), Decision::Lost(Lost::NotServing));
+        check("substitute", &Request::new(NOW).tokens(&tokens), Decision::PinLost(PinLoss::NotServing));
         home.set_health(Health::ACTIVE);
         balancer.drain(home.name(), Some(Duration::ZERO), NOW).unwrap();
         let left = NOW.after(HealthSettings::default().drain_spread);
-        check("drained", &Request::new(left).tokens(&tokens), Decision::Lost(Lost::Drained));
+        check("drained", &Request::new(left).tokens(&tokens), Decision::PinLost(PinLoss::Drained));
 
         for member in balancer.cluster().members() {
             member.upstream().set_health(Health::DOWN);
@@ -261,7 +261,7 @@ fn no_move_allocates() {
         let mut decision = None;
         let request = Request::new(later).tokens(&tokens);
         assert_eq!(calls(|| decision = balancer.pick(&request).ok().map(|pick| pick.decision)), 0);
-        moved += usize::from(decision == Some(Decision::Lost(Lost::Rebalanced)));
+        moved += usize::from(decision == Some(Decision::PinLost(PinLoss::Rebalanced)));
     }
     assert!((10..200).contains(&moved), "{moved} moved");
 }

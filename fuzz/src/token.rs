@@ -10,7 +10,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use homing::balancer::Request;
 use homing::cluster::UpstreamId;
 use homing::{
-    Affinity, Balancer, Decision, Health, KeyRing, Lost, OnFull, OnUnavailable, PickError, Timestamp, UpstreamConfig,
+    Affinity, Balancer, Decision, Health, KeyRing, OnFull, OnUnavailable, PickError, PinLoss, Timestamp, UpstreamConfig,
 };
 use sha2::Sha256;
 use std::time::Duration;
@@ -42,7 +42,7 @@ pub struct Claims {
 }
 
 /// Reads a token at a time in seconds.
-pub type Reader = fn(&[u8], u64) -> Result<Claims, Lost>;
+pub type Reader = fn(&[u8], u64) -> Result<Claims, PinLoss>;
 
 /// Panics where a [`Balancer`] follows a token other than [`read`] says, or sets one that does not lead back.
 pub fn check(data: &[u8]) {
@@ -106,8 +106,8 @@ impl State {
         let read_all: Vec<_> = tokens.iter().take(LOOKED_AT).map(|token| read(token, now)).collect();
         let known = read_all.iter().find_map(|read| read.ok());
         let expected = match (&known, read_all.first()) {
-            (Some(claims), _) => self.home(claims, &ids).map_or_else(Decision::Lost, |()| Decision::Pinned),
-            (None, Some(Err(lost))) => Decision::Lost(*lost),
+            (Some(claims), _) => self.home(claims, &ids).map_or_else(Decision::PinLost, |()| Decision::Pinned),
+            (None, Some(Err(loss))) => Decision::PinLost(*loss),
             _ => Decision::New,
         };
         let shown = || tokens.iter().map(|token| token.escape_ascii().to_string()).collect::<Vec<_>>();
@@ -116,10 +116,10 @@ impl State {
         let told = balancer.explain(&request);
         let pick = match balancer.pick(&request) {
             Ok(pick) => pick,
-            Err(PickError::Rejected(lost)) => {
+            Err(PickError::Rejected(loss)) => {
                 assert_eq!(self.on_unavailable, OnUnavailable::Reject);
-                assert!(matches!(lost, Lost::NotServing | Lost::Full));
-                assert_eq!((Decision::Lost(lost), told.decision), (expected, None), "at {now}: {:?}", shown());
+                assert!(matches!(loss, PinLoss::NotServing | PinLoss::Full));
+                assert_eq!((Decision::PinLost(loss), told.decision), (expected, None), "at {now}: {:?}", shown());
                 return known.is_some();
             }
             Err(error) => panic!("{error} at {now}: {:?}", shown()),
@@ -171,15 +171,15 @@ impl State {
     }
 
     /// Whether the upstream that a good token names takes its session.
-    fn home(&self, claims: &Claims, ids: &[UpstreamId]) -> Result<(), Lost> {
+    fn home(&self, claims: &Claims, ids: &[UpstreamId]) -> Result<(), PinLoss> {
         match ids.iter().position(|id| id.as_u64() == claims.upstream) {
-            None => Err(Lost::NoSuchUpstream),
+            None => Err(PinLoss::NoSuchUpstream),
             Some(1..) => Ok(()),
             Some(0) if self.incarnation != 0 && ![0, self.incarnation].contains(&claims.incarnation) => {
-                Err(Lost::OtherIncarnation)
+                Err(PinLoss::OtherIncarnation)
             }
-            Some(0) if self.tried || !self.health.serving => Err(Lost::NotServing),
-            Some(0) if self.full => Err(Lost::Full),
+            Some(0) if self.tried || !self.health.serving => Err(PinLoss::NotServing),
+            Some(0) if self.full => Err(PinLoss::Full),
             Some(0) => Ok(()),
         }
     }
@@ -215,26 +215,26 @@ impl Claims {
 }
 
 /// The format as `src/affinity/token.rs` and `src/affinity/lifetimes.rs` describe it.
-pub fn read(text: &[u8], now: u64) -> Result<Claims, Lost> {
+pub fn read(text: &[u8], now: u64) -> Result<Claims, PinLoss> {
     let (claims, signed) = decode_claims(text)?;
-    if !signed { Err(Lost::BadTag) } else { in_time(claims, now) }
+    if !signed { Err(PinLoss::BadTag) } else { in_time(claims, now) }
 }
 
 /// A wrong reader, which believes every tag: a control.
-pub fn read_unsigned(text: &[u8], now: u64) -> Result<Claims, Lost> {
+pub fn read_unsigned(text: &[u8], now: u64) -> Result<Claims, PinLoss> {
     in_time(decode_claims(text)?.0, now)
 }
 
 /// The claims, and whether their tag is right.
-fn decode_claims(text: &[u8]) -> Result<(Claims, bool), Lost> {
-    let bytes = decode(text).filter(|_| text.len() == 56).ok_or(Lost::Malformed)?;
+fn decode_claims(text: &[u8]) -> Result<(Claims, bool), PinLoss> {
+    let bytes = decode(text).filter(|_| text.len() == 56).ok_or(PinLoss::Malformed)?;
     let (body, found) = bytes.split_at(26);
     let number = |from: usize, to: usize| body[from..to].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
     if body[0] >> 4 != 1 {
-        return Err(Lost::OtherVersion);
+        return Err(PinLoss::OtherVersion);
     }
     let key = body[0] & 15;
-    let signed = tag(key, body).ok_or(Lost::UnknownKey)? == found;
+    let signed = tag(key, body).ok_or(PinLoss::UnknownKey)? == found;
     let claims = Claims {
         key,
         upstream: number(1, 9),
@@ -247,16 +247,16 @@ fn decode_claims(text: &[u8]) -> Result<(Claims, bool), Lost> {
     Ok((claims, signed))
 }
 
-fn in_time(claims: Claims, now: u64) -> Result<Claims, Lost> {
+fn in_time(claims: Claims, now: u64) -> Result<Claims, PinLoss> {
     let (issued, scale) = (u64::from(claims.issued), claims.flags);
     if scale >= 32 {
-        return Err(Lost::OtherVersion);
+        return Err(PinLoss::OtherVersion);
     }
     if issued > now + SKEW || issued + MAX_AGE <= now {
-        return Err(Lost::Expired);
+        return Err(PinLoss::Expired);
     }
     match issued + ((u64::from(claims.window) + 1) << scale) + IDLE <= now {
-        true => Err(Lost::Idle),
+        true => Err(PinLoss::Idle),
         false => Ok(claims),
     }
 }

@@ -1,7 +1,7 @@
 //! Affinity as configured: the keys, the lifetimes, and what to do when an upstream cannot take its session.
 
 use super::{Accept, Claims, KeyError, KeyRing, LifetimeError, Lifetimes, MAX_ACCEPTED, Token, lifetimes};
-use crate::cluster::{Lost, Upstream};
+use crate::cluster::{PinLoss, Upstream};
 use crate::time::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +36,7 @@ pub enum OnRestart {
     #[default]
     Replace,
     /// It stays on its upstream: for applications that keep sessions where the next process finds them. The decision still
-    /// is [`Lost::OtherIncarnation`].
+    /// is [`PinLoss::OtherIncarnation`].
     Keep,
 }
 
@@ -206,14 +206,14 @@ impl Affinity {
     }
 
     /// The claims of the first good token, or why the first of them is not good (`None`: there is no token).
-    pub(crate) fn open(&self, tokens: &[&[u8]], now: Timestamp) -> Result<Claims, Option<Lost>> {
+    pub(crate) fn open(&self, tokens: &[&[u8]], now: Timestamp) -> Result<Claims, Option<PinLoss>> {
         let mut reason = None;
         for token in tokens.iter().take(MAX_TOKENS) {
             let checked = Claims::verify(token, &self.keys)
                 .and_then(|claims| self.lifetimes.check(&claims, now).map(|()| claims));
             match checked {
                 Ok(claims) => return Ok(claims),
-                Err(lost) => reason = reason.or(Some(lost)),
+                Err(loss) => reason = reason.or(Some(loss)),
             }
         }
         Err(reason)

@@ -13,7 +13,7 @@
 //! The identity secret stays throughout: it names the upstreams.
 
 use super::mac::MacKey;
-use crate::cluster::{Lost, UpstreamId};
+use crate::cluster::{PinLoss, UpstreamId};
 use crate::rng::{Entropy, EntropyError, OsEntropy};
 use hkdf::Hkdf;
 use sha2::Sha256;
@@ -121,10 +121,10 @@ impl KeyRing {
     }
 
     /// Compares the truncated `tag` in constant time.
-    pub(super) fn verify(&self, id: u8, body: &[u8], tag: &[u8; 16]) -> Result<(), Lost> {
-        match self.key(id).ok_or(Lost::UnknownKey)?.verify(body, tag) {
+    pub(super) fn verify(&self, id: u8, body: &[u8], tag: &[u8; 16]) -> Result<(), PinLoss> {
+        match self.key(id).ok_or(PinLoss::UnknownKey)?.verify(body, tag) {
             true => Ok(()),
-            false => Err(Lost::BadTag),
+            false => Err(PinLoss::BadTag),
         }
     }
 

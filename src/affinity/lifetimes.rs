@@ -1,7 +1,7 @@
 //! How long a token is good for: an absolute age and an idle age, both inside the signature.
 
 use super::token::Claims;
-use crate::cluster::Lost;
+use crate::cluster::PinLoss;
 use crate::time::Timestamp;
 use std::time::Duration;
 
@@ -60,14 +60,14 @@ impl Lifetimes {
     }
 
     /// Whether a token with these claims is still good at `now`.
-    pub(crate) fn check(&self, claims: &Claims, now: Timestamp) -> Result<(), Lost> {
+    pub(crate) fn check(&self, claims: &Claims, now: Timestamp) -> Result<(), PinLoss> {
         let (now, issued) = (now.as_secs(), u64::from(claims.issued));
         if issued > now.saturating_add(SKEW) || now.saturating_sub(issued) >= self.max_age {
-            return Err(Lost::Expired);
+            return Err(PinLoss::Expired);
         }
         let window_end = issued + ((u64::from(claims.window) + 1) << claims.scale);
         match self.idle {
-            Some(idle) if now >= window_end.saturating_add(idle) => Err(Lost::Idle),
+            Some(idle) if now >= window_end.saturating_add(idle) => Err(PinLoss::Idle),
             _ => Ok(()),
         }
     }
@@ -113,8 +113,8 @@ mod tests {
         let at = |now| lifetimes.check(&claims(1000, 1, 7), Timestamp::from_secs(now));
         let window_end = 1000 + 2 * 128;
         assert_eq!(at(window_end + 1799), Ok(()));
-        assert_eq!(at(window_end + 1800), Err(Lost::Idle));
-        assert_eq!(at(1000 + 12 * 3600), Err(Lost::Expired));
+        assert_eq!(at(window_end + 1800), Err(PinLoss::Idle));
+        assert_eq!(at(1000 + 12 * 3600), Err(PinLoss::Expired));
     }
 
     #[test]
@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(lifetimes.window(1000, Timestamp::from_secs(1000 + 128)), (1, 7));
         let at = |age: u64| lifetimes.check(&claims(1000, 0, 7), Timestamp::from_secs(1000 + age));
         assert_eq!(at(12 * 3600 - 1), Ok(()));
-        assert_eq!(at(12 * 3600), Err(Lost::Expired));
+        assert_eq!(at(12 * 3600), Err(PinLoss::Expired));
     }
 
     #[test]
@@ -131,9 +131,9 @@ mod tests {
         let lifetimes = Lifetimes::new(secs(100), None).unwrap();
         let at = |now| lifetimes.check(&claims(1000, 0, 31), Timestamp::from_secs(now));
         assert_eq!(at(940), Ok(()));
-        assert_eq!(at(939), Err(Lost::Expired));
+        assert_eq!(at(939), Err(PinLoss::Expired));
         assert_eq!(at(1099), Ok(()));
-        assert_eq!(at(1100), Err(Lost::Expired));
+        assert_eq!(at(1100), Err(PinLoss::Expired));
     }
 
     #[test]
@@ -142,7 +142,7 @@ mod tests {
         let lifetimes = Lifetimes::new(secs(12 * 3600), Some(secs(1800))).unwrap();
         let old = claims(0, 900, 1);
         assert_eq!(lifetimes.check(&old, Timestamp::from_secs(1802 + 1799)), Ok(()));
-        assert_eq!(lifetimes.check(&old, Timestamp::from_secs(1802 + 1800)), Err(Lost::Idle));
+        assert_eq!(lifetimes.check(&old, Timestamp::from_secs(1802 + 1800)), Err(PinLoss::Idle));
     }
 
     #[test]

@@ -16,7 +16,7 @@
 //! before a change of the idle age keep their meaning.
 
 use super::keys::KeyRing;
-use crate::cluster::{Lost, UpstreamId};
+use crate::cluster::{PinLoss, UpstreamId};
 use crate::time::Timestamp;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -95,7 +95,7 @@ impl Claims {
         body
     }
 
-    fn from_body(body: &[u8; BODY]) -> Result<Self, Lost> {
+    fn from_body(body: &[u8; BODY]) -> Result<Self, PinLoss> {
         let [
             head,
             u0,
@@ -126,7 +126,7 @@ impl Claims {
         ] = *body;
         if flags > 31 {
             // Only a newer proxy of this pool can have signed these.
-            return Err(Lost::OtherVersion);
+            return Err(PinLoss::OtherVersion);
         }
         Ok(Self {
             key: head & 15,
@@ -156,13 +156,13 @@ impl Claims {
     ///
     /// The order is the cheap checks that need no secret (length, alphabet, version, key id), then the tag in
     /// constant time. Times and upstream are for the caller, who knows them to be ours.
-    pub(crate) fn verify(text: &[u8], keys: &KeyRing) -> Result<Self, Lost> {
-        let bytes = text.try_into().ok().and_then(decode).ok_or(Lost::Malformed)?;
+    pub(crate) fn verify(text: &[u8], keys: &KeyRing) -> Result<Self, PinLoss> {
+        let bytes = text.try_into().ok().and_then(decode).ok_or(PinLoss::Malformed)?;
         if bytes[0] >> 4 != VERSION {
-            return Err(Lost::OtherVersion);
+            return Err(PinLoss::OtherVersion);
         }
         let (Some(body), Some(tag)) = (bytes.first_chunk::<BODY>(), bytes.last_chunk::<TAG>()) else {
-            return Err(Lost::Malformed);
+            return Err(PinLoss::Malformed);
         };
         keys.verify(body[0] & 15, body, tag)?;
         Self::from_body(body)

@@ -60,10 +60,10 @@ fn every_flipped_bit_of_a_thousand_tokens_is_refused() {
             altered[bit / 8] ^= 1 << (bit % 8);
             let text = URL_SAFE_NO_PAD.encode(altered);
             let refused = Claims::verify(text.as_bytes(), &ring).unwrap_err();
-            let expected: &[Lost] = match bit {
-                0..4 => &[Lost::UnknownKey, Lost::BadTag],
-                4..8 => &[Lost::OtherVersion],
-                _ => &[Lost::BadTag],
+            let expected: &[PinLoss] = match bit {
+                0..4 => &[PinLoss::UnknownKey, PinLoss::BadTag],
+                4..8 => &[PinLoss::OtherVersion],
+                _ => &[PinLoss::BadTag],
             };
             assert!(expected.contains(&refused), "seed {seed} bit {bit}: {refused}");
         }
@@ -81,20 +81,20 @@ fn each_kind_of_bad_token_has_its_reason() {
     let ring = ring();
     let good = claims(1).sign(&ring).unwrap();
     let verify = |text: &[u8]| Claims::verify(text, &ring).unwrap_err();
-    assert_eq!(verify(b""), Lost::Malformed);
-    assert_eq!(verify(&good.0[..55]), Lost::Malformed);
-    assert_eq!(verify(&[good.0.as_slice(), b"A"].concat()), Lost::Malformed);
-    assert_eq!(verify(&[b'='; TOKEN_LEN]), Lost::Malformed);
-    assert_eq!(verify(&[0xff; TOKEN_LEN]), Lost::Malformed);
-    assert_eq!(verify(&[b'A'; TOKEN_LEN]), Lost::OtherVersion);
-    assert_eq!(verify([b"F".as_slice(), &[b'A'; 55]].concat().as_slice()), Lost::UnknownKey);
+    assert_eq!(verify(b""), PinLoss::Malformed);
+    assert_eq!(verify(&good.0[..55]), PinLoss::Malformed);
+    assert_eq!(verify(&[good.0.as_slice(), b"A"].concat()), PinLoss::Malformed);
+    assert_eq!(verify(&[b'='; TOKEN_LEN]), PinLoss::Malformed);
+    assert_eq!(verify(&[0xff; TOKEN_LEN]), PinLoss::Malformed);
+    assert_eq!(verify(&[b'A'; TOKEN_LEN]), PinLoss::OtherVersion);
+    assert_eq!(verify([b"F".as_slice(), &[b'A'; 55]].concat().as_slice()), PinLoss::UnknownKey);
 
     let other_pool = KeyRing::builder("other", [0x11; 32]).sign_with(5, [0x33; 32]).build().unwrap();
-    assert_eq!(verify(&claims(1).sign(&other_pool).unwrap().0), Lost::BadTag);
+    assert_eq!(verify(&claims(1).sign(&other_pool).unwrap().0), PinLoss::BadTag);
 
     // Signed by us, with a flag that this version does not know.
     let newer = Claims { scale: 32, ..claims(1) }.sign(&ring).unwrap();
-    assert_eq!(verify(&newer.0), Lost::OtherVersion);
+    assert_eq!(verify(&newer.0), PinLoss::OtherVersion);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::{Balancer, PickError, Request, Snapshot, Wait, home};
 use crate::affinity::{Affinity, Claims, MAX_TOKENS, substitute};
-use crate::cluster::{Decision, Generation, Lost, Member, Session};
+use crate::cluster::{Decision, Generation, Member, PinLoss, Session};
 use crate::hash::mix64;
 use crate::time::Timestamp;
 use std::fmt;
@@ -33,7 +33,7 @@ pub enum Step {
         /// Which of those that came, from 1.
         number: usize,
         /// Why.
-        reason: Lost,
+        reason: PinLoss,
     },
     /// A token is good. Those after it are not looked at.
     TokenGood {
@@ -71,7 +71,7 @@ pub enum Step {
     /// The session's own upstream cannot.
     Displaced {
         /// Why.
-        reason: Lost,
+        reason: PinLoss,
     },
     /// It is not to be moved, and the request is refused.
     Rejected,
@@ -170,13 +170,13 @@ impl<'s> Teller<'s> {
         let opened = self.open(affinity);
         let token = opened.as_ref().ok();
         let adopted = token.is_none().then(|| self.adopt(affinity)).flatten();
-        let lost = match token.or(adopted.as_ref()).ok_or_else(|| opened.err().flatten()) {
+        let loss = match token.or(adopted.as_ref()).ok_or_else(|| opened.err().flatten()) {
             Ok(claims) => match home(cluster, affinity, claims, request) {
                 Ok((member, Decision::Pinned))
                     if token.is_some()
                         && let Some(target) = self.balancer.relief(self.snapshot, claims, member, request) =>
                 {
-                    let decision = Decision::Lost(Lost::Rebalanced);
+                    let decision = Decision::PinLost(PinLoss::Rebalanced);
                     self.steps.push(Step::Relieved { from: name(member), to: name(target) });
                     self.token(affinity, token, adopted.as_ref(), target);
                     return Some((target, decision));
@@ -190,26 +190,26 @@ impl<'s> Teller<'s> {
                     self.token(affinity, token, adopted.as_ref(), member);
                     return Some((member, decision));
                 }
-                full_or_lost => {
-                    let lost = full_or_lost.err().unwrap_or(Lost::Full);
-                    self.steps.push(Step::Displaced { reason: lost });
-                    if let Some(refusal) = self.snapshot.keeps(affinity, claims, lost, request) {
+                full_or_loss => {
+                    let loss = full_or_loss.err().unwrap_or(PinLoss::Full);
+                    self.steps.push(Step::Displaced { reason: loss });
+                    if let Some(refusal) = self.snapshot.keeps(affinity, claims, loss, request) {
                         self.steps.extend(refused(refusal));
                         return None;
                     }
-                    Some(lost)
+                    Some(loss)
                 }
             },
-            Err(lost) => lost,
+            Err(loss) => loss,
         };
         let session_id = token.map_or_else(|| draw(request), |claims| claims.session_id);
-        let member = self.place(&request.session(session_id), lost)?;
+        let member = self.place(&request.session(session_id), loss)?;
         self.token(affinity, token, adopted.as_ref(), member);
-        Some((member, lost.map_or(Decision::New, Decision::Lost)))
+        Some((member, loss.map_or(Decision::New, Decision::PinLost)))
     }
 
     /// As [`Affinity::open`], token by token.
-    fn open(&mut self, affinity: &Affinity) -> Result<Claims, Option<Lost>> {
+    fn open(&mut self, affinity: &Affinity) -> Result<Claims, Option<PinLoss>> {
         let request = self.request;
         let mut first = None;
         for (number, token) in (1..).zip(request.tokens.iter().take(MAX_TOKENS)) {
@@ -240,11 +240,11 @@ impl<'s> Teller<'s> {
         snapshot.adopted(affinity, request, draw(request))
     }
 
-    fn place(&mut self, session: &Session<'_>, lost: Option<Lost>) -> Option<&'s Member> {
+    fn place(&mut self, session: &Session<'_>, loss: Option<PinLoss>) -> Option<&'s Member> {
         let cluster = &self.snapshot.cluster;
         let members = || cluster.members().iter();
         let tried = |member: &Member| session.tried.contains(&member.upstream().id());
-        let displaced = lost.is_some_and(Lost::is_displaced);
+        let displaced = loss.is_some_and(PinLoss::is_displaced);
         let spared = match !displaced && self.balancer.warms(session.now) {
             true => self.balancer.spare_the_warming(self.snapshot, session, false),
             false => *session,

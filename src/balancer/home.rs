@@ -2,7 +2,7 @@
 
 use super::{PickError, Request, Snapshot, Wait};
 use crate::affinity::{Affinity, Claims, OnFull, OnRestart, OnUnavailable};
-use crate::cluster::{Cluster, Decision, Lost, Member};
+use crate::cluster::{Cluster, Decision, Member, PinLoss};
 
 /// The upstream that a token names, where it serves the session it holds, and why the session goes there. It may be
 /// full.
@@ -11,20 +11,20 @@ pub(super) fn home<'c>(
     affinity: &Affinity,
     claims: &Claims,
     request: &Request<'_>,
-) -> Result<(&'c Member, Decision), Lost> {
-    let member = cluster.find(claims.upstream).ok_or(Lost::NoSuchUpstream)?;
+) -> Result<(&'c Member, Decision), PinLoss> {
+    let member = cluster.find(claims.upstream).ok_or(PinLoss::NoSuchUpstream)?;
     let upstream = member.upstream();
     let decision = match upstream.is_incarnation(claims.incarnation) {
         Ok(()) => Decision::Pinned,
-        Err(lost) if affinity.on_restart() == OnRestart::Keep => Decision::Lost(lost),
-        Err(lost) => return Err(lost),
+        Err(loss) if affinity.on_restart() == OnRestart::Keep => Decision::PinLost(loss),
+        Err(loss) => return Err(loss),
     };
     if upstream.departure(claims.session_id).is_some_and(|moment| request.now >= moment) {
-        return Err(Lost::Drained);
+        return Err(PinLoss::Drained);
     }
     match upstream.health().serving && !request.tried.contains(&claims.upstream) {
         true => Ok((member, decision)),
-        false => Err(Lost::NotServing),
+        false => Err(PinLoss::NotServing),
     }
 }
 
@@ -41,13 +41,13 @@ impl Snapshot {
         &self,
         affinity: &Affinity,
         claims: &Claims,
-        lost: Lost,
+        loss: PinLoss,
         request: &Request<'_>,
     ) -> Option<PickError> {
-        match (lost, affinity.on_unavailable(), affinity.on_full()) {
-            (Lost::NotServing | Lost::Full, OnUnavailable::Reject, _) => Some(PickError::Rejected(lost)),
-            (Lost::Full, _, OnFull::Wait) => Some(PickError::Full),
-            (Lost::NotServing, ..) if !request.no_wait && !self.rules.failover.hold.is_zero() => {
+        match (loss, affinity.on_unavailable(), affinity.on_full()) {
+            (PinLoss::NotServing | PinLoss::Full, OnUnavailable::Reject, _) => Some(PickError::Rejected(loss)),
+            (PinLoss::Full, _, OnFull::Wait) => Some(PickError::Full),
+            (PinLoss::NotServing, ..) if !request.no_wait && !self.rules.failover.hold.is_zero() => {
                 let since = self.cluster.find(claims.upstream)?.upstream().course().down_since()?;
                 let at = since.after(self.rules.failover.hold);
                 (request.now < at).then_some(PickError::Later { at, reason: Wait::Hold })

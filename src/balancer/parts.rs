@@ -39,14 +39,14 @@ impl View<'_> {
         let snapshot = &self.snapshot;
         let opened = |affinity: &Affinity, claims: &Claims| {
             let home = home(&snapshot.cluster, affinity, claims, request);
-            let decision = home.map_or_else(Decision::Lost, |(_, decision)| decision);
+            let decision = home.map_or_else(Decision::PinLost, |(_, decision)| decision);
             Opened { upstream: Some(claims.upstream), session_id: claims.session_id, decision }
         };
-        let mut lost = None;
+        let mut loss = None;
         if let Some(affinity) = &snapshot.rules.affinity {
             match affinity.open(request.tokens, request.now) {
                 Ok(claims) => return Ok(opened(affinity, &claims)),
-                Err(reason) => lost = reason,
+                Err(reason) => loss = reason,
             }
         }
         let session_id = self.balancer.entropy.next()?;
@@ -54,7 +54,7 @@ impl View<'_> {
         let adopted = affinity.and_then(|affinity| Some((affinity, snapshot.adopted(affinity, request, session_id)?)));
         Ok(match adopted {
             Some((affinity, claims)) => opened(affinity, &claims),
-            None => Opened { upstream: None, session_id, decision: lost.map_or(Decision::New, Decision::Lost) },
+            None => Opened { upstream: None, session_id, decision: loss.map_or(Decision::New, Decision::PinLost) },
         })
     }
 

@@ -3,7 +3,7 @@
 
 use super::{Balancer, PickError, Request, Snapshot, Wait};
 use crate::affinity::substitute;
-use crate::cluster::{Lease, Lost, Member, Pace, Session, Warming};
+use crate::cluster::{Lease, Member, Pace, PinLoss, Session, Warming};
 use crate::hash::mix64;
 use crate::health::Failover;
 use crate::time::Timestamp;
@@ -27,11 +27,11 @@ impl Balancer {
         &self,
         snapshot: &Snapshot,
         session: &Session<'_>,
-        lost: Option<Lost>,
+        loss: Option<PinLoss>,
         request: &Request<'_>,
     ) -> Result<Lease, PickError> {
-        match lost {
-            Some(lost) if lost.is_displaced() => self.place_displaced(snapshot, session, request),
+        match loss {
+            Some(loss) if loss.is_displaced() => self.place_displaced(snapshot, session, request),
             _ if self.warms(session.now) => {
                 let spared = self.spare_the_warming(snapshot, session, true);
                 let lease = place_new(snapshot, &spared)?;

@@ -10,12 +10,12 @@ pub enum Decision {
     /// No token: a first visit, or a client that keeps no cookies, placed by the policy.
     New,
     /// A token came but could not be followed; the session was placed elsewhere, or anew.
-    Lost(Lost),
+    PinLost(PinLoss),
 }
 
 /// Why a token could not be followed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Lost {
+pub enum PinLoss {
     /// The cluster has no upstream of that id any more.
     NoSuchUpstream,
     /// The upstream does not serve now, or has just failed this request.
@@ -46,18 +46,18 @@ pub enum Lost {
 const ALL: [(Decision, &str); Decision::COUNT] = [
     (Decision::Pinned, "pinned"),
     (Decision::New, "new"),
-    (Decision::Lost(Lost::NoSuchUpstream), "no_such_upstream"),
-    (Decision::Lost(Lost::NotServing), "not_serving"),
-    (Decision::Lost(Lost::Full), "full"),
-    (Decision::Lost(Lost::OtherIncarnation), "other_incarnation"),
-    (Decision::Lost(Lost::Expired), "expired"),
-    (Decision::Lost(Lost::Idle), "idle"),
-    (Decision::Lost(Lost::BadTag), "bad_tag"),
-    (Decision::Lost(Lost::UnknownKey), "unknown_key"),
-    (Decision::Lost(Lost::Malformed), "malformed"),
-    (Decision::Lost(Lost::OtherVersion), "other_version"),
-    (Decision::Lost(Lost::Drained), "drained"),
-    (Decision::Lost(Lost::Rebalanced), "rebalanced"),
+    (Decision::PinLost(PinLoss::NoSuchUpstream), "no_such_upstream"),
+    (Decision::PinLost(PinLoss::NotServing), "not_serving"),
+    (Decision::PinLost(PinLoss::Full), "full"),
+    (Decision::PinLost(PinLoss::OtherIncarnation), "other_incarnation"),
+    (Decision::PinLost(PinLoss::Expired), "expired"),
+    (Decision::PinLost(PinLoss::Idle), "idle"),
+    (Decision::PinLost(PinLoss::BadTag), "bad_tag"),
+    (Decision::PinLost(PinLoss::UnknownKey), "unknown_key"),
+    (Decision::PinLost(PinLoss::Malformed), "malformed"),
+    (Decision::PinLost(PinLoss::OtherVersion), "other_version"),
+    (Decision::PinLost(PinLoss::Drained), "drained"),
+    (Decision::PinLost(PinLoss::Rebalanced), "rebalanced"),
 ];
 
 impl Decision {
@@ -70,7 +70,7 @@ impl Decision {
         match self {
             Self::Pinned => 0,
             Self::New => 1,
-            Self::Lost(lost) => 2 + lost as usize,
+            Self::PinLost(loss) => 2 + loss as usize,
         }
     }
 
@@ -86,7 +86,7 @@ impl Decision {
     }
 }
 
-impl Lost {
+impl PinLoss {
     /// Whether the token is sound and only its upstream is not what it was: then the session is placed along its own
     /// rendezvous order, on which every proxy agrees, and every request of a page that sends several at once.
     #[must_use]
@@ -107,9 +107,9 @@ impl fmt::Display for Decision {
     }
 }
 
-impl fmt::Display for Lost {
+impl fmt::Display for PinLoss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(Decision::Lost(*self).as_str())
+        f.write_str(Decision::PinLost(*self).as_str())
     }
 }
 

@@ -27,7 +27,7 @@ mod vitals;
 pub(crate) use board::{Seat, Seating};
 pub use config::{ClusterError, MAX_UPSTREAMS, UpstreamConfig};
 pub(crate) use course::Share;
-pub use decision::{Decision, Lost};
+pub use decision::{Decision, PinLoss};
 pub use holds::Hold;
 pub use lease::Lease;
 pub(crate) use pacer::{Pace, Pacer};

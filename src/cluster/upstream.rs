@@ -8,7 +8,7 @@ use super::sessions::Sessions;
 use super::sketch::Sketch;
 use super::standing::{Health, Standing};
 use super::vitals::Vitals;
-use super::{Decision, Lost};
+use super::{Decision, PinLoss};
 use crate::hash::mix64;
 use crate::time::Timestamp;
 use sha2::{Digest, Sha256};
@@ -253,7 +253,7 @@ impl Upstream {
     }
 
     /// Says which process is behind this upstream now. A session whose token carries another number has lost its
-    /// in-memory state, and its next decision says [`Lost::OtherIncarnation`].
+    /// in-memory state, and its next decision says [`PinLoss::OtherIncarnation`].
     pub fn set_incarnation(&self, incarnation: u16) {
         self.incarnation.store(incarnation, Ordering::Relaxed);
     }
@@ -302,8 +302,8 @@ impl Upstream {
 
     /// Whether a token that was issued under `incarnation` still finds its process. Unknown (0) on either side
     /// proves nothing, and a pin is only broken on proof.
-    pub(crate) fn is_incarnation(&self, incarnation: u16) -> Result<(), Lost> {
+    pub(crate) fn is_incarnation(&self, incarnation: u16) -> Result<(), PinLoss> {
         let current = self.incarnation();
-        if current == incarnation || current == 0 || incarnation == 0 { Ok(()) } else { Err(Lost::OtherIncarnation) }
+        if current == incarnation || current == 0 || incarnation == 0 { Ok(()) } else { Err(PinLoss::OtherIncarnation) }
     }
 }

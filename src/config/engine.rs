@@ -140,7 +140,7 @@ mod tests {
     use crate::config::document::Diagnostic;
     use crate::config::document::tests::check_refusals;
     use crate::rng::SeededEntropy;
-    use crate::{Balancer, Change, Decision, HealthSettings, Lost, OnFull, Request, Timestamp, UpstreamConfig};
+    use crate::{Balancer, Change, Decision, HealthSettings, OnFull, PinLoss, Request, Timestamp, UpstreamConfig};
 
     const UPSTREAM: &str = "[[upstream]]\nname = \"app-1\"\naddress = \"127.0.0.1:9001\"\n";
     const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
@@ -332,7 +332,7 @@ address = "b:1"
                 balancer.tick(now);
                 for token in &mut tokens {
                     let pick = balancer.pick(&Request::new(now).tokens(&[token.as_bytes()])).unwrap();
-                    moved += u32::from(pick.decision == Decision::Lost(Lost::Rebalanced));
+                    moved += u32::from(pick.decision == Decision::PinLost(PinLoss::Rebalanced));
                     *token = pick.token.unwrap_or(*token);
                 }
             }

@@ -5,7 +5,7 @@ use homing::affinity::{Accept, AffinityBuilder, Format, Incumbent};
 use homing::balancer::{Step, TokenSet};
 use homing::health::{Failover, Outcome};
 use homing::{
-    Affinity, Balancer, Change, Decision, Health, HealthSettings, Lost, OnUnavailable, Pick, PickError, Request,
+    Affinity, Balancer, Change, Decision, Health, HealthSettings, OnUnavailable, Pick, PickError, PinLoss, Request,
     UpstreamConfig, Wait,
 };
 use std::time::Duration;
@@ -93,7 +93,7 @@ fn a_token_that_is_not_good_does_not_keep_from_being_adopted() {
     let late = NOW.after(Duration::from_secs(13 * 3600));
     for (tokens, now) in [(&[&b"nonsense"[..]][..], NOW), (&[token.as_bytes()], late)] {
         let request = Request::new(now).tokens(tokens);
-        assert!(matches!(balancer.pick(&request).unwrap().decision, Decision::Lost(_)));
+        assert!(matches!(balancer.pick(&request).unwrap().decision, Decision::PinLost(_)));
         let adopted = balancer.pick(&request.incumbents(&[haproxy("app-3")])).unwrap();
         assert_eq!(went(&adopted), ("app-3", Decision::Pinned));
         let next = adopted.token.unwrap();
@@ -110,7 +110,7 @@ fn where_the_upstream_is_down_each_goes_along_an_order_of_its_own_and_stays_ther
     let mut substitutes = std::collections::BTreeMap::<_, u32>::new();
     for _ in 0..300 {
         let moved = brings(&balancer, &[], &[haproxy("app-2")]);
-        assert_eq!(moved.decision, Decision::Lost(Lost::NotServing));
+        assert_eq!(moved.decision, Decision::PinLost(PinLoss::NotServing));
         let token = moved.token.unwrap();
         *substitutes.entry(moved.upstream().name().to_owned()).or_default() += 1;
         upstream(&balancer, "app-2").set_health(Health::ACTIVE);
@@ -128,7 +128,7 @@ fn one_that_has_failed_this_request_is_not_tried_again() {
     let tried = [upstream(&balancer, "app-2").id()];
     let request = Request::new(NOW).tried(&tried).no_wait();
     let moved = balancer.pick(&request.incumbents(&[haproxy("app-2")])).unwrap();
-    assert_eq!(moved.decision, Decision::Lost(Lost::NotServing));
+    assert_eq!(moved.decision, Decision::PinLost(PinLoss::NotServing));
     assert_ne!(moved.upstream().name(), "app-2");
 }
 
@@ -149,7 +149,7 @@ fn what_holds_of_any_session_holds_of_one_that_is_yet_to_be_adopted() {
     // It is not moved where none is to be.
     let rejecting = balancer_with(upstreams(4), accepting().on_unavailable(OnUnavailable::Reject).build().unwrap());
     upstream(&rejecting, "app-2").set_health(Health::DOWN);
-    assert!(matches!(rejecting.pick(&request), Err(PickError::Rejected(Lost::NotServing))));
+    assert!(matches!(rejecting.pick(&request), Err(PickError::Rejected(PinLoss::NotServing))));
     // It waits for room.
     let narrow = upstreams(4).into_iter().map(|upstream| upstream.max_in_flight(1)).collect();
     let narrow = balancer_with(narrow, accepting().build().unwrap());
@@ -235,5 +235,5 @@ fn an_adoption_reads_like_this() {
     let adopted = Step::Adopted { number: 2, upstream: "app-2".to_owned() };
     assert!(explained.steps.contains(&adopted), "{explained}");
     assert_eq!(explained.steps.last(), Some(&Step::TokenSet(TokenSet::Adopted)));
-    assert_eq!(explained.decision, Some(Decision::Lost(Lost::NotServing)));
+    assert_eq!(explained.decision, Some(Decision::PinLost(PinLoss::NotServing)));
 }

@@ -1,7 +1,7 @@
 //! Proxies that share keys and know the same upstreams send a displaced session to the same place, without talking.
 
 use crate::{NOW, balancer_with, ring, secret, upstreams, visit};
-use homing::{Affinity, Balancer, Change, Decision, Health, KeyRing, Lost, Request, Token, UpstreamConfig};
+use homing::{Affinity, Balancer, Change, Decision, Health, KeyRing, PinLoss, Request, Token, UpstreamConfig};
 
 const SESSIONS: usize = 500;
 
@@ -77,7 +77,7 @@ fn a_removed_upstream_is_replaced_alike_too() {
     let mut moved = 0;
     for token in &sessions {
         let first = visit_at(&proxies[0], token);
-        moved += usize::from(first.1 == Decision::Lost(Lost::NoSuchUpstream));
+        moved += usize::from(first.1 == Decision::PinLost(PinLoss::NoSuchUpstream));
         assert!(proxies[1..].iter().all(|proxy| visit_at(proxy, token) == first));
     }
     assert!(moved > 20, "only {moved} sessions were on it");
@@ -108,7 +108,7 @@ fn under_another_identity_secret_proxies_disagree() {
         let (here, decision) = visit_at(&ours, &token);
         assert_eq!(decision, Decision::Pinned);
         let (there, decision) = visit_at(&theirs, &token);
-        assert_eq!(decision, Decision::Lost(Lost::NoSuchUpstream));
+        assert_eq!(decision, Decision::PinLost(PinLoss::NoSuchUpstream));
         apart += usize::from(here != there);
     }
     assert!(apart > SESSIONS / 2, "only {apart} of {SESSIONS} disagreed");

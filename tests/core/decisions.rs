@@ -3,8 +3,8 @@
 use crate::{NOW, balancer, balancer_with, pick, ring, upstream, upstreams, visit};
 use homing::affinity::Rebalance;
 use homing::{
-    Affinity, Balancer, Change, Decision, Health, HealthSettings, KeyRing, Lost, OnFull, OnRestart, OnUnavailable,
-    Pick, PickError, Request, Timestamp, UpstreamConfig,
+    Affinity, Balancer, Change, Decision, Health, HealthSettings, KeyRing, OnFull, OnRestart, OnUnavailable, Pick,
+    PickError, PinLoss, Request, Timestamp, UpstreamConfig,
 };
 use std::time::Duration;
 
@@ -32,21 +32,21 @@ fn provoke(decision: Decision) -> (Balancer, Pick) {
             (balancer, pick)
         }
         Decision::Pinned => at(NOW),
-        Decision::Lost(Lost::NoSuchUpstream) => {
+        Decision::PinLost(PinLoss::NoSuchUpstream) => {
             let balancer = two();
             let (first, token) = visit(&balancer);
             balancer.apply(balancer.plan(&[Change::Remove(first.upstream().name().into())]).unwrap()).unwrap();
             let pick = pick(&balancer, &[token.as_bytes()]);
             (balancer, pick)
         }
-        Decision::Lost(Lost::NotServing) => {
+        Decision::PinLost(PinLoss::NotServing) => {
             let balancer = two();
             let (first, token) = visit(&balancer);
             first.upstream().set_health(Health::DOWN);
             let pick = pick(&balancer, &[token.as_bytes()]);
             (balancer, pick)
         }
-        Decision::Lost(Lost::Full) => {
+        Decision::PinLost(PinLoss::Full) => {
             let affinity = Affinity::builder(ring(0, &[])).on_full(OnFull::Move).build().unwrap();
             let balancer = balancer_with(upstreams(2).into_iter().map(|u| u.max_in_flight(1)).collect(), affinity);
             let (first, token) = visit(&balancer);
@@ -54,7 +54,7 @@ fn provoke(decision: Decision) -> (Balancer, Pick) {
             drop(first);
             (balancer, pick)
         }
-        Decision::Lost(Lost::OtherIncarnation) => {
+        Decision::PinLost(PinLoss::OtherIncarnation) => {
             let balancer = two();
             for member in balancer.cluster().members() {
                 member.upstream().set_incarnation(1);
@@ -64,7 +64,7 @@ fn provoke(decision: Decision) -> (Balancer, Pick) {
             let pick = pick(&balancer, &[token.as_bytes()]);
             (balancer, pick)
         }
-        Decision::Lost(Lost::Drained) => {
+        Decision::PinLost(PinLoss::Drained) => {
             let balancer = two();
             let (first, token) = visit(&balancer);
             balancer.drain(first.upstream().name(), Some(Duration::ZERO), NOW).unwrap();
@@ -72,21 +72,21 @@ fn provoke(decision: Decision) -> (Balancer, Pick) {
             let pick = balancer.pick(&later.tokens(&[token.as_bytes()])).unwrap();
             (balancer, pick)
         }
-        Decision::Lost(Lost::Expired) => at(NOW.after(12 * HOUR)),
-        Decision::Lost(Lost::Idle) => at(NOW.after(HOUR)),
-        Decision::Lost(Lost::BadTag) => with_first_text(&|token| {
+        Decision::PinLost(PinLoss::Expired) => at(NOW.after(12 * HOUR)),
+        Decision::PinLost(PinLoss::Idle) => at(NOW.after(HOUR)),
+        Decision::PinLost(PinLoss::BadTag) => with_first_text(&|token| {
             let last = if token.ends_with('A') { "B" } else { "A" };
             format!("{}{last}", &token[..token.len() - 1])
         }),
-        Decision::Lost(Lost::UnknownKey) => {
+        Decision::PinLost(PinLoss::UnknownKey) => {
             let stranger = balancer_with(upstreams(2), Affinity::builder(ring(9, &[])).build().unwrap());
             let token = visit(&stranger).1;
             let balancer = two();
             let pick = pick(&balancer, &[token.as_bytes()]);
             (balancer, pick)
         }
-        Decision::Lost(Lost::Malformed) => with_first_text(&|token| token[..55].into()),
-        Decision::Lost(Lost::Rebalanced) => {
+        Decision::PinLost(PinLoss::Malformed) => with_first_text(&|token| token[..55].into()),
+        Decision::PinLost(PinLoss::Rebalanced) => {
             let balancer = Balancer::builder()
                 .upstreams(upstreams(1))
                 .affinity(Affinity::builder(ring(0, &[])).build().unwrap())
@@ -105,7 +105,7 @@ fn provoke(decision: Decision) -> (Balancer, Pick) {
             (balancer, moved)
         }
         // The version is the first four bits, so `I` begins a token of version 2.
-        Decision::Lost(Lost::OtherVersion) => with_first_text(&|token| format!("I{}", &token[1..])),
+        Decision::PinLost(PinLoss::OtherVersion) => with_first_text(&|token| format!("I{}", &token[1..])),
     }
 }
 
@@ -119,7 +119,7 @@ fn each_decision_is_reached_and_counted_once() {
         let counted: u64 = cluster.members().iter().map(|m| m.upstream().decided(decision)).sum();
         assert_eq!(counted, 1, "{decision}");
         assert_eq!(pick.upstream().decided(decision), 1, "{decision} was counted on another upstream");
-        let other = [Decision::Pinned, Decision::Lost(Lost::Full)].into_iter().find(|d| *d != decision).unwrap();
+        let other = [Decision::Pinned, Decision::PinLost(PinLoss::Full)].into_iter().find(|d| *d != decision).unwrap();
         assert_eq!(pick.upstream().decided(other), 0, "{decision} was counted as {other} too");
     }
 }
@@ -135,7 +135,7 @@ fn counts_by_decision_add_up_to_the_total() {
     let app = upstream(&balancer, "app-1");
     assert_eq!(app.decided(Decision::New), 1);
     assert_eq!(app.decided(Decision::Pinned), 5);
-    assert_eq!(app.decided(Decision::Lost(Lost::Malformed)), 1);
+    assert_eq!(app.decided(Decision::PinLost(PinLoss::Malformed)), 1);
     assert_eq!(app.total(), Decision::all().map(|d| app.decided(d)).sum::<u64>());
     assert_eq!((app.total(), app.in_flight()), (7, 0));
 }
@@ -183,7 +183,7 @@ fn an_upstream_that_failed_the_request_is_not_picked_again_for_it() {
     let tokens = [token.as_bytes()];
     let mut tried = vec![first.upstream().id()];
     let second = balancer.pick(&Request::new(NOW).tokens(&tokens).tried(&tried)).unwrap();
-    assert_eq!(second.decision, Decision::Lost(Lost::NotServing));
+    assert_eq!(second.decision, Decision::PinLost(PinLoss::NotServing));
     assert!(!tried.contains(&second.upstream().id()));
     tried.push(second.upstream().id());
     let third = balancer.pick(&Request::new(NOW).tokens(&tokens).tried(&tried)).unwrap();
@@ -205,12 +205,12 @@ fn times_are_checked_to_the_second() {
     };
     let issued = NOW.as_secs();
     assert_eq!(decision(issued - 60), Decision::Pinned);
-    assert_eq!(decision(issued - 61), Decision::Lost(Lost::Expired), "from the future");
+    assert_eq!(decision(issued - 61), Decision::PinLost(PinLoss::Expired), "from the future");
     // Half an hour is counted from the end of the 128 s window of the last visit.
     assert_eq!(decision(issued + 128 + 1799), Decision::Pinned);
-    assert_eq!(decision(issued + 128 + 1800), Decision::Lost(Lost::Idle));
-    assert_eq!(decision(issued + 12 * 3600 - 1), Decision::Lost(Lost::Idle));
-    assert_eq!(decision(issued + 12 * 3600), Decision::Lost(Lost::Expired));
+    assert_eq!(decision(issued + 128 + 1800), Decision::PinLost(PinLoss::Idle));
+    assert_eq!(decision(issued + 12 * 3600 - 1), Decision::PinLost(PinLoss::Idle));
+    assert_eq!(decision(issued + 12 * 3600), Decision::PinLost(PinLoss::Expired));
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn a_process_that_is_not_known_breaks_no_pin() {
     let unknown = pick(&balancer, &[learned.as_bytes()]);
     assert_eq!((unknown.decision, unknown.token), (Decision::Pinned, None));
     first.upstream().set_incarnation(6);
-    assert_eq!(pick(&balancer, &[learned.as_bytes()]).decision, Decision::Lost(Lost::OtherIncarnation));
+    assert_eq!(pick(&balancer, &[learned.as_bytes()]).decision, Decision::PinLost(PinLoss::OtherIncarnation));
 }
 
 #[test]
@@ -238,7 +238,7 @@ fn rejecting_leaves_sessions_where_they_are() {
     let (first, token) = visit(&balancer);
     let home = first.upstream().clone();
     let tokens = [token.as_bytes()];
-    let rejected = |expected: Lost| {
+    let rejected = |expected: PinLoss| {
         let total: u64 = balancer.cluster().members().iter().map(|m| m.upstream().total()).sum();
         let refused = balancer.pick(&Request::new(NOW).tokens(&tokens));
         assert!(matches!(refused, Err(PickError::Rejected(lost)) if lost == expected), "{refused:?}");
@@ -247,19 +247,19 @@ fn rejecting_leaves_sessions_where_they_are() {
     };
 
     home.set_health(Health::DOWN);
-    rejected(Lost::NotServing);
+    rejected(PinLoss::NotServing);
     home.set_health(Health::ACTIVE);
     let second = pick(&balancer, &tokens);
     assert_eq!(second.decision, Decision::Pinned, "it waits for its upstream");
-    rejected(Lost::Full);
+    rejected(PinLoss::Full);
     drop((first, second));
     let tried = [home.id()];
     let refused = balancer.pick(&Request::new(NOW).tokens(&tokens).tried(&tried));
-    assert!(matches!(refused, Err(PickError::Rejected(Lost::NotServing))), "{refused:?}");
+    assert!(matches!(refused, Err(PickError::Rejected(PinLoss::NotServing))), "{refused:?}");
 
     // What will never come back is not waited for.
     balancer.apply(balancer.plan(&[Change::Remove(home.name().into())]).unwrap()).unwrap();
-    assert_eq!(pick(&balancer, &tokens).decision, Decision::Lost(Lost::NoSuchUpstream));
+    assert_eq!(pick(&balancer, &tokens).decision, Decision::PinLost(PinLoss::NoSuchUpstream));
 }
 
 #[test]
@@ -284,7 +284,7 @@ fn a_session_waits_for_room_unless_it_is_to_move() {
     let moving = of(OnFull::Move);
     let (first, token) = visit(&moving);
     let moved = pick(&moving, &[token.as_bytes()]);
-    assert_eq!(moved.decision, Decision::Lost(Lost::Full));
+    assert_eq!(moved.decision, Decision::PinLost(PinLoss::Full));
     assert_ne!(moved.upstream().id(), first.upstream().id());
     assert!(moved.token.is_some(), "it stays where it went");
 }
@@ -302,7 +302,7 @@ fn a_session_of_a_restarted_process_is_replaced_or_kept() {
             // A page that sends several requests at once.
             let page: Vec<_> = (0..4).map(|_| pick(&balancer, &[token.as_bytes()])).collect();
             for one in &page {
-                assert_eq!(one.decision, Decision::Lost(Lost::OtherIncarnation));
+                assert_eq!(one.decision, Decision::PinLost(PinLoss::OtherIncarnation));
                 assert_eq!(one.upstream().id(), page[0].upstream().id(), "a page was torn apart");
                 assert_eq!(one.token, page[0].token);
             }
@@ -326,7 +326,7 @@ fn a_kept_session_still_moves_when_its_upstream_is_gone() {
     let (first, token) = visit(&balancer);
     first.upstream().set_incarnation(2);
     first.upstream().set_health(Health::DOWN);
-    assert_eq!(pick(&balancer, &[token.as_bytes()]).decision, Decision::Lost(Lost::NotServing));
+    assert_eq!(pick(&balancer, &[token.as_bytes()]).decision, Decision::PinLost(PinLoss::NotServing));
 }
 
 #[test]
@@ -344,7 +344,11 @@ fn the_first_good_token_of_four_counts() {
     assert_eq!(decided(&[good, other]), (Decision::Pinned, home(good)));
     assert_eq!(decided(&[other, good]), (Decision::Pinned, home(other)));
     assert_eq!(decided(&[b"a", b"b", b"c", good]), (Decision::Pinned, home(good)));
-    assert_eq!(decided(&[b"a", b"b", b"c", b"d", good]).0, Decision::Lost(Lost::Malformed), "a fifth was looked at");
+    assert_eq!(
+        decided(&[b"a", b"b", b"c", b"d", good]).0,
+        Decision::PinLost(PinLoss::Malformed),
+        "a fifth was looked at"
+    );
 }
 
 #[test]
@@ -353,8 +357,8 @@ fn of_bad_tokens_the_first_gives_the_reason() {
     let token = visit(&balancer).1;
     let mut altered = token.as_bytes().to_vec();
     altered[30] = if altered[30] == b'A' { b'B' } else { b'A' };
-    assert_eq!(pick(&balancer, &[&altered, b"short"]).decision, Decision::Lost(Lost::BadTag));
-    assert_eq!(pick(&balancer, &[b"short", &altered]).decision, Decision::Lost(Lost::Malformed));
+    assert_eq!(pick(&balancer, &[&altered, b"short"]).decision, Decision::PinLost(PinLoss::BadTag));
+    assert_eq!(pick(&balancer, &[b"short", &altered]).decision, Decision::PinLost(PinLoss::Malformed));
 }
 
 #[test]
@@ -364,7 +368,7 @@ fn tokens_of_another_pool_are_nothing_here() {
     let blog = balancer_with(upstreams(2), Affinity::builder(keys("blog")).build().unwrap());
     let token = visit(&shop).1;
     assert_eq!(pick(&shop, &[token.as_bytes()]).decision, Decision::Pinned);
-    assert_eq!(pick(&blog, &[token.as_bytes()]).decision, Decision::Lost(Lost::BadTag));
+    assert_eq!(pick(&blog, &[token.as_bytes()]).decision, Decision::PinLost(PinLoss::BadTag));
 }
 
 #[test]

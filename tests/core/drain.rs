@@ -1,7 +1,7 @@
 //! Draining with a deadline: every session leaves at a moment of its own, which every proxy knows, and none before.
 
 use crate::{NOW, balancer, ring, upstream, upstreams, visit};
-use homing::{Affinity, Balancer, Decision, HealthSettings, Lost, OnUnavailable, Request, Timestamp, Token};
+use homing::{Affinity, Balancer, Decision, HealthSettings, OnUnavailable, PinLoss, Request, Timestamp, Token};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ fn each_session_leaves_at_its_own_moment() {
         let before = moment.before(Duration::from_millis(1));
         assert_eq!(visit_at(&balancer, token, before), ("app-1".into(), Decision::Pinned));
         let (to, decision) = visit_at(&balancer, token, moment);
-        assert_eq!(decision, Decision::Lost(Lost::Drained));
+        assert_eq!(decision, Decision::PinLost(PinLoss::Drained));
         assert_ne!(to, "app-1");
         halfway += u32::from(moment < leaves.after(spread() / 2));
     }
@@ -43,7 +43,7 @@ fn each_session_leaves_at_its_own_moment() {
     // When the spread is over it serves nobody, and still the reason is the drain.
     balancer.tick(leaves.after(spread()));
     let last = visit_at(&balancer, &sessions[0], leaves.after(spread()));
-    assert_eq!(last.1, Decision::Lost(Lost::Drained));
+    assert_eq!(last.1, Decision::PinLost(PinLoss::Drained));
 }
 
 #[test]
@@ -99,5 +99,5 @@ fn nobody_waits_for_an_upstream_that_is_drained() {
     let sessions = sessions(&balancer, 10);
     balancer.drain("app-1", Some(Duration::ZERO), NOW).unwrap();
     let moved = visit_at(&balancer, &sessions[0], NOW.after(spread()));
-    assert_eq!(moved, ("app-2".into(), Decision::Lost(Lost::Drained)));
+    assert_eq!(moved, ("app-2".into(), Decision::PinLost(PinLoss::Drained)));
 }

@@ -5,8 +5,8 @@ use homing::balancer::{Explanation, Step, TokenSet};
 use homing::health::{Failover, Outcome, ProbeResult, SlowStart};
 use homing::rng::SeededEntropy;
 use homing::{
-    Affinity, Balancer, Change, Decision, Health, HealthSettings, KeyRing, Lost, OnFull, OnRestart, OnUnavailable,
-    PickError, Request, Timestamp,
+    Affinity, Balancer, Change, Decision, Health, HealthSettings, KeyRing, OnFull, OnRestart, OnUnavailable, PickError,
+    PinLoss, Request, Timestamp,
 };
 use proptest::prelude::*;
 use std::time::Duration;
@@ -228,6 +228,6 @@ fn an_explanation_of_something_else_differs() {
     assert_ne!(before.upstream, explain(&balancer, &[]).upstream, "a pick was not noticed");
     balancer.apply(balancer.plan(&[Change::Remove("app-1".into())]).unwrap()).unwrap();
     assert_eq!(explain(&balancer, &[]).generation.as_u64(), 2);
-    let lost = Decision::Lost(Lost::Malformed);
+    let lost = Decision::PinLost(PinLoss::Malformed);
     assert_eq!(explain(&balancer, &[b"nonsense"]).decision, Some(lost));
 }

@@ -4,7 +4,7 @@ use crate::{NOW, ring, upstream, upstreams, visit};
 use homing::health::{Failover, Outcome, ProbeResult};
 use homing::rng::SeededEntropy;
 use homing::{
-    Affinity, Balancer, Decision, Health, HealthSettings, Lost, OnUnavailable, Pick, PickError, Request, Timestamp,
+    Affinity, Balancer, Decision, Health, HealthSettings, OnUnavailable, Pick, PickError, PinLoss, Request, Timestamp,
     Token, Wait,
 };
 use std::collections::BTreeMap;
@@ -58,7 +58,7 @@ fn sessions_are_held_for_an_upstream_that_may_come_back() {
         assert_eq!(waits(come(&balancer, &token, NOW.after(millis(at)))), Some((back, Wait::Hold)));
     }
     let moved = come(&balancer, &token, back).unwrap();
-    assert_eq!(moved.decision, Decision::Lost(Lost::NotServing));
+    assert_eq!(moved.decision, Decision::PinLost(PinLoss::NotServing));
 
     // It does come back, and its sessions are at home.
     let again = NOW.after(millis(2000));
@@ -76,7 +76,7 @@ fn the_request_that_found_it_gone_is_held_too() {
     let tried = [home.id()];
     let (tokens, now) = ([token.as_bytes()], NOW.after(millis(10)));
     let request = Request::new(now).tokens(&tokens).tried(&tried);
-    assert_eq!(balancer.pick(&request).unwrap().decision, Decision::Lost(Lost::NotServing), "there is no proof");
+    assert_eq!(balancer.pick(&request).unwrap().decision, Decision::PinLost(PinLoss::NotServing), "there is no proof");
     balancer.report(&home, Outcome::ConnectRefused, NOW);
     assert_eq!(waits(balancer.pick(&request)), Some((NOW.after(millis(5000)), Wait::Hold)));
 }
@@ -88,7 +88,7 @@ fn who_cannot_wait_is_moved_at_once() {
     balancer.report(&upstream(&balancer, "app-1"), Outcome::ConnectRefused, NOW);
     for token in &sessions {
         let pick = balancer.pick(&Request::new(NOW).tokens(&[token.as_bytes()]).no_wait()).unwrap();
-        assert_eq!(pick.decision, Decision::Lost(Lost::NotServing));
+        assert_eq!(pick.decision, Decision::PinLost(PinLoss::NotServing));
     }
 }
 
@@ -98,7 +98,7 @@ fn only_proof_and_only_displaced_sessions_are_waited_for() {
     let token = sessions(&balancer, 1)[0];
     // A verdict of the host's own is no proof that it comes back.
     upstream(&balancer, "app-1").set_health(Health::DOWN);
-    assert_eq!(come(&balancer, &token, NOW).unwrap().decision, Decision::Lost(Lost::NotServing));
+    assert_eq!(come(&balancer, &token, NOW).unwrap().decision, Decision::PinLost(PinLoss::NotServing));
     balancer.report(&upstream(&balancer, "app-1"), Outcome::ConnectRefused, NOW);
     assert!(balancer.pick(&Request::new(NOW)).is_ok(), "a new session waits for nobody");
     // Where sessions are not moved there is nothing to hold them from.
@@ -106,7 +106,7 @@ fn only_proof_and_only_displaced_sessions_are_waited_for() {
     let balancer = proxy_with(3, Failover { rate: 0, hold: millis(5000) }, rejecting);
     let token = sessions(&balancer, 1)[0];
     balancer.report(&upstream(&balancer, "app-1"), Outcome::ConnectRefused, NOW);
-    assert!(matches!(come(&balancer, &token, NOW), Err(PickError::Rejected(Lost::NotServing))));
+    assert!(matches!(come(&balancer, &token, NOW), Err(PickError::Rejected(PinLoss::NotServing))));
 }
 
 /// How many of `sessions` have moved to each substitute by each tenth of a second, where each asks again when it was told to.
@@ -120,7 +120,7 @@ fn moves(balancer: &Balancer, sessions: &[Token], from: Timestamp) -> Vec<BTreeM
             for (at, token) in asks.iter_mut().filter(|(at, _)| *at == next) {
                 match come(balancer, token, next) {
                     Ok(pick) => {
-                        assert_eq!(pick.decision, Decision::Lost(Lost::NotServing));
+                        assert_eq!(pick.decision, Decision::PinLost(PinLoss::NotServing));
                         *moved.entry(pick.upstream().name().to_owned()).or_default() += 1;
                         *at = Timestamp::from_millis(u64::MAX);
                     }
@@ -201,5 +201,5 @@ fn without_a_hold_nobody_is_held() {
     let token = sessions(&balancer, 1).remove(0);
     let home = std::sync::Arc::clone(balancer.cluster().find_name("app-1").unwrap().upstream());
     balancer.report(&home, Outcome::ConnectRefused, NOW.after(millis(5)));
-    assert_eq!(come(&balancer, &token, NOW).unwrap().decision, Decision::Lost(Lost::NotServing));
+    assert_eq!(come(&balancer, &token, NOW).unwrap().decision, Decision::PinLost(PinLoss::NotServing));
 }

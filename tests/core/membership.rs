@@ -2,7 +2,7 @@
 
 use crate::{balancer, pick, ring, upstream, upstreams, visit};
 use homing::cluster::{ApplyError, ClusterError, Effect, MAX_UPSTREAMS, PlanError};
-use homing::{Balancer, BuildError, Change, Decision, Generation, Health, Lost, Token, UpstreamConfig};
+use homing::{Balancer, BuildError, Change, Decision, Generation, Health, PinLoss, Token, UpstreamConfig};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -219,7 +219,7 @@ proptest! {
                         prop_assert_eq!(pick.upstream().name(), home.as_str());
                     }
                     false => {
-                        prop_assert_eq!(pick.decision, Decision::Lost(Lost::NoSuchUpstream));
+                        prop_assert_eq!(pick.decision, Decision::PinLost(PinLoss::NoSuchUpstream));
                         prop_assert!(pick.token.is_some());
                         *home = pick.upstream().name().to_owned();
                     }

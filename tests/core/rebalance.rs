@@ -4,7 +4,7 @@ use crate::{NOW, ring, session_id, upstreams};
 use homing::affinity::Rebalance;
 use homing::health::Outcome;
 use homing::rng::SeededEntropy;
-use homing::{Affinity, Balancer, Change, Decision, Hold, Lost, Request, Timestamp, Token};
+use homing::{Affinity, Balancer, Change, Decision, Hold, PinLoss, Request, Timestamp, Token};
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
@@ -94,7 +94,7 @@ impl World {
         proxy.report(pick.upstream(), Outcome::Answered, self.now);
         match pick.decision {
             Decision::Pinned => assert_eq!(pick.upstream().name(), from),
-            Decision::Lost(Lost::Rebalanced) => {
+            Decision::PinLost(PinLoss::Rebalanced) => {
                 assert_ne!(pick.upstream().name(), from);
                 self.moved.push((number, from, session.every, by));
                 session.moves += 1;

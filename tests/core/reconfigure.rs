@@ -5,7 +5,7 @@ use homing::affinity::Rebalance;
 use homing::balancer::{BalancerBuilder, ReconfigureError, Step};
 use homing::health::{Failover, Outcome, SlowStart, State};
 use homing::policy::Params;
-use homing::{Affinity, Balancer, Decision, HealthSettings, Lost, OnUnavailable, PickError, Request, Wait};
+use homing::{Affinity, Balancer, Decision, HealthSettings, OnUnavailable, PickError, PinLoss, Request, Wait};
 use std::time::Duration;
 
 fn affinity() -> Affinity {
@@ -81,7 +81,7 @@ fn what_happens_to_displaced_sessions_changes_at_once() {
         let failover = Failover { rate, hold };
         settings().health(HealthSettings { failover, ..HealthSettings::default() })
     };
-    assert!(matches!(decide(), Ok(Decision::Lost(Lost::NotServing))));
+    assert!(matches!(decide(), Ok(Decision::PinLost(PinLoss::NotServing))));
     balancer.reconfigure(failover(500, Duration::from_secs(60))).unwrap();
     assert!(matches!(decide(), Err(PickError::Later { reason: Wait::Hold, .. })));
     // One a second, and that one is taken by the first of the two.
@@ -90,9 +90,9 @@ fn what_happens_to_displaced_sessions_changes_at_once() {
     assert!(paced.iter().any(|decided| matches!(decided, Err(PickError::Later { reason: Wait::Pace, .. }))));
     let reject = Affinity::builder(ring(0, &[])).on_unavailable(OnUnavailable::Reject).build().unwrap();
     balancer.reconfigure(settings().affinity(reject)).unwrap();
-    assert!(matches!(decide(), Err(PickError::Rejected(Lost::NotServing))));
+    assert!(matches!(decide(), Err(PickError::Rejected(PinLoss::NotServing))));
     balancer.reconfigure(settings()).unwrap();
-    assert!(matches!(decide_at(NOW.after(Duration::from_secs(9))), Ok(Decision::Lost(Lost::NotServing))));
+    assert!(matches!(decide_at(NOW.after(Duration::from_secs(9))), Ok(Decision::PinLost(PinLoss::NotServing))));
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn rebalancing_begins_and_ends() {
             balancer.tick(now);
             for token in &mut tokens {
                 let pick = balancer.pick(&Request::new(now).tokens(&[token.as_bytes()])).unwrap();
-                moved += u32::from(pick.decision == Decision::Lost(Lost::Rebalanced));
+                moved += u32::from(pick.decision == Decision::PinLost(PinLoss::Rebalanced));
                 *token = pick.token.unwrap_or(*token);
             }
         }

@@ -2,7 +2,7 @@
 
 use crate::{NOW, balancer_with, ring, upstreams};
 use homing::affinity::KeyError;
-use homing::{Affinity, Balancer, Decision, KeyRing, Lost, Request, Timestamp, Token};
+use homing::{Affinity, Balancer, Decision, KeyRing, PinLoss, Request, Timestamp, Token};
 use std::time::Duration;
 
 const PROXIES: usize = 3;
@@ -44,12 +44,12 @@ impl Pool {
 
     /// How many visits lost their upstream, if every client went to every proxy now with the token that it carries.
     /// Of the clients, `returning` keep the token they were last sent; the others have not been back.
-    fn losses(&mut self, returning: fn(usize) -> bool) -> Vec<Lost> {
+    fn losses(&mut self, returning: fn(usize) -> bool) -> Vec<PinLoss> {
         let mut lost = Vec::new();
         for proxy in 0..PROXIES {
             for (client, pick) in self.visits(proxy) {
                 match pick.decision {
-                    Decision::Lost(reason) => lost.push(reason),
+                    Decision::PinLost(reason) => lost.push(reason),
                     _ => assert_eq!(pick.upstream().name(), self.clients[client].home),
                 }
                 if returning(client) {
@@ -111,7 +111,7 @@ fn signing_before_the_others_verify_loses_sessions() {
     pool.arrive();
     assert_eq!(
         pool.losses(|_| false),
-        [Lost::UnknownKey; PROXIES - 1],
+        [PinLoss::UnknownKey; PROXIES - 1],
         "each of the others loses the client of the first"
     );
 }
@@ -130,7 +130,7 @@ fn retiring_a_key_before_the_longest_age_loses_sessions() {
     for proxy in 0..PROXIES {
         pool.set_keys(proxy, ring(1, &[]));
     }
-    assert_eq!(pool.losses(|_| false), [Lost::UnknownKey; PROXIES * PROXIES]);
+    assert_eq!(pool.losses(|_| false), [PinLoss::UnknownKey; PROXIES * PROXIES]);
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn a_key_of_the_same_id_and_another_secret_is_another_key() {
     pool.arrive();
     let reused = KeyRing::builder("pool", crate::IDENTITY).sign_with(0, [0xee; 32]).build().unwrap();
     pool.set_keys(0, reused);
-    assert!(pool.visits(0).iter().all(|(_, pick)| pick.decision == Decision::Lost(Lost::BadTag)));
+    assert!(pool.visits(0).iter().all(|(_, pick)| pick.decision == Decision::PinLost(PinLoss::BadTag)));
 }
 
 #[test]

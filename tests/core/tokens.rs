@@ -1,7 +1,7 @@
 //! The token is sent again only when what it says must change.
 
 use crate::{NOW, balancer, pick, ring, session_id, upstream, upstreams, visit};
-use homing::{Affinity, Balancer, Decision, Health, Lost, Request, Timestamp, Token};
+use homing::{Affinity, Balancer, Decision, Health, PinLoss, Request, Timestamp, Token};
 use std::time::Duration;
 
 fn at(balancer: &Balancer, now: Timestamp, token: &Token) -> homing::Pick {
@@ -36,7 +36,7 @@ fn a_busy_session_outlives_the_idle_age_and_ends_at_its_absolute_age() {
         token = pick.token.unwrap_or(token);
     }
     let end = at(&balancer, NOW.after(Duration::from_secs(12 * 3600)), &token);
-    assert_eq!(end.decision, Decision::Lost(Lost::Expired));
+    assert_eq!(end.decision, Decision::PinLost(PinLoss::Expired));
     assert_ne!(session_id(&end.token.unwrap()), session_id(&token), "an expired session starts as a new one");
 }
 
@@ -63,7 +63,7 @@ fn a_move_sends_one_token_and_the_session_stays_where_it_went() {
         let home = pick(&balancer, &[token.as_bytes()]).upstream().clone();
         home.set_health(Health::DOWN);
         let moved = pick(&balancer, &[token.as_bytes()]);
-        assert_eq!(moved.decision, Decision::Lost(Lost::NotServing));
+        assert_eq!(moved.decision, Decision::PinLost(PinLoss::NotServing));
         token = moved.token.unwrap();
         assert_eq!(session_id(&token), first, "the session changed its session_id on its way");
         let settled = pick(&balancer, &[token.as_bytes()]);
@@ -113,7 +113,7 @@ fn by_itself_a_session_that_stays_away_lasts_as_long_as_any() {
         assert_eq!(decision, Decision::Pinned, "at +{second} s");
     }
     let decision = at(&balancer, NOW.after(Duration::from_secs(end)), &token).decision;
-    assert_eq!(decision, Decision::Lost(Lost::Expired));
+    assert_eq!(decision, Decision::PinLost(PinLoss::Expired));
 }
 
 #[test]

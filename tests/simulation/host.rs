@@ -153,7 +153,7 @@ impl World {
         if self.sabotage == Some(Sabotage::OddSubstitutes)
             && proxy == 0
             && let Ok(pick) = &picked
-            && matches!(pick.decision, homing::Decision::Lost(lost) if lost.is_displaced())
+            && matches!(pick.decision, homing::Decision::PinLost(loss) if loss.is_displaced())
         {
             let tried = [&travel.tried[..], &[pick.upstream().id()]].concat();
             picked = asked.balancer.pick(&request.tried(&tried)).or(picked);

@@ -8,7 +8,7 @@ use crate::session::{Cookie, Verdict};
 use crate::world::World;
 use homing::affinity::OnFull;
 use homing::health::State;
-use homing::{Decision, Lost, Pick, PickError, Request, Wait};
+use homing::{Decision, Pick, PickError, PinLoss, Request, Wait};
 use std::time::Duration;
 
 /// Whether the decision is about a session whose token was good.
@@ -16,7 +16,7 @@ pub fn knows(decision: Decision) -> bool {
     match decision {
         Decision::Pinned => true,
         Decision::New => false,
-        Decision::Lost(lost) => lost.is_displaced(),
+        Decision::PinLost(loss) => loss.is_displaced(),
     }
 }
 
@@ -35,7 +35,7 @@ impl World {
                     return Ok(());
                 }
                 let slot = slot_of(pick.upstream());
-                if pick.decision == Decision::Lost(Lost::Rebalanced) {
+                if pick.decision == Decision::PinLost(PinLoss::Rebalanced) {
                     return self.check_relief(index, pick.session_id, slot);
                 }
                 if travel.cookie.is_some_and(|cookie| matches!(self.verdict(travel, proxy, &cookie), Verdict::Home(..)))
@@ -45,7 +45,9 @@ impl World {
                 self.tell(|| format!("request {index} at proxy {}: {} goes to {slot}", travel.proxy, pick.decision));
                 check_placed(proxy, slot)?;
                 match pick.decision {
-                    Decision::Lost(lost) if lost.is_displaced() => self.check_move(index, pick.session_id, lost, slot),
+                    Decision::PinLost(loss) if loss.is_displaced() => {
+                        self.check_move(index, pick.session_id, loss, slot)
+                    }
                     _ => Ok(()),
                 }
             }
@@ -59,19 +61,20 @@ impl World {
         let with_room = takers(travel, proxy).filter(|cell| cell.has_room()).count();
         match error {
             PickError::Unavailable => ensure!(open == 0, Answered, "unavailable, and {open} accept"),
-            PickError::Full if verdict == Some(Verdict::Lost(Lost::Full)) && self.scenario.on_full == OnFull::Wait => {}
+            PickError::Full
+                if verdict == Some(Verdict::PinLost(PinLoss::Full)) && self.scenario.on_full == OnFull::Wait => {}
             PickError::Full => {
                 ensure!(open > 0 && with_room == 0, Answered, "full, and {with_room} of {open} have room");
             }
-            PickError::Rejected(lost) => {
-                ensure!(verdict == Some(Verdict::Lost(*lost)), PinHolds, "rejected: {lost}, but {verdict:?}");
+            PickError::Rejected(loss) => {
+                ensure!(verdict == Some(Verdict::PinLost(*loss)), PinHolds, "rejected: {loss}, but {verdict:?}");
             }
             PickError::Later { reason: Wait::Hold, .. } => {
-                let is_away = verdict == Some(Verdict::Lost(Lost::NotServing));
+                let is_away = verdict == Some(Verdict::PinLost(PinLoss::NotServing));
                 ensure!(is_away && !failover.hold.is_zero(), PinHolds, "held, but {verdict:?}");
             }
             PickError::Later { reason: Wait::Pace, .. } => {
-                let is_displaced = matches!(verdict, Some(Verdict::Lost(lost)) if lost.is_displaced());
+                let is_displaced = matches!(verdict, Some(Verdict::PinLost(loss)) if loss.is_displaced());
                 ensure!(is_displaced && failover.rate > 0, PinHolds, "paced, but {verdict:?}");
             }
             error => ensure!(false, Answered, "{error}"),
@@ -96,16 +99,16 @@ impl World {
         };
         let verdict = self.verdict(travel, proxy, cookie);
         let holds = match verdict {
-            Verdict::Home(_, Decision::Pinned) | Verdict::Lost(Lost::Full)
-                if decision == Decision::Lost(Lost::Rebalanced) =>
+            Verdict::Home(_, Decision::Pinned) | Verdict::PinLost(PinLoss::Full)
+                if decision == Decision::PinLost(PinLoss::Rebalanced) =>
             {
                 self.scenario.rebalance > 0 && cookie.slot != slot
             }
             Verdict::Home(cell, why) => decision == why && proxy.cells[cell].slot.number == slot,
-            Verdict::Lost(lost) => decision == Decision::Lost(lost),
+            Verdict::PinLost(loss) => decision == Decision::PinLost(loss),
         };
         ensure!(holds, PinHolds, "a session of app-{} goes to {name}: {decision}, but {verdict:?}", cookie.slot);
-        if decision == Decision::Lost(Lost::UnknownKey) {
+        if decision == Decision::PinLost(PinLoss::UnknownKey) {
             let is_over = cookie.is_over(&self.scenario, proxy.clock(self.now));
             ensure!(is_over.is_some(), PinHolds, "a key was retired before its sessions");
         }
@@ -119,17 +122,17 @@ impl World {
     }
 
     /// Once by one event, and to where every proxy would send it.
-    fn check_move(&mut self, index: usize, session_id: u64, lost: Lost, slot: usize) -> Check {
+    fn check_move(&mut self, index: usize, session_id: u64, loss: PinLoss, slot: usize) -> Check {
         let travel = &self.travels[index];
         let Some(cookie) = travel.cookie else { return Ok(()) };
         let proxy = &self.proxies[travel.proxy];
         let home = proxy.members.get(&cookie.slot).map(|cell| &proxy.cells[*cell]);
         let cells = proxy.cells.iter().filter(|cell| cell.slot.number == cookie.slot).count() as u64;
-        let event = match (lost, home) {
-            (Lost::NoSuchUpstream, _) => Some(cells << 32),
-            (Lost::OtherIncarnation, Some(home)) => Some(1 << 63 | u64::from(home.upstream.incarnation())),
-            (Lost::Drained, Some(home)) => Some(1 << 62 | home.times_gone),
-            (Lost::NotServing, Some(home)) if !travel.has_tried(home.upstream.id()) => {
+        let event = match (loss, home) {
+            (PinLoss::NoSuchUpstream, _) => Some(cells << 32),
+            (PinLoss::OtherIncarnation, Some(home)) => Some(1 << 63 | u64::from(home.upstream.incarnation())),
+            (PinLoss::Drained, Some(home)) => Some(1 << 62 | home.times_gone),
+            (PinLoss::NotServing, Some(home)) if !travel.has_tried(home.upstream.id()) => {
                 Some(cells << 32 | home.times_gone)
             }
             _ => None,
@@ -139,14 +142,14 @@ impl World {
             let before = self.moves.insert(key, self.now);
             // Another proxy may think better of it, and send the session there.
             let is_again = cookie.placed.0 == travel.proxy && before.is_some_and(|before| cookie.placed.1 > before);
-            if is_again && lost == Lost::OtherIncarnation && !self.all_had_learned(&cookie) {
+            if is_again && loss == PinLoss::OtherIncarnation && !self.all_had_learned(&cookie) {
                 // A proxy that had not heard of a restart took the new process for another one, and named the old.
                 self.tally.count("noticed", "echoes of a restart");
                 return Ok(());
             }
-            ensure!(!is_again, PinHolds, "a session left app-{} a second time: {lost}", cookie.slot);
+            ensure!(!is_again, PinHolds, "a session left app-{} a second time: {loss}", cookie.slot);
         }
-        self.check_shape(index, lost, slot)?;
+        self.check_shape(index, loss, slot)?;
         self.check_agreement(index, session_id, slot)
     }
 
@@ -159,13 +162,13 @@ impl World {
     }
 
     /// Not before its upstream had its time to come back, and not more at a time than the next one takes.
-    fn check_shape(&mut self, index: usize, lost: Lost, slot: usize) -> Check {
+    fn check_shape(&mut self, index: usize, loss: PinLoss, slot: usize) -> Check {
         let failover = self.scenario.health.failover;
         let travel = &self.travels[index];
         let proxy = &mut self.proxies[travel.proxy];
         let home = travel.cookie.and_then(|cookie| proxy.members.get(&cookie.slot)).map(|cell| &proxy.cells[*cell]);
         let has_jumped = |since: u64| proxy.jumped_at > 0 && proxy.jumped_at >= since;
-        if let (Lost::NotServing, Some(home)) = (lost, home)
+        if let (PinLoss::NotServing, Some(home)) = (loss, home)
             && home.state == State::Down
             && !has_jumped(home.down_at)
         {
@@ -227,7 +230,8 @@ impl World {
         for other in others.map(|(_, other)| other).filter(|other| live_set(travel, other) == able) {
             let request = Request::new(other.clock(self.now)).key(&key).tokens(&tokens).tried(&tried).no_wait();
             let told = other.balancer.explain(&request);
-            if told.decision.is_some_and(|decision| matches!(decision, Decision::Lost(lost) if lost.is_displaced())) {
+            if told.decision.is_some_and(|decision| matches!(decision, Decision::PinLost(loss) if loss.is_displaced()))
+            {
                 let there = told.upstream.unwrap_or_default();
                 ensure!(there == format!("app-{slot}"), Agreement, "one proxy says app-{slot}, another {there}");
                 self.tally.count("noticed", "agreements");

@@ -3,7 +3,7 @@
 use crate::proxy::{Cell, Proxy};
 use crate::scenario::Scenario;
 use homing::affinity::OnRestart;
-use homing::{Decision, KeyRing, Lost, Pick, Timestamp, Token};
+use homing::{Decision, KeyRing, Pick, PinLoss, Timestamp, Token};
 use std::net::{IpAddr, Ipv4Addr};
 
 /// The ring in which `signer` signs and `others` verify.
@@ -52,7 +52,7 @@ pub struct Cookie {
 pub enum Verdict {
     /// The index of the cell that the session is at home on, and why it goes there.
     Home(usize, Decision),
-    Lost(Lost),
+    PinLost(PinLoss),
 }
 
 impl Cookie {
@@ -101,39 +101,41 @@ impl Cookie {
     pub fn verdict(&self, proxy: &Proxy, scenario: &Scenario, is_tried: impl Fn(&Cell) -> bool, now: u64) -> Verdict {
         let clock = proxy.clock(now);
         if !proxy.keys.contains(&self.key) {
-            return Verdict::Lost(Lost::UnknownKey);
+            return Verdict::PinLost(PinLoss::UnknownKey);
         }
-        if let Some(lost) = self.is_over(scenario, clock) {
-            return Verdict::Lost(lost);
+        if let Some(loss) = self.is_over(scenario, clock) {
+            return Verdict::PinLost(loss);
         }
-        let Some(cell) = proxy.members.get(&self.slot).copied() else { return Verdict::Lost(Lost::NoSuchUpstream) };
+        let Some(cell) = proxy.members.get(&self.slot).copied() else {
+            return Verdict::PinLost(PinLoss::NoSuchUpstream);
+        };
         let home = &proxy.cells[cell];
         let incarnation = home.upstream.incarnation();
         let is_other = incarnation != 0 && self.incarnation != 0 && incarnation != self.incarnation;
         if is_other && scenario.on_restart == OnRestart::Replace {
-            return Verdict::Lost(Lost::OtherIncarnation);
+            return Verdict::PinLost(PinLoss::OtherIncarnation);
         }
         if home.upstream.departure(self.session_id).is_some_and(|moment| clock >= moment) {
-            return Verdict::Lost(Lost::Drained);
+            return Verdict::PinLost(PinLoss::Drained);
         }
         if !home.upstream.health().serving || is_tried(home) {
-            return Verdict::Lost(Lost::NotServing);
+            return Verdict::PinLost(PinLoss::NotServing);
         }
         match home.has_room() {
-            true if is_other => Verdict::Home(cell, Decision::Lost(Lost::OtherIncarnation)),
+            true if is_other => Verdict::Home(cell, Decision::PinLost(PinLoss::OtherIncarnation)),
             true => Verdict::Home(cell, Decision::Pinned),
-            false => Verdict::Lost(Lost::Full),
+            false => Verdict::PinLost(PinLoss::Full),
         }
     }
 
     /// Whether its time has passed.
-    pub fn is_over(&self, scenario: &Scenario, clock: Timestamp) -> Option<Lost> {
+    pub fn is_over(&self, scenario: &Scenario, clock: Timestamp) -> Option<PinLoss> {
         let now = clock.as_secs();
         if self.issued > now + 60 || now.saturating_sub(self.issued) >= scenario.max_age {
-            return Some(Lost::Expired);
+            return Some(PinLoss::Expired);
         }
         let seen_until = self.issued + (self.window + 1) * window_length(scenario);
-        (now >= seen_until + scenario.idle).then_some(Lost::Idle)
+        (now >= seen_until + scenario.idle).then_some(PinLoss::Idle)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Barrier;
 use super::create::{HEAD, create};
 use super::*;
 use crate::config::document::tests::check_refusals;
-use crate::{Affinity, Balancer, Decision, Lost, Request, Timestamp, UpstreamConfig};
+use crate::{Affinity, Balancer, Decision, PinLoss, Request, Timestamp, UpstreamConfig};
 
 const A: &str = "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=";
 const B: &str = "QkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkI=";
@@ -48,7 +48,7 @@ fn the_ring_is_of_the_pool_gateway() {
         balancer(ring).pick(&Request::new(now).tokens(&[token.as_bytes()])).unwrap().decision
     };
     assert_eq!(decision("gateway"), Decision::Pinned);
-    assert_eq!(decision("other"), Decision::Lost(Lost::BadTag));
+    assert_eq!(decision("other"), Decision::PinLost(PinLoss::BadTag));
 }
 
 #[test]

@@ -303,7 +303,7 @@ pub(crate) async fn forward(
     answer.add(&VIA, via(Version::HTTP_11).as_bytes());
     if let Some(name) = &settings.lost_header {
         answer.remove(name);
-        if let Decision::Lost(lost) = pick.decision
+        if let Decision::PinLost(lost) = pick.decision
             && lost.is_displaced()
         {
             answer.add(name, pick.decision.as_str().as_bytes());

@@ -1,5 +1,5 @@
 use super::*;
-use crate::cluster::Lost;
+use crate::cluster::PinLoss;
 use std::sync::Arc;
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::Instant;
@@ -217,7 +217,7 @@ async fn newcomers_see_whom_they_would_overtake() {
     assert!(overtakes(new, HOME) && overtakes(pinned, HOME));
     assert!(!overtakes(new, OTHER) && !overtakes(pinned, OTHER));
     town.queue(1, Line::Any).await;
-    assert!(overtakes(new, OTHER) && overtakes(Decision::Lost(Lost::NotServing), OTHER));
+    assert!(overtakes(new, OTHER) && overtakes(Decision::PinLost(PinLoss::NotServing), OTHER));
     assert!(!overtakes(pinned, OTHER), "a session that comes home goes straight on");
 }
 
