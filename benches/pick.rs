@@ -166,7 +166,7 @@ fn affinity(c: &mut Criterion) {
         });
         let displaced: Vec<&Token> = displaced.by_ref().collect();
         let mut turn = turns();
-        group.bench_function(BenchmarkId::new("substitute", size), |b| {
+        group.bench_function(BenchmarkId::new("failover_target", size), |b| {
             b.iter(|| {
                 let token = displaced[turn() % displaced.len()];
                 let pick = balancer.pick(&Request::new(NOW).tokens(&[token.as_bytes()]).no_wait()).unwrap();

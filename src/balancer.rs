@@ -6,9 +6,9 @@ mod builder;
 mod explain;
 mod forecast;
 mod health;
-mod home;
 #[cfg(feature = "ffi")]
 mod parts;
+mod pinned;
 mod place;
 mod rebalance;
 mod rules;
@@ -32,8 +32,8 @@ use crate::policy::Policy;
 use crate::rng::{Entropy, EntropyError, SeededEntropy};
 use crate::time::Timestamp;
 use arc_swap::ArcSwap;
-use home::home;
 use parking_lot::Mutex;
+use pinned::pinned_upstream;
 use rebalance::Rebalancing;
 use rules::Rules;
 use std::net::IpAddr;
@@ -179,9 +179,9 @@ pub enum Wait {
     /// sooner; and whoever waits for it should not hold against it that it [was tried](Request::tried).
     #[error("the session's upstream is down and may come back")]
     Hold,
-    /// Many are displaced with it, and its substitute takes so many at a time: see
+    /// Many are displaced with it, and its failover target takes so many at a time: see
     /// [`Failover::rate`](crate::health::Failover::rate).
-    #[error("the session's substitute takes so many at a time")]
+    #[error("the failover target admits a limited number of displaced sessions a second")]
     Pace,
 }
 
@@ -278,7 +278,7 @@ impl Balancer {
         let loss = match token.or_else(|| snapshot.adopted(affinity, request, session_id)) {
             None => refused,
             Some(claims) => {
-                let loss = match home(cluster, affinity, &claims, request) {
+                let loss = match pinned_upstream(cluster, affinity, &claims, request) {
                     // Who has just been adopted stays at least until its token comes back.
                     Ok((member, Decision::Pinned))
                         if token.is_some()

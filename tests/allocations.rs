@@ -122,7 +122,7 @@ fn no_pick_allocates() {
         };
         let first = balancer.pick(&Request::new(NOW).client(CLIENT)).unwrap();
         let token = first.token.unwrap();
-        let home = first.upstream().clone();
+        let pinned = first.upstream().clone();
         drop(first);
         let tokens = [token.as_bytes()];
         let later = NOW.after(Duration::from_secs(600));
@@ -131,12 +131,12 @@ fn no_pick_allocates() {
         check("pinned", &Request::new(NOW).tokens(&tokens), Decision::Pinned);
         check("pinned and sent again", &Request::new(later).tokens(&tokens), Decision::Pinned);
         check("malformed", &Request::new(NOW).tokens(&[b"nonsense"]), Decision::PinLost(PinLoss::Malformed));
-        let tried = [home.id()];
+        let tried = [pinned.id()];
         check("tried", &Request::new(NOW).tokens(&tokens).tried(&tried), Decision::PinLost(PinLoss::NotServing));
-        home.set_health(Health::DOWN);
-        check("substitute", &Request::new(NOW).tokens(&tokens), Decision::PinLost(PinLoss::NotServing));
-        home.set_health(Health::ACTIVE);
-        balancer.drain(home.name(), Some(Duration::ZERO), NOW).unwrap();
+        pinned.set_health(Health::DOWN);
+        check("failover target", &Request::new(NOW).tokens(&tokens), Decision::PinLost(PinLoss::NotServing));
+        pinned.set_health(Health::ACTIVE);
+        balancer.drain(pinned.name(), Some(Duration::ZERO), NOW).unwrap();
         let left = NOW.after(HealthSettings::default().drain_spread);
         check("drained", &Request::new(left).tokens(&tokens), Decision::PinLost(PinLoss::Drained));
 

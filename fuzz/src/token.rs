@@ -106,7 +106,7 @@ impl State {
         let read_all: Vec<_> = tokens.iter().take(LOOKED_AT).map(|token| read(token, now)).collect();
         let known = read_all.iter().find_map(|read| read.ok());
         let expected = match (&known, read_all.first()) {
-            (Some(claims), _) => self.home(claims, &ids).map_or_else(Decision::PinLost, |()| Decision::Pinned),
+            (Some(claims), _) => self.pinned(claims, &ids).map_or_else(Decision::PinLost, |()| Decision::Pinned),
             (None, Some(Err(loss))) => Decision::PinLost(*loss),
             _ => Decision::New,
         };
@@ -171,7 +171,7 @@ impl State {
     }
 
     /// Whether the upstream that a good token names takes its session.
-    fn home(&self, claims: &Claims, ids: &[UpstreamId]) -> Result<(), PinLoss> {
+    fn pinned(&self, claims: &Claims, ids: &[UpstreamId]) -> Result<(), PinLoss> {
         match ids.iter().position(|id| id.as_u64() == claims.upstream) {
             None => Err(PinLoss::NoSuchUpstream),
             Some(1..) => Ok(()),

@@ -12,7 +12,7 @@ pub(crate) const MAX_TOKENS: usize = 4;
 /// What happens to a session whose upstream is there but cannot take it now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum OnUnavailable {
-    /// It moves to a substitute, once, and stays there.
+    /// It moves to a failover target, once, and stays there.
     #[default]
     Repin,
     /// The request is refused, and the session waits for its upstream.
@@ -25,7 +25,7 @@ pub enum OnFull {
     /// The request waits for room ([`PickError::Full`](crate::PickError::Full)), and the session stays.
     #[default]
     Wait,
-    /// The session moves to a substitute, once, and stays there.
+    /// The session moves to a failover target, once, and stays there.
     Move,
 }
 

@@ -6,11 +6,11 @@
 mod accept;
 #[expect(clippy::module_inception, reason = "the type that the folder is named after")]
 mod affinity;
+mod failover_target;
 mod keys;
 mod lifetimes;
 mod mac;
 mod rebalance;
-mod substitute;
 mod token;
 
 pub use accept::{Accept, Format, Incumbent, MAX_ACCEPTED, Secret};
@@ -24,6 +24,6 @@ pub(crate) use accept::IncumbentTable;
 #[cfg(feature = "http")]
 pub(crate) use accept::MAX_VALUES;
 pub(crate) use affinity::MAX_TOKENS;
+pub(crate) use failover_target::failover_target;
 pub(crate) use rebalance::{Rank, Veto};
-pub(crate) use substitute::substitute;
 pub(crate) use token::Claims;

@@ -1,6 +1,6 @@
 //! What the adapter asks besides picks.
 
-use super::{Balancer, Pick, PickError, Request, View, home};
+use super::{Balancer, Pick, PickError, Request, View, pinned_upstream};
 use crate::affinity::{Accept, OnFull};
 use crate::cluster::UpstreamId;
 
@@ -18,12 +18,12 @@ impl View<'_> {
     /// The upstream where the session of a request lives, and where alone it can be served while that serves; none where
     /// sessions [move](OnFull::Move) for want of room. Costs what verifying its token costs. Of one that is yet to be adopted, any
     /// session id tells the upstream.
-    pub(crate) fn home_of(&self, request: &Request<'_>) -> Option<UpstreamId> {
+    pub(crate) fn pinned_upstream(&self, request: &Request<'_>) -> Option<UpstreamId> {
         let snapshot = &self.snapshot;
         let affinity = snapshot.rules.affinity.as_ref().filter(|affinity| affinity.on_full() == OnFull::Wait)?;
         let token = affinity.open(request.tokens, request.now).ok();
         let claims = token.or_else(|| snapshot.adopted(affinity, request, 0))?;
-        home(&snapshot.cluster, affinity, &claims, request).ok().map(|(member, _)| member.upstream().id())
+        pinned_upstream(&snapshot.cluster, affinity, &claims, request).ok().map(|(member, _)| member.upstream().id())
     }
 }
 

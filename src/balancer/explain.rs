@@ -1,7 +1,7 @@
 //! What a pick would do and why, told without doing it.
 
-use super::{Balancer, PickError, Request, Snapshot, Wait, home};
-use crate::affinity::{Affinity, Claims, MAX_TOKENS, substitute};
+use super::{Balancer, PickError, Request, Snapshot, Wait, pinned_upstream};
+use crate::affinity::{Affinity, Claims, MAX_TOKENS, failover_target};
 use crate::cluster::{Decision, Generation, Member, PinLoss, Session};
 use crate::hash::mix64;
 use crate::time::Timestamp;
@@ -98,7 +98,7 @@ pub enum Step {
         warming: usize,
     },
     /// The first in the session's own rendezvous order, on which every proxy agrees, takes the request.
-    Substituted {
+    FailedOver {
         /// Its name.
         upstream: String,
     },
@@ -171,7 +171,7 @@ impl<'s> Teller<'s> {
         let token = opened.as_ref().ok();
         let adopted = token.is_none().then(|| self.adopt(affinity)).flatten();
         let loss = match token.or(adopted.as_ref()).ok_or_else(|| opened.err().flatten()) {
-            Ok(claims) => match home(cluster, affinity, claims, request) {
+            Ok(claims) => match pinned_upstream(cluster, affinity, claims, request) {
                 Ok((member, Decision::Pinned))
                     if token.is_some()
                         && let Some(target) = self.balancer.relief(self.snapshot, claims, member, request) =>
@@ -257,7 +257,7 @@ impl<'s> Teller<'s> {
             warming: members().filter(|m| m.takes(session) && m.has_room() && !m.takes(&spared)).count(),
         });
         let index = match displaced {
-            true => substitute(cluster, session),
+            true => failover_target(cluster, session),
             false => self.snapshot.policy.peek(cluster, &spared),
         };
         let Some(member) = index.and_then(|index| cluster.members().get(index)) else {
@@ -269,7 +269,7 @@ impl<'s> Teller<'s> {
             self.steps.push(Step::Placed { policy: self.snapshot.rules.placing.name.to_string(), upstream });
             return Some(member);
         }
-        self.steps.push(Step::Substituted { upstream });
+        self.steps.push(Step::FailedOver { upstream });
         if !self.request.no_wait
             && let Err(refusal) = self.snapshot.admission_of(member, session)
         {
@@ -343,7 +343,7 @@ impl fmt::Display for Step {
             Self::Adopted { number, upstream } => {
                 write!(f, "cookie {number} of the proxy that was here before means {upstream}")
             }
-            Self::Pinned { upstream } => write!(f, "{upstream} serves and has room: the session comes home"),
+            Self::Pinned { upstream } => write!(f, "{upstream} serves and has room: the session stays pinned to it"),
             Self::Kept { upstream } => {
                 write!(f, "{upstream} is another process now, serves and has room: the session stays on it")
             }
@@ -370,7 +370,7 @@ impl fmt::Display for Step {
                 }
                 Ok(())
             }
-            Self::Substituted { upstream } => {
+            Self::FailedOver { upstream } => {
                 write!(f, "{upstream} is the first of them in the session's own rendezvous order")
             }
             Self::Placed { policy, upstream } => write!(f, "{policy} places it on {upstream}"),

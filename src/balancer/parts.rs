@@ -1,7 +1,7 @@
 //! What hosts ask that call upstreams by their number in the cluster: the number, and all that is asked about it, are of
 //! one snapshot.
 
-use super::{Pick, PickError, Request, View, home};
+use super::{Pick, PickError, Request, View, pinned_upstream};
 use crate::affinity::{Affinity, Claims, Token};
 use crate::cluster::{Cluster, Decision, Generation, Lease, Member, Upstream, UpstreamId};
 use crate::rng::EntropyError;
@@ -38,8 +38,8 @@ impl View<'_> {
     pub(crate) fn open(&self, request: &Request<'_>) -> Result<Opened, EntropyError> {
         let snapshot = &self.snapshot;
         let opened = |affinity: &Affinity, claims: &Claims| {
-            let home = home(&snapshot.cluster, affinity, claims, request);
-            let decision = home.map_or_else(Decision::PinLost, |(_, decision)| decision);
+            let pinned = pinned_upstream(&snapshot.cluster, affinity, claims, request);
+            let decision = pinned.map_or_else(Decision::PinLost, |(_, decision)| decision);
             Opened { upstream: Some(claims.upstream), session_id: claims.session_id, decision }
         };
         let mut loss = None;

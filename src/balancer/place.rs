@@ -2,7 +2,7 @@
 //! displaced.
 
 use super::{Balancer, PickError, Request, Snapshot, Wait};
-use crate::affinity::substitute;
+use crate::affinity::failover_target;
 use crate::cluster::{Lease, Member, Pace, PinLoss, Session, Warming};
 use crate::hash::mix64;
 use crate::health::Failover;
@@ -51,7 +51,7 @@ impl Balancer {
     ) -> Result<Lease, PickError> {
         let cluster = &snapshot.cluster;
         for _ in 0..RACES {
-            let Some(index) = substitute(cluster, session) else { break };
+            let Some(index) = failover_target(cluster, session) else { break };
             let member = &cluster.members()[index];
             if !request.no_wait {
                 snapshot.admit(member, session)?;

@@ -118,10 +118,10 @@ impl Rebalancing {
         relief: &Relief,
         cluster: &'c Cluster,
         claims: &Claims,
-        home: &Member,
+        pinned: &Member,
         request: &Request<'_>,
     ) -> Option<&'c Member> {
-        let excess = home.upstream().course().crowding().excess.load(Ordering::Relaxed);
+        let excess = pinned.upstream().course().crowding().excess.load(Ordering::Relaxed);
         if excess == 0 {
             return None;
         }
@@ -131,23 +131,23 @@ impl Rebalancing {
             return None;
         }
         let session = request.session(claims.session_id);
-        let home = home.upstream();
-        if home.is_held(claims.session_id) {
+        let pinned = pinned.upstream();
+        if pinned.is_held(claims.session_id) {
             return None;
         }
         let has_room = |member: &Member| member.upstream().course().crowding().has_room.load(Ordering::Relaxed);
         let index = cluster.first_in_order(claims.session_id, |index| {
             let member = &cluster.members()[index];
-            member.upstream().id() == home.id() || (has_room(member) && cluster.accepts(index, &session))
+            member.upstream().id() == pinned.id() || (has_room(member) && cluster.accepts(index, &session))
         })?;
         let member = &cluster.members()[index];
         let candidate = Candidate {
-            from: home,
+            from: pinned,
             to: member.upstream(),
             idle: claims.idle(request.now),
             session_id: claims.session_id,
         };
-        let stays = candidate.to.id() == home.id() || relief.veto.as_ref().is_some_and(|veto| veto(&candidate));
+        let stays = candidate.to.id() == pinned.id() || relief.veto.as_ref().is_some_and(|veto| veto(&candidate));
         (!stays).then_some(member)
     }
 
@@ -158,15 +158,15 @@ impl Rebalancing {
         relief: &Relief,
         cluster: &Cluster,
         claims: &Claims,
-        home: &Member,
+        pinned: &Member,
         request: &Request<'_>,
     ) -> Option<Lease> {
-        let target = self.target(relief, cluster, claims, home, request)?;
+        let target = self.target(relief, cluster, claims, pinned, request)?;
         // Another thread may have spent what was left, or taken the last place.
         self.budget.pass(micros(request.now), relief.pace, JUMP).ok()?;
         let lease = target.lease()?;
         target.upstream().course().crowding().is_filled.store(true, Ordering::Relaxed);
-        home.upstream().move_away(claims.session_id, request.now);
+        pinned.upstream().move_away(claims.session_id, request.now);
         Some(lease)
     }
 }
@@ -177,10 +177,10 @@ impl Balancer {
         &self,
         snapshot: &'s Snapshot,
         claims: &Claims,
-        home: &Member,
+        pinned: &Member,
         request: &Request<'_>,
     ) -> Option<&'s Member> {
-        self.rebalancing.target(snapshot.rules.relief.as_ref()?, &snapshot.cluster, claims, home, request)
+        self.rebalancing.target(snapshot.rules.relief.as_ref()?, &snapshot.cluster, claims, pinned, request)
     }
 
     /// A place there. Most balancers move nobody, and every pinned pick asks.
@@ -189,9 +189,9 @@ impl Balancer {
         &self,
         snapshot: &Snapshot,
         claims: &Claims,
-        home: &Member,
+        pinned: &Member,
         request: &Request<'_>,
     ) -> Option<Lease> {
-        self.rebalancing.relieve(snapshot.rules.relief.as_ref()?, &snapshot.cluster, claims, home, request)
+        self.rebalancing.relieve(snapshot.rules.relief.as_ref()?, &snapshot.cluster, claims, pinned, request)
     }
 }

@@ -107,19 +107,19 @@ fn a_token_that_is_not_good_does_not_keep_from_being_adopted() {
 fn where_the_upstream_is_down_each_goes_along_an_order_of_its_own_and_stays_there() {
     let balancer = adopting();
     upstream(&balancer, "app-2").set_health(Health::DOWN);
-    let mut substitutes = std::collections::BTreeMap::<_, u32>::new();
+    let mut failover_targets = std::collections::BTreeMap::<_, u32>::new();
     for _ in 0..300 {
         let moved = brings(&balancer, &[], &[haproxy("app-2")]);
         assert_eq!(moved.decision, Decision::PinLost(PinLoss::NotServing));
         let token = moved.token.unwrap();
-        *substitutes.entry(moved.upstream().name().to_owned()).or_default() += 1;
+        *failover_targets.entry(moved.upstream().name().to_owned()).or_default() += 1;
         upstream(&balancer, "app-2").set_health(Health::ACTIVE);
         let back = brings(&balancer, &[token.as_bytes()], &[haproxy("app-2")]);
         assert_eq!(went(&back), (moved.upstream().name(), Decision::Pinned), "it does not move back");
         upstream(&balancer, "app-2").set_health(Health::DOWN);
     }
-    assert_eq!(substitutes.len(), 3);
-    assert!(substitutes.values().all(|count| (60..=140).contains(count)), "{substitutes:?}");
+    assert_eq!(failover_targets.len(), 3);
+    assert!(failover_targets.values().all(|count| (60..=140).contains(count)), "{failover_targets:?}");
 }
 
 #[test]
@@ -211,8 +211,8 @@ fn an_adopted_session_is_counted_once_where_it_lives() {
     for _ in 0..9 {
         brings(&balancer, &[token.as_bytes()], &[haproxy("app-3")]);
     }
-    let home = upstream(&balancer, "app-3");
-    assert_eq!((home.live_sessions(NOW), home.decided(Decision::Pinned), home.total()), (1, 10, 10));
+    let pinned = upstream(&balancer, "app-3");
+    assert_eq!((pinned.live_sessions(NOW), pinned.decided(Decision::Pinned), pinned.total()), (1, 10, 10));
 }
 
 #[test]
@@ -226,7 +226,7 @@ fn an_adoption_reads_like_this() {
         "generation 1\n\
          - token 1 is refused: malformed\n\
          - cookie 2 of the proxy that was here before means app-2\n\
-         - app-2 serves and has room: the session comes home\n\
+         - app-2 serves and has room: the session stays pinned to it\n\
          - a token is set: the session is taken over\n\
          goes to app-2 (pinned)"
     );

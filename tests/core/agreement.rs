@@ -46,7 +46,7 @@ fn sessions(proxies: &[Balancer]) -> Vec<Token> {
 }
 
 #[test]
-fn substitutes_are_the_same_on_every_proxy() {
+fn failover_targets_are_the_same_on_every_proxy() {
     let proxies = proxies();
     let sessions = sessions(&proxies);
     let down = ["app-12", "app-11", "app-3", "app-1"];

@@ -236,7 +236,7 @@ fn rejecting_leaves_sessions_where_they_are() {
     let affinity = || Affinity::builder(ring(0, &[])).on_unavailable(OnUnavailable::Reject).build().unwrap();
     let balancer = balancer_with(upstreams(2).into_iter().map(|u| u.max_in_flight(2)).collect(), affinity());
     let (first, token) = visit(&balancer);
-    let home = first.upstream().clone();
+    let pinned = first.upstream().clone();
     let tokens = [token.as_bytes()];
     let rejected = |expected: PinLoss| {
         let total: u64 = balancer.cluster().members().iter().map(|m| m.upstream().total()).sum();
@@ -246,19 +246,19 @@ fn rejecting_leaves_sessions_where_they_are() {
         assert_eq!(total, after, "a refusal was counted");
     };
 
-    home.set_health(Health::DOWN);
+    pinned.set_health(Health::DOWN);
     rejected(PinLoss::NotServing);
-    home.set_health(Health::ACTIVE);
+    pinned.set_health(Health::ACTIVE);
     let second = pick(&balancer, &tokens);
     assert_eq!(second.decision, Decision::Pinned, "it waits for its upstream");
     rejected(PinLoss::Full);
     drop((first, second));
-    let tried = [home.id()];
+    let tried = [pinned.id()];
     let refused = balancer.pick(&Request::new(NOW).tokens(&tokens).tried(&tried));
     assert!(matches!(refused, Err(PickError::Rejected(PinLoss::NotServing))), "{refused:?}");
 
     // What will never come back is not waited for.
-    balancer.apply(balancer.plan(&[Change::Remove(home.name().into())]).unwrap()).unwrap();
+    balancer.apply(balancer.plan(&[Change::Remove(pinned.name().into())]).unwrap()).unwrap();
     assert_eq!(pick(&balancer, &tokens).decision, Decision::PinLost(PinLoss::NoSuchUpstream));
 }
 
@@ -276,10 +276,10 @@ fn a_session_waits_for_room_unless_it_is_to_move() {
         assert!(matches!(refused, Err(PickError::Full)), "{refused:?}");
     }
     assert_eq!(upstream(&waiting, "app-2").total(), 0, "a refusal was counted");
-    let home = first.upstream().clone();
+    let pinned = first.upstream().clone();
     drop(first);
     let again = pick(&waiting, &tokens);
-    assert_eq!((again.decision, again.upstream().id(), again.token), (Decision::Pinned, home.id(), None));
+    assert_eq!((again.decision, again.upstream().id(), again.token), (Decision::Pinned, pinned.id(), None));
 
     let moving = of(OnFull::Move);
     let (first, token) = visit(&moving);
@@ -333,17 +333,17 @@ fn a_kept_session_still_moves_when_its_upstream_is_gone() {
 fn the_first_good_token_of_four_counts() {
     let balancer = balancer(upstreams(5));
     let tokens: Vec<_> = (0..5).map(|_| visit(&balancer).1).collect();
-    let home = |token| pick(&balancer, &[token]).upstream().name().to_owned();
+    let pinned = |token| pick(&balancer, &[token]).upstream().name().to_owned();
     let (good, other) = (tokens[0].as_bytes(), tokens[1].as_bytes());
-    assert_ne!(home(good), home(other));
+    assert_ne!(pinned(good), pinned(other));
 
     let decided = |tokens: &[&[u8]]| {
         let pick = pick(&balancer, tokens);
         (pick.decision, pick.upstream().name().to_owned())
     };
-    assert_eq!(decided(&[good, other]), (Decision::Pinned, home(good)));
-    assert_eq!(decided(&[other, good]), (Decision::Pinned, home(other)));
-    assert_eq!(decided(&[b"a", b"b", b"c", good]), (Decision::Pinned, home(good)));
+    assert_eq!(decided(&[good, other]), (Decision::Pinned, pinned(good)));
+    assert_eq!(decided(&[other, good]), (Decision::Pinned, pinned(other)));
+    assert_eq!(decided(&[b"a", b"b", b"c", good]), (Decision::Pinned, pinned(good)));
     assert_eq!(
         decided(&[b"a", b"b", b"c", b"d", good]).0,
         Decision::PinLost(PinLoss::Malformed),

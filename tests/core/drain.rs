@@ -61,7 +61,7 @@ fn without_a_deadline_or_after_a_resume_nobody_leaves() {
 }
 
 #[test]
-fn proxies_agree_on_the_moment_and_the_substitute() {
+fn proxies_agree_on_the_moment_and_the_failover_target() {
     let (here, mut configs) = (balancer(upstreams(12)), upstreams(12));
     configs.reverse();
     let there = balancer(configs);
@@ -69,20 +69,20 @@ fn proxies_agree_on_the_moment_and_the_substitute() {
     for proxy in [&here, &there] {
         proxy.drain("app-1", Some(DEADLINE), NOW).unwrap();
     }
-    let mut substitutes = HashMap::<String, usize>::new();
+    let mut failover_targets = HashMap::<String, usize>::new();
     for (token, step) in sessions.iter().zip(0..) {
         let now = NOW.after(DEADLINE + spread() * step / 200);
         let (to, decision) = visit_at(&here, token, now);
         assert_eq!(visit_at(&there, token, now), (to.clone(), decision));
         if decision != Decision::Pinned {
-            *substitutes.entry(to).or_default() += 1;
+            *failover_targets.entry(to).or_default() += 1;
         }
     }
-    assert_eq!(substitutes.len(), 11, "they spread over all that are left: {substitutes:?}");
+    assert_eq!(failover_targets.len(), 11, "they spread over all that are left: {failover_targets:?}");
 }
 
 #[test]
-fn who_drains_is_nobodys_substitute() {
+fn a_draining_upstream_is_no_failover_target() {
     let balancer = balancer(upstreams(3));
     let sessions = sessions(&balancer, 100);
     for name in ["app-1", "app-2"] {

@@ -27,7 +27,7 @@ fn a_pinned_request_reads_like_this() {
             "generation 1\n\
              - token 1 is refused: malformed\n\
              - token 2 is good: a session of 0 s on {name}\n\
-             - {name} serves and has room: the session comes home\n\
+             - {name} serves and has room: the session stays pinned to it\n\
              - the client's token stays\n\
              goes to {name} (pinned)"
         )

@@ -1,4 +1,4 @@
-//! The sessions of an upstream that is gone: held for its return, then moved at the pace that their substitutes take.
+//! The sessions of an upstream that is gone: held for its return, then moved at the pace that their failover targets take.
 
 use crate::{NOW, ring, upstream, upstreams, visit};
 use homing::health::{Failover, Outcome, ProbeResult};
@@ -51,8 +51,8 @@ fn waits(pick: Result<Pick, PickError>) -> Option<(Timestamp, Wait)> {
 fn sessions_are_held_for_an_upstream_that_may_come_back() {
     let balancer = proxy(3, 0, millis(5000));
     let token = sessions(&balancer, 1)[0];
-    let home = upstream(&balancer, "app-1");
-    balancer.report(&home, Outcome::ConnectRefused, NOW);
+    let pinned = upstream(&balancer, "app-1");
+    balancer.report(&pinned, Outcome::ConnectRefused, NOW);
     let back = NOW.after(millis(5000));
     for at in [0, 1, 4999] {
         assert_eq!(waits(come(&balancer, &token, NOW.after(millis(at)))), Some((back, Wait::Hold)));
@@ -63,7 +63,7 @@ fn sessions_are_held_for_an_upstream_that_may_come_back() {
     // It does come back, and its sessions are at home.
     let again = NOW.after(millis(2000));
     for _ in 0..2 {
-        balancer.probe(home.id(), ProbeResult::Passed, again);
+        balancer.probe(pinned.id(), ProbeResult::Passed, again);
     }
     assert_eq!(come(&balancer, &token, again).unwrap().decision, Decision::Pinned);
 }
@@ -72,12 +72,12 @@ fn sessions_are_held_for_an_upstream_that_may_come_back() {
 fn the_request_that_found_it_gone_is_held_too() {
     let balancer = proxy(3, 0, millis(5000));
     let token = sessions(&balancer, 1)[0];
-    let home = upstream(&balancer, "app-1");
-    let tried = [home.id()];
+    let pinned = upstream(&balancer, "app-1");
+    let tried = [pinned.id()];
     let (tokens, now) = ([token.as_bytes()], NOW.after(millis(10)));
     let request = Request::new(now).tokens(&tokens).tried(&tried);
     assert_eq!(balancer.pick(&request).unwrap().decision, Decision::PinLost(PinLoss::NotServing), "there is no proof");
-    balancer.report(&home, Outcome::ConnectRefused, NOW);
+    balancer.report(&pinned, Outcome::ConnectRefused, NOW);
     assert_eq!(waits(balancer.pick(&request)), Some((NOW.after(millis(5000)), Wait::Hold)));
 }
 
@@ -109,7 +109,7 @@ fn only_proof_and_only_displaced_sessions_are_waited_for() {
     assert!(matches!(come(&balancer, &token, NOW), Err(PickError::Rejected(PinLoss::NotServing))));
 }
 
-/// How many of `sessions` have moved to each substitute by each tenth of a second, where each asks again when it was told to.
+/// How many of `sessions` have moved to each failover target by each tenth of a second, where each asks again when it was told to.
 fn moves(balancer: &Balancer, sessions: &[Token], from: Timestamp) -> Vec<BTreeMap<String, usize>> {
     let mut asks: Vec<_> = sessions.iter().map(|token| (from, token)).collect();
     let mut moved = BTreeMap::<String, usize>::new();
@@ -142,7 +142,7 @@ fn moves(balancer: &Balancer, sessions: &[Token], from: Timestamp) -> Vec<BTreeM
 }
 
 #[test]
-fn each_substitute_takes_so_many_a_second() {
+fn each_failover_target_takes_so_many_a_second() {
     const RATE: usize = 100;
     let balancer = proxy(3, RATE as u32, Duration::ZERO);
     let sessions = sessions(&balancer, 2000);
@@ -168,7 +168,7 @@ fn each_substitute_takes_so_many_a_second() {
 }
 
 #[test]
-fn a_session_waits_for_its_own_substitute_and_takes_no_other() {
+fn a_session_waits_for_its_own_failover_target_and_takes_no_other() {
     let (paced, free) = (proxy(5, 50, Duration::ZERO), proxy(5, 0, Duration::ZERO));
     let sessions = sessions(&paced, 400);
     let placed = |balancer: &Balancer, now: Timestamp| -> Vec<_> {
@@ -199,7 +199,7 @@ fn a_clock_that_goes_back_blocks_nobody_for_long() {
 fn without_a_hold_nobody_is_held() {
     let balancer = proxy(3, 0, Duration::ZERO);
     let token = sessions(&balancer, 1).remove(0);
-    let home = std::sync::Arc::clone(balancer.cluster().find_name("app-1").unwrap().upstream());
-    balancer.report(&home, Outcome::ConnectRefused, NOW.after(millis(5)));
+    let pinned = std::sync::Arc::clone(balancer.cluster().find_name("app-1").unwrap().upstream());
+    balancer.report(&pinned, Outcome::ConnectRefused, NOW.after(millis(5)));
     assert_eq!(come(&balancer, &token, NOW).unwrap().decision, Decision::PinLost(PinLoss::NotServing));
 }

@@ -211,17 +211,17 @@ proptest! {
                 balancer.set_keys(if *first { ring(0, &[1]) } else { ring(1, &[0]) }).unwrap();
             }
             let present: BTreeMap<String, ()> = names(&balancer).into_iter().map(|name| (name, ())).collect();
-            for (token, home) in &mut sessions {
+            for (token, pinned) in &mut sessions {
                 let pick = pick(&balancer, &[token.as_bytes()]);
-                match present.contains_key(home) {
+                match present.contains_key(pinned) {
                     true => {
                         prop_assert_eq!(pick.decision, Decision::Pinned);
-                        prop_assert_eq!(pick.upstream().name(), home.as_str());
+                        prop_assert_eq!(pick.upstream().name(), pinned.as_str());
                     }
                     false => {
                         prop_assert_eq!(pick.decision, Decision::PinLost(PinLoss::NoSuchUpstream));
                         prop_assert!(pick.token.is_some());
-                        *home = pick.upstream().name().to_owned();
+                        *pinned = pick.upstream().name().to_owned();
                     }
                 }
                 *token = pick.token.unwrap_or(*token);

@@ -87,7 +87,7 @@ impl World {
         let tokens = [session.token.as_bytes()];
         let request = Request::new(self.now).tokens(&tokens);
         let explained = proxy.explain(&request);
-        let from = home(proxy, &session.token);
+        let from = pinned(proxy, &session.token);
         let pick = proxy.pick(&request).unwrap();
         assert_eq!(explained.upstream.as_deref(), Some(pick.upstream().name()), "{explained}");
         assert_eq!(explained.decision, Some(pick.decision), "{explained}");
@@ -109,14 +109,14 @@ impl World {
     fn held(&self) -> BTreeMap<String, usize> {
         let names = self.proxies[0].cluster().members().iter().map(|m| (m.upstream().name().to_owned(), 0)).collect();
         self.sessions.iter().fold(names, |mut held: BTreeMap<_, _>, session| {
-            *held.entry(home(&self.proxies[0], &session.token)).or_default() += 1;
+            *held.entry(pinned(&self.proxies[0], &session.token)).or_default() += 1;
             held
         })
     }
 }
 
 /// The upstream that a token names.
-fn home(proxy: &Balancer, token: &Token) -> String {
+fn pinned(proxy: &Balancer, token: &Token) -> String {
     use base64::Engine;
     let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(token.as_bytes()).unwrap();
     let id = u64::from_be_bytes(bytes[1..9].try_into().unwrap());
@@ -191,7 +191,8 @@ fn who_holds_a_websocket_stays_however_long_it_is_silent() {
     let mut world = World::new(vec![builder(BUDGET).build().unwrap()], steady);
     world.pass(secs(120));
     let cluster = world.proxies[0].cluster();
-    let upstream = |session: &Session| cluster.find_name(&home(&world.proxies[0], &session.token)).unwrap().upstream();
+    let upstream =
+        |session: &Session| cluster.find_name(&pinned(&world.proxies[0], &session.token)).unwrap().upstream();
     let hold = |session: &Session| upstream(session).hold(session_id(&session.token));
     let holds: Vec<Hold> = world.sessions.iter().step_by(2).map(hold).collect();
     world.scale_out();

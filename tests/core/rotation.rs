@@ -11,7 +11,7 @@ const MAX_AGE: Duration = Duration::from_secs(3600);
 /// A client with what it carries, and where its session is.
 struct Client {
     token: Token,
-    home: String,
+    pinned: String,
     since: Timestamp,
 }
 
@@ -32,8 +32,8 @@ impl Pool {
     fn arrive(&mut self) {
         for proxy in &self.proxies {
             let first = proxy.pick(&Request::new(self.now)).unwrap();
-            let home = first.upstream().name().to_owned();
-            self.clients.push(Client { token: first.token.unwrap(), home, since: self.now });
+            let pinned = first.upstream().name().to_owned();
+            self.clients.push(Client { token: first.token.unwrap(), pinned, since: self.now });
         }
     }
 
@@ -50,7 +50,7 @@ impl Pool {
             for (client, pick) in self.visits(proxy) {
                 match pick.decision {
                     Decision::PinLost(reason) => lost.push(reason),
-                    _ => assert_eq!(pick.upstream().name(), self.clients[client].home),
+                    _ => assert_eq!(pick.upstream().name(), self.clients[client].pinned),
                 }
                 if returning(client) {
                     self.clients[client].token = pick.token.unwrap_or(self.clients[client].token);

@@ -195,7 +195,7 @@ fn a_key_moves_to_the_returned_once() {
         let mut world = World::new(policy, SlowStart::default());
         world.restart();
         let keys: Vec<[u8; 4]> = (0..500_u32).map(u32::to_be_bytes).collect();
-        let mut homes = HashMap::<[u8; 4], String>::new();
+        let mut placed = HashMap::<[u8; 4], String>::new();
         let (mut moved, mut last) = (0, 0);
         for _ in 0..110 {
             world.now = world.now.after(TENTH);
@@ -203,14 +203,14 @@ fn a_key_moves_to_the_returned_once() {
             last = 0;
             for key in &keys {
                 let pick = world.balancer.pick(&Request::new(world.now).key(key)).unwrap();
-                let home = pick.upstream().name();
-                if let Some(before) = homes.insert(*key, home.to_owned())
-                    && before != home
+                let pinned = pick.upstream().name();
+                if let Some(before) = placed.insert(*key, pinned.to_owned())
+                    && before != pinned
                 {
-                    assert_eq!(home, "app-1", "{policy}: a key moved, and not to the one that returned");
+                    assert_eq!(pinned, "app-1", "{policy}: a key moved, and not to the one that returned");
                     moved += 1;
                 }
-                last += u32::from(home == "app-1");
+                last += u32::from(pinned == "app-1");
             }
         }
         assert!(moved > 20 && last >= moved && last < moved + 30, "{policy}: {moved} moved, {last} are there");
@@ -218,7 +218,7 @@ fn a_key_moves_to_the_returned_once() {
 }
 
 #[test]
-fn known_sessions_and_substitutes_do_not_mind() {
+fn slow_start_does_not_delay_known_or_displaced_sessions() {
     let mut world = World::new("round_robin", SlowStart::default());
     world.restart();
     let one_to_two = |world: &World| {

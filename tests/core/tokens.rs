@@ -60,8 +60,8 @@ fn a_move_sends_one_token_and_the_session_stays_where_it_went() {
     let first = session_id(&token);
     let mut seen = Vec::new();
     for _ in 0..4 {
-        let home = pick(&balancer, &[token.as_bytes()]).upstream().clone();
-        home.set_health(Health::DOWN);
+        let pinned = pick(&balancer, &[token.as_bytes()]).upstream().clone();
+        pinned.set_health(Health::DOWN);
         let moved = pick(&balancer, &[token.as_bytes()]);
         assert_eq!(moved.decision, Decision::PinLost(PinLoss::NotServing));
         token = moved.token.unwrap();
@@ -69,7 +69,7 @@ fn a_move_sends_one_token_and_the_session_stays_where_it_went() {
         let settled = pick(&balancer, &[token.as_bytes()]);
         assert_eq!((settled.decision, settled.token), (Decision::Pinned, None));
         assert_eq!(settled.upstream().id(), moved.upstream().id());
-        seen.push(home.name().to_owned());
+        seen.push(pinned.name().to_owned());
     }
     // It does not move back when they return.
     for name in &seen {

@@ -40,7 +40,7 @@ struct Drain {
 
 impl Drain {
     /// Whether somebody asked and was answered while it drained. Who asks before may be placed on it; who waits for a
-    /// substitute until it is back is at home there again.
+    /// failover target until it is back is at home there again.
     fn spans(&self, asked: u64, answered: u64) -> bool {
         self.at <= asked && answered < self.empty
     }

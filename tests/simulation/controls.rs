@@ -12,8 +12,8 @@ pub enum Sabotage {
     EndCutBodies,
     /// Picks anew now and then, without the client's token.
     ForgetTokens,
-    /// Takes the second substitute on the first proxy.
-    OddSubstitutes,
+    /// Takes the second failover target on the first proxy.
+    OddFailoverTargets,
     /// Lets draining upstreams take new sessions.
     PlaceOnDraining,
     /// Sends nothing again.
@@ -31,7 +31,7 @@ impl Sabotage {
         (Self::ResendPosts, Invariant::RunsOnce),
         (Self::EndCutBodies, Invariant::CutIsCut),
         (Self::ForgetTokens, Invariant::PinHolds),
-        (Self::OddSubstitutes, Invariant::Agreement),
+        (Self::OddFailoverTargets, Invariant::Agreement),
         (Self::PlaceOnDraining, Invariant::TakesNoNew),
         (Self::DropRetries, Invariant::Answered),
         (Self::CryWolf, Invariant::Evidence),

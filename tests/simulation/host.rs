@@ -150,7 +150,7 @@ impl World {
         let request =
             Request::new(clock).client(self.users[user].address).key(&key).tokens(&tokens).tried(&travel.tried);
         let mut picked = asked.balancer.pick(&request);
-        if self.sabotage == Some(Sabotage::OddSubstitutes)
+        if self.sabotage == Some(Sabotage::OddFailoverTargets)
             && proxy == 0
             && let Ok(pick) = &picked
             && matches!(pick.decision, homing::Decision::PinLost(loss) if loss.is_displaced())

@@ -16,7 +16,7 @@ pub enum Invariant {
     TakesNoNew,
     /// 5: A body that was cut is not ended as if it were whole.
     CutIsCut,
-    /// 6: Proxies that hold the same live set agree on the substitute.
+    /// 6: Proxies that hold the same live set agree on the failover target.
     Agreement,
     /// What was removed is not picked.
     Membership,

@@ -38,7 +38,9 @@ impl World {
                 if pick.decision == Decision::PinLost(PinLoss::Rebalanced) {
                     return self.check_relief(index, pick.session_id, slot);
                 }
-                if travel.cookie.is_some_and(|cookie| matches!(self.verdict(travel, proxy, &cookie), Verdict::Home(..)))
+                if travel
+                    .cookie
+                    .is_some_and(|cookie| matches!(self.verdict(travel, proxy, &cookie), Verdict::Pinned(..)))
                 {
                     return Ok(());
                 }
@@ -99,12 +101,12 @@ impl World {
         };
         let verdict = self.verdict(travel, proxy, cookie);
         let holds = match verdict {
-            Verdict::Home(_, Decision::Pinned) | Verdict::PinLost(PinLoss::Full)
+            Verdict::Pinned(_, Decision::Pinned) | Verdict::PinLost(PinLoss::Full)
                 if decision == Decision::PinLost(PinLoss::Rebalanced) =>
             {
                 self.scenario.rebalance > 0 && cookie.slot != slot
             }
-            Verdict::Home(cell, why) => decision == why && proxy.cells[cell].slot.number == slot,
+            Verdict::Pinned(cell, why) => decision == why && proxy.cells[cell].slot.number == slot,
             Verdict::PinLost(loss) => decision == Decision::PinLost(loss),
         };
         ensure!(holds, PinHolds, "a session of app-{} goes to {name}: {decision}, but {verdict:?}", cookie.slot);
@@ -126,14 +128,14 @@ impl World {
         let travel = &self.travels[index];
         let Some(cookie) = travel.cookie else { return Ok(()) };
         let proxy = &self.proxies[travel.proxy];
-        let home = proxy.members.get(&cookie.slot).map(|cell| &proxy.cells[*cell]);
+        let pinned = proxy.members.get(&cookie.slot).map(|cell| &proxy.cells[*cell]);
         let cells = proxy.cells.iter().filter(|cell| cell.slot.number == cookie.slot).count() as u64;
-        let event = match (loss, home) {
+        let event = match (loss, pinned) {
             (PinLoss::NoSuchUpstream, _) => Some(cells << 32),
-            (PinLoss::OtherIncarnation, Some(home)) => Some(1 << 63 | u64::from(home.upstream.incarnation())),
-            (PinLoss::Drained, Some(home)) => Some(1 << 62 | home.times_gone),
-            (PinLoss::NotServing, Some(home)) if !travel.has_tried(home.upstream.id()) => {
-                Some(cells << 32 | home.times_gone)
+            (PinLoss::OtherIncarnation, Some(pinned)) => Some(1 << 63 | u64::from(pinned.upstream.incarnation())),
+            (PinLoss::Drained, Some(pinned)) => Some(1 << 62 | pinned.times_gone),
+            (PinLoss::NotServing, Some(pinned)) if !travel.has_tried(pinned.upstream.id()) => {
+                Some(cells << 32 | pinned.times_gone)
             }
             _ => None,
         };
@@ -155,10 +157,10 @@ impl World {
 
     /// Whether every proxy knew which process a session's upstream is when its cookie was made.
     fn all_had_learned(&self, cookie: &Cookie) -> bool {
-        let homes = self.proxies.iter().filter_map(|proxy| Some(&proxy.cells[*proxy.members.get(&cookie.slot)?]));
-        let incarnations: Vec<u16> = homes.clone().map(|home| home.upstream.incarnation()).collect();
+        let pinned = self.proxies.iter().filter_map(|proxy| Some(&proxy.cells[*proxy.members.get(&cookie.slot)?]));
+        let incarnations: Vec<u16> = pinned.clone().map(|pinned| pinned.upstream.incarnation()).collect();
         let is_one = incarnations.windows(2).all(|pair| pair[0] == pair[1]);
-        is_one && homes.map(|home| home.learned_at).max().is_some_and(|learned_at| learned_at < cookie.picked_at)
+        is_one && pinned.map(|pinned| pinned.learned_at).max().is_some_and(|learned_at| learned_at < cookie.picked_at)
     }
 
     /// Not before its upstream had its time to come back, and not more at a time than the next one takes.
@@ -166,14 +168,14 @@ impl World {
         let failover = self.scenario.health.failover;
         let travel = &self.travels[index];
         let proxy = &mut self.proxies[travel.proxy];
-        let home = travel.cookie.and_then(|cookie| proxy.members.get(&cookie.slot)).map(|cell| &proxy.cells[*cell]);
+        let pinned = travel.cookie.and_then(|cookie| proxy.members.get(&cookie.slot)).map(|cell| &proxy.cells[*cell]);
         let has_jumped = |since: u64| proxy.jumped_at > 0 && proxy.jumped_at >= since;
-        if let (PinLoss::NotServing, Some(home)) = (loss, home)
-            && home.state == State::Down
-            && !has_jumped(home.down_at)
+        if let (PinLoss::NotServing, Some(pinned)) = (loss, pinned)
+            && pinned.state == State::Down
+            && !has_jumped(pinned.down_at)
         {
             // Threads may be two seconds apart, and so is the balancer's idea of time.
-            let waited = Duration::from_millis(self.now - home.down_at + 2000);
+            let waited = Duration::from_millis(self.now - pinned.down_at + 2000);
             ensure!(waited >= failover.hold, PinHolds, "a session is not held: {waited:?}");
         }
         let second_ago = self.now.saturating_sub(1000);
@@ -214,13 +216,14 @@ impl World {
         let Some(cookie) = travel.cookie else { return Ok(()) };
         let proxy = &self.proxies[travel.proxy];
         let able = live_set(travel, proxy);
-        let before = *self.substitutes.entry((session_id, able)).or_insert(slot);
+        let before = *self.failover_targets.entry((session_id, able)).or_insert(slot);
         ensure!(before == slot, Agreement, "a session goes to app-{slot}, and went to app-{before} before");
         // Others may not know yet that its upstream is gone: they are told.
-        let home = proxy.members.get(&cookie.slot).map(|cell| proxy.cells[*cell].upstream.id());
-        let tried: Vec<_> = travel.tried.iter().copied().chain(home).collect();
-        let is_home_able = home.is_some_and(|home| takers(travel, proxy).any(|cell| cell.upstream.id() == home));
-        if is_home_able {
+        let pinned = proxy.members.get(&cookie.slot).map(|cell| proxy.cells[*cell].upstream.id());
+        let tried: Vec<_> = travel.tried.iter().copied().chain(pinned).collect();
+        let is_pinned_able =
+            pinned.is_some_and(|pinned| takers(travel, proxy).any(|cell| cell.upstream.id() == pinned));
+        if is_pinned_able {
             return Ok(());
         }
         let key = travel.user.to_be_bytes();

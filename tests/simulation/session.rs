@@ -51,7 +51,7 @@ pub struct Cookie {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict {
     /// The index of the cell that the session is at home on, and why it goes there.
-    Home(usize, Decision),
+    Pinned(usize, Decision),
     PinLost(PinLoss),
 }
 
@@ -109,21 +109,21 @@ impl Cookie {
         let Some(cell) = proxy.members.get(&self.slot).copied() else {
             return Verdict::PinLost(PinLoss::NoSuchUpstream);
         };
-        let home = &proxy.cells[cell];
-        let incarnation = home.upstream.incarnation();
+        let pinned = &proxy.cells[cell];
+        let incarnation = pinned.upstream.incarnation();
         let is_other = incarnation != 0 && self.incarnation != 0 && incarnation != self.incarnation;
         if is_other && scenario.on_restart == OnRestart::Replace {
             return Verdict::PinLost(PinLoss::OtherIncarnation);
         }
-        if home.upstream.departure(self.session_id).is_some_and(|moment| clock >= moment) {
+        if pinned.upstream.departure(self.session_id).is_some_and(|moment| clock >= moment) {
             return Verdict::PinLost(PinLoss::Drained);
         }
-        if !home.upstream.health().serving || is_tried(home) {
+        if !pinned.upstream.health().serving || is_tried(pinned) {
             return Verdict::PinLost(PinLoss::NotServing);
         }
-        match home.has_room() {
-            true if is_other => Verdict::Home(cell, Decision::PinLost(PinLoss::OtherIncarnation)),
-            true => Verdict::Home(cell, Decision::Pinned),
+        match pinned.has_room() {
+            true if is_other => Verdict::Pinned(cell, Decision::PinLost(PinLoss::OtherIncarnation)),
+            true => Verdict::Pinned(cell, Decision::Pinned),
             false => Verdict::PinLost(PinLoss::Full),
         }
     }

@@ -109,7 +109,7 @@ pub struct World {
     pub rotation: Rotation,
     pub tally: Tally,
     /// Where a session went when so many could take it: by its session id and theirs.
-    pub substitutes: HashMap<(u64, u64), usize>,
+    pub failover_targets: HashMap<(u64, u64), usize>,
     /// When a session left an upstream that was gone.
     pub moves: HashMap<(u64, usize, usize, u64), u64>,
     /// Where sessions were rebalanced: by their session ids, from where to where. Weights make other orders.
@@ -149,7 +149,7 @@ impl World {
             removed: Vec::new(),
             rotation: Rotation::default(),
             tally: Tally { seeds: 1, ..Tally::default() },
-            substitutes: HashMap::new(),
+            failover_targets: HashMap::new(),
             moves: HashMap::new(),
             relieved: HashSet::new(),
             is_told: false,

@@ -128,7 +128,7 @@ impl<'c> Sender<'c> {
                 let upstream = placed.upstream().id();
                 Asked::Placed(placed, upstream)
             }
-            Err(PickError::Full) => self.full(self.asking(|view, request| view.home_of(request))),
+            Err(PickError::Full) => self.full(self.asking(|view, request| view.pinned_upstream(request))),
             Err(PickError::Later { at, reason }) => {
                 let left = at.since(shared.clock.now());
                 if reason == Wait::Hold {

@@ -5,7 +5,7 @@ use crate::cluster::{Cluster, Session};
 
 /// The index of the accepting upstream that comes first in the session's order. One hash and one logarithm per
 /// upstream; it runs once when a session moves.
-pub(crate) fn substitute(cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
+pub(crate) fn failover_target(cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
     cluster.first_in_order(session.session_id, |index| cluster.accepts(index, session))
 }
 
@@ -21,18 +21,18 @@ mod tests {
         let part = cluster(&[1, 2, 3, 4, 9]);
         part.members()[4].upstream().set_health(Health::DOWN);
         for session_id in 0..1000 {
-            assert_eq!(substitute(&whole, &session(session_id)), substitute(&part, &session(session_id)));
+            assert_eq!(failover_target(&whole, &session(session_id)), failover_target(&part, &session(session_id)));
         }
     }
 
     #[test]
     fn only_the_sessions_of_the_dead_move_and_they_spread_by_weight() {
         let cluster = cluster(&[1, 1, 2, 4]);
-        let before: Vec<_> = (0..40_000).map(|n| substitute(&cluster, &session(n)).unwrap()).collect();
+        let before: Vec<_> = (0..40_000).map(|n| failover_target(&cluster, &session(n)).unwrap()).collect();
         cluster.members()[1].upstream().set_health(Health::DOWN);
         let mut taken = [0_f64; 4];
         for (session_id, before) in (0..).zip(before) {
-            let after = substitute(&cluster, &session(session_id)).unwrap();
+            let after = failover_target(&cluster, &session(session_id)).unwrap();
             if before == 1 {
                 taken[after] += 1.0;
             } else {

@@ -6,7 +6,7 @@ use crate::cluster::{Cluster, Decision, Member, PinLoss};
 
 /// The upstream that a token names, where it serves the session it holds, and why the session goes there. It may be
 /// full.
-pub(super) fn home<'c>(
+pub(super) fn pinned_upstream<'c>(
     cluster: &'c Cluster,
     affinity: &Affinity,
     claims: &Claims,
