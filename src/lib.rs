@@ -16,11 +16,8 @@
 //! | `http` | cookies and client addresses, on borrowed header bytes |
 //! | `config` | configuration files and key files |
 //! | `proxy` | a [hyper](https://hyper.rs) service that forwards to the picked upstream |
-//! | `roster` | who is meant to be in the cluster, and by whose word |
-//! | `discovery`, `discovery-dns`, `discovery-etcd` | upstreams that are found: in a file, the DNS or etcd |
-//! | `admin` | a hyper service to watch and change a balancer |
 //! | `ffi` | the C ABI, which `include/homing.h` declares |
-//! | `gateway` | the gateway's configuration, TLS and workers for a finished gateway |
+//! | `serde` | `Serialize` and `Deserialize` of what goes into files and messages |
 //!
 //! # Example
 //!
@@ -48,19 +45,13 @@
 //! ```
 #![cfg_attr(not(feature = "ffi"), forbid(unsafe_code))]
 
-#[cfg(feature = "admin")]
-pub mod admin;
 pub mod affinity;
 pub mod balancer;
 pub mod cluster;
 #[cfg(feature = "config")]
 pub mod config;
-#[cfg(feature = "discovery")]
-pub mod discovery;
 #[cfg(feature = "ffi")]
 pub mod ffi;
-#[cfg(feature = "gateway")]
-pub mod gateway;
 mod hash;
 pub mod health;
 #[cfg(feature = "http")]
@@ -69,12 +60,8 @@ pub mod policy;
 #[cfg(feature = "proxy")]
 pub mod proxy;
 pub mod rng;
-#[cfg(feature = "roster")]
-pub mod roster;
 mod sync;
 pub mod time;
-#[cfg(feature = "discovery")]
-mod watch;
 
 pub use affinity::{Affinity, KeyRing, OnFull, OnRestart, OnUnavailable, Token};
 pub use balancer::{Balancer, BuildError, Pick, PickError, Request, Wait};

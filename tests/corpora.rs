@@ -3,7 +3,6 @@
 //!
 //! The corpus `http1` is replayed beside what it checks, in `src/proxy/http1/fuzzing.rs`.
 
-#![cfg(feature = "gateway")]
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "../fuzz/src/lib.rs"]
@@ -17,7 +16,7 @@ use std::sync::Arc;
 
 /// The files of a corpus, each with its name.
 fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
-    let folder = format!("{}/fuzz/corpus/{target}", env!("CARGO_MANIFEST_DIR"));
+    let folder = format!("{}/fuzz/corpus/{target}", concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let files: Vec<_> = paths.map(|path| (path.display().to_string(), std::fs::read(path).unwrap())).collect();
     assert!(files.len() > 20, "the corpus of {target} is there");

@@ -1,7 +1,6 @@
 //! Configurations: a text that is refused is told a place within it, and one that is taken can be put to work.
 
-use homing::gateway;
-use homing::gateway::config::{Config, ConfigError};
+use homing_gateway::config::{Config, ConfigError};
 use std::path::Path;
 
 /// A key file that is not there: nothing is read, and keys are made up.
@@ -21,7 +20,7 @@ pub fn check_shifted(data: &[u8], before: &str) {
             // All that needs files is left out.
             config.affinity.keys = NO_KEYS.into();
             config.tls = None;
-            if let Err(error) = gateway::check(&config) {
+            if let Err(error) = homing_gateway::check(&config) {
                 panic!("taken, and refused later: {error}\n{text}");
             }
         }

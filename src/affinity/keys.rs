@@ -111,7 +111,7 @@ impl KeyRing {
     }
 
     /// Whether both rings name upstreams alike.
-    pub(crate) fn same_identity(&self, other: &Self) -> bool {
+    pub fn same_identity(&self, other: &Self) -> bool {
         self.upstream_id("") == other.upstream_id("")
     }
 

@@ -43,8 +43,7 @@ impl Balancer {
     }
 
     /// Says that nobody probes any more, so that what only a probe could end does not last forever.
-    #[cfg(feature = "proxy")]
-    pub(crate) fn forget_probes(&self) {
+    pub fn forget_probes(&self) {
         self.health.lock().forget_probes();
     }
 
@@ -92,8 +91,7 @@ impl Balancer {
     }
 
     /// Over how long sessions leave, once a drain's deadline has come.
-    #[cfg(feature = "roster")]
-    pub(crate) fn drain_spread(&self) -> Duration {
+    pub fn drain_spread(&self) -> Duration {
         self.health.lock().drain_spread()
     }
 

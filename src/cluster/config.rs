@@ -8,11 +8,16 @@ const MAX_NAME: usize = 255;
 
 /// An upstream as configured. Checked when the cluster is built, so that every mistake is reported in one place.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct UpstreamConfig {
-    pub(crate) name: String,
-    pub(crate) address: String,
-    pub(crate) weight: u16,
-    pub(crate) max_in_flight: u32,
+    /// Its identity: 1 to 255 bytes of visible ASCII.
+    pub name: String,
+    /// Where it is, for the host to interpret.
+    pub address: String,
+    /// Its share of new sessions relative to the others', 1 to 65535.
+    pub weight: u16,
+    /// The most requests and tunnels in flight at once; 0 is no limit.
+    pub max_in_flight: u32,
 }
 
 impl UpstreamConfig {
@@ -39,7 +44,11 @@ impl UpstreamConfig {
         self
     }
 
-    pub(crate) fn check(&self) -> Result<(), ClusterError> {
+    /// Whether this can be an upstream of a cluster.
+    ///
+    /// # Errors
+    /// [`ClusterError::Name`] or [`ClusterError::ZeroWeight`].
+    pub fn check(&self) -> Result<(), ClusterError> {
         let visible = self.name.bytes().all(|b| b.is_ascii_graphic());
         if self.name.is_empty() || self.name.len() > MAX_NAME || !visible {
             return Err(ClusterError::Name { name: self.name.clone() });

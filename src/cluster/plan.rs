@@ -10,6 +10,12 @@ use std::fmt;
 pub struct Generation(pub(crate) u64);
 
 impl Generation {
+    /// The generation of this number.
+    #[must_use]
+    pub const fn from_u64(number: u64) -> Self {
+        Self(number)
+    }
+
     /// The generation as a number, 1 for the first.
     #[must_use]
     pub const fn as_u64(self) -> u64 {

@@ -50,11 +50,15 @@ impl Member {
         !session.tried.contains(&id) && self.upstream.course().is_open_to(session.warming, id)
     }
 
-    pub(crate) fn lease(&self) -> Option<Lease> {
+    /// Takes a place for a request that its host has put here; `None` where the limit is reached. One atomic addition.
+    #[must_use]
+    pub fn lease(&self) -> Option<Lease> {
         Lease::acquire(&self.upstream, self.max_in_flight)
     }
 
-    pub(crate) fn config(&self) -> UpstreamConfig {
+    /// What it was configured as.
+    #[must_use]
+    pub fn config(&self) -> UpstreamConfig {
         UpstreamConfig::new(self.upstream.name(), self.upstream.address())
             .weight(self.weight)
             .max_in_flight(self.max_in_flight)

@@ -100,7 +100,7 @@ impl<'de> Visitor<'de> for Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::document::tests::check_refusals;
+    use crate::config::document::refusals::check_refusals;
     use crate::config::{ConfigError, Diagnostic, Engine};
     use std::path::Path;
 

@@ -13,7 +13,7 @@ use crate::http::CookieError;
 use crate::policy::{self, ParamError};
 
 /// The first contradiction in `parts`, which were read from `document`; [`upstreams`] aside.
-pub(crate) fn tables(parts: &Parts<'_>, document: &Document<'_>) -> Result<(), Diagnostic> {
+pub fn tables(parts: &Parts<'_>, document: &Document<'_>) -> Result<(), Diagnostic> {
     lifetimes(parts.affinity, document)?;
     cookie(parts.affinity, document)?;
     accept(parts, document)?;
@@ -97,7 +97,7 @@ fn health(settings: HealthSettings, document: &Document<'_>) -> Result<(), Diagn
 }
 
 /// The first of the upstreams that is one too many, or called as an earlier one.
-pub(crate) fn upstreams(upstreams: &[Upstream], document: &Document<'_>) -> Result<(), Diagnostic> {
+pub fn upstreams(upstreams: &[Upstream], document: &Document<'_>) -> Result<(), Diagnostic> {
     if upstreams.is_empty() {
         let message = "there is none; add an [[upstream]] with a name and an address";
         return Err(document.at("upstream", message));

@@ -47,22 +47,24 @@ pub enum ConfigError {
 }
 
 /// Outside all keys and tables.
-pub(crate) const TOP_LEVEL: &str = "top level";
+pub const TOP_LEVEL: &str = "top level";
 
 /// The text of a file and its name.
 #[derive(Clone, Copy)]
-pub(crate) struct Document<'a> {
+pub struct Document<'a> {
     file: &'a Path,
     text: &'a str,
 }
 
 impl<'a> Document<'a> {
-    pub(crate) fn new(file: &'a Path, text: &'a str) -> Self {
+    /// The `text` that was read from `file`.
+    #[must_use]
+    pub fn new(file: &'a Path, text: &'a str) -> Self {
         Self { file, text }
     }
 
     /// Reads the text as `T`.
-    pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T, Diagnostic> {
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, Diagnostic> {
         toml::from_str(self.text).map_err(|error| {
             let span = error.span().unwrap_or_default();
             self.diagnostic(span.start, self.key_of(&span), error.message().to_owned())
@@ -70,24 +72,24 @@ impl<'a> Document<'a> {
     }
 
     /// An error about the value of `key`; at its table where the file doesn't have it.
-    pub(crate) fn at(&self, key: &str, message: impl ToString) -> Diagnostic {
+    pub fn at(&self, key: &str, message: impl ToString) -> Diagnostic {
         let start = self.find(key).map_or(0, |node| node.value.start);
         self.diagnostic(start, key.to_owned(), message.to_string())
     }
 
     /// An error about `key` itself, whatever its value.
-    pub(crate) fn at_key(&self, key: &str, message: impl ToString) -> Diagnostic {
+    pub fn at_key(&self, key: &str, message: impl ToString) -> Diagnostic {
         let start = self.find(key).map_or(0, |node| node.key.start);
         self.diagnostic(start, key.to_owned(), message.to_string())
     }
 
     /// Whether the file has `key`.
-    pub(crate) fn has(&self, key: &str) -> bool {
+    pub fn has(&self, key: &str) -> bool {
         self.nodes().iter().any(|node| node.path == key)
     }
 
     /// The line of the value of `key`.
-    pub(crate) fn line_of(&self, key: &str) -> usize {
+    pub fn line_of(&self, key: &str) -> usize {
         self.at(key, "").line
     }
 
@@ -155,7 +157,7 @@ impl<'a> Document<'a> {
 }
 
 /// Reads `file` whole; it must be UTF-8.
-pub(crate) fn read_text(file: &Path, mut from: File) -> Result<String, ConfigError> {
+pub fn read_text(file: &Path, mut from: File) -> Result<String, ConfigError> {
     let mut bytes = Vec::new();
     from.read_to_end(&mut bytes).map_err(|source| unreadable(file, source))?;
     String::from_utf8(bytes).map_err(|error| {
@@ -166,7 +168,9 @@ pub(crate) fn read_text(file: &Path, mut from: File) -> Result<String, ConfigErr
     })
 }
 
-pub(crate) fn unreadable(file: &Path, source: io::Error) -> ConfigError {
+/// The error for a `file` that could not be read.
+#[must_use]
+pub fn unreadable(file: &Path, source: io::Error) -> ConfigError {
     ConfigError::Read { file: file.to_owned(), source }
 }
 
@@ -206,30 +210,13 @@ pub(super) fn join(path: &str, key: &str) -> String {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
+#[path = "../../tests/support/refusals.rs"]
+pub(crate) mod refusals;
 
-    /// Checks that each text of `table` is refused as the `=> LINE:COLUMN: KEY: gist` after it says.
-    pub(crate) fn check_refusals(table: &str, refuse: impl Fn(&str) -> Diagnostic) {
-        let mut text = String::new();
-        let mut checked = 0;
-        for line in table.strip_prefix('\n').unwrap().lines() {
-            let Some(expected) = line.strip_prefix("=> ") else {
-                text += line;
-                text += "\n";
-                continue;
-            };
-            let refused = refuse(&text);
-            let Diagnostic { line, column, key, message, .. } = &refused;
-            let parts: Vec<_> = expected.splitn(3, ": ").collect();
-            assert_eq!(parts[0], format!("{line}:{column}"), "{text}{refused}");
-            assert_eq!(parts[1], key, "{text}{refused}");
-            assert!(message.contains(parts[2]), "{text}{refused}\nlacks {:?}", parts[2]);
-            text.clear();
-            checked += 1;
-        }
-        assert!(checked > 0 && text.is_empty(), "a text without a place: {text:?}");
-    }
+#[cfg(test)]
+mod tests {
+    use super::refusals::check_refusals;
+    use super::*;
 
     #[test]
     #[should_panic = "lacks \"gist\""]

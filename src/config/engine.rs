@@ -138,7 +138,7 @@ impl Engine {
 mod tests {
     use super::*;
     use crate::config::document::Diagnostic;
-    use crate::config::document::tests::check_refusals;
+    use crate::config::document::refusals::check_refusals;
     use crate::rng::SeededEntropy;
     use crate::{Balancer, Change, Decision, HealthSettings, OnFull, PinLoss, Request, Timestamp, UpstreamConfig};
 

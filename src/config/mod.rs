@@ -8,15 +8,15 @@
 
 mod accept;
 mod affinity;
-pub(crate) mod check;
-pub(crate) mod document;
+pub mod check;
+pub mod document;
 mod engine;
 pub mod keyfile;
-pub(crate) mod parts;
+pub mod parts;
 mod policy;
-pub(crate) mod tables;
+pub mod tables;
 mod upstream;
-pub(crate) mod value;
+pub mod value;
 
 pub use accept::Accept;
 pub use affinity::{Affinity, OnUnavailable};

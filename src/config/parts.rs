@@ -8,22 +8,34 @@ use crate::{Balancer, KeyRing};
 use std::path::Path;
 use std::time::Duration;
 
-pub(crate) struct Parts<'a> {
-    pub(crate) affinity: &'a Affinity,
-    pub(crate) policy: &'a Policy,
-    pub(crate) probes: Probes,
-    pub(crate) silence: Duration,
-    pub(crate) outlier: Outlier,
-    pub(crate) slow_start: SlowStart,
-    pub(crate) drain: &'a Drain,
-    pub(crate) failover: Failover,
-    pub(crate) rebalance: &'a Rebalance,
-    pub(crate) upstreams: &'a [Upstream],
+/// The tables of a configuration that make a balancer.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    /// `[affinity]`.
+    pub affinity: &'a Affinity,
+    /// `[policy]`.
+    pub policy: &'a Policy,
+    /// The probes of `[health]`.
+    pub probes: Probes,
+    /// `health.silence`.
+    pub silence: Duration,
+    /// `[outlier]`.
+    pub outlier: Outlier,
+    /// `[slow_start]`.
+    pub slow_start: SlowStart,
+    /// `[drain]`.
+    pub drain: &'a Drain,
+    /// `[failover]`.
+    pub failover: Failover,
+    /// `[rebalance]`.
+    pub rebalance: &'a Rebalance,
+    /// `[[upstream]]`.
+    pub upstreams: &'a [Upstream],
 }
 
 impl Parts<'_> {
     /// What the balancer believes, how quickly and for how long.
-    pub(crate) fn health_settings(&self) -> HealthSettings {
+    pub fn health_settings(&self) -> HealthSettings {
         HealthSettings {
             probes: self.probes,
             outlier: self.outlier,
@@ -35,7 +47,7 @@ impl Parts<'_> {
     }
 
     /// The balancer, with the `keys` in the file that they are told. Without affinity nobody asks for keys.
-    pub(crate) fn balancer<E: From<LifetimeError>>(
+    pub fn balancer<E: From<LifetimeError>>(
         &self,
         keys: impl FnOnce(&Path) -> Result<KeyRing, E>,
     ) -> Result<BalancerBuilder, E> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 /// `[outlier]`. Its floats are checked with the settings of health together.
 #[derive(Deserialize)]
 #[serde(remote = "Outlier", default = "Outlier::default", deny_unknown_fields)]
-pub(crate) struct OutlierTable {
+pub struct OutlierTable {
     #[serde(deserialize_with = "value::integer::<0, 1_000_000, _, _>")]
     consecutive: u32,
     #[serde(deserialize_with = "value::number")]
@@ -28,7 +28,7 @@ pub(crate) struct OutlierTable {
 /// `[slow_start]`. Its floats are checked likewise.
 #[derive(Deserialize)]
 #[serde(remote = "SlowStart", default = "SlowStart::default", deny_unknown_fields)]
-pub(crate) struct SlowStartTable {
+pub struct SlowStartTable {
     #[serde(deserialize_with = "value::duration_or_zero")]
     window: Duration,
     #[serde(deserialize_with = "value::number")]
@@ -40,7 +40,7 @@ pub(crate) struct SlowStartTable {
 /// `[failover]`.
 #[derive(Deserialize)]
 #[serde(remote = "Failover", default = "Failover::default", deny_unknown_fields)]
-pub(crate) struct FailoverTable {
+pub struct FailoverTable {
     #[serde(deserialize_with = "value::integer::<0, 1_000_000, _, _>")]
     rate: u32,
     #[serde(deserialize_with = "value::duration_or_zero")]

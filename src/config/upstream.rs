@@ -23,7 +23,9 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    pub(crate) fn to_core(&self) -> UpstreamConfig {
+    /// What the balancer is configured with.
+    #[must_use]
+    pub fn to_core(&self) -> UpstreamConfig {
         UpstreamConfig::new(&self.name, &self.address).weight(self.weight).max_in_flight(self.max_in_flight)
     }
 }

@@ -46,7 +46,7 @@ pub(super) enum OnRestartValue {
 }
 
 /// Any integer from `MIN` to `MAX`, both of which `T` can hold.
-pub(crate) fn integer<'de, const MIN: i64, const MAX: i64, D, T>(deserializer: D) -> Result<T, D::Error>
+pub fn integer<'de, const MIN: i64, const MAX: i64, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: TryFrom<i64>,
@@ -81,11 +81,7 @@ where
 }
 
 /// A string that `read` understands; `expected` says what that would be.
-pub(crate) fn text<'de, D, T>(
-    deserializer: D,
-    expected: &'static str,
-    read: fn(&str) -> Option<T>,
-) -> Result<T, D::Error>
+pub fn text<'de, D, T>(deserializer: D, expected: &'static str, read: fn(&str) -> Option<T>) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
 {
@@ -110,7 +106,7 @@ where
 }
 
 /// A string of a type that explains its own errors.
-pub(crate) fn parsed<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+pub fn parsed<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: FromStr<Err: fmt::Display>,
@@ -119,23 +115,27 @@ where
 }
 
 /// How long something may take.
-pub(crate) fn timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+pub fn timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     text(deserializer, "a duration such as \"500ms\" or \"10s\", longer than zero and at most 400 days", |text| {
         duration(text).filter(|duration| !duration.is_zero())
     })
 }
 
 /// How long something takes, where zero turns it off.
-pub(crate) fn duration_or_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+pub fn duration_or_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     text(deserializer, "a duration such as \"0s\", \"500ms\" or \"10s\", at most 400 days", duration)
 }
 
 /// Any number; what it may be is said where all of its table is checked.
-pub(crate) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+pub fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     number_that(deserializer, "a number such as 0.5", |_| true)
 }
 
-pub(crate) fn number_that<'de, D: Deserializer<'de>>(
+/// A number for which `holds` is true; `expected` describes it in the refusal.
+///
+/// # Errors
+/// The deserializer's.
+pub fn number_that<'de, D: Deserializer<'de>>(
     deserializer: D,
     expected: &'static str,
     holds: fn(f64) -> bool,
@@ -166,13 +166,17 @@ pub(crate) fn number_that<'de, D: Deserializer<'de>>(
 }
 
 /// How long a token is good for; tokens count in seconds.
-pub(crate) fn lifetime<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+pub fn lifetime<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     text(deserializer, "a duration such as \"30m\" or \"12h\", from 1 second to 400 days", |text| {
         duration(text).filter(|&duration| duration >= Duration::from_secs(1))
     })
 }
 
-pub(crate) fn some_lifetime<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+/// As [`lifetime`], of an optional key.
+///
+/// # Errors
+/// The deserializer's.
+pub fn some_lifetime<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     lifetime(deserializer).map(Some)
 }
 
@@ -180,11 +184,19 @@ fn duration(text: &str) -> Option<Duration> {
     humantime::parse_duration(text).ok().filter(|&duration| duration <= MAX_DURATION)
 }
 
-pub(crate) fn path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+/// A path that is not empty.
+///
+/// # Errors
+/// The deserializer's.
+pub fn path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
     text(deserializer, "the name of a file", |text| (!text.is_empty()).then(|| text.into()))
 }
 
-pub(crate) fn header_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<HeaderName>, D::Error> {
+/// The name of a header field.
+///
+/// # Errors
+/// The deserializer's.
+pub fn header_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<HeaderName>, D::Error> {
     text(deserializer, "the name of a header field such as \"homing-lost\"", |name| name.parse().ok().map(Some))
 }
 
@@ -195,7 +207,11 @@ pub(super) fn upstream_name<'de, D: Deserializer<'de>>(deserializer: D) -> Resul
     })
 }
 
-pub(crate) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+/// An address of an upstream, `host:port`.
+///
+/// # Errors
+/// The deserializer's.
+pub fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     text(deserializer, "host:port such as \"127.0.0.1:9001\", \"[::1]:9001\" or \"app.internal:9001\"", |address| {
         is_host_port(address).then(|| address.to_owned())
     })

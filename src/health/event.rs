@@ -98,7 +98,7 @@ impl<E> Default for Subscription<E> {
 
 /// All subscriptions that still live.
 #[derive(Debug)]
-pub(crate) struct Subscribers<E = Event>(Vec<Weak<Mutex<Queue<E>>>>);
+pub struct Subscribers<E = Event>(Vec<Weak<Mutex<Queue<E>>>>);
 
 impl<E> Default for Subscribers<E> {
     fn default() -> Self {
@@ -107,13 +107,15 @@ impl<E> Default for Subscribers<E> {
 }
 
 impl<E: Clone> Subscribers<E> {
-    pub(crate) fn subscribe(&mut self) -> Subscription<E> {
+    /// Adds a subscription to the events that are sent from now on.
+    pub fn subscribe(&mut self) -> Subscription<E> {
         let subscription = Subscription::default();
         self.0.push(Arc::downgrade(&subscription.0));
         subscription
     }
 
-    pub(crate) fn send(&mut self, event: &E) {
+    /// Sends `event` to every subscription, and forgets those that were dropped.
+    pub fn send(&mut self, event: &E) {
         self.0.retain(|queue| {
             let Some(queue) = queue.upgrade() else { return false };
             let mut queue = queue.lock();

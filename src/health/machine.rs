@@ -299,7 +299,6 @@ impl Machine {
     }
 
     /// No probe says anything any more.
-    #[cfg(feature = "proxy")]
     pub(super) fn forget_probes(&mut self, now: Timestamp) {
         (self.probed, self.says_full) = (false, false);
         (self.bad_probes, self.lost_probes, self.good_probes) = (0, 0, 0);

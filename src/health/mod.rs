@@ -31,8 +31,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-#[cfg(feature = "roster")]
-pub(crate) use event::Subscribers;
+pub use event::Subscribers;
 pub use event::{Event, EventKind, Subscription};
 pub(crate) use monitor::Monitor;
 pub use monitor::UpstreamStatus;

@@ -56,7 +56,6 @@ impl Monitor {
     }
 
     /// Over how long sessions leave, once a drain's deadline has come.
-    #[cfg(feature = "roster")]
     pub(crate) fn drain_spread(&self) -> Duration {
         self.settings.drain_spread
     }
@@ -92,7 +91,6 @@ impl Monitor {
     }
 
     /// Nobody probes any more: what only probes could end, ends.
-    #[cfg(feature = "proxy")]
     pub(crate) fn forget_probes(&mut self) {
         let now = self.now;
         self.machines.values_mut().for_each(|machine| machine.forget_probes(now));

@@ -313,7 +313,6 @@ fn full_is_not_down() {
     assert_eq!((world.state(0), world.health(0)), (State::Active, Health::ACTIVE));
 }
 
-#[cfg(feature = "proxy")]
 #[test]
 fn what_only_probes_could_end_ends_with_them() {
     let mut world = World::new(3);

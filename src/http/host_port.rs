@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 /// Whether `address` is an IP address (IPv6 in brackets) or a DNS name with a port of its own.
-pub(crate) fn is_host_port(address: &str) -> bool {
+pub fn is_host_port(address: &str) -> bool {
     let Some((host, port)) = address.rsplit_once(':') else {
         return false;
     };

@@ -17,7 +17,6 @@ pub mod client_addr;
 pub mod cookie;
 mod cookie_name;
 pub mod forwarded;
-#[cfg(any(feature = "admin", feature = "config"))]
 mod host_port;
 mod request_key;
 pub mod set_cookie;
@@ -26,7 +25,6 @@ pub use client_addr::{Cidr, CidrError, TrustedProxies};
 pub use cookie::{Incumbents, Stripped, Tokens};
 pub use cookie_name::{CookieName, CookieNameError};
 pub use forwarded::Hop;
-#[cfg(any(feature = "admin", feature = "config"))]
-pub(crate) use host_port::is_host_port;
+pub use host_port::is_host_port;
 pub use request_key::{RequestKey, RequestKeyError};
 pub use set_cookie::{CookieError, CookieSpec, CookieSpecBuilder, SameSite, Secure};

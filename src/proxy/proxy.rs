@@ -164,8 +164,8 @@ impl Proxy {
     }
 
     /// The clock that dates tokens.
-    #[cfg(feature = "admin")]
-    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+    #[must_use]
+    pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.shared.clock
     }
 

@@ -3,7 +3,7 @@
 use crate::host::{Host, code, json, request};
 use crate::support::client::{Response, connect, exchange};
 use crate::support::upstream::Upstream;
-use homing::admin::BearerToken;
+use homing_gateway::admin::BearerToken;
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 const JSON: &str = "Content-Type: application/json\r\n";

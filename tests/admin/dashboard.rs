@@ -7,7 +7,7 @@ use crate::support::upstream::Upstream;
 use crate::support::visitor::Visitor;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use homing::admin::BearerToken;
+use homing_gateway::admin::BearerToken;
 use sha2::{Digest, Sha256};
 
 fn page(host: &Host) -> Response {

@@ -9,8 +9,8 @@ use crate::support::websocket;
 use homing::Balancer;
 use homing::Timestamp;
 use homing::UpstreamConfig;
-use homing::admin::Admin;
 use homing::time::FakeClock;
+use homing_gateway::admin::Admin;
 use std::sync::Arc;
 use std::time::Duration;
 

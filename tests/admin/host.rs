@@ -2,11 +2,11 @@
 
 use crate::support::client::{Response, exchange, guarded};
 use crate::support::upstream::Upstream;
-use homing::admin::{Admin, AdminBuilder};
 use homing::proxy::{Protocol, Proxy};
-use homing::roster::{Roster, Store};
 use homing::time::{Clock, SystemClock};
 use homing::{Affinity, Balancer, HealthSettings, KeyRing, UpstreamConfig};
+use homing_gateway::admin::{Admin, AdminBuilder};
+use homing_gateway::roster::{Roster, Store};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -1,6 +1,6 @@
 //! The administration: in this process over real sockets, and as the gateway serves it.
 
-#![cfg(all(feature = "gateway", target_os = "linux"))]
+#![cfg(target_os = "linux")]
 #![allow(
     clippy::disallowed_methods,
     clippy::expect_used,

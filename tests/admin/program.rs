@@ -1,4 +1,4 @@
-//! The administration as the gateway serves it, and `gateway status`.
+//! The administration as the gateway serves it, and `homing status`.
 
 use crate::host::{code, json, request};
 use crate::support::client::{Response, exchange, get};

@@ -9,7 +9,7 @@ use std::process::Command;
 const SOURCES: [&str; 2] = ["examples/agents/dotnet/HomingAgent.cs", "tests/agents/Instance.cs"];
 
 fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
 /// Compiles the instance into `folder`; the command that runs it.

@@ -1,7 +1,7 @@
 //! The agents of examples/agents as their users run them: beside an instance, for a gateway that is started and killed. What is
 //! not to be had here (Mono, .NET) skips with a printed line.
 
-#![cfg(all(feature = "gateway", target_os = "linux"))]
+#![cfg(target_os = "linux")]
 #![allow(
     clippy::disallowed_methods,
     clippy::expect_used,

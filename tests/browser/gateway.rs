@@ -40,9 +40,9 @@ impl Gateway {
     async fn run(test: &str, arguments: &[&OsStr]) -> Result<Gateway> {
         let tests = std::env::current_exe()?;
         let profile = tests.parent().and_then(Path::parent).ok_or("the tests stand in no target folder")?;
-        let program = profile.join("examples").join(format!("gateway{EXE_SUFFIX}"));
+        let program = profile.join(format!("homing{EXE_SUFFIX}"));
         if !program.is_file() {
-            let advice = "cargo build --features gateway --example gateway";
+            let advice = "cargo build -p homing-gateway";
             return Err(format!("{} is missing: run `{advice}`", program.display()).into());
         }
         let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("browser-{test}.log"));

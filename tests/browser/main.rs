@@ -1,5 +1,4 @@
 //! The gateway's demo as a real browser sees it.
-#![cfg(feature = "gateway")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this is a test")]
 
 mod buttons;

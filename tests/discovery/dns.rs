@@ -5,7 +5,7 @@ use hickory_resolver::proto::op::{Message, ResponseCode};
 use hickory_resolver::proto::rr::rdata::SRV;
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use homing::UpstreamConfig;
-use homing::discovery::dns::{Dns, Question, Settings};
+use homing_gateway::discovery::dns::{Dns, Question, Settings};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};

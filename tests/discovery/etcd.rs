@@ -2,10 +2,10 @@
 
 use crate::etcd_server::{self, Etcd};
 use crate::{GUARD, members, next};
-use homing::discovery::etcd::{Client, Prefix, Presence, Registration, Settings, Source};
-use homing::discovery::{Discovery, DiscoveryError, KeysText, Update};
-use homing::roster::{DrainOrder, Order, Orders, Report, Roster, Store};
 use homing::{Affinity, Balancer, KeyRing, Request, Timestamp, UpstreamConfig};
+use homing_gateway::discovery::etcd::{Client, Prefix, Presence, Registration, Settings, Source};
+use homing_gateway::discovery::{Discovery, DiscoveryError, KeysText, Update};
+use homing_gateway::roster::{DrainOrder, Order, Orders, Report, Roster, Store};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};

@@ -2,7 +2,7 @@
 
 use crate::{error, members};
 use homing::UpstreamConfig;
-use homing::discovery::{DiscoveryError, File};
+use homing_gateway::discovery::{DiscoveryError, File};
 use std::fs;
 use std::path::Path;
 

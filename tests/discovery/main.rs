@@ -1,6 +1,5 @@
 //! Sources of upstreams against what they read: a real folder, a real name server on loopback, a real etcd.
 
-#![cfg(feature = "gateway")]
 #![allow(
     clippy::disallowed_methods,
     clippy::expect_used,
@@ -19,7 +18,7 @@ mod etcd_server;
 mod file;
 
 use homing::UpstreamConfig;
-use homing::discovery::{Discovery, DiscoveryError, Update};
+use homing_gateway::discovery::{Discovery, DiscoveryError, Update};
 use std::time::Duration;
 use tokio::time::timeout;
 

@@ -32,12 +32,12 @@ pub struct Fleet {
     directory: TempDir,
 }
 
-/// `target/<profile>/examples/faults`, for a test that runs from `deps` and for the program itself.
+/// A program below `target/<profile>`, for a test that runs from `deps` and for the example `faults` itself.
 pub fn program(name: &str) -> PathBuf {
     let this = std::env::current_exe().expect("the path of this program");
     let profile = this.ancestors().nth(2).expect("a target directory");
-    let program = profile.join("examples").join(name);
-    let hint = format!("build it with `cargo build --features gateway --example {name}`");
+    let program = profile.join(name);
+    let hint = format!("build it with `cargo build -p homing-gateway --all-targets`");
     assert!(program.exists(), "{} is missing: {hint}", program.display());
     program
 }
@@ -63,7 +63,7 @@ impl Fleet {
 
     fn none(usual: Mode, registry: Option<String>) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        Self { instances: Vec::new(), usual, program: program("faults"), registry, directory }
+        Self { instances: Vec::new(), usual, program: program("examples/faults"), registry, directory }
     }
 
     /// One more, at a free port. Its name.
@@ -188,7 +188,7 @@ impl Front {
         let file = directory.path().join("gateway.toml");
         let config = format!("listen = [\"127.0.0.1:0\"]\n{settings}\n{}", fleet.upstreams());
         std::fs::write(&file, config).expect("write the configuration");
-        let mut process = Command::new(program("gateway"))
+        let mut process = Command::new(program("homing"))
             .args(["--log", "error", "--config"])
             .arg(&file)
             .stdin(Stdio::null())

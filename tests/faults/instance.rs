@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use homing::UpstreamConfig;
-use homing::discovery::etcd::{Client, Prefix, Registration, Settings};
-use homing::roster::Report;
+use homing_gateway::discovery::etcd::{Client, Prefix, Registration, Settings};
+use homing_gateway::roster::Report;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::WebSocketStream;

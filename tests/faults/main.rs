@@ -1,7 +1,7 @@
 //! Instances that die, hang, flap and break off, as processes behind a real gateway, and thousands of sessions that
 //! should not notice.
 //!
-//! `cargo test --features gateway --test faults` needs the examples `gateway` and `faults`, which `cargo test`
+//! `cargo test -p homing-gateway --test faults` needs the program `homing` and the example `faults`, which `cargo test`
 //! builds. `HOMING_FAULTS=full` runs the sizes that a release is held to, for about half an hour; the default is a
 //! slice of them. `HOMING_SOAK=3600` makes the random faults last so many seconds. Linux only.
 

@@ -1,7 +1,7 @@
 //! Three gateways that share what they know in etcd, in front of instances that register themselves: all of them real
 //! processes, and all of it under load.
 //!
-//! `cargo test --features gateway --test fleet` needs the examples `gateway` and `faults`, which `cargo test` builds, and an
+//! `cargo test -p homing-gateway --test fleet` needs the program `homing` and the example `faults`, which `cargo test` builds, and an
 //! etcd. Linux only.
 
 #![cfg(target_os = "linux")]

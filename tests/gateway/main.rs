@@ -2,10 +2,10 @@
 //! upstreams behind it, and clients before it that send what they like. What reached an upstream is
 //! told by that upstream's own log.
 //!
-//! `cargo test --features gateway` builds the program and runs them all; with `--test gateway`, cargo leaves
+//! `cargo test -p homing-gateway` builds the program and runs them all; with `--test gateway`, cargo leaves
 //! the program as it is. Linux only: they read `/proc`, and need all of 127.0.0.0/8 to be loopback.
 
-#![cfg(all(feature = "gateway", target_os = "linux"))]
+#![cfg(target_os = "linux")]
 #![allow(
     clippy::disallowed_methods,
     clippy::expect_used,

@@ -18,7 +18,7 @@ struct Block {
 
 impl Guide {
     pub fn read(name: &'static str) -> Self {
-        let path = format!("{}/docs/{name}", env!("CARGO_MANIFEST_DIR"));
+        let path = format!("{}/docs/{name}", concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
         let page = fs::read_to_string(path).expect("read the guide");
         let (mut heading, mut blocks, mut open) = (String::new(), Vec::new(), None::<Block>);
         for line in page.lines() {

@@ -4,7 +4,7 @@
 //! Who has a session is asked for it before, after and on the way back; whether it is still there, the instances say. By
 //! other settings than a guide's the same visitors do lose their sessions.
 
-#![cfg(all(feature = "gateway", target_os = "linux"))]
+#![cfg(target_os = "linux")]
 #![allow(
     clippy::disallowed_methods,
     clippy::expect_used,

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use crate::program::{find, find_optional};
 
 fn read(file: &str) -> String {
-    fs::read_to_string(format!("{}/packaging/{file}", env!("CARGO_MANIFEST_DIR"))).expect("read it")
+    fs::read_to_string(format!("{}/packaging/{file}", concat!(env!("CARGO_MANIFEST_DIR"), "/.."))).expect("read it")
 }
 
 /// What systemd says of a unit with that text.
@@ -21,8 +21,8 @@ fn analyze(words: &[&str], unit: &str) -> Option<Output> {
 /// The unit, as if the gateway were installed.
 fn unit() -> String {
     let unit = read("systemd/homing.service");
-    assert!(unit.contains("ExecStart=/usr/local/bin/gateway --config /etc/homing/homing.toml\n"));
-    unit.replace("/usr/local/bin/gateway", "/bin/true")
+    assert!(unit.contains("ExecStart=/usr/local/bin/homing --config /etc/homing/homing.toml\n"));
+    unit.replace("/usr/local/bin/homing", "/bin/true")
 }
 
 #[test]
@@ -48,7 +48,9 @@ fn the_service_is_exposed_to_little() {
 #[test]
 fn the_image_is_built_by_the_book() {
     let Some(hadolint) = find_optional("hadolint") else { return };
-    let said = Command::new(hadolint).arg(format!("{}/packaging/Dockerfile", env!("CARGO_MANIFEST_DIR"))).output();
+    let said = Command::new(hadolint)
+        .arg(format!("{}/packaging/Dockerfile", concat!(env!("CARGO_MANIFEST_DIR"), "/..")))
+        .output();
     let said = said.expect("run hadolint");
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stdout));
 }

@@ -1,7 +1,7 @@
 //! The adapter as a library: a proxy in this process, scripted upstreams behind it, clients before it, all over real
 //! sockets. What reached an upstream is told by that upstream's own log.
 
-#![cfg(all(feature = "gateway", target_os = "linux"))]
+#![cfg(target_os = "linux")]
 #![allow(
     clippy::disallowed_methods,
     clippy::expect_used,

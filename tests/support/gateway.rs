@@ -30,12 +30,12 @@ pub struct Gateway {
     collector: Option<JoinHandle<()>>,
 }
 
-/// `target/<profile>/examples/gateway`, next to the `deps` that this test runs from.
+/// `target/<profile>/homing`, next to the `deps` that this test runs from.
 fn program() -> PathBuf {
     let tests = env::current_exe().expect("the path of this test");
     let profile = tests.ancestors().nth(2).expect("a target directory");
-    let program = profile.join("examples/gateway").with_extension(env::consts::EXE_EXTENSION);
-    let hint = "build it with `cargo build --features gateway --example gateway`";
+    let program = profile.join("homing").with_extension(env::consts::EXE_EXTENSION);
+    let hint = "build it with `cargo build -p homing-gateway`";
     assert!(program.exists(), "{} is missing: {hint}", program.display());
     program
 }

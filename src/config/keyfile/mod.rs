@@ -19,7 +19,7 @@ use crate::KeyRing;
 use crate::affinity::KeyError;
 
 /// The pool that keys are derived for. Proxies that share a key file are one pool, whatever program they are.
-pub(crate) const POOL: &str = "gateway";
+pub const POOL: &str = "gateway";
 
 /// The length of [`KeyFile::identity`] and the least length of [`Key::secret`], in bytes.
 pub const SECRET_LEN: usize = 32;
@@ -213,7 +213,7 @@ fn decode(value: Option<&Value>) -> Option<Vec<u8>> {
 
 /// What to say of a file with a secret that others may read or change.
 #[cfg(unix)]
-pub(crate) fn open_to_others(path: &Path, file: &File) -> io::Result<Option<String>> {
+pub fn open_to_others(path: &Path, file: &File) -> io::Result<Option<String>> {
     use std::os::unix::fs::PermissionsExt;
 
     let mode = file.metadata()?.permissions().mode() & 0o777;
@@ -224,7 +224,7 @@ pub(crate) fn open_to_others(path: &Path, file: &File) -> io::Result<Option<Stri
 
 /// Access lists are the administrator's to judge.
 #[cfg(not(unix))]
-pub(crate) fn open_to_others(_path: &Path, _file: &File) -> io::Result<Option<String>> {
+pub fn open_to_others(_path: &Path, _file: &File) -> io::Result<Option<String>> {
     Ok(None)
 }
 

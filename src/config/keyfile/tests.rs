@@ -5,7 +5,7 @@ use std::sync::Barrier;
 
 use super::create::{HEAD, create};
 use super::*;
-use crate::config::document::tests::check_refusals;
+use crate::config::document::refusals::check_refusals;
 use crate::{Affinity, Balancer, Decision, PinLoss, Request, Timestamp, UpstreamConfig};
 
 const A: &str = "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=";

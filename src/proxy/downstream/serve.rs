@@ -60,7 +60,7 @@ impl Proxy {
     /// Likewise. For as long as `ending` says when it completes, an idle connection of HTTP/1 is listened to for one request
     /// more, which ends it in good order: a client that sends one while its connection is closed cannot know what became
     /// of it. HTTP/2 has a frame to say so.
-    pub(crate) async fn serve_until<T>(
+    pub async fn serve_until<T>(
         &self,
         stream: T,
         peer: SocketAddr,

@@ -167,9 +167,9 @@ impl Default for Traffic {
 }
 
 impl Traffic {
-    /// Of so many answers.
-    #[cfg(test)]
-    pub(crate) fn of_answers(count: u64, after: Duration) -> Self {
+    /// The traffic of `count` responses that took `after` each, for tests of what reads one.
+    #[must_use]
+    pub fn of_answers(count: u64, after: Duration) -> Self {
         let (cell, mut traffic) = (Cell::default(), Self::default());
         (0..count).for_each(|_| cell.responded(after));
         traffic.add(&cell);

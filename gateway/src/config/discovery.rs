@@ -1,0 +1,196 @@
+//! `[discovery]`: where upstreams are found.
+
+use super::{Config, value};
+use crate::discovery::dns::{self, Question};
+use crate::discovery::etcd;
+use homing::config::value::text;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// `[discovery]`: where upstreams are found. Exactly one source; `[[upstream]]` entries are who the gateway begins with where
+/// that says nothing at the start.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Discovery {
+    /// `file`: a file with `[[upstream]]` entries, relative to the configuration's folder.
+    File(#[serde(deserialize_with = "value::path")] PathBuf),
+    /// `dns`: the addresses of a host, or the targets of a service.
+    Dns(Dns),
+    /// `etcd`: what a fleet of gateways shares.
+    Etcd(Etcd),
+}
+
+/// `dns` of `[discovery]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "DnsTable")]
+pub struct Dns {
+    /// What is asked for.
+    pub question: Question,
+    /// The name servers, `IP:port`. Default: those of the system.
+    pub servers: Vec<SocketAddr>,
+    /// The shortest time until it is asked again, whatever the TTL. Default: 1 second.
+    pub floor: Duration,
+    /// The longest. Default: 5 minutes.
+    pub ceiling: Duration,
+}
+
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct DnsTable {
+    name: Option<String>,
+    #[serde(deserialize_with = "port")]
+    port: Option<u16>,
+    service: Option<String>,
+    servers: Vec<SocketAddr>,
+    #[serde(deserialize_with = "value::timeout")]
+    floor: Duration,
+    #[serde(deserialize_with = "value::timeout")]
+    ceiling: Duration,
+}
+
+fn port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Error> {
+    value::integer::<1, 65_535, _, _>(deserializer).map(Some)
+}
+
+impl Default for DnsTable {
+    fn default() -> Self {
+        let question = Question::Service { name: String::new() };
+        let dns::Settings { servers, floor, ceiling, .. } = dns::Settings::new(question);
+        Self { name: None, port: None, service: None, servers, floor, ceiling }
+    }
+}
+
+impl TryFrom<DnsTable> for Dns {
+    type Error = &'static str;
+
+    fn try_from(table: DnsTable) -> Result<Self, &'static str> {
+        let DnsTable { servers, floor, ceiling, .. } = table;
+        let question = match (table.name, table.port, table.service) {
+            (Some(name), Some(port), None) => Question::Host { name, port },
+            (None, None, Some(name)) => Question::Service { name },
+            _ => return Err("ask for a host, by name and port, or for a service, by service"),
+        };
+        Ok(Self { question, servers, floor, ceiling })
+    }
+}
+
+impl Dns {
+    /// As the source takes it.
+    #[must_use]
+    pub fn settings(&self) -> dns::Settings {
+        let Self { question, servers, floor, ceiling } = self.clone();
+        dns::Settings { question, servers, floor, ceiling }
+    }
+}
+
+/// `etcd` of `[discovery]`. Files are relative to the configuration's folder.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Etcd {
+    /// Its members, such as `http://127.0.0.1:2379` or `https://etcd-1:2379`; at least one.
+    #[serde(deserialize_with = "endpoints")]
+    pub endpoints: Vec<String>,
+    /// What the fleet's keys begin with. Default: `/homing`.
+    #[serde(default = "prefix", deserialize_with = "key_prefix")]
+    pub prefix: String,
+    /// The certificates of who signs etcd's, PEM; needed for `https`. Default: none.
+    #[serde(default, deserialize_with = "value::some_path")]
+    pub ca: Option<PathBuf>,
+    /// Our certificate, PEM. Default: none.
+    #[serde(default, deserialize_with = "value::some_path")]
+    pub certificate: Option<PathBuf>,
+    /// Its private key, PEM. Default: none.
+    #[serde(default, deserialize_with = "value::some_path")]
+    pub key: Option<PathBuf>,
+    /// The user to log in as. Default: none.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// A file with the user's password. Default: none.
+    #[serde(default, deserialize_with = "value::some_path")]
+    pub password_file: Option<PathBuf>,
+    /// Whether the fleet's keys are at `PREFIX/keys`. Then the key file is for starts while etcd is away. Default: yes.
+    #[serde(default = "yes")]
+    pub keys: bool,
+    /// How often the gateway tells the others who lives where; zero: it neither tells nor listens, and each counts what it
+    /// has seen itself. Default: 2 seconds.
+    #[serde(default = "live", deserialize_with = "value::duration_or_zero")]
+    pub live: Duration,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn prefix() -> String {
+    etcd::Prefix::default().to_string()
+}
+
+fn live() -> Duration {
+    Duration::from_secs(2)
+}
+
+fn key_prefix<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    text(deserializer, "a prefix such as \"/homing\", with a / in front and none behind", |text| {
+        let is_prefix = text.starts_with('/') && !text.ends_with('/') && text.bytes().all(|b| b.is_ascii_graphic());
+        is_prefix.then(|| text.to_owned())
+    })
+}
+
+fn endpoints<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    struct Endpoint(#[serde(deserialize_with = "endpoint")] String);
+
+    fn endpoint<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+        text(deserializer, "an endpoint such as \"http://127.0.0.1:2379\" or \"https://etcd-1:2379\"", |text| {
+            etcd::is_endpoint(text).then(|| text.to_owned())
+        })
+    }
+
+    let list = Vec::<Endpoint>::deserialize(deserializer)?;
+    if list.is_empty() {
+        return Err(D::Error::custom("is empty; name at least one member of etcd"));
+    }
+    Ok(list.into_iter().map(|Endpoint(text)| text).collect())
+}
+
+impl Etcd {
+    /// As a client takes it.
+    #[must_use]
+    pub fn settings(&self) -> etcd::Settings {
+        etcd::Settings {
+            endpoints: self.endpoints.clone(),
+            ca: self.ca.clone(),
+            certificate: self.certificate.clone(),
+            key: self.key.clone(),
+            user: self.user.clone().zip(self.password_file.clone()),
+        }
+    }
+}
+
+impl Config {
+    /// The key in etcd that has the fleet's keys, where they are there.
+    pub(crate) fn keys_are_shared(&self) -> Option<String> {
+        match &self.discovery {
+            Some(Discovery::Etcd(Etcd { prefix, keys: true, .. })) => Some(format!("{prefix}/keys")),
+            _ => None,
+        }
+    }
+}
+
+impl Discovery {
+    /// Names files from `folder` on.
+    pub(super) fn resolve(&mut self, folder: &Path) {
+        match self {
+            Self::File(file) => *file = folder.join(&*file),
+            Self::Dns(_) => {}
+            Self::Etcd(Etcd { ca, certificate, key, password_file, .. }) => {
+                for file in [ca, certificate, key, password_file].into_iter().flatten() {
+                    *file = folder.join(&*file);
+                }
+            }
+        }
+    }
+}

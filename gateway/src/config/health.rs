@@ -1,0 +1,117 @@
+//! `[health]`, and how its tables become the settings of the balancer and of its probes.
+
+use super::{Config, value};
+use homing::config::parts::Parts;
+use homing::health::{HealthSettings, Probes, Silence};
+use homing::proxy::{ProbeProfile, ProbeSettings};
+use http::HeaderName;
+use serde::Deserialize;
+use std::time::Duration;
+
+/// Where Wisej answers probes unless it is told otherwise.
+const WISEJ_PATH: &str = "/healthcheck.wx";
+
+/// `[health]`: how upstreams are probed, and how quickly that is believed.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Health {
+    /// Whether upstreams are probed at all. Without, they are judged by their requests alone. Default: yes, also without
+    /// this table.
+    pub enabled: bool,
+    /// The target that probes get, which begins with `/`. Default: none, so that a TCP connection is enough; with
+    /// `profile = "wisej"` it is `/healthcheck.wx`.
+    #[serde(deserialize_with = "value::probe_path")]
+    pub path: Option<String>,
+    /// What the answer to a probe means. Default: `standard`.
+    #[serde(with = "value::ProbeProfileValue")]
+    pub profile: ProbeProfile,
+    /// From one probe of an upstream to the next. Default: 2 seconds.
+    #[serde(deserialize_with = "value::timeout")]
+    pub interval: Duration,
+    /// For a whole probe. Default: 1 second.
+    #[serde(deserialize_with = "value::timeout")]
+    pub timeout: Duration,
+    /// Probes that fail in a row until the upstream is down, 1 to 1000. Default: 2.
+    #[serde(deserialize_with = "value::integer::<1, 1000, _, _>")]
+    pub fall: u32,
+    /// Probes that pass in a row until it returns, 1 to 1000. Default: 2.
+    #[serde(deserialize_with = "value::integer::<1, 1000, _, _>")]
+    pub rise: u32,
+    /// An upstream that has answered no request for so long takes no new sessions; zero turns that off. Default: 5 seconds.
+    #[serde(deserialize_with = "value::duration_or_zero")]
+    pub silence: Duration,
+    /// The field of a probe's response that tells processes apart. Default: `homing-incarnation`.
+    #[serde(deserialize_with = "value::header_name")]
+    pub incarnation_header: Option<HeaderName>,
+    /// A JSON pointer (RFC 6901) to what does so in a probe's body. Default: none.
+    #[serde(deserialize_with = "value::json_pointer")]
+    pub incarnation_json: Option<String>,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        let probes = ProbeSettings::default();
+        let Probes { fall, rise } = Probes::default();
+        Self {
+            enabled: true,
+            path: None,
+            profile: probes.profile,
+            interval: probes.interval,
+            timeout: probes.timeout,
+            fall,
+            rise,
+            silence: Silence::default().after,
+            incarnation_header: Some(HeaderName::from_static("homing-incarnation")),
+            incarnation_json: None,
+        }
+    }
+}
+
+impl Health {
+    /// How upstreams are probed, for [`Proxy::run_health_checks`](homing::proxy::Proxy::run_health_checks); `None` where they are not.
+    #[must_use]
+    pub fn probes(&self) -> Option<ProbeSettings> {
+        self.enabled.then(|| ProbeSettings {
+            path: self.target().map(str::to_owned),
+            profile: self.profile,
+            interval: self.interval,
+            timeout: self.timeout,
+            incarnation_header: self.incarnation_header.clone(),
+            incarnation_json: self.incarnation_json.clone(),
+        })
+    }
+
+    /// What probes get, if they get anything.
+    pub(super) fn target(&self) -> Option<&str> {
+        let by_profile = match self.profile {
+            ProbeProfile::Standard => None,
+            ProbeProfile::Wisej => Some(WISEJ_PATH),
+        };
+        self.path.as_deref().or(by_profile)
+    }
+}
+
+impl Config {
+    /// What the balancer believes, how quickly and for how long.
+    #[must_use]
+    pub fn health_settings(&self) -> HealthSettings {
+        self.parts().health_settings()
+    }
+
+    /// What of it the balancer is made of.
+    pub(crate) fn parts(&self) -> Parts<'_> {
+        let Health { fall, rise, silence, .. } = self.health;
+        Parts {
+            affinity: &self.affinity,
+            policy: &self.policy,
+            probes: Probes { fall, rise },
+            silence,
+            outlier: self.outlier,
+            slow_start: self.slow_start,
+            drain: &self.drain,
+            failover: self.failover,
+            rebalance: &self.rebalance,
+            upstreams: &self.upstreams,
+        }
+    }
+}

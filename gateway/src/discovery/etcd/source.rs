@@ -1,0 +1,243 @@
+//! Reads what the fleet shares, and watches it.
+
+use super::client::{Client, EtcdError};
+use super::key::{Key, Prefix};
+use super::lines::Lines;
+use super::message::{Event, EventKind, Pair, RangeAnswer, WatchAnswer, bytes};
+use super::store::{OrderStore, Saved};
+use crate::discovery::{Discovery, DiscoveryError, KeysText, Next, Update};
+use crate::roster::{Order, Orders, Report};
+use homing::cluster::{Sketch, UpstreamConfig};
+use homing::config::value;
+use serde::Deserialize;
+use serde_json::json;
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
+
+/// A watch that is silent for so long may be one that nobody serves any more. All is read anew then.
+const SILENCE: Duration = Duration::from_secs(15);
+/// From one attempt to the next.
+const BACKOFF: std::ops::RangeInclusive<Duration> = Duration::from_millis(200)..=Duration::from_secs(5);
+
+/// What etcd has below a prefix, as it changes.
+#[derive(Debug)]
+pub struct Source {
+    client: Client,
+    prefix: Prefix,
+    /// Whose sketches are our own.
+    gateway: String,
+    known: Known,
+    saved: Saved,
+    news: VecDeque<Result<Update, DiscoveryError>>,
+    watch: Option<Lines<WatchAnswer>>,
+    is_synced: bool,
+    /// They have changed and were not said yet.
+    owes_orders: bool,
+    backoff: Option<Duration>,
+}
+
+/// The last good value of each key.
+#[derive(Debug, Default)]
+struct Known {
+    upstreams: BTreeMap<String, UpstreamConfig>,
+    orders: Orders,
+    keys: Option<String>,
+}
+
+/// What of it has changed.
+#[derive(Debug, Default)]
+struct Changed {
+    upstreams: bool,
+    orders: bool,
+    keys: bool,
+}
+
+impl Source {
+    /// Of the fleet whose keys begin with `prefix`. What the `gateway` itself tells is passed over.
+    #[must_use]
+    pub fn new(client: Client, prefix: Prefix, gateway: String) -> Self {
+        Self {
+            client,
+            prefix,
+            gateway,
+            known: Known::default(),
+            saved: Saved::default(),
+            news: VecDeque::new(),
+            watch: None,
+            is_synced: false,
+            owes_orders: false,
+            backoff: None,
+        }
+    }
+
+    /// Where operators' orders are to be kept: this source then says nothing of them that is older than what was kept last.
+    #[must_use]
+    pub fn order_store(&self) -> OrderStore {
+        OrderStore::new(self.client.clone(), self.prefix.clone(), self.saved.clone())
+    }
+
+    /// Reads everything, and watches from there on.
+    async fn sync(&mut self) -> Result<(), EtcdError> {
+        let (from, to) = self.prefix.range();
+        let range = json!({"key": bytes(&from), "range_end": bytes(&to)});
+        let RangeAnswer { header, kvs } = self.client.call("/v3/kv/range", &range).await?;
+        let watch = json!({"create_request": {
+            "key": range["key"],
+            "range_end": range["range_end"],
+            "start_revision": (header.revision.0 + 1).to_string(),
+            "progress_notify": true,
+        }});
+        let watch = self.client.stream("/v3/watch", &watch).await?;
+        let mut changed = match self.is_synced {
+            true => Changed::default(),
+            // What there is not is news too, at first.
+            false => Changed { upstreams: true, orders: true, keys: false },
+        };
+        let keys: HashSet<_> = kvs.iter().map(|pair| pair.key.0.clone()).collect();
+        let is_there = |key: Key<'_>| keys.contains(self.prefix.full(key).as_bytes());
+        let Known { upstreams, orders, .. } = &mut self.known;
+        changed.upstreams |= retain(upstreams, |name| is_there(Key::Upstream(name)));
+        changed.orders |= retain(orders, |name| is_there(Key::Order(name)));
+        for pair in kvs {
+            self.take(Event { kind: EventKind::Put, kv: pair }, &mut changed);
+        }
+        self.tell(changed, header.revision.0);
+        (self.watch, self.is_synced) = (Some(watch), true);
+        Ok(())
+    }
+
+    /// Takes an event over.
+    fn take(&mut self, Event { kind, kv: Pair { key, value } }: Event, changed: &mut Changed) {
+        let Ok(full) = String::from_utf8(key.0) else { return };
+        let Some(key) = self.prefix.parse(&full) else { return };
+        if kind == EventKind::Delete {
+            match key {
+                Key::Upstream(name) => changed.upstreams |= self.known.upstreams.remove(name).is_some(),
+                Key::Order(name) => changed.orders |= self.known.orders.remove(name).is_some(),
+                // Without a key nobody could be verified; and what was told goes by itself.
+                Key::Keys | Key::Report(_) | Key::Live { .. } => {}
+            }
+            return;
+        }
+        if let Err(message) = self.put(key, &value.0, changed) {
+            let message = format!("{message}; what was there before goes on");
+            self.news.push_back(Err(DiscoveryError::Refused { place: format!("etcd key {full}"), message }));
+        }
+    }
+
+    fn put(&mut self, key: Key<'_>, value: &[u8], changed: &mut Changed) -> Result<(), String> {
+        match key {
+            Key::Upstream(name) => {
+                let config = upstream(name, value)?;
+                changed.upstreams |= self.known.upstreams.get(name) != Some(&config);
+                self.known.upstreams.insert(name.to_owned(), config);
+            }
+            Key::Order(name) => {
+                let order: Order = serde_json::from_slice(value).map_err(|error| error.to_string())?;
+                changed.orders |= self.known.orders.get(name) != Some(&order);
+                self.known.orders.insert(name.to_owned(), order);
+            }
+            Key::Keys => {
+                let text = std::str::from_utf8(value).map_err(|_| "it is not UTF-8".to_owned())?;
+                changed.keys |= self.known.keys.as_deref() != Some(text);
+                self.known.keys = Some(text.to_owned());
+            }
+            Key::Report(name) => {
+                let report: Report = serde_json::from_slice(value).map_err(|error| error.to_string())?;
+                report.check().map_err(|error| error.to_string())?;
+                self.news.push_back(Ok(Update::Report { upstream: name.to_owned(), report }));
+            }
+            Key::Live { gateway, upstream } => {
+                if gateway != self.gateway {
+                    let sketch = Sketch::from_bytes(value).map_err(|error| error.to_string())?;
+                    let (gateway, upstream) = (gateway.to_owned(), upstream.to_owned());
+                    self.news.push_back(Ok(Update::Live { gateway, upstream, sketch }));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Says what has changed as a whole, the keys first.
+    fn tell(&mut self, changed: Changed, revision: i64) {
+        let Known { upstreams, keys, .. } = &self.known;
+        let keys = keys.as_ref().filter(|_| changed.keys).map(|text| Update::Keys(KeysText(text.clone())));
+        let members = changed.upstreams.then(|| Update::Members(upstreams.values().cloned().collect()));
+        self.owes_orders |= changed.orders;
+        let orders = self.owes_orders && self.saved.is_behind(revision);
+        self.owes_orders &= !orders;
+        let orders = orders.then(|| Update::Orders(self.known.orders.clone()));
+        // Before what is told of single upstreams, which may have just joined.
+        [orders, members, keys].into_iter().flatten().for_each(|update| self.news.push_front(Ok(update)));
+    }
+
+    async fn step(&mut self) -> Result<(), EtcdError> {
+        let Some(watch) = &mut self.watch else {
+            if let Some(backoff) = self.backoff {
+                sleep(backoff).await;
+            }
+            let longer = self.backoff.map_or(*BACKOFF.start(), |backoff| (backoff * 2).min(*BACKOFF.end()));
+            self.backoff = Some(longer);
+            return self.sync().await;
+        };
+        match timeout(SILENCE, watch.next()).await {
+            Ok(Ok(Some(WatchAnswer { header, canceled: false, events }))) => {
+                self.backoff = None;
+                let mut changed = Changed::default();
+                events.into_iter().for_each(|event| self.take(event, &mut changed));
+                self.tell(changed, header.revision.0);
+            }
+            // It fell behind what etcd still knows, or broke off, or is silent: all is read anew.
+            Ok(Ok(_)) | Err(_) => self.watch = None,
+            Ok(Err(error)) => {
+                self.watch = None;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Discovery for Source {
+    fn next(&mut self) -> Next<'_> {
+        Box::pin(async move {
+            loop {
+                if let Some(news) = self.news.pop_front() {
+                    return news;
+                }
+                self.step().await.map_err(|error| DiscoveryError::Unreachable {
+                    from: self.client.endpoints(),
+                    message: error.to_string(),
+                })?;
+            }
+        })
+    }
+}
+
+/// Whether anything went.
+fn retain<T>(map: &mut BTreeMap<String, T>, keep: impl Fn(&str) -> bool) -> bool {
+    let before = map.len();
+    map.retain(|name, _| keep(name));
+    map.len() < before
+}
+
+fn upstream(name: &str, value: &[u8]) -> Result<UpstreamConfig, String> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Entry {
+        #[serde(deserialize_with = "value::address")]
+        address: String,
+        #[serde(default = "one", deserialize_with = "value::integer::<1, 65_535, _, _>")]
+        weight: u16,
+        #[serde(default, deserialize_with = "value::integer::<0, 4_294_967_295, _, _>")]
+        max_in_flight: u32,
+    }
+    fn one() -> u16 {
+        1
+    }
+    let Entry { address, weight, max_in_flight } = serde_json::from_slice(value).map_err(|error| error.to_string())?;
+    let config = UpstreamConfig::new(name, address).weight(weight).max_in_flight(max_in_flight);
+    config.check().map_err(|error| error.to_string())?;
+    Ok(config)
+}

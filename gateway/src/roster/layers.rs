@@ -1,0 +1,232 @@
+//! Who is in the cluster by which word, as plain data: later layers win, name by name.
+
+use super::order::{Order, Orders, Placed, Registration, Registrations};
+use super::{By, Origin};
+use homing::balancer::UnknownUpstream;
+use homing::cluster::{Change, ClusterError, PlanError, UpstreamConfig};
+use homing::time::Timestamp;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The lowest layer, in order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Base {
+    pub(super) list: Vec<UpstreamConfig>,
+    places: HashMap<String, usize>,
+    pub(super) is_discovered: bool,
+}
+
+impl Base {
+    pub(super) fn new(list: Vec<UpstreamConfig>, is_discovered: bool) -> Result<Self, ClusterError> {
+        let mut places = HashMap::with_capacity(list.len());
+        for (place, config) in list.iter().enumerate() {
+            if places.insert(config.name.clone(), place).is_some() {
+                return Err(ClusterError::Duplicate { name: config.name.clone() });
+            }
+        }
+        Ok(Self { list, places, is_discovered })
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&UpstreamConfig> {
+        self.places.get(name).map(|place| &self.list[*place])
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Layers {
+    pub(super) base: Arc<Base>,
+    pub(super) registered: Registrations,
+    pub(super) orders: Orders,
+}
+
+impl Layers {
+    /// What all but the operator say of `name`.
+    fn below(&self, name: &str) -> Option<UpstreamConfig> {
+        let registered = self.registered.get(name).map(|registration| registration.config(name));
+        registered.or_else(|| self.base.get(name).cloned())
+    }
+
+    /// The upstream called `name` as it is to be, if it is to be at all.
+    pub(super) fn wanted(&self, name: &str) -> Option<UpstreamConfig> {
+        let below = self.below(name);
+        match self.orders.get(name) {
+            Some(Order { removed: true, .. }) => None,
+            Some(Order { put: Some(put), .. }) => put.over(name, below.as_ref()),
+            _ => below,
+        }
+    }
+
+    pub(super) fn knows(&self, name: &str) -> Result<(), UnknownUpstream> {
+        match self.wanted(name) {
+            Some(_) => Ok(()),
+            None => Err(UnknownUpstream { name: name.to_owned() }),
+        }
+    }
+
+    /// The cluster as it is to be: the base in its order, then the others by name, so that it is the same wherever the
+    /// same is said, in whatever order that was heard.
+    pub(super) fn wanted_all(&self) -> Vec<UpstreamConfig> {
+        let base = self.base.list.iter().filter_map(|config| self.wanted(&config.name));
+        let others: BTreeSet<&String> = self.registered.keys().chain(self.orders.keys()).collect();
+        let others = others.into_iter().filter(|name| self.base.get(name).is_none());
+        base.chain(others.filter_map(|name| self.wanted(name))).collect()
+    }
+
+    /// By whose word it is there; whoever says its address.
+    pub(super) fn origin(&self, name: &str) -> Option<Origin> {
+        match self.orders.get(name) {
+            Some(Order { removed: true, .. }) => None,
+            Some(Order { put: Some(Placed { address: Some(_), .. }), .. }) => Some(Origin::Operator),
+            _ if self.registered.contains_key(name) => Some(Origin::Registered),
+            _ if self.base.get(name).is_none() => None,
+            _ if self.base.is_discovered => Some(Origin::Discovered),
+            _ => Some(Origin::Configured),
+        }
+    }
+
+    /// Which are to be drained, and when the sessions they have begin to leave.
+    pub(super) fn drains(&self) -> BTreeMap<String, Option<Timestamp>> {
+        let ordered = self.orders.iter().filter(|(_, order)| order.drain.is_some()).map(|(name, _)| name);
+        let going = self.registered.iter().filter(|(_, it)| it.departure().is_some()).map(|(name, _)| name);
+        let names = ordered.chain(going).filter(|name| self.wanted(name).is_some());
+        names.filter_map(|name| Some((name.clone(), self.drain_of(name)?))).collect()
+    }
+
+    /// The sooner, where both the operator and the instance say when.
+    pub(super) fn drain_of(&self, name: &str) -> Option<Option<Timestamp>> {
+        let ordered = self.orders.get(name).and_then(|order| order.drain);
+        let departure = self.registered.get(name).and_then(Registration::departure);
+        let until = ordered.and_then(|drain| drain.until).into_iter().chain(departure).min();
+        (ordered.is_some() || departure.is_some()).then_some(until)
+    }
+
+    pub(super) fn drained_by(&self, name: &str) -> Option<By> {
+        let is_ordered = self.orders.get(name).is_some_and(|order| order.drain.is_some());
+        match self.registered.get(name) {
+            _ if is_ordered => Some(By::Operator),
+            Some(registration) if registration.leaving.is_some() => Some(By::Instance),
+            Some(registration) if registration.silent.is_some() => Some(By::Expiry),
+            _ => None,
+        }
+    }
+
+    /// The operator wants it so.
+    pub(super) fn change(&mut self, change: &Change) -> Result<(), PlanError> {
+        match change {
+            Change::Put(config) => {
+                let order = self.orders.entry(config.name.clone()).or_default();
+                order.removed = false;
+                // In full: what of it others say as well is found by settling.
+                order.put = Placed::difference(config, None);
+                self.settle(&config.name);
+            }
+            Change::Remove(name) => {
+                if self.wanted(name).is_none() {
+                    return Err(PlanError::Unknown { name: name.clone() });
+                }
+                self.orders.insert(name.clone(), Order { removed: true, ..Order::default() });
+                self.settle(name);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets go of what an order need not say: what others say as well, and all of one that is about nobody.
+    pub(super) fn settle(&mut self, name: &str) {
+        let Some(mut order) = self.orders.get(name).cloned() else { return };
+        let below = self.below(name);
+        let wanted = order.put.and_then(|put| put.over(name, below.as_ref()));
+        order.put = wanted.and_then(|wanted| Placed::difference(&wanted, below.as_ref()));
+        let is_about_nobody = below.is_none() && order.put.is_none();
+        match is_about_nobody || order.is_empty() {
+            true => self.orders.remove(name),
+            false => self.orders.insert(name.to_owned(), order),
+        };
+    }
+
+    pub(super) fn settle_all(&mut self) {
+        let names: Vec<String> = self.orders.keys().cloned().collect();
+        names.iter().for_each(|name| self.settle(name));
+    }
+
+    /// Registrations that end or fall silent at `now`: the layers as they are then, if they change. `seen` says when one was
+    /// heard of last, `is_empty` whether nothing is left on it, and `spread` how long sessions take to leave.
+    ///
+    /// The last upstream never goes, and silence never drains the last that takes sessions: then it is more likely that
+    /// nobody can be heard.
+    pub(super) fn expired(
+        &self,
+        now: Timestamp,
+        spread: Duration,
+        seen: impl Fn(&str) -> Timestamp,
+        is_empty: impl Fn(&str) -> bool,
+    ) -> Option<Self> {
+        let is_gone = |name: &str, it: &Registration| {
+            it.departure().is_some_and(|at| now >= at.after(spread)) || it.leaving.is_some() && is_empty(name)
+        };
+        let is_silent = |name: &str, it: &Registration| it.departure().is_none() && now >= seen(name).after(it.ttl);
+        let names = |is: &dyn Fn(&str, &Registration) -> bool| -> Vec<String> {
+            self.registered.iter().filter(|(name, it)| is(name, it)).map(|(name, _)| name.clone()).collect()
+        };
+        let (gone, silent) = (names(&is_gone), names(&is_silent));
+        if gone.is_empty() && silent.is_empty() {
+            return None;
+        }
+        let mut next = self.clone();
+        let wanted = self.wanted_all();
+        let mut open = wanted.iter().filter(|config| self.drain_of(&config.name).is_none()).count();
+        let mut left = wanted.len();
+        for name in silent {
+            let is_open = self.wanted(&name).is_some() && self.drain_of(&name).is_none();
+            if is_open && open == 1 {
+                continue;
+            }
+            open -= usize::from(is_open);
+            if let Some(registration) = next.registered.get_mut(&name) {
+                registration.silent = Some(now.after(registration.ttl));
+            }
+        }
+        for name in gone {
+            let mut without = next.clone();
+            without.unregister(&name);
+            let goes = next.wanted(&name).is_some() && without.wanted(&name).is_none();
+            if goes && left == 1 {
+                continue;
+            }
+            left -= usize::from(goes);
+            next = without;
+        }
+        Some(next).filter(|next| next.registered != self.registered)
+    }
+
+    /// Ends a registration, and the orders that were about it alone.
+    pub(super) fn unregister(&mut self, name: &str) {
+        self.registered.remove(name);
+        self.settle(name);
+    }
+
+    /// Somebody else changed the cluster from `before` to `after`: what they say counts as base.
+    pub(super) fn adopt(&mut self, before: &[UpstreamConfig], after: &[UpstreamConfig]) -> Result<(), ClusterError> {
+        let (known, found) = (Base::new(before.to_vec(), false)?, Base::new(after.to_vec(), false)?);
+        let gone = before.iter().filter(|config| found.get(&config.name).is_none());
+        let said = after.iter().filter(|config| known.get(&config.name) != Some(config));
+        let touched: BTreeSet<&String> = gone.chain(said).map(|config| &config.name).collect();
+        for name in &touched {
+            self.registered.remove(*name);
+            if let Some(order) = self.orders.get_mut(*name) {
+                (order.put, order.removed) = (None, false);
+            }
+        }
+        let kept = |config: &UpstreamConfig| match touched.contains(&config.name) {
+            true => found.get(&config.name).cloned(),
+            false => Some(config.clone()),
+        };
+        let mut list: Vec<UpstreamConfig> = self.base.list.iter().filter_map(kept).collect();
+        let is_new = |config: &&UpstreamConfig| touched.contains(&config.name) && self.base.get(&config.name).is_none();
+        list.extend(after.iter().filter(is_new).cloned());
+        self.base = Arc::new(Base::new(list, self.base.is_discovered)?);
+        touched.iter().for_each(|name| self.settle(name));
+        Ok(())
+    }
+}
