@@ -3,10 +3,11 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark that cannot go on should say where")]
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
-use homing::cluster::{Session, Warming};
+use homing::cluster::{Session, SlowStartAccess};
 use homing::rng::{Entropy, OsEntropy, SeededEntropy};
 use homing::{
-    Affinity, Balancer, Change, Decision, Health, KeyRing, PinLoss, Request, Timestamp, Token, UpstreamConfig, policy,
+    Affinity, Availability, Balancer, Change, Decision, KeyRing, PinLoss, Request, Timestamp, Token, UpstreamConfig,
+    policy,
 };
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
@@ -80,8 +81,14 @@ fn placement(c: &mut Criterion) {
                 b.iter(|| {
                     let (session_id, client, key) = &clients[turn()];
                     let (client, key) = (Some(*client), Some(key.as_flattened()));
-                    let session =
-                        Session { session_id: *session_id, now: NOW, client, key, tried: &[], warming: Warming::All };
+                    let session = Session {
+                        session_id: *session_id,
+                        now: NOW,
+                        client,
+                        key,
+                        tried: &[],
+                        slow_start: SlowStartAccess::All,
+                    };
                     policy.place(&cluster, &session)
                 });
             });
@@ -103,7 +110,7 @@ fn half_down(c: &mut Criterion) {
         for size in SIZES {
             let balancer = Balancer::builder().upstreams(upstreams(size)).policy(policy).build().unwrap();
             for member in balancer.cluster().members().iter().step_by(2) {
-                member.upstream().set_health(Health::DOWN);
+                member.upstream().set_availability(Availability::DOWN);
             }
             group.bench_function(BenchmarkId::from_parameter(size), |b| {
                 b.iter(|| balancer.pick(&Request::new(NOW)).unwrap());
@@ -158,7 +165,7 @@ fn affinity(c: &mut Criterion) {
         let balancer = bound(size, SeededEntropy::new(1));
         let tokens = sessions(&balancer);
         for member in balancer.cluster().members().iter().step_by(2) {
-            member.upstream().set_health(Health::DOWN);
+            member.upstream().set_availability(Availability::DOWN);
         }
         let mut displaced = tokens.iter().filter(|token| {
             balancer.pick(&Request::new(NOW).tokens(&[token.as_bytes()]).no_wait()).unwrap().decision

@@ -9,7 +9,7 @@ mod plot;
 #[allow(dead_code, reason = "scale_out uses the rest")]
 mod simulation;
 
-use homing::Health;
+use homing::Availability;
 use homing::policy::Params;
 use plot::{Line, Mark, Panel, Plot};
 use simulation::{Dice, Setup, World, anywhere};
@@ -82,10 +82,10 @@ fn story(name: &str, policy: &'static str, affinity: bool) -> Result<Vec<Vec<u32
     let least = before.iter().copied().min().unwrap_or_default();
     let mut broken = vec![world.broken];
 
-    world.set_health(fullest, Health::DOWN);
+    world.set_availability(fullest, Availability::DOWN);
     world.run_until(RETURNS)?;
     broken.push(world.broken);
-    world.set_health(fullest, Health::ACTIVE);
+    world.set_availability(fullest, Availability::ACTIVE);
     world.run_until(ADDED)?;
     broken.push(world.broken);
     world.grow(INSTANCES + 1)?;

@@ -3,7 +3,9 @@
 //! Five instances, thirty sessions. Each session comes home by its token; one instance dies, and its sessions move
 //! once while nobody else moves; every decision is counted.
 
-use homing::{Affinity, Balancer, Decision, Health, KeyRing, PickError, Request, Timestamp, Token, UpstreamConfig};
+use homing::{
+    Affinity, Availability, Balancer, Decision, KeyRing, PickError, Request, Timestamp, Token, UpstreamConfig,
+};
 use std::time::Duration;
 
 /// A client: what it carries in place of a cookie.
@@ -34,7 +36,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     report(&balancer, "\nAll come again, and each comes home:");
 
     if let Some(member) = balancer.cluster().find_name("app-3") {
-        member.upstream().set_health(Health::DOWN);
+        member.upstream().set_availability(Availability::DOWN);
     }
     for _ in 0..2 {
         now = now.after(Duration::from_secs(10));

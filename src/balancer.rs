@@ -11,21 +11,21 @@ mod parts;
 mod pinned;
 mod place;
 mod rebalance;
-mod rules;
+mod settings;
+mod slow_start;
 #[cfg(any(feature = "ffi", feature = "proxy"))]
 mod view;
-mod warming;
 
 pub use builder::{BalancerBuilder, BuildError};
 pub use explain::{Explanation, Step, TokenSet};
 pub use forecast::{Capacity, Forecast};
 pub use health::UnknownUpstream;
-pub use rules::ReconfigureError;
+pub use settings::ReconfigureError;
 
-use crate::affinity::{Affinity, Claims, Incumbent, IncumbentTable, KeyError, KeyRing, Token};
+use crate::affinity::{Affinity, Claims, KeyError, KeyRing, LegacyCookie, LegacyCookieTable, Token};
 use crate::cluster::{
     self, ApplyError, Change, Cluster, ClusterError, Decision, Generation, Lease, PinLoss, Plan, PlanError, Session,
-    Upstream, UpstreamConfig, UpstreamId, Warming,
+    SlowStartAccess, Upstream, UpstreamConfig, UpstreamId,
 };
 use crate::health::Monitor;
 use crate::policy::Policy;
@@ -34,13 +34,13 @@ use crate::time::Timestamp;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use pinned::pinned_upstream;
-use rebalance::Rebalancing;
-use rules::Rules;
+use rebalance::RebalanceState;
+use settings::BalancerSettings;
+use slow_start::SlowStartState;
 use std::net::IpAddr;
 use std::sync::Arc;
 #[cfg(any(feature = "ffi", feature = "proxy"))]
 pub(crate) use view::View;
-use warming::Warmth;
 
 /// What a host knows of a request when it asks where it goes.
 #[derive(Clone, Copy, Debug)]
@@ -53,8 +53,8 @@ pub struct Request<'a> {
     pub key: Option<&'a [u8]>,
     /// The tokens that the client sent, in order. The first good one of the first four counts.
     pub tokens: &'a [&'a [u8]],
-    /// Cookies of the proxy that was here before: see [`incumbents`](Self::incumbents).
-    pub incumbents: &'a [Incumbent<'a>],
+    /// Cookies of the proxy that was here before: see [`incumbents`](Self::legacy_cookies).
+    pub legacy_cookies: &'a [LegacyCookie<'a>],
     /// Upstreams that already failed this request. A session pinned to one of them moves.
     pub tried: &'a [UpstreamId],
     /// Whether the host cannot let it wait: see [`no_wait`](Self::no_wait).
@@ -65,7 +65,7 @@ impl<'a> Request<'a> {
     /// A request at `now` of which nothing else is known.
     #[must_use]
     pub const fn new(now: Timestamp) -> Self {
-        Self { now, client: None, key: None, tokens: &[], incumbents: &[], tried: &[], no_wait: false }
+        Self { now, client: None, key: None, tokens: &[], legacy_cookies: &[], tried: &[], no_wait: false }
     }
 
     /// With the client's address.
@@ -93,8 +93,8 @@ impl<'a> Request<'a> {
     /// [`AffinityBuilder::accept`](crate::affinity::AffinityBuilder::accept), as a rule. The first that means exactly one
     /// upstream counts; of more than 16, those beyond are not looked at.
     #[must_use]
-    pub const fn incumbents(mut self, incumbents: &'a [Incumbent<'a>]) -> Self {
-        self.incumbents = incumbents;
+    pub const fn legacy_cookies(mut self, legacy_cookies: &'a [LegacyCookie<'a>]) -> Self {
+        self.legacy_cookies = legacy_cookies;
         self
     }
 
@@ -120,7 +120,7 @@ impl<'a> Request<'a> {
             client: self.client,
             key: self.key,
             tried: self.tried,
-            warming: Warming::All,
+            slow_start: SlowStartAccess::All,
         }
     }
 }
@@ -134,7 +134,7 @@ pub struct Pick {
     pub decision: Decision,
     /// The token to send to the client, where what it carries must change.
     pub token: Option<Token>,
-    /// The session's: see [`Upstream::departure`]. Without affinity that of this request alone.
+    /// The session's: see [`Upstream::drain_deadline`]. Without affinity that of this request alone.
     pub session_id: u64,
 }
 
@@ -175,14 +175,14 @@ pub enum PickError {
 /// What a displaced session waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Wait {
-    /// Its upstream is down and may come back: see [`Failover::hold`](crate::health::Failover::hold). It may be back
+    /// Its upstream is down and may come back: see [`Failover::return_timeout`](crate::health::Failover::return_timeout). It may be back
     /// sooner; and whoever waits for it should not hold against it that it [was tried](Request::tried).
     #[error("the session's upstream is down and may come back")]
-    Hold,
+    UpstreamReturn,
     /// Many are displaced with it, and its failover target takes so many at a time: see
     /// [`Failover::rate`](crate::health::Failover::rate).
     #[error("the failover target admits a limited number of displaced sessions a second")]
-    Pace,
+    Admission,
 }
 
 /// Everything a pick reads, behind one pointer, so that its parts can never disagree.
@@ -191,8 +191,8 @@ struct Snapshot {
     cluster: Cluster,
     policy: Box<dyn Policy>,
     /// `None` where no cookie of another proxy is accepted.
-    incumbents: Option<Arc<IncumbentTable>>,
-    rules: Rules,
+    legacy_cookies: Option<Arc<LegacyCookieTable>>,
+    settings: BalancerSettings,
 }
 
 impl Snapshot {
@@ -206,7 +206,7 @@ impl Snapshot {
 
     /// The policy for `cluster`: made from the one in force, where it knows how.
     fn next_policy(&self, cluster: &Cluster) -> Box<dyn Policy> {
-        self.policy.rebuilt(cluster).unwrap_or_else(|| (self.rules.placing.factory)(cluster))
+        self.policy.rebuilt(cluster).unwrap_or_else(|| (self.settings.policy_spec.factory)(cluster))
     }
 }
 
@@ -216,8 +216,8 @@ pub struct Balancer {
     writer: Mutex<()>,
     /// Locked after the writer's, where both are.
     health: Mutex<Monitor>,
-    warmth: Warmth,
-    rebalancing: Rebalancing,
+    slow_start: SlowStartState,
+    rebalance_state: RebalanceState,
     entropy: Box<dyn Entropy>,
     /// For requests without affinity, which need chance but no session id that is unique in the world.
     dice: SeededEntropy,
@@ -245,7 +245,7 @@ impl Balancer {
     ///
     /// Takes no lock and allocates nothing, but for a thread's slots at its first pick. Costs one snapshot load and one
     /// lease; with a token one HMAC-SHA256; without one what the policy costs, and for a new session one call of
-    /// [`Entropy::next`] and one HMAC; where there are [incumbents](Request::incumbents), a look into a table for each. A
+    /// [`Entropy::next`] and one HMAC; where there are [legacy cookies](Request::legacy_cookies), a look into a table for each. A
     /// pick that was under way during a change may be the one to free the old snapshot.
     ///
     /// # Errors
@@ -255,7 +255,7 @@ impl Balancer {
     }
 
     fn pick_from(&self, snapshot: &Snapshot, request: &Request<'_>) -> Result<Pick, PickError> {
-        match &snapshot.rules.affinity {
+        match &snapshot.settings.affinity {
             Some(affinity) => self.pick_bound(snapshot, affinity, request),
             None => {
                 let session = request.session(self.dice.draw());
@@ -275,14 +275,14 @@ impl Balancer {
             Some(claims) => claims.session_id,
             None => self.entropy.next()?,
         };
-        let loss = match token.or_else(|| snapshot.adopted(affinity, request, session_id)) {
+        let loss = match token.or_else(|| snapshot.legacy_claims(affinity, request, session_id)) {
             None => refused,
             Some(claims) => {
                 let loss = match pinned_upstream(cluster, affinity, &claims, request) {
                     // Who has just been adopted stays at least until its token comes back.
                     Ok((member, Decision::Pinned))
                         if token.is_some()
-                            && let Some(lease) = self.relieve(snapshot, &claims, member, request) =>
+                            && let Some(lease) = self.rebalance(snapshot, &claims, member, request) =>
                     {
                         let decision = Decision::PinLost(PinLoss::Rebalanced);
                         return Ok(answer(affinity, lease, decision, token.as_ref(), session_id, request.now));
@@ -316,7 +316,7 @@ impl Balancer {
     /// The affinity in force, if there is one.
     #[must_use]
     pub fn affinity(&self) -> Option<Arc<Affinity>> {
-        self.snapshot.load().rules.affinity.clone()
+        self.snapshot.load().settings.affinity.clone()
     }
 
     /// The generation in force.
@@ -333,7 +333,7 @@ impl Balancer {
     pub fn plan(&self, changes: &[Change]) -> Result<Plan, PlanError> {
         let snapshot = self.snapshot.load();
         let configs = cluster::next_configs(&snapshot.cluster, changes)?;
-        let cluster = build_cluster(&configs, snapshot.rules.affinity.as_deref(), Some(&snapshot.cluster))?;
+        let cluster = build_cluster(&configs, snapshot.settings.affinity.as_deref(), Some(&snapshot.cluster))?;
         let effects = cluster::effects(&snapshot.cluster, &cluster);
         Ok(Plan { base: snapshot.generation, cluster, effects })
     }
@@ -348,15 +348,15 @@ impl Balancer {
         base.is_base_of(&plan)?;
         // Before the lock: another writer may overtake this one, and then it is this one that comes too late.
         let policy = base.next_policy(&plan.cluster);
-        let incumbents = incumbent_table(base.rules.affinity.as_deref(), &plan.cluster);
+        let legacy_cookies = legacy_cookie_table(base.settings.affinity.as_deref(), &plan.cluster);
         let _writer = self.writer.lock();
         let current = self.snapshot.load();
         current.is_base_of(&plan)?;
-        let rules = current.rules.clone();
+        let settings = current.settings.clone();
         let mut health = self.health.lock();
         health.follow(&plan.cluster);
-        self.warm(rules.slow_start, &plan.cluster, health.now());
-        Ok(self.publish(Snapshot { generation: plan.base, cluster: plan.cluster, policy, incumbents, rules }))
+        self.update_slow_start(settings.slow_start, &plan.cluster, health.now());
+        Ok(self.publish(Snapshot { generation: plan.base, cluster: plan.cluster, policy, legacy_cookies, settings }))
     }
 
     /// Changes the keys, for rotation: see [`KeyRing`]. Tokens change over at each client's next request.
@@ -367,15 +367,15 @@ impl Balancer {
     pub fn set_keys(&self, keys: KeyRing) -> Result<Generation, KeyError> {
         let _writer = self.writer.lock();
         let current = self.snapshot.load();
-        let affinity = match &current.rules.affinity {
+        let affinity = match &current.settings.affinity {
             Some(affinity) => Some(Arc::new(affinity.with_keys(keys)?)),
             None => return Ok(current.generation),
         };
-        let rules = Rules { affinity, ..current.rules.clone() };
+        let settings = BalancerSettings { affinity, ..current.settings.clone() };
         let cluster = current.cluster.clone();
         let policy = current.next_policy(&cluster);
-        let incumbents = current.incumbents.clone();
-        Ok(self.publish(Snapshot { generation: current.generation, cluster, policy, incumbents, rules }))
+        let legacy_cookies = current.legacy_cookies.clone();
+        Ok(self.publish(Snapshot { generation: current.generation, cluster, policy, legacy_cookies, settings }))
     }
 
     /// Call with the writer's lock held.
@@ -420,8 +420,8 @@ fn build_cluster(
 }
 
 /// What cookies of the proxy that was here before mean in this cluster, where they are accepted.
-fn incumbent_table(affinity: Option<&Affinity>, cluster: &Cluster) -> Option<Arc<IncumbentTable>> {
-    IncumbentTable::new(affinity?.accepted(), cluster).map(Arc::new)
+fn legacy_cookie_table(affinity: Option<&Affinity>, cluster: &Cluster) -> Option<Arc<LegacyCookieTable>> {
+    LegacyCookieTable::new(affinity?.accepted(), cluster).map(Arc::new)
 }
 
 /// The cluster of one moment. Dereferences to [`Cluster`].

@@ -66,8 +66,8 @@ pub mod time;
 pub use affinity::{Affinity, KeyRing, OnFull, OnRestart, OnUnavailable, Token};
 pub use balancer::{Balancer, BuildError, Pick, PickError, Request, Wait};
 pub use cluster::{
-    Change, Cluster, Decision, Generation, Health, Hold, Lease, PinLoss, Plan, Sketch, SketchError, Upstream,
-    UpstreamConfig,
+    Availability, Change, Cluster, Decision, Generation, Lease, PinLoss, Plan, SessionGuard, Sketch, SketchError,
+    Upstream, UpstreamConfig,
 };
 pub use health::HealthSettings;
 pub use policy::Policy;

@@ -5,11 +5,11 @@
 #![allow(unsafe_code, reason = "a global allocator is an unsafe trait")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
-use homing::affinity::{Accept, Format, Incumbent, Rebalance};
+use homing::affinity::{AcceptedCookie, Format, LegacyCookie, Rebalance};
 use homing::health::{Failover, Outcome};
 use homing::rng::{OsEntropy, SeededEntropy};
 use homing::{
-    Affinity, Balancer, Decision, Health, HealthSettings, KeyRing, OnUnavailable, PickError, PinLoss, Request,
+    Affinity, Availability, Balancer, Decision, HealthSettings, KeyRing, OnUnavailable, PickError, PinLoss, Request,
     Timestamp, UpstreamConfig, Wait, policy,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -86,7 +86,10 @@ fn bound(policy: &str, choice: OnUnavailable) -> Balancer {
         .upstreams(upstreams())
         .policy(policy)
         .affinity(affinity(choice))
-        .health(HealthSettings { failover: Failover { rate: 0, hold: Duration::ZERO }, ..HealthSettings::default() })
+        .health(HealthSettings {
+            failover: Failover { rate: 0, return_timeout: Duration::ZERO },
+            ..HealthSettings::default()
+        })
         .entropy(SeededEntropy::new(1))
         .build()
         .unwrap();
@@ -133,15 +136,15 @@ fn no_pick_allocates() {
         check("malformed", &Request::new(NOW).tokens(&[b"nonsense"]), Decision::PinLost(PinLoss::Malformed));
         let tried = [pinned.id()];
         check("tried", &Request::new(NOW).tokens(&tokens).tried(&tried), Decision::PinLost(PinLoss::NotServing));
-        pinned.set_health(Health::DOWN);
+        pinned.set_availability(Availability::DOWN);
         check("failover target", &Request::new(NOW).tokens(&tokens), Decision::PinLost(PinLoss::NotServing));
-        pinned.set_health(Health::ACTIVE);
+        pinned.set_availability(Availability::ACTIVE);
         balancer.drain(pinned.name(), Some(Duration::ZERO), NOW).unwrap();
         let left = NOW.after(HealthSettings::default().drain_spread);
         check("drained", &Request::new(left).tokens(&tokens), Decision::PinLost(PinLoss::Drained));
 
         for member in balancer.cluster().members() {
-            member.upstream().set_health(Health::DOWN);
+            member.upstream().set_availability(Availability::DOWN);
         }
         let refused = || assert!(matches!(balancer.pick(&Request::new(NOW)), Err(PickError::Unavailable)));
         assert_eq!(calls(refused), 0, "{}: unavailable", entry.name);
@@ -149,8 +152,8 @@ fn no_pick_allocates() {
 }
 
 #[test]
-fn no_adoption_allocates() {
-    let accepted = [Accept::new(Format::HaProxy, "SRV"), Accept::new(Format::NginxRoute, "JSESSIONID")];
+fn no_migration_allocates() {
+    let accepted = [AcceptedCookie::new(Format::HaProxy, "SRV"), AcceptedCookie::new(Format::NginxRoute, "JSESSIONID")];
     let keys = KeyRing::builder("pool", [1; 32]).sign_with(0, [2; 32]).build().unwrap();
     let balancer = Balancer::builder()
         .upstreams(upstreams())
@@ -166,11 +169,11 @@ fn no_adoption_allocates() {
         (b"strange", Decision::New),
         (&long, Decision::New),
     ] {
-        let incumbents = [Incumbent { accept: 0, value }];
-        let request = Request::new(NOW).incumbents(&incumbents);
+        let legacy_cookies = [LegacyCookie { accept: 0, value }];
+        let request = Request::new(NOW).legacy_cookies(&legacy_cookies);
         assert_eq!(calls(|| assert_eq!(balancer.pick(&request).unwrap().decision, decision)), 0, "{decision}");
-        let incumbents = [Incumbent { accept: 1, value }];
-        assert_eq!(calls(|| balancer.pick(&Request::new(NOW).incumbents(&incumbents)).map(drop).unwrap()), 0);
+        let legacy_cookies = [LegacyCookie { accept: 1, value }];
+        assert_eq!(calls(|| balancer.pick(&Request::new(NOW).legacy_cookies(&legacy_cookies)).map(drop).unwrap()), 0);
     }
 }
 
@@ -197,8 +200,8 @@ fn no_refusal_allocates() {
 #[test]
 fn no_waiting_allocates() {
     for (failover, reason) in [
-        (Failover { rate: 0, hold: Duration::from_secs(5) }, Wait::Hold),
-        (Failover { rate: 1, hold: Duration::ZERO }, Wait::Pace),
+        (Failover { rate: 0, return_timeout: Duration::from_secs(5) }, Wait::UpstreamReturn),
+        (Failover { rate: 1, return_timeout: Duration::ZERO }, Wait::Admission),
     ] {
         let balancer = Balancer::builder()
             .upstreams(upstreams().take(2))
@@ -223,7 +226,7 @@ fn no_waiting_allocates() {
 }
 
 #[test]
-fn no_pick_allocates_while_upstreams_warm() {
+fn no_pick_allocates_during_slow_start() {
     for entry in policy::registry() {
         let balancer = bound(entry.name, OnUnavailable::Repin);
         balancer.tick(NOW);
@@ -287,7 +290,7 @@ fn no_pick_from_a_large_cluster_allocates() {
         let balancer = Balancer::builder().upstreams(many()).policy(entry.name).build().unwrap();
         drop(balancer.pick(&Request::new(NOW)));
         for member in balancer.cluster().members().iter().step_by(2) {
-            assert_eq!(calls(|| member.upstream().set_health(Health::DOWN)), 0, "{}", entry.name);
+            assert_eq!(calls(|| member.upstream().set_availability(Availability::DOWN)), 0, "{}", entry.name);
         }
         let mut held = Vec::with_capacity(1000);
         let count = calls(|| {

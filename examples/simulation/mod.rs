@@ -6,7 +6,7 @@
 
 use homing::policy::Params;
 use homing::rng::SeededEntropy;
-use homing::{Affinity, Balancer, Change, Health, KeyRing, Lease, Request, Timestamp, Token, UpstreamConfig};
+use homing::{Affinity, Availability, Balancer, Change, KeyRing, Lease, Request, Timestamp, Token, UpstreamConfig};
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::error::Error;
@@ -176,10 +176,10 @@ impl World {
         Ok(())
     }
 
-    /// Changes the health of one upstream, on every proxy at once.
-    pub fn set_health(&self, index: usize, health: Health) {
+    /// Changes the availability of one upstream, on every proxy at once.
+    pub fn set_availability(&self, index: usize, availability: Availability) {
         for proxy in &self.proxies {
-            proxy.cluster().members()[index].upstream().set_health(health);
+            proxy.cluster().members()[index].upstream().set_availability(availability);
         }
     }
 

@@ -10,7 +10,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use homing::balancer::Request;
 use homing::cluster::UpstreamId;
 use homing::{
-    Affinity, Balancer, Decision, Health, KeyRing, OnFull, OnUnavailable, PickError, PinLoss, Timestamp, UpstreamConfig,
+    Affinity, Availability, Balancer, Decision, KeyRing, OnFull, OnUnavailable, PickError, PinLoss, Timestamp,
+    UpstreamConfig,
 };
 use sha2::Sha256;
 use std::time::Duration;
@@ -75,7 +76,7 @@ pub fn check_against(data: &[u8], read: Reader) {
 /// What keeps sessions from `app-1`, or does not.
 #[derive(Debug)]
 struct State {
-    health: Health,
+    availability: Availability,
     incarnation: u16,
     full: bool,
     tried: bool,
@@ -85,7 +86,7 @@ struct State {
 impl State {
     fn made_up(input: &mut Input<'_>) -> Self {
         Self {
-            health: [Health::ACTIVE, Health::DRAINING, Health::DOWN][input.below(3)],
+            availability: [Availability::ACTIVE, Availability::DRAINING, Availability::DOWN][input.below(3)],
             incarnation: input.below(3) as u16,
             full: input.flag(),
             tried: input.flag(),
@@ -101,7 +102,7 @@ impl State {
         let leases: Vec<_> = (0..if self.full { LIMIT } else { 0 })
             .map(|_| balancer.pick(&Request::new(at).tried(&ids[1..])).unwrap())
             .collect();
-        balancer.cluster().members()[0].upstream().set_health(self.health);
+        balancer.cluster().members()[0].upstream().set_availability(self.availability);
 
         let read_all: Vec<_> = tokens.iter().take(LOOKED_AT).map(|token| read(token, now)).collect();
         let known = read_all.iter().find_map(|read| read.ok());
@@ -178,7 +179,7 @@ impl State {
             Some(0) if self.incarnation != 0 && ![0, self.incarnation].contains(&claims.incarnation) => {
                 Err(PinLoss::OtherIncarnation)
             }
-            Some(0) if self.tried || !self.health.serving => Err(PinLoss::NotServing),
+            Some(0) if self.tried || !self.availability.serving => Err(PinLoss::NotServing),
             Some(0) if self.full => Err(PinLoss::Full),
             Some(0) => Ok(()),
         }

@@ -1,7 +1,7 @@
 //! The demo's operator: its buttons and its instances' heartbeats, on the roster.
 
 use crate::demo::{Figures, Operator, Standing};
-use homing::Health;
+use homing::Availability;
 use homing::time::{Clock, SystemClock};
 use homing_gateway::roster::{Report, Roster};
 use std::sync::Arc;
@@ -39,8 +39,8 @@ impl Operator for Desk {
             Standing {
                 state: status.state.as_str(),
                 cause: status.cause.to_string(),
-                accepts: status.health == Health::ACTIVE,
-                is_drained: status.health == Health::DOWN && in_flight == 0,
+                accepts: status.availability == Availability::ACTIVE,
+                is_drained: status.availability == Availability::DOWN && in_flight == 0,
             }
         })
     }

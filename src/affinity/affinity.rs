@@ -1,6 +1,6 @@
 //! Affinity as configured: the keys, the lifetimes, and what to do when an upstream cannot take its session.
 
-use super::{Accept, Claims, KeyError, KeyRing, LifetimeError, Lifetimes, MAX_ACCEPTED, Token, lifetimes};
+use super::{AcceptedCookie, Claims, KeyError, KeyRing, LifetimeError, Lifetimes, MAX_ACCEPTED, Token, lifetimes};
 use crate::cluster::{PinLoss, Upstream};
 use crate::time::Timestamp;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ pub struct Affinity {
     on_unavailable: OnUnavailable,
     on_full: OnFull,
     on_restart: OnRestart,
-    accepted: Arc<[Accept]>,
+    accepted: Arc<[AcceptedCookie]>,
 }
 
 /// Configures an [`Affinity`].
@@ -63,7 +63,7 @@ pub struct AffinityBuilder {
     on_unavailable: OnUnavailable,
     on_full: OnFull,
     on_restart: OnRestart,
-    accepted: Vec<Accept>,
+    accepted: Vec<AcceptedCookie>,
 }
 
 impl AffinityBuilder {
@@ -122,12 +122,12 @@ impl AffinityBuilder {
     }
 
     /// Takes over the sessions of the proxy that was here before: where a request brings no good token, the first of its
-    /// [incumbents](crate::Request::incumbents) that means exactly one upstream pins it there, and its client is given a token.
+    /// [legacy cookies](crate::Request::legacy_cookies) that means exactly one upstream pins it there, and its client is given a token.
     /// At most [`MAX_ACCEPTED`](super::MAX_ACCEPTED) kinds, whose place here is their number; those beyond are not looked at.
     ///
     /// What such cookies mean is worked out for every cluster: one hash and about 100 bytes an upstream and kind.
     #[must_use]
-    pub fn accept(mut self, accepted: impl IntoIterator<Item = Accept>) -> Self {
+    pub fn accept(mut self, accepted: impl IntoIterator<Item = AcceptedCookie>) -> Self {
         self.accepted.extend(accepted);
         self.accepted.truncate(MAX_ACCEPTED);
         self
@@ -188,7 +188,7 @@ impl Affinity {
 
     /// The cookies of the proxy that was here before, in the order in which they count.
     #[must_use]
-    pub fn accepted(&self) -> &Arc<[Accept]> {
+    pub fn accepted(&self) -> &Arc<[AcceptedCookie]> {
         &self.accepted
     }
 

@@ -12,14 +12,14 @@ pub(crate) fn failover_target(cluster: &Cluster, session: &Session<'_>) -> Optio
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Health;
+    use crate::Availability;
     use crate::policy::conformance::{cluster, session};
 
     #[test]
     fn the_order_of_upstreams_in_the_configuration_does_not_matter() {
         let whole = cluster(&[1, 2, 3, 4]);
         let part = cluster(&[1, 2, 3, 4, 9]);
-        part.members()[4].upstream().set_health(Health::DOWN);
+        part.members()[4].upstream().set_availability(Availability::DOWN);
         for session_id in 0..1000 {
             assert_eq!(failover_target(&whole, &session(session_id)), failover_target(&part, &session(session_id)));
         }
@@ -29,7 +29,7 @@ mod tests {
     fn only_the_sessions_of_the_dead_move_and_they_spread_by_weight() {
         let cluster = cluster(&[1, 1, 2, 4]);
         let before: Vec<_> = (0..40_000).map(|n| failover_target(&cluster, &session(n)).unwrap()).collect();
-        cluster.members()[1].upstream().set_health(Health::DOWN);
+        cluster.members()[1].upstream().set_availability(Availability::DOWN);
         let mut taken = [0_f64; 4];
         for (session_id, before) in (0..).zip(before) {
             let after = failover_target(&cluster, &session(session_id)).unwrap();

@@ -15,7 +15,7 @@
 //!
 //! The hash is salted by the upstreams that accept, so each scale-out draws its own lots.
 //!
-//! A session with a WebSocket at this proxy is [held](crate::cluster::Upstream::hold) and stays, however long it made no
+//! A session with a WebSocket at this proxy is [held](crate::cluster::Upstream::guard_session) and stays, however long it made no
 //! request, and so does one whose WebSocket broke just now. Of WebSockets at others it does not know. Where most sessions
 //! are held, an upstream may keep more than its share.
 //!
@@ -23,7 +23,7 @@
 //! the old upstream. Who cannot stand that has the [veto](crate::balancer::BalancerBuilder::veto).
 
 use super::Claims;
-use crate::cluster::{Pace, Upstream};
+use crate::cluster::{Quota, Upstream};
 use crate::hash::mix64;
 use crate::time::Timestamp;
 use std::sync::Arc;
@@ -74,16 +74,16 @@ impl Rank {
     }
 
     /// For how long the budget must have lain unspent before it is its turn.
-    pub(crate) fn patience(self, pace: Pace) -> u64 {
+    pub(crate) fn patience(self, quota: Quota) -> u64 {
         let missing = (WINDOWS - 1).saturating_sub(self.windows);
-        missing * pace.interval + ((u128::from(pace.interval) * u128::from(self.lot)) >> 32) as u64
+        missing * quota.interval + ((u128::from(quota.interval) * u128::from(self.lot)) >> 32) as u64
     }
 }
 
 impl Rebalance {
     /// Its pace in microseconds, unless it is off.
-    pub(crate) fn pace(self) -> Option<Pace> {
+    pub(crate) fn quota(self) -> Option<Quota> {
         let interval = 60_000_000_u64.checked_div(self.budget_per_minute.into())?;
-        Some(Pace { interval, slack: 2 * WINDOWS * interval })
+        Some(Quota { interval, burst_tolerance: 2 * WINDOWS * interval })
     }
 }

@@ -1,13 +1,13 @@
 //! What the adapter asks besides picks.
 
 use super::{Balancer, Pick, PickError, Request, View, pinned_upstream};
-use crate::affinity::{Accept, OnFull};
+use crate::affinity::{AcceptedCookie, OnFull};
 use crate::cluster::UpstreamId;
 
 impl View<'_> {
     /// The cookies of another proxy that are accepted: by their places here the requests to this view know them.
-    pub(crate) fn accepted(&self) -> &[Accept] {
-        self.snapshot.rules.affinity.as_ref().map_or(&[], |affinity| affinity.accepted())
+    pub(crate) fn accepted(&self) -> &[AcceptedCookie] {
+        self.snapshot.settings.affinity.as_ref().map_or(&[], |affinity| affinity.accepted())
     }
 
     /// As [`Balancer::pick`].
@@ -20,9 +20,9 @@ impl View<'_> {
     /// session id tells the upstream.
     pub(crate) fn pinned_upstream(&self, request: &Request<'_>) -> Option<UpstreamId> {
         let snapshot = &self.snapshot;
-        let affinity = snapshot.rules.affinity.as_ref().filter(|affinity| affinity.on_full() == OnFull::Wait)?;
+        let affinity = snapshot.settings.affinity.as_ref().filter(|affinity| affinity.on_full() == OnFull::Wait)?;
         let token = affinity.open(request.tokens, request.now).ok();
-        let claims = token.or_else(|| snapshot.adopted(affinity, request, 0))?;
+        let claims = token.or_else(|| snapshot.legacy_claims(affinity, request, 0))?;
         pinned_upstream(&snapshot.cluster, affinity, &claims, request).ok().map(|(member, _)| member.upstream().id())
     }
 }

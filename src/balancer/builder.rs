@@ -1,9 +1,9 @@
 //! How a balancer is configured, and why a configuration may be refused.
 
-use super::rebalance::{Rebalancing, Relief};
-use super::rules::Rules;
-use super::warming::Warmth;
-use super::{Balancer, Snapshot, build_cluster, incumbent_table};
+use super::rebalance::{RebalanceSettings, RebalanceState};
+use super::settings::BalancerSettings;
+use super::slow_start::SlowStartState;
+use super::{Balancer, Snapshot, build_cluster, legacy_cookie_table};
 use crate::affinity::{Affinity, Candidate, Rebalance, Veto};
 use crate::cluster::{Cluster, ClusterError, Generation, UpstreamConfig};
 use crate::health::{HealthSettings, HealthSettingsError, Monitor};
@@ -156,29 +156,34 @@ impl BalancerBuilder {
     pub fn build(mut self) -> Result<Balancer, BuildError> {
         let upstreams = std::mem::take(&mut self.upstreams);
         let entropy = self.entropy.take().unwrap_or_else(|| Box::new(OsEntropy));
-        let (rules, health) = self.rules()?;
-        let affinity = rules.affinity.as_deref();
+        let (settings, health) = self.settings()?;
+        let affinity = settings.affinity.as_deref();
         let cluster = build_cluster(&upstreams, affinity, None)?;
-        let incumbents = incumbent_table(affinity, &cluster);
-        let policy = (rules.placing.factory)(&cluster);
+        let legacy_cookies = legacy_cookie_table(affinity, &cluster);
+        let policy = (settings.policy_spec.factory)(&cluster);
         let health = Mutex::new(Monitor::new(health, &cluster));
-        let snapshot = Snapshot { generation: Generation(1), cluster, policy, incumbents, rules };
+        let snapshot = Snapshot { generation: Generation(1), cluster, policy, legacy_cookies, settings };
         Ok(Balancer {
             snapshot: ArcSwap::from_pointee(snapshot),
             writer: Mutex::new(()),
             health,
-            warmth: Warmth::default(),
-            rebalancing: Rebalancing::default(),
+            slow_start: SlowStartState::default(),
+            rebalance_state: RebalanceState::default(),
             dice: SeededEntropy::new(entropy.next()?),
             entropy,
         })
     }
 
     /// What it says of all but the upstreams, checked.
-    pub(super) fn rules(self) -> Result<(Rules, HealthSettings), BuildError> {
+    pub(super) fn settings(self) -> Result<(BalancerSettings, HealthSettings), BuildError> {
         self.health.check()?;
         let paces = (self.health.failover, self.health.slow_start);
-        let rules = Rules::new(self.policy, self.affinity, paces, Relief::new(self.rebalance, self.veto))?;
-        Ok((rules, self.health))
+        let settings = BalancerSettings::new(
+            self.policy,
+            self.affinity,
+            paces,
+            RebalanceSettings::new(self.rebalance, self.veto),
+        )?;
+        Ok((settings, self.health))
     }
 }

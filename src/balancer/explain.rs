@@ -45,7 +45,7 @@ pub enum Step {
         age: Duration,
     },
     /// A cookie of the proxy that was here before says where the session lives. Those after it are not looked at.
-    Adopted {
+    Migrated {
         /// Which of those that came, from 1.
         number: usize,
         /// The upstream it means.
@@ -62,7 +62,7 @@ pub enum Step {
         upstream: String,
     },
     /// The session's own upstream holds more than its share of sessions, and this one is moved.
-    Relieved {
+    Rebalanced {
         /// The upstream's name.
         from: String,
         /// The first in the session's order that holds less than its share.
@@ -95,7 +95,7 @@ pub enum Step {
         /// The ones that have already failed this request.
         tried: usize,
         /// The ones that warm, and leave this one to others.
-        warming: usize,
+        slow_start: usize,
     },
     /// The first in the session's own rendezvous order, on which every proxy agrees, takes the request.
     FailedOver {
@@ -123,7 +123,7 @@ pub enum TokenSet {
     /// The session begins.
     NewSession,
     /// The session is taken over from the proxy that was here before.
-    Adopted,
+    Migrated,
     /// The session has moved.
     Moved,
     /// The upstream is known by another incarnation.
@@ -145,7 +145,7 @@ impl Balancer {
     pub fn explain(&self, request: &Request<'_>) -> Explanation {
         let snapshot = self.snapshot.load();
         let mut teller = Teller { balancer: self, snapshot: &snapshot, request, steps: Vec::new() };
-        let outcome = match &snapshot.rules.affinity {
+        let outcome = match &snapshot.settings.affinity {
             Some(affinity) => teller.bound(affinity),
             None => {
                 teller.steps.push(Step::NoAffinity);
@@ -169,16 +169,17 @@ impl<'s> Teller<'s> {
         let (cluster, request) = (&self.snapshot.cluster, self.request);
         let opened = self.open(affinity);
         let token = opened.as_ref().ok();
-        let adopted = token.is_none().then(|| self.adopt(affinity)).flatten();
-        let loss = match token.or(adopted.as_ref()).ok_or_else(|| opened.err().flatten()) {
+        let migrated = token.is_none().then(|| self.migrate(affinity)).flatten();
+        let loss = match token.or(migrated.as_ref()).ok_or_else(|| opened.err().flatten()) {
             Ok(claims) => match pinned_upstream(cluster, affinity, claims, request) {
                 Ok((member, Decision::Pinned))
                     if token.is_some()
-                        && let Some(target) = self.balancer.relief(self.snapshot, claims, member, request) =>
+                        && let Some(target) =
+                            self.balancer.rebalance_target(self.snapshot, claims, member, request) =>
                 {
                     let decision = Decision::PinLost(PinLoss::Rebalanced);
-                    self.steps.push(Step::Relieved { from: name(member), to: name(target) });
-                    self.token(affinity, token, adopted.as_ref(), target);
+                    self.steps.push(Step::Rebalanced { from: name(member), to: name(target) });
+                    self.token(affinity, token, migrated.as_ref(), target);
                     return Some((target, decision));
                 }
                 Ok((member, decision)) if member.has_room() => {
@@ -187,7 +188,7 @@ impl<'s> Teller<'s> {
                         Decision::Pinned => Step::Pinned { upstream },
                         _ => Step::Kept { upstream },
                     });
-                    self.token(affinity, token, adopted.as_ref(), member);
+                    self.token(affinity, token, migrated.as_ref(), member);
                     return Some((member, decision));
                 }
                 full_or_loss => {
@@ -204,7 +205,7 @@ impl<'s> Teller<'s> {
         };
         let session_id = token.map_or_else(|| draw(request), |claims| claims.session_id);
         let member = self.place(&request.session(session_id), loss)?;
-        self.token(affinity, token, adopted.as_ref(), member);
+        self.token(affinity, token, migrated.as_ref(), member);
         Some((member, loss.map_or(Decision::New, Decision::PinLost)))
     }
 
@@ -232,12 +233,12 @@ impl<'s> Teller<'s> {
         Err(first)
     }
 
-    /// As [`Snapshot::adopted`].
-    fn adopt(&mut self, affinity: &Affinity) -> Option<Claims> {
+    /// As [`Snapshot::legacy_claims`].
+    fn migrate(&mut self, affinity: &Affinity) -> Option<Claims> {
         let (snapshot, request) = (self.snapshot, self.request);
-        let (place, member) = snapshot.incumbents.as_ref()?.find(&snapshot.cluster, request.incumbents)?;
-        self.steps.push(Step::Adopted { number: place + 1, upstream: name(member) });
-        snapshot.adopted(affinity, request, draw(request))
+        let (place, member) = snapshot.legacy_cookies.as_ref()?.find(&snapshot.cluster, request.legacy_cookies)?;
+        self.steps.push(Step::Migrated { number: place + 1, upstream: name(member) });
+        snapshot.legacy_claims(affinity, request, draw(request))
     }
 
     fn place(&mut self, session: &Session<'_>, loss: Option<PinLoss>) -> Option<&'s Member> {
@@ -245,20 +246,20 @@ impl<'s> Teller<'s> {
         let members = || cluster.members().iter();
         let tried = |member: &Member| session.tried.contains(&member.upstream().id());
         let displaced = loss.is_some_and(PinLoss::is_displaced);
-        let spared = match !displaced && self.balancer.warms(session.now) {
-            true => self.balancer.spare_the_warming(self.snapshot, session, false),
+        let limited = match !displaced && self.balancer.is_slow_starting(session.now) {
+            true => self.balancer.limit_slow_start(self.snapshot, session, false),
             false => *session,
         };
         self.steps.push(Step::Candidates {
             upstreams: cluster.len(),
-            closed: members().filter(|member| !member.upstream().health().accepting).count(),
+            closed: members().filter(|member| !member.upstream().availability().accepting).count(),
             full: members().filter(|member| member.takes(session) && !member.has_room()).count(),
-            tried: members().filter(|member| member.upstream().health().accepting && tried(member)).count(),
-            warming: members().filter(|m| m.takes(session) && m.has_room() && !m.takes(&spared)).count(),
+            tried: members().filter(|member| member.upstream().availability().accepting && tried(member)).count(),
+            slow_start: members().filter(|m| m.takes(session) && m.has_room() && !m.takes(&limited)).count(),
         });
         let index = match displaced {
             true => failover_target(cluster, session),
-            false => self.snapshot.policy.peek(cluster, &spared),
+            false => self.snapshot.policy.peek(cluster, &limited),
         };
         let Some(member) = index.and_then(|index| cluster.members().get(index)) else {
             self.steps.push(Step::Nowhere);
@@ -266,7 +267,7 @@ impl<'s> Teller<'s> {
         };
         let upstream = name(member);
         if !displaced {
-            self.steps.push(Step::Placed { policy: self.snapshot.rules.placing.name.to_string(), upstream });
+            self.steps.push(Step::Placed { policy: self.snapshot.settings.policy_spec.name.to_string(), upstream });
             return Some(member);
         }
         self.steps.push(Step::FailedOver { upstream });
@@ -279,11 +280,11 @@ impl<'s> Teller<'s> {
         Some(member)
     }
 
-    fn token(&mut self, affinity: &Affinity, known: Option<&Claims>, adopted: Option<&Claims>, member: &Member) {
+    fn token(&mut self, affinity: &Affinity, known: Option<&Claims>, migrated: Option<&Claims>, member: &Member) {
         let upstream = member.upstream();
         let session_id = known.map_or(0, |claims| claims.session_id);
         let step = match (known, affinity.next_claims(known, session_id, upstream, self.request.now)) {
-            (None, _) if adopted.is_some() => Step::TokenSet(TokenSet::Adopted),
+            (None, _) if migrated.is_some() => Step::TokenSet(TokenSet::Migrated),
             (None, _) => Step::TokenSet(TokenSet::NewSession),
             (Some(known), next) if *known == next => Step::TokenKept,
             (Some(known), next) if known.upstream != next.upstream => Step::TokenSet(TokenSet::Moved),
@@ -340,28 +341,28 @@ impl fmt::Display for Step {
                 let upstream = upstream.as_deref().unwrap_or("an upstream that is not in the cluster");
                 write!(f, "token {number} is good: a session of {} s on {upstream}", age.as_secs())
             }
-            Self::Adopted { number, upstream } => {
+            Self::Migrated { number, upstream } => {
                 write!(f, "cookie {number} of the proxy that was here before means {upstream}")
             }
             Self::Pinned { upstream } => write!(f, "{upstream} serves and has room: the session stays pinned to it"),
             Self::Kept { upstream } => {
                 write!(f, "{upstream} is another process now, serves and has room: the session stays on it")
             }
-            Self::Relieved { from, to } => {
+            Self::Rebalanced { from, to } => {
                 write!(f, "{from} holds more than its share of sessions: this one moves to {to}, which has room")
             }
             Self::Displaced { reason } => write!(f, "its upstream cannot take it: {reason}"),
             Self::Rejected => f.write_str("sessions are not to be moved: the request is refused"),
             Self::WaitsForRoom => f.write_str("it is not moved for that: the request waits for room"),
             Self::Waits { at, reason } => write!(f, "{reason}: it waits until {at}"),
-            Self::Candidates { upstreams, closed, full, tried, warming } => {
-                let left = upstreams - closed - full - tried - warming;
+            Self::Candidates { upstreams, closed, full, tried, slow_start } => {
+                let left = upstreams - closed - full - tried - slow_start;
                 write!(f, "{left} of {upstreams} upstreams can take it")?;
                 let others = [
                     (closed, "take no new sessions"),
                     (full, "full"),
                     (tried, "tried before"),
-                    (warming, "in slow start and not due"),
+                    (slow_start, "in slow start and not due"),
                 ];
                 for (count, why) in others {
                     if *count > 0 {
@@ -385,7 +386,7 @@ impl fmt::Display for TokenSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NewSession => "the session begins",
-            Self::Adopted => "the session is taken over",
+            Self::Migrated => "the session is taken over",
             Self::Moved => "the session has moved",
             Self::Incarnation => "the upstream's process is known by another number",
             Self::Key => "another key signs now",

@@ -1,7 +1,7 @@
 //! What a planned change would do to those who are being served.
 
 use super::{Balancer, Snapshot};
-use crate::cluster::{ApplyError, Cluster, Effect, Generation, Member, Plan, Session, Warming};
+use crate::cluster::{ApplyError, Cluster, Effect, Generation, Member, Plan, Session, SlowStartAccess};
 use crate::hash::mix64;
 use crate::policy::Policy;
 use crate::time::Timestamp;
@@ -83,8 +83,14 @@ fn moved(snapshot: &Snapshot, policy: &dyn Policy, next: &Cluster, now: Timestam
         let session_id = mix64(u64::from(*number));
         let key = session_id.to_be_bytes();
         let client = IpAddr::V4(Ipv4Addr::from(session_id as u32));
-        let session =
-            Session { session_id, now, client: Some(client), key: Some(&key), tried: &[], warming: Warming::All };
+        let session = Session {
+            session_id,
+            now,
+            client: Some(client),
+            key: Some(&key),
+            tried: &[],
+            slow_start: SlowStartAccess::All,
+        };
         let id = |cluster: &Cluster, index: Option<usize>| Some(cluster.members().get(index?)?.upstream().id());
         id(&snapshot.cluster, snapshot.policy.peek(&snapshot.cluster, &session))
             != id(next, policy.peek(next, &session))
@@ -94,7 +100,7 @@ fn moved(snapshot: &Snapshot, policy: &dyn Policy, next: &Cluster, now: Timestam
 
 impl Capacity {
     fn of(cluster: &Cluster) -> Self {
-        let accepting = || cluster.members().iter().filter(|member| member.upstream().health().accepting);
+        let accepting = || cluster.members().iter().filter(|member| member.upstream().availability().accepting);
         let limit = |member: &Member| match member.max_in_flight() {
             0 => None,
             limit => Some(u64::from(limit)),

@@ -1,7 +1,7 @@
 //! What a host tells a balancer about its upstreams, and what it hears back.
 
 use super::Balancer;
-use crate::cluster::{Health, Upstream, UpstreamId};
+use crate::cluster::{Availability, Upstream, UpstreamId};
 use crate::health::{Monitor, Outcome, ProbeResult, Subscription, UpstreamStatus};
 use crate::time::Timestamp;
 use std::sync::Arc;
@@ -25,8 +25,8 @@ impl Balancer {
     /// Likewise. The time is asked for only where it matters.
     pub(crate) fn report_at(&self, upstream: &Upstream, outcome: Outcome, now: impl FnOnce() -> Timestamp) {
         if outcome == Outcome::Answered {
-            upstream.vitals().answered();
-            if upstream.health() == Health::ACTIVE {
+            upstream.outcome_counters().answered();
+            if upstream.availability() == Availability::ACTIVE {
                 return;
             }
         }
@@ -48,18 +48,18 @@ impl Balancer {
     }
 
     /// Lets time pass: what was out returns, slow starts end, silence is noticed. A host calls it some ten times a
-    /// second; it looks at every upstream, and once a window at every session that is [held](Upstream::hold). Where it was not
+    /// second; it looks at every upstream, and once a window at every session that is [held](Upstream::guard_session). Where it was not
     /// called for two seconds, nothing is concluded from the silence of that time.
     pub fn tick(&self, now: Timestamp) {
         // Before the lock, which requests that fail wait for.
-        self.snapshot.load().cluster.members().iter().for_each(|member| member.upstream().touch_held(now));
+        self.snapshot.load().cluster.members().iter().for_each(|member| member.upstream().touch_guarded(now));
         let mut health = self.health.lock();
         health.tick(now);
         let (snapshot, now) = (self.snapshot.load(), health.now());
-        self.warm(snapshot.rules.slow_start, &snapshot.cluster, now);
-        if let (Some(relief), Some(affinity)) = (&snapshot.rules.relief, &snapshot.rules.affinity) {
-            self.rebalancing.weigh(
-                relief.pace,
+        self.update_slow_start(snapshot.settings.slow_start, &snapshot.cluster, now);
+        if let (Some(rebalance), Some(affinity)) = (&snapshot.settings.rebalance, &snapshot.settings.affinity) {
+            self.rebalance_state.weigh(
+                rebalance.quota,
                 &snapshot.cluster,
                 Duration::from_secs(1 << affinity.live_window()),
                 now,
@@ -68,7 +68,7 @@ impl Balancer {
     }
 
     /// Lets the upstream of this name take no new sessions. Those it has stay; with a `deadline` (from `now` on) they
-    /// leave from then on, each at [its moment](Upstream::departure) within
+    /// leave from then on, each at [its moment](Upstream::drain_deadline) within
     /// [`drain_spread`](crate::HealthSettings::drain_spread), and then it serves no more. Asked again, the new deadline
     /// counts.
     ///
@@ -133,11 +133,11 @@ impl Balancer {
     /// Tells what happened to one upstream. Others are concerned where it begins to warm, or ends.
     fn tell(&self, upstream: &Upstream, what: impl FnOnce(&mut Monitor)) {
         let mut health = self.health.lock();
-        let before = upstream.course().warm_since();
+        let before = upstream.lifecycle().slow_start_since();
         what(&mut health);
-        if upstream.course().warm_since() != before {
+        if upstream.lifecycle().slow_start_since() != before {
             let snapshot = self.snapshot.load();
-            self.warm(snapshot.rules.slow_start, &snapshot.cluster, health.now());
+            self.update_slow_start(snapshot.settings.slow_start, &snapshot.cluster, health.now());
         }
     }
 

@@ -43,16 +43,17 @@ impl View<'_> {
             Opened { upstream: Some(claims.upstream), session_id: claims.session_id, decision }
         };
         let mut loss = None;
-        if let Some(affinity) = &snapshot.rules.affinity {
+        if let Some(affinity) = &snapshot.settings.affinity {
             match affinity.open(request.tokens, request.now) {
                 Ok(claims) => return Ok(opened(affinity, &claims)),
                 Err(reason) => loss = reason,
             }
         }
         let session_id = self.balancer.entropy.next()?;
-        let affinity = snapshot.rules.affinity.as_deref();
-        let adopted = affinity.and_then(|affinity| Some((affinity, snapshot.adopted(affinity, request, session_id)?)));
-        Ok(match adopted {
+        let affinity = snapshot.settings.affinity.as_deref();
+        let migrated =
+            affinity.and_then(|affinity| Some((affinity, snapshot.legacy_claims(affinity, request, session_id)?)));
+        Ok(match migrated {
             Some((affinity, claims)) => opened(affinity, &claims),
             None => Opened { upstream: None, session_id, decision: loss.map_or(Decision::New, Decision::PinLost) },
         })
@@ -61,7 +62,7 @@ impl View<'_> {
     /// The token for the client of a session that its host has put on `upstream`, where it must carry another one. The
     /// session is the one of the request's token; without a good one it begins now, as `session_id`.
     pub(crate) fn token_for(&self, upstream: &Upstream, session_id: u64, request: &Request<'_>) -> Option<Token> {
-        let affinity = self.snapshot.rules.affinity.as_ref()?;
+        let affinity = self.snapshot.settings.affinity.as_ref()?;
         let known: Option<Claims> = affinity.open(request.tokens, request.now).ok();
         let session_id = known.as_ref().map_or(session_id, |claims| claims.session_id);
         affinity.issue(known.as_ref(), session_id, upstream, request.now)

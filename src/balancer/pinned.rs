@@ -19,10 +19,10 @@ pub(super) fn pinned_upstream<'c>(
         Err(loss) if affinity.on_restart() == OnRestart::Keep => Decision::PinLost(loss),
         Err(loss) => return Err(loss),
     };
-    if upstream.departure(claims.session_id).is_some_and(|moment| request.now >= moment) {
+    if upstream.drain_deadline(claims.session_id).is_some_and(|moment| request.now >= moment) {
         return Err(PinLoss::Drained);
     }
-    match upstream.health().serving && !request.tried.contains(&claims.upstream) {
+    match upstream.availability().serving && !request.tried.contains(&claims.upstream) {
         true => Ok((member, decision)),
         false => Err(PinLoss::NotServing),
     }
@@ -31,8 +31,8 @@ pub(super) fn pinned_upstream<'c>(
 impl Snapshot {
     /// What a token of ours would say of a session that comes from another proxy, with the cookie that this set. It is as if
     /// the client had brought that token, so that all holds of it that holds of any session.
-    pub(super) fn adopted(&self, affinity: &Affinity, request: &Request<'_>, session_id: u64) -> Option<Claims> {
-        let (_, member) = self.incumbents.as_ref()?.find(&self.cluster, request.incumbents)?;
+    pub(super) fn legacy_claims(&self, affinity: &Affinity, request: &Request<'_>, session_id: u64) -> Option<Claims> {
+        let (_, member) = self.legacy_cookies.as_ref()?.find(&self.cluster, request.legacy_cookies)?;
         Some(affinity.next_claims(None, session_id, member.upstream(), request.now))
     }
 
@@ -47,10 +47,10 @@ impl Snapshot {
         match (loss, affinity.on_unavailable(), affinity.on_full()) {
             (PinLoss::NotServing | PinLoss::Full, OnUnavailable::Reject, _) => Some(PickError::Rejected(loss)),
             (PinLoss::Full, _, OnFull::Wait) => Some(PickError::Full),
-            (PinLoss::NotServing, ..) if !request.no_wait && !self.rules.failover.hold.is_zero() => {
-                let since = self.cluster.find(claims.upstream)?.upstream().course().down_since()?;
-                let at = since.after(self.rules.failover.hold);
-                (request.now < at).then_some(PickError::Later { at, reason: Wait::Hold })
+            (PinLoss::NotServing, ..) if !request.no_wait && !self.settings.failover.return_timeout.is_zero() => {
+                let since = self.cluster.find(claims.upstream)?.upstream().lifecycle().down_since()?;
+                let at = since.after(self.settings.failover.return_timeout);
+                (request.now < at).then_some(PickError::Later { at, reason: Wait::UpstreamReturn })
             }
             _ => None,
         }

@@ -3,7 +3,7 @@
 
 use super::{Balancer, PickError, Request, Snapshot, Wait};
 use crate::affinity::failover_target;
-use crate::cluster::{Lease, Member, Pace, PinLoss, Session, Warming};
+use crate::cluster::{Lease, Member, PinLoss, Quota, Session, SlowStartAccess};
 use crate::hash::mix64;
 use crate::health::Failover;
 use crate::time::Timestamp;
@@ -15,10 +15,10 @@ const RACES: usize = 4;
 pub(super) const JUMP: u64 = 1_000_000;
 
 /// At which pace upstreams take displaced sessions, in microseconds; a quarter of a second's worth at once.
-pub(super) fn admission(failover: Failover) -> Option<Pace> {
+pub(super) fn admission(failover: Failover) -> Option<Quota> {
     let rate = u64::from(failover.rate);
     let interval = 1_000_000_u64.checked_div(rate)?;
-    Some(Pace { interval, slack: interval * (rate / 4).saturating_sub(1) })
+    Some(Quota { interval, burst_tolerance: interval * (rate / 4).saturating_sub(1) })
 }
 
 impl Balancer {
@@ -32,10 +32,10 @@ impl Balancer {
     ) -> Result<Lease, PickError> {
         match loss {
             Some(loss) if loss.is_displaced() => self.place_displaced(snapshot, session, request),
-            _ if self.warms(session.now) => {
-                let spared = self.spare_the_warming(snapshot, session, true);
-                let lease = place_new(snapshot, &spared)?;
-                lease.upstream().course().took(spared.warming);
+            _ if self.is_slow_starting(session.now) => {
+                let limited = self.limit_slow_start(snapshot, session, true);
+                let lease = place_new(snapshot, &limited)?;
+                lease.upstream().lifecycle().took(limited.slow_start);
                 Ok(lease)
             }
             _ => place_new(snapshot, session),
@@ -68,16 +68,16 @@ impl Snapshot {
     /// Counts a displaced session that is about to move to `member`, unless it is to wait.
     #[cold]
     fn admit(&self, member: &Member, session: &Session<'_>) -> Result<(), PickError> {
-        let Some(pace) = self.rules.admission else { return Ok(()) };
-        let pacer = member.upstream().course().admission();
-        pacer.pass(micros(session.now), pace, JUMP).map_err(|due| later(due, pace, session))
+        let Some(quota) = self.settings.admission else { return Ok(()) };
+        let gcra = member.upstream().lifecycle().admission();
+        gcra.pass(micros(session.now), quota, JUMP).map_err(|due| later(due, quota, session))
     }
 
     /// What [`admit`](Self::admit) would say.
     pub(super) fn admission_of(&self, member: &Member, session: &Session<'_>) -> Result<(), PickError> {
-        let Some(pace) = self.rules.admission else { return Ok(()) };
-        match member.upstream().course().admission().wait(micros(session.now), pace, JUMP) {
-            Some(due) => Err(later(due, pace, session)),
+        let Some(quota) = self.settings.admission else { return Ok(()) };
+        match member.upstream().lifecycle().admission().wait(micros(session.now), quota, JUMP) {
+            Some(due) => Err(later(due, quota, session)),
             None => Ok(()),
         }
     }
@@ -93,7 +93,7 @@ fn place_new(snapshot: &Snapshot, session: &Session<'_>) -> Result<Lease, PickEr
             return Ok(lease);
         }
     }
-    any_place(snapshot, &Session { warming: Warming::All, ..*session })
+    any_place(snapshot, &Session { slow_start: SlowStartAccess::All, ..*session })
 }
 
 pub(super) fn micros(now: Timestamp) -> u64 {
@@ -102,11 +102,11 @@ pub(super) fn micros(now: Timestamp) -> u64 {
 
 /// Those who wait ask again at moments of their own, over the time in which as many as pass at once come due. Were it
 /// all at once, all but one would have come for nothing.
-fn later(due: u64, pace: Pace, session: &Session<'_>) -> PickError {
-    let over = u128::from(pace.interval + pace.slack);
+fn later(due: u64, quota: Quota, session: &Session<'_>) -> PickError {
+    let over = u128::from(quota.interval + quota.burst_tolerance);
     let own = (over * u128::from(mix64(session.session_id))) >> 64;
     let at = Timestamp::from_millis(due.saturating_add(own as u64).div_ceil(1000));
-    PickError::Later { at, reason: Wait::Pace }
+    PickError::Later { at, reason: Wait::Admission }
 }
 
 /// Whatever place there is, for a session that lost its races: while any is free nobody is refused. Sessions begin

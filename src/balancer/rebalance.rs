@@ -3,7 +3,7 @@
 use super::place::{JUMP, micros};
 use super::{Balancer, Request, Snapshot};
 use crate::affinity::{Candidate, Claims, Rank, Rebalance, Veto};
-use crate::cluster::{Cluster, Lease, Member, Pace, Pacer};
+use crate::cluster::{Cluster, Gcra, Lease, Member, Quota};
 use crate::hash::mix64;
 use crate::time::Timestamp;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -19,43 +19,43 @@ const FEW: f64 = 4.0;
 
 /// How sessions are moved, where they are.
 #[derive(Clone)]
-pub(super) struct Relief {
-    pub(super) pace: Pace,
+pub(super) struct RebalanceSettings {
+    pub(super) quota: Quota,
     veto: Option<Veto>,
 }
 
-impl Relief {
+impl RebalanceSettings {
     /// `None` where there is no budget.
     pub(super) fn new(rebalance: Rebalance, veto: Option<Veto>) -> Option<Self> {
-        Some(Self { pace: rebalance.pace()?, veto })
+        Some(Self { quota: rebalance.quota()?, veto })
     }
 }
 
 /// How far that is.
 #[derive(Default)]
-pub(super) struct Rebalancing {
-    budget: Pacer,
+pub(super) struct RebalanceState {
+    budget: Gcra,
     /// Of the lots that are drawn.
     salt: AtomicU64,
     is_under_way: AtomicBool,
 }
 
-impl Rebalancing {
+impl RebalanceState {
     /// Nobody is to be moved any more.
     pub(super) fn end(&self, cluster: &Cluster) {
         for member in cluster.members() {
-            member.upstream().course().crowding().excess.store(0, Ordering::Relaxed);
+            member.upstream().lifecycle().imbalance().excess.store(0, Ordering::Relaxed);
         }
         self.is_under_way.store(false, Ordering::Relaxed);
     }
 
     /// Works out who is crowded and who has room, in time linear in the upstreams. Live sessions are counted in windows of
     /// this length.
-    pub(super) fn weigh(&self, pace: Pace, cluster: &Cluster, window: Duration, now: Timestamp) {
+    pub(super) fn weigh(&self, quota: Quota, cluster: &Cluster, window: Duration, now: Timestamp) {
         // Counted once: an estimate looks at a whole map.
         let resident = |member: &Member| f64::from(member.upstream().resident_sessions(now));
         let members: Vec<_> = cluster.members().iter().map(|member| (member, resident(member))).collect();
-        let accepting = || members.iter().filter(|(member, _)| member.upstream().health().accepting);
+        let accepting = || members.iter().filter(|(member, _)| member.upstream().availability().accepting);
         let (mut sessions, mut weights, mut salt) = (0.0, 0.0, 0);
         for (member, live) in accepting() {
             sessions += live;
@@ -69,23 +69,23 @@ impl Rebalancing {
         let mut any = false;
         for &(member, live) in &members {
             let upstream = member.upstream();
-            let crowding = upstream.course().crowding();
+            let imbalance = upstream.lifecycle().imbalance();
             if is_changed {
-                crowding.is_filled.store(false, Ordering::Relaxed);
+                imbalance.is_filled.store(false, Ordering::Relaxed);
             }
             let share = share(member);
             let above = live - share;
             // So many of its sessions have one with room before it in their order.
             let ahead = room / (room + f64::from(member.weight()));
             // Of those that may move at all.
-            let movable = (live - upstream.held() as f64).max(0.0);
+            let movable = (live - upstream.guarded_sessions() as f64).max(0.0);
             let part = ((above / (movable * ahead)).clamp(0.0, 1.0) * f64::from(u32::MAX)) as u32;
             let is_crowded = above > (CROWDED * share).max(FEW);
-            let drawn_at = Timestamp::from_millis(crowding.drawn_at.load(Ordering::Relaxed));
-            let before = crowding.excess.load(Ordering::Relaxed);
+            let drawn_at = Timestamp::from_millis(imbalance.drawn_at.load(Ordering::Relaxed));
+            let before = imbalance.excess.load(Ordering::Relaxed);
             let excess = match before {
                 // What was moved there is not moved on, unless the cluster changes.
-                _ if !upstream.health().accepting || crowding.is_filled.load(Ordering::Relaxed) => 0,
+                _ if !upstream.availability().accepting || imbalance.is_filled.load(Ordering::Relaxed) => 0,
                 0 if is_crowded => part,
                 0 => 0,
                 _ if above <= EVEN * share => 0,
@@ -97,14 +97,14 @@ impl Rebalancing {
                 _ => before.max(part),
             };
             if excess > before {
-                crowding.drawn_at.store(now.as_millis(), Ordering::Relaxed);
+                imbalance.drawn_at.store(now.as_millis(), Ordering::Relaxed);
             }
-            crowding.excess.store(excess, Ordering::Relaxed);
-            crowding.has_room.store(above < 0.0, Ordering::Relaxed);
+            imbalance.excess.store(excess, Ordering::Relaxed);
+            imbalance.has_room.store(above < 0.0, Ordering::Relaxed);
             any |= excess > 0;
         }
         let at = micros(now);
-        let clock_went_back = self.budget.is_beyond(at, pace, JUMP);
+        let clock_went_back = self.budget.is_beyond(at, quota, JUMP);
         // What lay unspent while nobody was crowded is no budget.
         if (any && !self.is_under_way.load(Ordering::Relaxed)) || clock_went_back {
             self.budget.start(at);
@@ -115,27 +115,27 @@ impl Rebalancing {
     /// Where a session of a crowded upstream is to go, if it is to go now.
     fn target<'c>(
         &self,
-        relief: &Relief,
+        settings: &RebalanceSettings,
         cluster: &'c Cluster,
         claims: &Claims,
         pinned: &Member,
         request: &Request<'_>,
     ) -> Option<&'c Member> {
-        let excess = pinned.upstream().course().crowding().excess.load(Ordering::Relaxed);
+        let excess = pinned.upstream().lifecycle().imbalance().excess.load(Ordering::Relaxed);
         if excess == 0 {
             return None;
         }
         let rank = Rank::new(claims, self.salt.load(Ordering::Relaxed), request.now);
-        let since = micros(request.now).saturating_sub(rank.patience(relief.pace));
+        let since = micros(request.now).saturating_sub(rank.patience(settings.quota));
         if rank.lot >= excess || !request.tried.is_empty() || !self.budget.is_due(since) {
             return None;
         }
         let session = request.session(claims.session_id);
         let pinned = pinned.upstream();
-        if pinned.is_held(claims.session_id) {
+        if pinned.is_guarded(claims.session_id) {
             return None;
         }
-        let has_room = |member: &Member| member.upstream().course().crowding().has_room.load(Ordering::Relaxed);
+        let has_room = |member: &Member| member.upstream().lifecycle().imbalance().has_room.load(Ordering::Relaxed);
         let index = cluster.first_in_order(claims.session_id, |index| {
             let member = &cluster.members()[index];
             member.upstream().id() == pinned.id() || (has_room(member) && cluster.accepts(index, &session))
@@ -147,25 +147,25 @@ impl Rebalancing {
             idle: claims.idle(request.now),
             session_id: claims.session_id,
         };
-        let stays = candidate.to.id() == pinned.id() || relief.veto.as_ref().is_some_and(|veto| veto(&candidate));
+        let stays = candidate.to.id() == pinned.id() || settings.veto.as_ref().is_some_and(|veto| veto(&candidate));
         (!stays).then_some(member)
     }
 
     /// A place where a session is to go.
     #[cold]
-    fn relieve(
+    fn rebalance(
         &self,
-        relief: &Relief,
+        settings: &RebalanceSettings,
         cluster: &Cluster,
         claims: &Claims,
         pinned: &Member,
         request: &Request<'_>,
     ) -> Option<Lease> {
-        let target = self.target(relief, cluster, claims, pinned, request)?;
+        let target = self.target(settings, cluster, claims, pinned, request)?;
         // Another thread may have spent what was left, or taken the last place.
-        self.budget.pass(micros(request.now), relief.pace, JUMP).ok()?;
+        self.budget.pass(micros(request.now), settings.quota, JUMP).ok()?;
         let lease = target.lease()?;
-        target.upstream().course().crowding().is_filled.store(true, Ordering::Relaxed);
+        target.upstream().lifecycle().imbalance().is_filled.store(true, Ordering::Relaxed);
         pinned.upstream().move_away(claims.session_id, request.now);
         Some(lease)
     }
@@ -173,25 +173,31 @@ impl Rebalancing {
 
 impl Balancer {
     /// Where a session is to go that could come home to `home`, if it is to be moved now.
-    pub(super) fn relief<'s>(
+    pub(super) fn rebalance_target<'s>(
         &self,
         snapshot: &'s Snapshot,
         claims: &Claims,
         pinned: &Member,
         request: &Request<'_>,
     ) -> Option<&'s Member> {
-        self.rebalancing.target(snapshot.rules.relief.as_ref()?, &snapshot.cluster, claims, pinned, request)
+        self.rebalance_state.target(snapshot.settings.rebalance.as_ref()?, &snapshot.cluster, claims, pinned, request)
     }
 
     /// A place there. Most balancers move nobody, and every pinned pick asks.
     #[inline]
-    pub(super) fn relieve(
+    pub(super) fn rebalance(
         &self,
         snapshot: &Snapshot,
         claims: &Claims,
         pinned: &Member,
         request: &Request<'_>,
     ) -> Option<Lease> {
-        self.rebalancing.relieve(snapshot.rules.relief.as_ref()?, &snapshot.cluster, claims, pinned, request)
+        self.rebalance_state.rebalance(
+            snapshot.settings.rebalance.as_ref()?,
+            &snapshot.cluster,
+            claims,
+            pinned,
+            request,
+        )
     }
 }

@@ -36,7 +36,7 @@ pub enum PinLoss {
     Malformed,
     /// A token of another version of the format.
     OtherVersion,
-    /// The upstream is being drained, and the session's [moment](super::Upstream::departure) to leave has come.
+    /// The upstream is being drained, and the session's [moment](super::Upstream::drain_deadline) to leave has come.
     Drained,
     /// The upstream held more than its share of sessions, and this one was moved to one that had room.
     Rebalanced,

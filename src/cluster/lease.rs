@@ -16,7 +16,7 @@ pub struct Lease {
 impl Lease {
     /// Takes a place on `upstream`, or `None` where `limit` (0: none) are in flight already.
     pub(crate) fn acquire(upstream: &Arc<Upstream>, limit: u32) -> Option<Self> {
-        upstream.standing().acquire(limit).then(|| Self { upstream: Arc::clone(upstream) })
+        upstream.indexed_load().acquire(limit).then(|| Self { upstream: Arc::clone(upstream) })
     }
 
     /// The upstream it counts on.
@@ -28,6 +28,6 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.upstream.standing().release();
+        self.upstream.indexed_load().release();
     }
 }

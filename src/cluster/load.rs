@@ -32,7 +32,7 @@ impl Load {
     /// [`MAX_IN_FLIGHT`]).
     ///
     /// The read-modify-write operations of one word have one total order, which alone makes the limit exact. They
-    /// acquire and release for [`Standing`](super::standing::Standing), which needs to know what went before in it.
+    /// acquire and release for [`Standing`](super::indexed_load::Standing), which needs to know what went before in it.
     pub(crate) fn acquire(&self, limit: u32) -> Option<u32> {
         if limit == 0 {
             let before = self.word.fetch_add(ONE, Ordering::AcqRel) & IN_FLIGHT;

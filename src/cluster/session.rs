@@ -19,12 +19,12 @@ pub struct Session<'a> {
     /// Upstreams that already failed this request.
     pub tried: &'a [UpstreamId],
     /// Which of those in slow start are open to it. Policies leave it to [`Cluster::accepts`](super::Cluster::accepts).
-    pub warming: Warming,
+    pub slow_start: SlowStartAccess,
 }
 
 /// Which of the upstreams in slow start are open to a session.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Warming {
+pub enum SlowStartAccess {
     /// All.
     #[default]
     All,

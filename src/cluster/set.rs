@@ -1,6 +1,6 @@
 //! The immutable set of upstreams at one moment.
 
-use super::board::{Board, Seat, Seating};
+use super::load_index::{IndexSlot, LoadIndex, LoadOrder};
 use super::{ClusterError, Lease, MAX_UPSTREAMS, Session, Upstream, UpstreamConfig, UpstreamId};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -41,13 +41,13 @@ impl Member {
 
     /// Whether nothing but its limit keeps `session` from it: it accepts, and was not tried before.
     pub(crate) fn takes(&self, session: &Session<'_>) -> bool {
-        self.upstream.health().accepting && self.is_open_to(session)
+        self.upstream.availability().accepting && self.is_open_to(session)
     }
 
     /// Whether it was not tried before, and does not warm or has room for it there.
     pub(crate) fn is_open_to(&self, session: &Session<'_>) -> bool {
         let id = self.upstream.id();
-        !session.tried.contains(&id) && self.upstream.course().is_open_to(session.warming, id)
+        !session.tried.contains(&id) && self.upstream.lifecycle().is_open_to(session.slow_start, id)
     }
 
     /// Takes a place for a request that its host has put here; `None` where the limit is reached. One atomic addition.
@@ -90,9 +90,9 @@ impl Cluster {
         if configs.len() > MAX_UPSTREAMS {
             return Err(ClusterError::TooMany { count: configs.len() });
         }
-        let board = match old {
-            Some(old) => Arc::clone(old.board()),
-            None => Arc::new(Board::new()),
+        let load_index = match old {
+            Some(old) => Arc::clone(old.load_index()),
+            None => Arc::new(LoadIndex::new()),
         };
         let mut members = Vec::with_capacity(configs.len());
         let mut by_id = IdMap::with_capacity_and_hasher(configs.len(), BuildHasherDefault::default());
@@ -108,7 +108,7 @@ impl Cluster {
             }
             let known = old.and_then(|old| old.find(id)).filter(|m| m.upstream.address() == config.address);
             let upstream = known.map_or_else(
-                || Arc::new(Upstream::new(&config.name, &config.address, id, window, Arc::clone(&board))),
+                || Arc::new(Upstream::new(&config.name, &config.address, id, window, Arc::clone(&load_index))),
                 |member| Arc::clone(&member.upstream),
             );
             members.push(Member { upstream, weight: config.weight, max_in_flight: config.max_in_flight });
@@ -118,14 +118,14 @@ impl Cluster {
     }
 
     /// What this cluster shares with those before and after it.
-    fn board(&self) -> &Arc<Board> {
-        self.members[0].upstream.standing().board()
+    fn load_index(&self) -> &Arc<LoadIndex> {
+        self.members[0].upstream.indexed_load().load_index()
     }
 
-    /// Keeps the members in the order of their load, each by the seat of its index; or `None` where too many others do
+    /// Keeps the members in the order of their load, each by the slot of its index; or `None` where too many others do
     /// already.
-    pub(crate) fn seated(&self, seats: &[Seat]) -> Option<Seating> {
-        Seating::new(self.board(), &self.members, seats)
+    pub(crate) fn load_order(&self, slots: &[IndexSlot]) -> Option<LoadOrder> {
+        LoadOrder::new(self.load_index(), &self.members, slots)
     }
 
     /// Its members, in order.

@@ -1,13 +1,13 @@
 //! One upstream's shared cell: who it is, and what changes while it lives.
 
-use super::board::Board;
-use super::course::Course;
-use super::holds::{Hold, Holds};
+use super::indexed_load::{Availability, IndexedLoad};
 use super::latency::Latency;
+use super::lifecycle::Lifecycle;
+use super::load_index::LoadIndex;
+use super::outcome_counters::OutcomeCounters;
+use super::session_guard::{GuardedSessions, SessionGuard};
 use super::sessions::Sessions;
 use super::sketch::Sketch;
-use super::standing::{Health, Standing};
-use super::vitals::Vitals;
 use super::{Decision, PinLoss};
 use crate::hash::mix64;
 use crate::time::Timestamp;
@@ -54,12 +54,12 @@ impl fmt::Debug for UpstreamId {
 #[derive(Debug)]
 #[repr(C, align(128))]
 pub struct Upstream {
-    standing: Standing,
+    indexed_load: IndexedLoad,
     id: UpstreamId,
     latency: Latency,
     sessions: Sessions,
-    vitals: Vitals,
-    course: Course,
+    outcome_counters: OutcomeCounters,
+    lifecycle: Lifecycle,
     incarnation: AtomicU16,
     /// The usual decision is not counted one by one: it is what the others leave of the total.
     usual: Decision,
@@ -67,26 +67,32 @@ pub struct Upstream {
     address: Box<str>,
     /// By [`Decision::index`].
     decisions: [AtomicU64; Decision::COUNT],
-    holds: Holds,
+    guarded: GuardedSessions,
 }
 
 impl Upstream {
     /// With a `window` (a power of two of seconds) there is affinity: live sessions are counted, and most picks are
     /// pinned. Without, every request is a session of its own and most picks are new. Leases move it on `board`.
-    pub(crate) fn new(name: &str, address: &str, id: UpstreamId, window: Option<u8>, board: Arc<Board>) -> Self {
+    pub(crate) fn new(
+        name: &str,
+        address: &str,
+        id: UpstreamId,
+        window: Option<u8>,
+        load_index: Arc<LoadIndex>,
+    ) -> Self {
         Self {
-            standing: Standing::new(board),
+            indexed_load: IndexedLoad::new(load_index),
             id,
             latency: Latency::new(),
             sessions: Sessions::new(window),
-            vitals: Vitals::default(),
-            course: Course::default(),
+            outcome_counters: OutcomeCounters::default(),
+            lifecycle: Lifecycle::default(),
             incarnation: AtomicU16::new(0),
             usual: if window.is_some() { Decision::Pinned } else { Decision::New },
             name: name.into(),
             address: address.into(),
             decisions: [const { AtomicU64::new(0) }; Decision::COUNT],
-            holds: Holds::default(),
+            guarded: GuardedSessions::default(),
         }
     }
 
@@ -111,19 +117,19 @@ impl Upstream {
     /// Requests and tunnels in flight now.
     #[must_use]
     pub fn in_flight(&self) -> u32 {
-        self.standing.load().in_flight()
+        self.indexed_load.load().in_flight()
     }
 
     /// Requests leased since the start, modulo 2^40.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.standing.load().total()
+        self.indexed_load.load().total()
     }
 
     /// Requests leased in the second of `now`, approximately: what breaks ties between equal loads.
     #[must_use]
     pub fn recent(&self, now: Timestamp) -> u64 {
-        self.standing.load().recent(now)
+        self.indexed_load.load().recent(now)
     }
 
     /// Tells how long it took to answer at `now`: from the request's sending to the head of its response, say. What
@@ -160,7 +166,7 @@ impl Upstream {
     /// [told of them](Self::absorb).
     ///
     /// A tunnel is one request, however long it lives. Who only has a WebSocket open counts here while it is
-    /// [held](Self::hold), as the hyper adapter does.
+    /// [held](Self::guard_session), as the hyper adapter does.
     ///
     /// Right to some 1 % up to a thousand and 2 % up to ten thousand, by linear counting over session ids; ends at 36,514.
     /// Always 0 without affinity, where every request is a session of its own.
@@ -169,32 +175,32 @@ impl Upstream {
         self.sessions.estimate(now)
     }
 
-    /// Holds the session of this [session id](crate::Pick::session_id), which has its upstream here and may stay without a request: it has
+    /// GuardedSessions the session of this [session id](crate::Pick::session_id), which has its upstream here and may stay without a request: it has
     /// a WebSocket, say. Until what is returned is dropped, it counts as [live](Self::live_sessions) with each
     /// [`Balancer::tick`](crate::Balancer::tick); until then and for a window or two more, in which it may come back,
     /// [rebalancing](crate::affinity::Rebalance) leaves it where it is, as far as this proxy is concerned. May be held several
     /// times. Costs a lock of this upstream's.
-    pub fn hold(self: &Arc<Self>, session_id: u64) -> Hold {
-        Hold::new(Arc::clone(self), session_id)
+    pub fn guard_session(self: &Arc<Self>, session_id: u64) -> SessionGuard {
+        SessionGuard::new(Arc::clone(self), session_id)
     }
 
-    pub(super) fn holds(&self) -> &Holds {
-        &self.holds
+    pub(super) fn guarded(&self) -> &GuardedSessions {
+        &self.guarded
     }
 
-    /// Whether the session of `session_id` is [held](Self::hold), or was just now.
-    pub(crate) fn is_held(&self, session_id: u64) -> bool {
-        self.holds.has(session_id)
+    /// Whether the session of `session_id` is [held](Self::guard_session), or was just now.
+    pub(crate) fn is_guarded(&self, session_id: u64) -> bool {
+        self.guarded.has(session_id)
     }
 
-    /// How many sessions are [held](Self::hold), or were just now.
-    pub(crate) fn held(&self) -> usize {
-        self.holds.count()
+    /// How many sessions are [held](Self::guard_session), or were just now.
+    pub(crate) fn guarded_sessions(&self) -> usize {
+        self.guarded.count()
     }
 
-    /// Counts all sessions that are [held](Self::hold) as live at `now`.
-    pub(crate) fn touch_held(&self, now: Timestamp) {
-        self.holds.touch(&self.sessions, now);
+    /// Counts all sessions that are [held](Self::guard_session) as live at `now`.
+    pub(crate) fn touch_guarded(&self, now: Timestamp) {
+        self.guarded.touch(&self.sessions, now);
     }
 
     /// What this proxy knows of the sessions that live here, for other proxies of the pool to [absorb](Self::absorb). Costs a
@@ -236,14 +242,14 @@ impl Upstream {
 
     /// The verdicts in force.
     #[must_use]
-    pub fn health(&self) -> Health {
-        self.standing.health()
+    pub fn availability(&self) -> Availability {
+        self.indexed_load.availability()
     }
 
     /// Changes the verdicts; picks that begin afterwards follow them. What does not serve accepts nothing either,
     /// whatever `accepting` says: a session placed there would be lost at its next request.
-    pub fn set_health(&self, health: Health) {
-        self.standing.set_health(health);
+    pub fn set_availability(&self, availability: Availability) {
+        self.indexed_load.set_availability(availability);
     }
 
     /// The number of the process now behind this upstream; 0 while it is unknown.
@@ -283,21 +289,24 @@ impl Upstream {
     /// When the session of `session_id` has to leave, where an operator [drains](crate::Balancer::drain) this upstream and
     /// gave a deadline: then, or at a moment of its own within the spread that follows. The same on every proxy.
     #[must_use]
-    pub fn departure(&self, session_id: u64) -> Option<Timestamp> {
+    pub fn drain_deadline(&self, session_id: u64) -> Option<Timestamp> {
         // Nobody drains most of the time, and every pinned pick asks.
-        self.course.has_departures().then(|| self.course.departure(session_id ^ mix64(self.id.0))).flatten()
+        self.lifecycle
+            .has_drain_deadline()
+            .then(|| self.lifecycle.drain_deadline(session_id ^ mix64(self.id.0)))
+            .flatten()
     }
 
-    pub(crate) fn course(&self) -> &Course {
-        &self.course
+    pub(crate) fn lifecycle(&self) -> &Lifecycle {
+        &self.lifecycle
     }
 
-    pub(crate) fn vitals(&self) -> &Vitals {
-        &self.vitals
+    pub(crate) fn outcome_counters(&self) -> &OutcomeCounters {
+        &self.outcome_counters
     }
 
-    pub(super) fn standing(&self) -> &Standing {
-        &self.standing
+    pub(super) fn indexed_load(&self) -> &IndexedLoad {
+        &self.indexed_load
     }
 
     /// Whether a token that was issued under `incarnation` still finds its process. Unknown (0) on either side

@@ -34,8 +34,8 @@ pub struct Accept {
 }
 
 impl Accept {
-    pub(super) fn to_core(&self) -> affinity::Accept {
-        affinity::Accept::new(self.format.clone(), self.cookie.as_str())
+    pub(super) fn to_core(&self) -> affinity::AcceptedCookie {
+        affinity::AcceptedCookie::new(self.format.clone(), self.cookie.as_str())
     }
 }
 
@@ -145,8 +145,10 @@ mod tests {
                     [[affinity.accept]]\nfrom = \"arr\"\ncookie = \"ARRAffinity\"\n";
         let keys = |_: &Path| Ok::<_, Box<dyn std::error::Error>>(crate::KeyRing::generate("pool")?);
         let balancer = parse(text).unwrap().balancer(keys).unwrap().build().unwrap();
-        let expected =
-            [affinity::Accept::new(Format::HaProxy, "SRV"), affinity::Accept::new(Format::Arr, "ARRAffinity")];
+        let expected = [
+            affinity::AcceptedCookie::new(Format::HaProxy, "SRV"),
+            affinity::AcceptedCookie::new(Format::Arr, "ARRAffinity"),
+        ];
         assert_eq!(balancer.affinity().unwrap().accepted()[..], expected);
     }
 

@@ -43,8 +43,8 @@ pub struct SlowStartTable {
 pub struct FailoverTable {
     #[serde(deserialize_with = "value::integer::<0, 1_000_000, _, _>")]
     rate: u32,
-    #[serde(deserialize_with = "value::duration_or_zero")]
-    hold: Duration,
+    #[serde(rename = "hold", deserialize_with = "value::duration_or_zero")]
+    return_timeout: Duration,
 }
 
 /// `[drain]`: how an upstream is emptied.

@@ -8,7 +8,7 @@ use super::log;
 use super::memory::{Buffer, Out};
 use super::registry::{self, homing_handle};
 use super::status::*;
-use crate::affinity::Accept;
+use crate::affinity::AcceptedCookie;
 use crate::balancer::View;
 use crate::cluster::{Upstream, UpstreamId};
 use crate::http::CookieSpec;
@@ -22,7 +22,7 @@ pub(super) struct Engine {
     pub(super) balancer: Arc<Balancer>,
     pub(super) cookie: CookieSpec,
     /// Cookies of the proxy that was here before.
-    pub(super) accepted: Arc<[Accept]>,
+    pub(super) accepted: Arc<[AcceptedCookie]>,
     /// The longest value of `Set-Cookie` that there can be.
     pub(super) set_cookie_max: usize,
 }

@@ -380,7 +380,7 @@ pub unsafe extern "C" fn homing_config_health(config: homing_handle, health: *co
             engine.outlier.max = time(raw.max_ms, engine.outlier.max);
             engine.health.silence = time_or_none(raw.silence_ms, engine.health.silence);
             engine.slow_start.window = time_or_none(raw.slow_start_ms, engine.slow_start.window);
-            engine.failover.hold = time(raw.hold_ms, engine.failover.hold);
+            engine.failover.return_timeout = time(raw.hold_ms, engine.failover.return_timeout);
             engine.drain.spread = time_or_none(raw.drain_spread_ms, engine.drain.spread);
             Ok(())
         })

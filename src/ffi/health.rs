@@ -6,7 +6,7 @@ use super::failure::Failure;
 use super::memory::{Out, switch};
 use super::registry::{self, homing_handle};
 use super::status::*;
-use crate::cluster::{Health, Upstream};
+use crate::cluster::{Availability, Upstream};
 use crate::health::{Outcome, ProbeResult};
 use std::time::Duration;
 
@@ -130,7 +130,7 @@ pub unsafe extern "C" fn homing_departure(balancer: homing_handle, id: u64, sess
     enter(|| {
         // SAFETY: as the host says.
         let out = unsafe { Out::new("at_ms", at_ms) }?;
-        registry::with("balancer", balancer, |engine: &Engine| match engine.upstream(id)?.departure(session) {
+        registry::with("balancer", balancer, |engine: &Engine| match engine.upstream(id)?.drain_deadline(session) {
             Some(at) => {
                 out.set(at.as_millis());
                 Ok(HOMING_OK)
@@ -165,9 +165,10 @@ pub extern "C" fn homing_set_incarnation(balancer: homing_handle, id: u64, incar
 #[unsafe(no_mangle)]
 pub extern "C" fn homing_set_health(balancer: homing_handle, id: u64, accepting: i32, serving: i32) -> i32 {
     enter(|| {
-        let health = Health { accepting: switch("accepting", accepting)?, serving: switch("serving", serving)? };
+        let availability =
+            Availability { accepting: switch("accepting", accepting)?, serving: switch("serving", serving)? };
         with(balancer, id, |_, upstream| {
-            upstream.set_health(health);
+            upstream.set_availability(availability);
             Ok(())
         })
     })

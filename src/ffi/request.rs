@@ -7,7 +7,7 @@ use super::status::*;
 use crate::Request;
 use crate::balancer::View;
 use crate::cluster::{MAX_UPSTREAMS, UpstreamId};
-use crate::http::cookie::{self, Incumbents, Tokens};
+use crate::http::cookie::{self, LegacyCookies, Tokens};
 use std::net::IpAddr;
 
 /// The request came over HTTPS, so that its cookie says Secure.
@@ -70,7 +70,7 @@ unsafe impl Blittable for homing_request {
 pub(super) struct Asked<'a> {
     raw: homing_request,
     tokens: Tokens<'a>,
-    incumbents: Incumbents<'a>,
+    legacy_cookies: LegacyCookies<'a>,
     token: [&'a [u8]; 1],
     client: Option<IpAddr>,
     key: &'a [u8],
@@ -105,14 +105,14 @@ impl<'a> Asked<'a> {
         };
         // SAFETY: likewise.
         let ruled_out = unsafe { ruled_out(&raw, view) }?;
-        let (tokens, incumbents) = match cookie {
+        let (tokens, legacy_cookies) = match cookie {
             [] => Default::default(),
             cookie => {
                 let tokens = cookie::tokens([cookie], engine.cookie.name());
-                (tokens, cookie::incumbents(|| [cookie], &engine.accepted))
+                (tokens, cookie::legacy_cookies(|| [cookie], &engine.accepted))
             }
         };
-        Ok(Self { raw, tokens, incumbents, token: [token], client: address(client)?, key, ruled_out })
+        Ok(Self { raw, tokens, legacy_cookies, token: [token], client: address(client)?, key, ruled_out })
     }
 
     pub(super) fn request(&self) -> Request<'_> {
@@ -121,7 +121,7 @@ impl<'a> Asked<'a> {
             [[]] => &self.tokens,
             _ => &self.token,
         };
-        request.incumbents = &self.incumbents;
+        request.legacy_cookies = &self.legacy_cookies;
         request.client = self.client;
         request.key = (!self.key.is_empty()).then_some(self.key);
         request.no_wait = self.raw.flags & HOMING_REQUEST_CAN_WAIT == 0;

@@ -69,7 +69,7 @@ unsafe impl Blittable for homing_upstream_status {
 pub(super) fn number_of(state: State) -> i32 {
     match state {
         State::Active => HOMING_STATE_ACTIVE,
-        State::Warming => HOMING_STATE_WARMING,
+        State::SlowStart => HOMING_STATE_WARMING,
         State::Full => HOMING_STATE_FULL,
         State::Suspect => HOMING_STATE_SUSPECT,
         State::Draining => HOMING_STATE_DRAINING,
@@ -121,8 +121,8 @@ pub unsafe extern "C" fn homing_status(
                 in_flight: upstream.in_flight(),
                 live_sessions: upstream.live_sessions(now),
                 state: known.map_or(HOMING_STATE_ACTIVE, |known| number_of(known.state)),
-                accepting: upstream.health().accepting.into(),
-                serving: upstream.health().serving.into(),
+                accepting: upstream.availability().accepting.into(),
+                serving: upstream.availability().serving.into(),
                 incarnation: upstream.incarnation().into(),
                 decided,
             });
@@ -206,8 +206,8 @@ fn describe(member: &Member, known: Option<UpstreamStatus>, now: Timestamp) -> V
         "state": known.as_ref().map(|known| known.state.as_str()),
         "cause": known.as_ref().map(|known| known.cause.to_string()),
         "since_ms": known.map(|known| known.since.as_millis()),
-        "accepting": upstream.health().accepting,
-        "serving": upstream.health().serving,
+        "accepting": upstream.availability().accepting,
+        "serving": upstream.availability().serving,
         "incarnation": upstream.incarnation(),
         "in_flight": upstream.in_flight(),
         "live_sessions": upstream.live_sessions(now),

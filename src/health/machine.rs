@@ -1,7 +1,7 @@
 //! One upstream's state machine: inputs change its condition, and its condition makes its state.
 
 use super::{Cause, HealthSettings, Outcome, ProbeResult, State};
-use crate::cluster::{Health, Upstream};
+use crate::cluster::{Availability, Upstream};
 use crate::hash::mix64;
 use crate::time::Timestamp;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::time::Duration;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Condition {
     Active,
-    Warming,
+    SlowStart,
     Full,
     /// Judged: subject to the cap.
     Suspect(Suspicion),
@@ -43,7 +43,7 @@ impl Condition {
     fn state(self) -> State {
         match self {
             Self::Active => State::Active,
-            Self::Warming => State::Warming,
+            Self::SlowStart => State::SlowStart,
             Self::Full => State::Full,
             Self::Suspect(_) => State::Suspect,
             Self::Failing | Self::Down => State::Down,
@@ -61,7 +61,7 @@ struct Mark {
 
 impl Mark {
     fn of(upstream: &Upstream, at: Timestamp) -> Self {
-        Self { at, total: upstream.total(), failures: upstream.vitals().failures() }
+        Self { at, total: upstream.total(), failures: upstream.outcome_counters().failures() }
     }
 }
 
@@ -110,7 +110,7 @@ pub(super) struct Told {
     pub(super) state: State,
     pub(super) cause: Cause,
     pub(super) since: Timestamp,
-    pub(super) health: Health,
+    pub(super) availability: Availability,
 }
 
 /// For how long nobody was answered.
@@ -128,20 +128,20 @@ struct Hush {
 impl Hush {
     /// Broken just now.
     fn broken(upstream: &Upstream, now: Timestamp) -> Self {
-        Self { answers: upstream.vitals().answers(), total: upstream.total(), since: None, answered_at: now }
+        Self { answers: upstream.outcome_counters().answers(), total: upstream.total(), since: None, answered_at: now }
     }
 }
 
 impl Machine {
     pub(super) fn new(upstream: Arc<Upstream>, is_added: bool, now: Timestamp) -> Self {
         let (condition, cause) = match is_added {
-            true => (Condition::Warming, Cause::Added),
+            true => (Condition::SlowStart, Cause::Added),
             false => (Condition::Active, Cause::Configured),
         };
-        upstream.course().set_warm_since((condition == Condition::Warming).then_some(now));
+        upstream.lifecycle().set_slow_start_since((condition == Condition::SlowStart).then_some(now));
         let hush = Hush::broken(&upstream, now);
         Self {
-            told: Told { state: condition.state(), cause, since: now, health: upstream.health() },
+            told: Told { state: condition.state(), cause, since: now, availability: upstream.availability() },
             condition,
             cause,
             since: now,
@@ -166,21 +166,21 @@ impl Machine {
     pub(super) fn verdict(&self, panics: bool, now: Timestamp) -> Told {
         let overruled = panics && self.condition.is_judged();
         let drained = self.drain.map(|drain| match drain.leave {
-            Some((_, end)) if now >= end => Health::DOWN,
-            _ => Health::DRAINING,
+            Some((_, end)) if now >= end => Availability::DOWN,
+            _ => Availability::DRAINING,
         });
-        let health = match (overruled, drained) {
-            (false, _) => self.condition.state().health(),
+        let availability = match (overruled, drained) {
+            (false, _) => self.condition.state().availability(),
             // The operator's word is no judgement, nor is its own.
-            (true, Some(health)) => health,
-            (true, None) if self.says_full => State::Full.health(),
-            (true, None) => Health::ACTIVE,
+            (true, Some(availability)) => availability,
+            (true, None) if self.says_full => State::Full.availability(),
+            (true, None) => Availability::ACTIVE,
         };
         match (self.condition.state(), self.drain.zip(drained)) {
-            (state, Some((drain, health))) if state != State::Down => {
-                Told { state: State::Draining, cause: Cause::Operator, since: drain.since, health }
+            (state, Some((drain, availability))) if state != State::Down => {
+                Told { state: State::Draining, cause: Cause::Operator, since: drain.since, availability }
             }
-            (state, _) => Told { state, cause: self.cause, since: self.since, health },
+            (state, _) => Told { state, cause: self.cause, since: self.since, availability },
         }
     }
 
@@ -197,7 +197,7 @@ impl Machine {
 
     /// The operator drains it.
     pub(super) fn drain_until(&mut self, drain: Drain, settings: &HealthSettings) {
-        self.upstream.course().set_departure(drain.leave.map(|(start, _)| (start, settings.drain_spread)));
+        self.upstream.lifecycle().set_drain_deadline(drain.leave.map(|(start, _)| (start, settings.drain_spread)));
         self.drain = Some(drain);
     }
 
@@ -210,7 +210,7 @@ impl Machine {
 
     /// A request fared so. `Answered` alone does not come here unless the condition is other than active.
     pub(super) fn report(&mut self, outcome: Outcome, settings: &HealthSettings, now: Timestamp) {
-        let answers = self.upstream.vitals().answers();
+        let answers = self.upstream.outcome_counters().answers();
         let has_answered = std::mem::replace(&mut self.answers_before, answers) != answers;
         if has_answered || outcome != Outcome::ConnectTimedOut {
             self.bad_connects = 0;
@@ -247,8 +247,8 @@ impl Machine {
 
     fn failed(&mut self, settings: &HealthSettings, now: Timestamp) {
         let rules = &settings.outlier;
-        let streak = self.upstream.vitals().failed();
-        if !matches!(self.condition, Condition::Active | Condition::Warming | Condition::Full) {
+        let streak = self.upstream.outcome_counters().failed();
+        if !matches!(self.condition, Condition::Active | Condition::SlowStart | Condition::Full) {
             return;
         }
         if rules.consecutive > 0 && streak >= rules.consecutive {
@@ -256,7 +256,7 @@ impl Machine {
         }
         let mark = self.marks[0];
         let requests = self.upstream.total().wrapping_sub(mark.total);
-        let failures = u64::from(self.upstream.vitals().failures().wrapping_sub(mark.failures));
+        let failures = u64::from(self.upstream.outcome_counters().failures().wrapping_sub(mark.failures));
         let rate = failures as f64 / requests.max(1) as f64;
         if requests >= u64::from(rules.min_requests) && rate >= rules.failure_rate {
             let percent = (rate * 100.0).min(100.0) as u8;
@@ -283,12 +283,12 @@ impl Machine {
             (ProbeResult::TimedOut, _) if is_lost => self.down(Cause::ProbeTimedOut(self.lost_probes), settings, now),
             (
                 ProbeResult::Status(status),
-                Condition::Active | Condition::Warming | Condition::Full | Condition::Suspect(_),
+                Condition::Active | Condition::SlowStart | Condition::Full | Condition::Suspect(_),
             ) if fell => {
                 self.out(Condition::Failing, Cause::ProbeStatus(status), settings.outlier.base, settings, now);
             }
             (ProbeResult::Passed, Condition::Full) => self.enter(Condition::Active, Cause::ProbesPass, now),
-            (ProbeResult::Full, Condition::Active | Condition::Warming) => {
+            (ProbeResult::Full, Condition::Active | Condition::SlowStart) => {
                 self.enter(Condition::Full, Cause::ProbeFull, now);
             }
             (ProbeResult::Passed | ProbeResult::Full, Condition::Down | Condition::Failing) => {
@@ -314,12 +314,12 @@ impl Machine {
             self.marks = [self.marks[1], Mark::of(&self.upstream, now)];
         }
         match self.condition {
-            Condition::Active | Condition::Warming | Condition::Full if self.is_silent(settings, now) => {
+            Condition::Active | Condition::SlowStart | Condition::Full if self.is_silent(settings, now) => {
                 let silence = now.since(self.hush.since.unwrap_or(now));
                 self.suspect(Suspicion::Silence, Cause::Silent(silence), settings, now);
             }
-            Condition::Warming if now.since(self.since) >= settings.slow_start.window => {
-                self.enter(Condition::Active, Cause::Warm, now);
+            Condition::SlowStart if now.since(self.since) >= settings.slow_start.window => {
+                self.enter(Condition::Active, Cause::SlowStartOver, now);
             }
             Condition::Suspect(Suspicion::Silence) if self.hush.since.is_none() => {
                 self.return_to_service(Cause::Answers, settings, now);
@@ -339,7 +339,7 @@ impl Machine {
 
     /// Notices answers.
     fn look(&mut self, now: Timestamp) {
-        if self.hush.answers != self.upstream.vitals().answers() {
+        if self.hush.answers != self.upstream.outcome_counters().answers() {
             self.heard(now);
         } else if self.hush.since.is_none() && self.waiting() > 0 && self.upstream.in_flight() > 0 {
             self.hush.since = Some(now);
@@ -394,7 +394,7 @@ impl Machine {
     }
 
     fn return_to_service(&mut self, cause: Cause, settings: &HealthSettings, now: Timestamp) {
-        self.upstream.vitals().forgive();
+        self.upstream.outcome_counters().forgive();
         self.bad_connects = 0;
         self.bad_probes = 0;
         self.lost_probes = 0;
@@ -403,7 +403,7 @@ impl Machine {
         match settings.slow_start.window.is_zero() {
             _ if self.says_full => self.enter(Condition::Full, Cause::ProbeFull, now),
             true => self.enter(Condition::Active, cause, now),
-            false => self.enter(Condition::Warming, cause, now),
+            false => self.enter(Condition::SlowStart, cause, now),
         }
     }
 
@@ -411,9 +411,9 @@ impl Machine {
         self.condition = condition;
         self.cause = cause;
         self.since = now;
-        let course = self.upstream.course();
-        course.set_warm_since((condition == Condition::Warming).then_some(now));
-        course.set_down_since(matches!(condition, Condition::Down | Condition::Failing).then_some(now));
+        let lifecycle = self.upstream.lifecycle();
+        lifecycle.set_slow_start_since((condition == Condition::SlowStart).then_some(now));
+        lifecycle.set_down_since(matches!(condition, Condition::Down | Condition::Failing).then_some(now));
     }
 
     /// Nobody looked for so long: that is no silence.
@@ -431,8 +431,8 @@ impl Machine {
         for time in own.into_iter().chain(marks).chain(hush) {
             *time = time.before(jump);
         }
-        let course = self.upstream.course();
-        course.set_warm_since(course.warm_since().map(|since| since.before(jump)));
-        course.set_down_since(course.down_since().map(|since| since.before(jump)));
+        let lifecycle = self.upstream.lifecycle();
+        lifecycle.set_slow_start_since(lifecycle.slow_start_since().map(|since| since.before(jump)));
+        lifecycle.set_down_since(lifecycle.down_since().map(|since| since.before(jump)));
     }
 }

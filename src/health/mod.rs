@@ -1,7 +1,7 @@
 //! *Whether* an upstream can be picked: what is known of it, the verdict drawn from that, and an event for each change.
 //!
 //! Nothing here probes, sleeps or reads a clock. A host reports what it saw ([`Outcome`], [`ProbeResult`]) and lets time
-//! pass ([`Balancer::tick`](crate::Balancer::tick)); out come the two verdicts ([`Health`](crate::Health)) in the
+//! pass ([`Balancer::tick`](crate::Balancer::tick)); out come the two verdicts ([`Availability`](crate::Availability)) in the
 //! upstream's cell, which picks read, and [`Event`]s for people.
 //!
 //! # Proof and judgement
@@ -15,7 +15,7 @@
 //! | state | serves | accepts | comes by |
 //! |---|---|---|---|
 //! | [`Active`](State::Active) | yes | yes | |
-//! | [`Warming`](State::Warming) | yes | a growing share | a return, or being added |
+//! | [`SlowStart`](State::SlowStart) | yes | a growing share | a return, or being added |
 //! | [`Full`](State::Full) | yes | no | its own report |
 //! | [`Suspect`](State::Suspect) | yes | no | judgement |
 //! | [`Draining`](State::Draining) | until its sessions have left | no | the operator |

@@ -3,7 +3,7 @@
 use super::event::Subscribers;
 use super::machine::{Drain, Machine, Told};
 use super::{Cause, EventKind, HealthSettings, Outcome, ProbeResult, State, Subscription};
-use crate::cluster::{Cluster, Health, IdMap, Upstream, UpstreamId};
+use crate::cluster::{Availability, Cluster, IdMap, Upstream, UpstreamId};
 use crate::time::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub struct UpstreamStatus {
     /// Since when.
     pub since: Timestamp,
     /// The verdicts in force, which a panic may set against the state.
-    pub health: Health,
+    pub availability: Availability,
 }
 
 #[derive(Debug)]
@@ -121,7 +121,7 @@ impl Monitor {
     pub(crate) fn resume(&mut self, id: UpstreamId, now: Timestamp) {
         self.input(id, now, |machine, settings, now| {
             if machine.drain.take().is_some() {
-                machine.upstream.course().set_departure(None);
+                machine.upstream.lifecycle().set_drain_deadline(None);
                 machine.resume(settings, now);
             }
         });
@@ -139,8 +139,8 @@ impl Monitor {
     pub(crate) fn status_of(&self, id: UpstreamId) -> Option<UpstreamStatus> {
         let machine = self.machines.get(&id)?;
         let Told { state, cause, since, .. } = machine.told;
-        let (name, health) = (machine.upstream.name().to_owned(), machine.upstream.health());
-        Some(UpstreamStatus { name, state, cause, since, health })
+        let (name, availability) = (machine.upstream.name().to_owned(), machine.upstream.availability());
+        Some(UpstreamStatus { name, state, cause, since, availability })
     }
 
     pub(crate) fn panics(&self) -> bool {
@@ -205,8 +205,8 @@ fn settle(machine: &mut Machine, panics: bool, subscribers: &mut Subscribers, no
     let told = machine.verdict(panics, now);
     let before = std::mem::replace(&mut machine.told, told);
     // Only what changed is written: a host may have verdicts of its own.
-    if before.health != told.health {
-        machine.upstream.set_health(told.health);
+    if before.availability != told.availability {
+        machine.upstream.set_availability(told.availability);
     }
     if before.state != told.state {
         let kind = EventKind::Changed { from: before.state, to: told.state, cause: told.cause };

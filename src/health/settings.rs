@@ -16,7 +16,7 @@ pub struct HealthSettings {
     /// How the sessions of one that is gone are moved.
     pub failover: Failover,
     /// After a drain's deadline, sessions leave over this time, each at a moment of its own. See
-    /// [`Upstream::departure`](crate::Upstream::departure). Default 30 s.
+    /// [`Upstream::drain_deadline`](crate::Upstream::drain_deadline). Default 30 s.
     pub drain_spread: Duration,
 }
 
@@ -103,7 +103,7 @@ pub struct Failover {
     /// How many displaced sessions a second one upstream takes; the rest wait a moment. 0 for no limit; default 500.
     pub rate: u32,
     /// How long sessions wait for an upstream that is down to come back, before they are moved. Default zero.
-    pub hold: Duration,
+    pub return_timeout: Duration,
 }
 
 impl Default for Probes {
@@ -140,7 +140,7 @@ impl Default for SlowStart {
 
 impl Default for Failover {
     fn default() -> Self {
-        Self { rate: 500, hold: Duration::ZERO }
+        Self { rate: 500, return_timeout: Duration::ZERO }
     }
 }
 

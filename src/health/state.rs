@@ -1,6 +1,6 @@
 //! The states of an upstream, and why it is in one.
 
-use crate::cluster::Health;
+use crate::cluster::Availability;
 use std::fmt;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ pub enum State {
     /// Serves and accepts.
     Active,
     /// Serves, and accepts a share that grows from little to all of its own: slow start.
-    Warming,
+    SlowStart,
     /// Says itself that it wants no new sessions.
     Full,
     /// Looks bad: takes no new sessions until it looks better.
@@ -23,14 +23,14 @@ pub enum State {
 
 impl State {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Active, Self::Warming, Self::Full, Self::Suspect, Self::Draining, Self::Down];
+    pub const ALL: [Self; 6] = [Self::Active, Self::SlowStart, Self::Full, Self::Suspect, Self::Draining, Self::Down];
 
     /// Its name in logs and metrics, such as `active`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
-            Self::Warming => "warming",
+            Self::SlowStart => "warming",
             Self::Full => "full",
             Self::Suspect => "suspect",
             Self::Draining => "draining",
@@ -40,11 +40,11 @@ impl State {
 
     /// The verdicts that follow from it.
     #[must_use]
-    pub const fn health(self) -> Health {
+    pub const fn availability(self) -> Availability {
         match self {
-            Self::Active | Self::Warming => Health::ACTIVE,
-            Self::Full | Self::Suspect | Self::Draining => Health::DRAINING,
-            Self::Down => Health::DOWN,
+            Self::Active | Self::SlowStart => Availability::ACTIVE,
+            Self::Full | Self::Suspect | Self::Draining => Availability::DRAINING,
+            Self::Down => Availability::DOWN,
         }
     }
 }
@@ -89,7 +89,7 @@ pub enum Cause {
     /// It was out for as long as it was to be, and is tried again.
     BackoffOver,
     /// Its slow start is over.
-    Warm,
+    SlowStartOver,
     /// An operator said so.
     Operator,
 }
@@ -112,7 +112,7 @@ impl fmt::Display for Cause {
             Self::ProbesPass => f.write_str("probes pass"),
             Self::Answers => f.write_str("it answers again"),
             Self::BackoffOver => f.write_str("it is tried again"),
-            Self::Warm => f.write_str("its slow start is over"),
+            Self::SlowStartOver => f.write_str("its slow start is over"),
             Self::Operator => f.write_str("an operator said so"),
         }
     }

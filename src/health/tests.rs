@@ -1,6 +1,6 @@
 use super::*;
 use crate::balancer::Balancer;
-use crate::cluster::{Health, UpstreamConfig, UpstreamId};
+use crate::cluster::{Availability, UpstreamConfig, UpstreamId};
 use crate::time::Timestamp;
 use crate::{Pick, Request};
 use std::time::Duration;
@@ -34,8 +34,8 @@ impl World {
         self.balancer.cluster().members()[index].upstream().id()
     }
 
-    fn health(&self, index: usize) -> Health {
-        self.balancer.cluster().members()[index].upstream().health()
+    fn health(&self, index: usize) -> Availability {
+        self.balancer.cluster().members()[index].upstream().availability()
     }
 
     fn state(&self, index: usize) -> State {
@@ -84,24 +84,24 @@ fn changed(from: State, to: State, cause: Cause) -> EventKind {
 fn a_refused_connection_is_proof_and_two_good_probes_bring_it_back_slowly() {
     let mut world = World::new(5);
     world.report(2, Outcome::ConnectRefused);
-    assert_eq!((world.state(2), world.health(2)), (State::Down, Health::DOWN));
+    assert_eq!((world.state(2), world.health(2)), (State::Down, Availability::DOWN));
     world.probe(2, ProbeResult::Refused);
     world.pass(secs(60));
     assert_eq!(world.state(2), State::Down, "nobody has seen it answer");
     world.probe(2, ProbeResult::Passed);
     assert_eq!(world.state(2), State::Down);
     world.probe(2, ProbeResult::Passed);
-    assert_eq!((world.state(2), world.health(2)), (State::Warming, Health::ACTIVE));
+    assert_eq!((world.state(2), world.health(2)), (State::SlowStart, Availability::ACTIVE));
     world.pass(secs(9));
-    assert_eq!(world.state(2), State::Warming);
+    assert_eq!(world.state(2), State::SlowStart);
     world.pass(secs(1));
     assert_eq!(world.state(2), State::Active);
     assert_eq!(
         world.kinds(),
         [
             changed(State::Active, State::Down, Cause::ConnectRefused),
-            changed(State::Down, State::Warming, Cause::ProbesPass),
-            changed(State::Warming, State::Active, Cause::Warm),
+            changed(State::Down, State::SlowStart, Cause::ProbesPass),
+            changed(State::SlowStart, State::Active, Cause::SlowStartOver),
         ]
     );
 }
@@ -125,7 +125,7 @@ fn without_probes_it_is_tried_again_and_each_time_later() {
     world.pass(secs(1000));
     world.report(0, Outcome::ConnectRefused);
     world.pass(secs(2));
-    assert_eq!(world.state(0), State::Warming);
+    assert_eq!(world.state(0), State::SlowStart);
 }
 
 #[test]
@@ -153,9 +153,9 @@ fn errors_stop_new_sessions_and_break_no_pin() {
     }
     assert_eq!(world.state(1), State::Active, "no five in a row");
     world.report(1, Outcome::ServerError);
-    assert_eq!((world.state(1), world.health(1)), (State::Suspect, Health::DRAINING));
+    assert_eq!((world.state(1), world.health(1)), (State::Suspect, Availability::DRAINING));
     world.pass(secs(13));
-    assert_eq!(world.state(1), State::Warming);
+    assert_eq!(world.state(1), State::SlowStart);
 }
 
 #[test]
@@ -199,12 +199,12 @@ fn silence_stops_new_sessions_and_a_deadline_in_silence_is_proof() {
     assert_eq!(world.state(0), State::Active);
     world.pass(secs(2));
     assert_eq!(world.states(), [State::Suspect, State::Active, State::Active], "one slow request is no silence");
-    assert_eq!(world.health(0), Health::DRAINING);
+    assert_eq!(world.health(0), Availability::DRAINING);
     world.pass(secs(54));
     world.report(1, Outcome::TimedOut { after: secs(60) });
     assert_eq!(world.state(1), State::Active, "nor is one that is too slow");
     world.report(0, Outcome::TimedOut { after: secs(60) });
-    assert_eq!((world.state(0), world.health(0)), (State::Down, Health::DOWN));
+    assert_eq!((world.state(0), world.health(0)), (State::Down, Availability::DOWN));
     drop(waiting);
 }
 
@@ -230,7 +230,7 @@ fn who_answers_again_is_no_longer_suspected() {
     world.pass(secs(120));
     assert_eq!(world.state(0), State::Suspect, "while somebody waits it stays suspected");
     world.report(0, Outcome::Answered);
-    assert_eq!(world.state(0), State::Warming);
+    assert_eq!(world.state(0), State::SlowStart);
     drop(waiting);
 }
 
@@ -240,12 +240,12 @@ fn beyond_half_of_the_cluster_judgements_are_ignored_once() {
     let fail = |world: &World, index| (0..5).for_each(|_| world.report(index, Outcome::ServerError));
     fail(&world, 0);
     fail(&world, 1);
-    assert_eq!(world.health(1), Health::DRAINING);
+    assert_eq!(world.health(1), Availability::DRAINING);
     assert!(!world.balancer.panics());
     for round in 0..20 {
         (0..5).for_each(|index| fail(&world, index));
         assert!(world.balancer.panics());
-        assert!((0..5).all(|index| world.health(index) == Health::ACTIVE), "round {round}");
+        assert!((0..5).all(|index| world.health(index) == Availability::ACTIVE), "round {round}");
         world.pass(secs(1));
     }
     world.pass(secs(600));
@@ -264,8 +264,8 @@ fn proof_is_not_overruled() {
     }
     (0..5).for_each(|_| world.report(3, Outcome::ServerError));
     assert!(world.balancer.panics());
-    assert_eq!(world.health(3), Health::ACTIVE);
-    assert!((0..3).all(|index| world.health(index) == Health::DOWN));
+    assert_eq!(world.health(3), Availability::ACTIVE);
+    assert!((0..3).all(|index| world.health(index) == Availability::DOWN));
 }
 
 #[test]
@@ -276,15 +276,15 @@ fn probes_that_are_answered_badly_are_judged() {
     }
     assert_eq!(world.states(), [State::Active; 4], "one is not enough");
     world.probe(0, ProbeResult::Status(404));
-    assert_eq!((world.state(0), world.health(0)), (State::Down, Health::DOWN));
+    assert_eq!((world.state(0), world.health(0)), (State::Down, Availability::DOWN));
     (1..4).for_each(|index| world.probe(index, ProbeResult::Status(404)));
-    assert!((0..4).all(|index| world.health(index) == Health::ACTIVE), "a wrong path takes nobody down");
+    assert!((0..4).all(|index| world.health(index) == Availability::ACTIVE), "a wrong path takes nobody down");
     world.pass(secs(20));
     for _ in 0..2 {
         (0..4).for_each(|index| world.probe(index, ProbeResult::Passed));
     }
     assert!(!world.balancer.panics());
-    assert_eq!(world.states(), [State::Warming; 4]);
+    assert_eq!(world.states(), [State::SlowStart; 4]);
 }
 
 #[test]
@@ -308,9 +308,9 @@ fn an_error_between_two_silences_proves_that_somebody_is_there() {
 fn full_is_not_down() {
     let world = World::new(2);
     world.probe(0, ProbeResult::Full);
-    assert_eq!((world.state(0), world.health(0)), (State::Full, Health::DRAINING));
+    assert_eq!((world.state(0), world.health(0)), (State::Full, Availability::DRAINING));
     world.probe(0, ProbeResult::Passed);
-    assert_eq!((world.state(0), world.health(0)), (State::Active, Health::ACTIVE));
+    assert_eq!((world.state(0), world.health(0)), (State::Active, Availability::ACTIVE));
 }
 
 #[test]
@@ -323,7 +323,7 @@ fn what_only_probes_could_end_ends_with_them() {
     world.balancer.forget_probes();
     assert_eq!(world.state(0), State::Active);
     world.pass(secs(1));
-    assert_eq!(world.state(1), State::Warming);
+    assert_eq!(world.state(1), State::SlowStart);
 }
 
 #[test]
@@ -333,18 +333,18 @@ fn who_says_that_it_is_full_returns_as_full() {
     world.pass(secs(60));
     world.probe(0, ProbeResult::Full);
     world.probe(0, ProbeResult::Full);
-    assert_eq!((world.state(0), world.health(0)), (State::Full, Health::DRAINING));
+    assert_eq!((world.state(0), world.health(0)), (State::Full, Availability::DRAINING));
     (0..5).for_each(|_| world.report(0, Outcome::Broken));
     assert_eq!(world.state(0), State::Suspect);
     // Three of five look bad, which is ignored; what one of them says itself is not.
     (1..3).for_each(|index| (0..5).for_each(|_| world.report(index, Outcome::Broken)));
     assert!(world.balancer.panics());
-    assert_eq!([0, 1].map(|index| world.health(index)), [Health::DRAINING, Health::ACTIVE]);
+    assert_eq!([0, 1].map(|index| world.health(index)), [Availability::DRAINING, Availability::ACTIVE]);
     // Nor is what the operator says.
     (0..2).for_each(|_| world.probe(3, ProbeResult::Status(500)));
-    assert_eq!((world.state(3), world.health(3)), (State::Down, Health::ACTIVE));
+    assert_eq!((world.state(3), world.health(3)), (State::Down, Availability::ACTIVE));
     world.balancer.drain("app-4", None, world.now).unwrap();
-    assert_eq!((world.state(3), world.health(3)), (State::Down, Health::DRAINING));
+    assert_eq!((world.state(3), world.health(3)), (State::Down, Availability::DRAINING));
     world.balancer.resume("app-4", world.now).unwrap();
     world.pass(secs(60));
     assert_eq!(world.state(0), State::Full);
@@ -357,19 +357,19 @@ fn a_drain_ends_when_nothing_is_left() {
     let mut world = World::new(2);
     let tunnel = world.send(0);
     world.balancer.drain("app-1", Some(secs(600)), world.now).unwrap();
-    assert_eq!((world.state(0), world.health(0)), (State::Draining, Health::DRAINING));
+    assert_eq!((world.state(0), world.health(0)), (State::Draining, Availability::DRAINING));
     world.pass(secs(600));
-    assert_eq!(world.health(0), Health::DRAINING, "sessions begin to leave only now");
-    let moment = tunnel.upstream().departure(7).unwrap();
+    assert_eq!(world.health(0), Availability::DRAINING, "sessions begin to leave only now");
+    let moment = tunnel.upstream().drain_deadline(7).unwrap();
     assert!(moment >= world.now && moment <= world.now.after(secs(30)));
     world.pass(secs(30));
-    assert_eq!((world.state(0), world.health(0)), (State::Draining, Health::DOWN));
+    assert_eq!((world.state(0), world.health(0)), (State::Draining, Availability::DOWN));
     assert_eq!(world.kinds(), [changed(State::Active, State::Draining, Cause::Operator)]);
     drop(tunnel);
     world.pass(secs(1));
     assert_eq!(world.kinds(), [EventKind::Drained]);
     world.balancer.resume("app-1", world.now).unwrap();
-    assert_eq!((world.state(0), world.health(0)), (State::Warming, Health::ACTIVE));
+    assert_eq!((world.state(0), world.health(0)), (State::SlowStart, Availability::ACTIVE));
     assert!(world.balancer.drain("app-9", None, world.now).is_err());
 }
 
@@ -378,9 +378,9 @@ fn one_that_crashes_while_it_drains_is_down_and_then_drains_on() {
     let mut world = World::new(2);
     world.balancer.drain("app-1", None, world.now).unwrap();
     world.report(0, Outcome::ConnectRefused);
-    assert_eq!((world.state(0), world.health(0)), (State::Down, Health::DOWN));
+    assert_eq!((world.state(0), world.health(0)), (State::Down, Availability::DOWN));
     world.pass(secs(5));
-    assert_eq!((world.state(0), world.health(0)), (State::Draining, Health::DRAINING));
+    assert_eq!((world.state(0), world.health(0)), (State::Draining, Availability::DRAINING));
 }
 
 #[test]
@@ -389,7 +389,7 @@ fn a_clock_that_jumps_back_keeps_nobody_out_for_longer() {
     world.report(0, Outcome::ConnectRefused);
     world.now = world.now.before(secs(3600));
     world.pass(secs(2));
-    assert_eq!(world.state(0), State::Warming);
+    assert_eq!(world.state(0), State::SlowStart);
     world.pass(secs(10));
     assert_eq!(world.state(0), State::Active);
 }
@@ -424,22 +424,22 @@ fn upstreams_that_are_added_begin_slowly_and_keep_what_was_said_of_them() {
         world.balancer.apply(plan).unwrap();
     };
     apply(&world, put("app-3", "10.0.0.3:80"));
-    assert_eq!(world.states(), [State::Active, State::Active, State::Warming]);
+    assert_eq!(world.states(), [State::Active, State::Active, State::SlowStart]);
     world.pass(secs(10));
     assert_eq!(world.state(2), State::Active);
     world.balancer.drain("app-3", Some(secs(60)), world.now).unwrap();
-    let departure = |world: &World| world.balancer.cluster().members()[2].upstream().departure(7);
+    let departure = |world: &World| world.balancer.cluster().members()[2].upstream().drain_deadline(7);
     let before = departure(&world);
     assert!(before.is_some());
     apply(&world, put("app-3", "10.0.0.9:80"));
     world.pass(secs(1));
-    assert_eq!((world.state(2), world.health(2)), (State::Draining, Health::DRAINING));
+    assert_eq!((world.state(2), world.health(2)), (State::Draining, Availability::DRAINING));
     assert_eq!(departure(&world), before);
     // A request that was on its way to the address before.
     let cluster = world.balancer.cluster();
     apply(&world, put("app-1", "10.0.0.8:80"));
     world.balancer.report(cluster.members()[0].upstream(), Outcome::ConnectRefused, world.now);
-    assert_eq!(world.state(0), State::Warming, "nobody was refused by it");
+    assert_eq!(world.state(0), State::SlowStart, "nobody was refused by it");
 }
 
 #[test]

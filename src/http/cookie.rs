@@ -7,7 +7,7 @@
 use std::ops::Deref;
 
 use super::CookieName;
-use crate::affinity::{Accept, Incumbent, MAX_ACCEPTED, MAX_VALUES};
+use crate::affinity::{AcceptedCookie, LegacyCookie, MAX_ACCEPTED, MAX_VALUES};
 
 /// Cookies of our name that are looked at in one request; more are ignored.
 ///
@@ -58,13 +58,13 @@ pub fn tokens<'a>(headers: impl IntoIterator<Item = &'a [u8]>, name: &CookieName
 ///
 /// Borrows the headers; holds no heap memory. Dereferences to a slice.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Incumbents<'a> {
-    values: [Incumbent<'a>; MAX_VALUES],
+pub struct LegacyCookies<'a> {
+    values: [LegacyCookie<'a>; MAX_VALUES],
     len: usize,
 }
 
-impl<'a> Deref for Incumbents<'a> {
-    type Target = [Incumbent<'a>];
+impl<'a> Deref for LegacyCookies<'a> {
+    type Target = [LegacyCookie<'a>];
 
     fn deref(&self) -> &Self::Target {
         &self.values[..self.len]
@@ -77,22 +77,22 @@ impl<'a> Deref for Incumbents<'a> {
 /// Nothing is taken out of the headers on the way to the upstream: an application may need what [`strip`] would take.
 ///
 /// ```
-/// use homing::affinity::{Accept, Format};
-/// use homing::http::cookie::incumbents;
+/// use homing::affinity::{AcceptedCookie, Format};
+/// use homing::http::cookie::legacy_cookies;
 ///
-/// let accepted = [Accept::new(Format::HaProxy, "SRV"), Accept::new(Format::NginxRoute, "JSESSIONID")];
-/// let found = incumbents(|| [&b"JSESSIONID=2B6F.app-1; SRV=app-2"[..]], &accepted);
+/// let accepted = [AcceptedCookie::new(Format::HaProxy, "SRV"), AcceptedCookie::new(Format::NginxRoute, "JSESSIONID")];
+/// let found = legacy_cookies(|| [&b"JSESSIONID=2B6F.app-1; SRV=app-2"[..]], &accepted);
 /// assert_eq!((found[0].accept, found[0].value), (0, &b"app-2"[..]));
 /// assert_eq!((found[1].accept, found[1].value), (1, &b"2B6F.app-1"[..]));
 /// ```
-pub fn incumbents<'a, I: IntoIterator<Item = &'a [u8]>>(
+pub fn legacy_cookies<'a, I: IntoIterator<Item = &'a [u8]>>(
     headers: impl Fn() -> I,
-    accepted: &[Accept],
-) -> Incumbents<'a> {
-    let mut found = Incumbents::default();
+    accepted: &[AcceptedCookie],
+) -> LegacyCookies<'a> {
+    let mut found = LegacyCookies::default();
     for (accept, kind) in accepted.iter().take(MAX_ACCEPTED).enumerate() {
         for value in values(headers(), kind.cookie()).take(MAX_TOKENS) {
-            found.values[found.len] = Incumbent { accept, value };
+            found.values[found.len] = LegacyCookie { accept, value };
             found.len += 1;
         }
     }
@@ -274,10 +274,10 @@ mod tests {
     }
 
     #[test]
-    fn incumbents_come_in_the_order_in_which_they_are_accepted() {
-        let accepted = ["SRV", "route"].map(|name| Accept::new(Format::HaProxy, name));
+    fn legacy_cookies_come_in_the_order_in_which_they_are_accepted() {
+        let accepted = ["SRV", "route"].map(|name| AcceptedCookie::new(Format::HaProxy, name));
         let found = |headers: &[&'static str]| -> Vec<_> {
-            let found = incumbents(|| headers.iter().map(|header| header.as_bytes()), &accepted);
+            let found = legacy_cookies(|| headers.iter().map(|header| header.as_bytes()), &accepted);
             found.iter().map(|it| (it.accept, String::from_utf8_lossy(it.value).into_owned())).collect()
         };
         let expect =
@@ -286,9 +286,9 @@ mod tests {
         assert_eq!(found(&["homing=a; srv=b; SRV2=c; route"]), []);
         let many = found(&["SRV=1;SRV=2;SRV=3;SRV=4;SRV=5;SRV=6", "route=7"]);
         assert_eq!(many, expect(&[(0, "1"), (0, "2"), (0, "3"), (0, "4"), (1, "7")]));
-        assert!(incumbents(|| [&b"SRV=a"[..]], &[]).is_empty());
+        assert!(legacy_cookies(|| [&b"SRV=a"[..]], &[]).is_empty());
         let crowd = vec![accepted[0].clone(); 9];
-        assert_eq!(incumbents(|| [&b"SRV=1;SRV=2;SRV=3;SRV=4"[..]], &crowd).len(), MAX_VALUES);
+        assert_eq!(legacy_cookies(|| [&b"SRV=1;SRV=2;SRV=3;SRV=4"[..]], &crowd).len(), MAX_VALUES);
     }
 
     #[test]

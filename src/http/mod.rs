@@ -22,7 +22,7 @@ mod request_key;
 pub mod set_cookie;
 
 pub use client_addr::{Cidr, CidrError, TrustedProxies};
-pub use cookie::{Incumbents, Stripped, Tokens};
+pub use cookie::{LegacyCookies, Stripped, Tokens};
 pub use cookie_name::{CookieName, CookieNameError};
 pub use forwarded::Hop;
 pub use host_port::is_host_port;

@@ -149,7 +149,7 @@ impl Chash {
     /// The placement where the nearest point is of an upstream that is down, full or was tried.
     #[cold]
     fn search(&self, cluster: &Cluster, session: &Session<'_>, hash: u32, place: usize) -> Option<usize> {
-        let on_ring = |index: usize| cluster.members()[index].upstream().health().accepting;
+        let on_ring = |index: usize| cluster.members()[index].upstream().availability().accepting;
         let (next_at, next) = first(self.ring.clockwise(place), cluster, on_ring)?;
         let (previous_at, previous) = first(self.ring.anticlockwise(place), cluster, on_ring)?;
         let nearest = if is_nearer(hash, previous, next) { previous_at } else { next_at };
@@ -177,7 +177,7 @@ fn first(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Health;
+    use crate::Availability;
     use crate::policy::conformance::{cluster, conforms, session};
     use crate::policy::vectors::{assert_places_as_recorded, haproxy};
     use proptest::prelude::*;
@@ -241,7 +241,7 @@ mod tests {
     /// HAProxy's tree as a list of the points of those that are up, scanned for every key.
     fn naive(cluster: &Cluster, hash: u32, avoid: Option<usize>) -> Option<usize> {
         let members = cluster.members().iter().enumerate();
-        let up = members.filter(|(_, member)| member.upstream().health().accepting);
+        let up = members.filter(|(_, member)| member.upstream().availability().accepting);
         let mut points: Vec<(u32, usize)> = up
             .flat_map(|(i, member)| {
                 let first = (i as u32 + 1) * 4096;
@@ -271,7 +271,7 @@ mod tests {
         ) {
             let cluster = cluster(&servers.iter().map(|(weight, _)| *weight).collect::<Vec<_>>());
             for (member, (_, up)) in cluster.members().iter().zip(&servers) {
-                member.upstream().set_health(if *up { Health::ACTIVE } else { Health::DOWN });
+                member.upstream().set_availability(if *up { Availability::ACTIVE } else { Availability::DOWN });
             }
             let policy = Chash::new(&cluster).by_source();
             let tried: Vec<_> = avoid.and_then(|a| cluster.members().get(a)).map(|m| m.upstream().id()).into_iter().collect();

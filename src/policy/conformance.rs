@@ -1,7 +1,7 @@
 //! What every policy owes, whatever its algorithm. A policy inherits all of it with `conforms!(Type);`.
 
 use super::Policy;
-use crate::cluster::{Cluster, Health, Session, UpstreamConfig, UpstreamId, Warming};
+use crate::cluster::{Availability, Cluster, Session, SlowStartAccess, UpstreamConfig, UpstreamId};
 use crate::hash::mix64;
 use crate::time::Timestamp;
 use std::net::{IpAddr, Ipv4Addr};
@@ -55,7 +55,7 @@ pub(crate) fn session(session_id: u64) -> Session<'static> {
         client: Some(IpAddr::V4(Ipv4Addr::from(address))),
         key: None,
         tried: &[],
-        warming: Warming::All,
+        slow_start: SlowStartAccess::All,
     }
 }
 
@@ -70,16 +70,16 @@ pub(crate) fn places_only_on_accepting(build: Build) {
         let policy = build(&cluster);
         for (i, member) in cluster.members().iter().enumerate() {
             let health = match mix64(seed * 1000 + i as u64) % 3 {
-                0 => Health::ACTIVE,
-                1 => Health::DRAINING,
-                _ => Health::DOWN,
+                0 => Availability::ACTIVE,
+                1 => Availability::DRAINING,
+                _ => Availability::DOWN,
             };
-            member.upstream().set_health(health);
+            member.upstream().set_availability(health);
         }
-        let any = cluster.members().iter().any(|m| m.upstream().health().accepting);
+        let any = cluster.members().iter().any(|m| m.upstream().availability().accepting);
         for session_id in 0..50 {
             match policy.place(&cluster, &session(session_id)) {
-                Some(index) => assert!(cluster.members()[index].upstream().health().accepting, "seed {seed}"),
+                Some(index) => assert!(cluster.members()[index].upstream().availability().accepting, "seed {seed}"),
                 None => assert!(!any, "seed {seed}: an upstream accepts, yet nothing was placed"),
             }
         }
@@ -92,7 +92,7 @@ pub(crate) fn finds_the_only_one(build: Build) {
         for place in [0, size / 2, size - 1] {
             let cluster = cluster(&vec![7; size]);
             for (i, member) in cluster.members().iter().enumerate() {
-                member.upstream().set_health(if i == place { Health::ACTIVE } else { Health::DOWN });
+                member.upstream().set_availability(if i == place { Availability::ACTIVE } else { Availability::DOWN });
             }
             assert_eq!(build(&cluster).place(&cluster, &session(place as u64)), Some(place), "of {size}");
         }
@@ -144,7 +144,7 @@ pub(crate) fn shares_follow_weights(build: Build) {
 /// Looking says where the next session goes, and changes nothing.
 pub(crate) fn looks_without_changing(build: Build) {
     let cluster = cluster(&[3, 1, 2, 1]);
-    cluster.members()[1].upstream().set_health(Health::DOWN);
+    cluster.members()[1].upstream().set_availability(Availability::DOWN);
     let policy = build(&cluster);
     for session_id in 0..50 {
         let session = session(session_id);

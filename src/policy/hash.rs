@@ -67,7 +67,7 @@ impl Policy for KeyHash {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Health;
+    use crate::Availability;
     use crate::policy::conformance::{cluster, conforms, session};
     use crate::policy::vectors::{assert_places_as_recorded, nginx};
     use proptest::prelude::*;
@@ -90,7 +90,7 @@ mod tests {
                 left -= u64::from(cluster.members()[at].weight());
                 at += 1;
             }
-            cluster.members()[at].upstream().health().accepting.then_some(at)
+            cluster.members()[at].upstream().availability().accepting.then_some(at)
         })
     }
 
@@ -102,7 +102,7 @@ mod tests {
         ) {
             let cluster = cluster(&servers.iter().map(|(weight, _)| *weight).collect::<Vec<_>>());
             for (member, (_, up)) in cluster.members().iter().zip(&servers) {
-                member.upstream().set_health(if *up { Health::ACTIVE } else { Health::DOWN });
+                member.upstream().set_availability(if *up { Availability::ACTIVE } else { Availability::DOWN });
             }
             let policy = KeyHash::new(&cluster);
             for key in keys {

@@ -157,7 +157,7 @@ impl Policy for Ketama {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Health;
+    use crate::Availability;
     use crate::policy::conformance::{addressed_cluster, cluster, conforms, session};
     use crate::policy::vectors::{assert_places_as_recorded, nginx};
     use proptest::prelude::*;
@@ -194,7 +194,7 @@ mod tests {
         let placed: Vec<_> = (0..8).map(|session_id| policy.place(&cluster, &keyed(session_id)).unwrap()).collect();
         assert!(placed == [1; 8] || placed == [0, 2, 0, 0, 2, 0, 0, 2], "{placed:?}");
         // Some keys belong to each address, and a down upstream leaves its points to its like.
-        cluster.members()[0].upstream().set_health(Health::DOWN);
+        cluster.members()[0].upstream().set_availability(Availability::DOWN);
         let mut counts = [0; 3];
         for session_id in 0..3000 {
             counts[policy.place(&cluster, &session(session_id)).unwrap()] += 1;
@@ -227,7 +227,7 @@ mod tests {
         let hash = Crc32::new().with(key).value();
         let at = points.iter().position(|(point, _)| *point >= hash).unwrap_or(0);
         let tries = (0..21).map(|n| points[(at + n) % points.len()].1);
-        tries.into_iter().find(|index| cluster.members()[*index].upstream().health().accepting)
+        tries.into_iter().find(|index| cluster.members()[*index].upstream().availability().accepting)
     }
 
     proptest! {
@@ -240,7 +240,7 @@ mod tests {
         ) {
             let cluster = cluster(&servers.iter().map(|(weight, _)| *weight).collect::<Vec<_>>());
             for (member, (_, up)) in cluster.members().iter().zip(&servers) {
-                member.upstream().set_health(if *up { Health::ACTIVE } else { Health::DOWN });
+                member.upstream().set_availability(if *up { Availability::ACTIVE } else { Availability::DOWN });
             }
             let policy = Ketama::new(&cluster);
             for key in keys {

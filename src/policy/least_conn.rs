@@ -75,7 +75,7 @@ fn scan(cluster: &Cluster, session: &Session<'_>, start: usize) -> Option<usize>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::{Lease, Seat, UpstreamId};
+    use crate::cluster::{IndexSlot, Lease, UpstreamId};
     use crate::hash::mix64;
     use crate::policy::conformance::{cluster, conforms, limited_cluster, session};
     use proptest::prelude::*;
@@ -94,13 +94,13 @@ mod tests {
     }
 
     #[test]
-    fn ladders_are_used_again_and_without_one_a_pick_looks_at_all() {
+    fn bitmaps_are_reused_and_without_one_a_pick_scans() {
         let cluster = cluster(&[1; 100]);
         let mut policies: Vec<_> = (0..4).map(|_| LeastConn::new(&cluster)).collect();
         let ordered = |policies: &[LeastConn]| policies.iter().map(|p| p.ordered.is_some()).collect::<Vec<_>>();
         assert_eq!(ordered(&policies), [true, true, true, false]);
         policies.remove(1);
-        // Whoever has a ladder sees the leases of all, and whoever takes over one finds nothing of those before.
+        // Whoever has a bitmap sees the leases of all, and whoever takes over one finds nothing of those before.
         let mut leases = Vec::new();
         for round in 0..10 {
             policies.push(LeastConn::new(&cluster));
@@ -146,18 +146,18 @@ mod tests {
             (size, kinds) in (prop_oneof![Just(1), 1_u64..12], 0_usize..300)
                 // With fewer upstreams to a weight there would be no order.
                 .prop_map(|(kinds, more)| (kinds as usize * 8 + more, kinds)),
-            rungs in prop_oneof![Just(Seat::MAX_RUNGS), 1_usize..6],
+            levels in prop_oneof![Just(IndexSlot::MAX_LEVELS), 1_usize..6],
             chance: u64,
             steps in prop::collection::vec((0_u8..10, any::<u64>()), 1..400),
         ) {
             let mut case = case(size, kinds, chance);
-            let order = Ordered::with_rungs(&case.cluster, rungs).unwrap();
+            let order = Ordered::with_levels(&case.cluster, levels).unwrap();
             let turns = RoundRobin::new(&case.cluster);
             for (step, random) in steps {
                 let member = &case.cluster.members()[(random % size as u64) as usize];
                 match step {
-                    0 => member.upstream().set_health(crate::Health::DOWN),
-                    1 => member.upstream().set_health(crate::Health::ACTIVE),
+                    0 => member.upstream().set_availability(crate::Availability::DOWN),
+                    1 => member.upstream().set_availability(crate::Availability::ACTIVE),
                     2..5 if !case.leases.is_empty() => {
                         case.leases.swap_remove((random % case.leases.len() as u64) as usize);
                     }
@@ -169,8 +169,8 @@ mod tests {
                         let start = turns.next();
                         let placed = order.place(&case.cluster, &session, start);
                         let scanned = scan(&case.cluster, &session, start);
-                        // With few rungs the least may stand on the last, and the order does not tell.
-                        let told = placed.is_some() || rungs == Seat::MAX_RUNGS;
+                        // With few levels the least may stand on the last, and the order does not tell.
+                        let told = placed.is_some() || levels == IndexSlot::MAX_LEVELS;
                         prop_assert_eq!(if told { placed } else { scanned }, scanned);
                         let placed = placed.or(scanned);
                         case.leases.extend(placed.map(|index| case.cluster.members()[index].lease().unwrap()));

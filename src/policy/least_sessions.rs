@@ -273,7 +273,7 @@ mod tests {
             for (index, member) in cluster.members().iter().enumerate() {
                 settle(&cluster, index, sessions[index], session.now);
                 if down[index] {
-                    member.upstream().set_health(crate::Health::DOWN);
+                    member.upstream().set_availability(crate::Availability::DOWN);
                 }
             }
             let policy = LeastSessions::new(&cluster).choices(choices);

@@ -142,7 +142,7 @@ impl Policy for Maglev {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Health;
+    use crate::Availability;
     use crate::policy::conformance::{addressed_cluster, cluster, conforms, session};
     use proptest::prelude::*;
 
@@ -174,7 +174,7 @@ mod tests {
         let policy = Maglev::new(&cluster);
         let before: Vec<_> =
             (0..10_000).map(|session_id| policy.place(&cluster, &session(session_id)).unwrap()).collect();
-        cluster.members()[4].upstream().set_health(Health::DOWN);
+        cluster.members()[4].upstream().set_availability(Availability::DOWN);
         let mut taken = [0; 10];
         for (session_id, before) in (0..).zip(before) {
             let after = policy.place(&cluster, &session(session_id)).unwrap();

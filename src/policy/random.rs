@@ -120,7 +120,7 @@ mod tests {
     fn the_last_that_accepts_is_found() {
         let cluster = cluster(&[1; 1000]);
         for member in &cluster.members()[..999] {
-            member.upstream().set_health(crate::Health::DOWN);
+            member.upstream().set_availability(crate::Availability::DOWN);
         }
         assert_eq!(Random::new(&cluster).place(&cluster, &session(7)), Some(999));
     }

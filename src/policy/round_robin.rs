@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn a_down_upstream_gives_its_turns_to_all() {
         let cluster = cluster(&[1, 1, 1, 1]);
-        cluster.members()[1].upstream().set_health(crate::Health::DOWN);
+        cluster.members()[1].upstream().set_availability(crate::Availability::DOWN);
         let policy = RoundRobin::new(&cluster);
         let mut counts = [0; 4];
         for _ in 0..3000 {
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn the_turns_of_a_heavy_upstream_that_is_down_are_not_gone_through() {
         let cluster = cluster(&[65533, 1, 2]);
-        cluster.members()[0].upstream().set_health(crate::Health::DOWN);
+        cluster.members()[0].upstream().set_availability(crate::Availability::DOWN);
         let policy = RoundRobin::new(&cluster);
         let mut counts = [0_usize; 3];
         for session_id in 0..3000 {

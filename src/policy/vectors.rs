@@ -1,7 +1,7 @@
 //! Placements recorded from other programs (`tests/vectors`), and what compares ours with them.
 
 use super::conformance::{Build, addressed_cluster, session};
-use crate::cluster::{Health, Session};
+use crate::cluster::{Availability, Session};
 use serde_json::Value;
 use std::net::IpAddr;
 
@@ -31,7 +31,7 @@ pub(super) fn assert_places_as_recorded(vectors: &[Value], build: Build, count: 
         let servers: Vec<&str> = vector["servers"].as_array().unwrap().iter().map(|s| s.as_str().unwrap()).collect();
         let cluster = addressed_cluster(&servers, &numbers(&vector["weights"]));
         for down in numbers(&vector["down"]) {
-            cluster.members()[usize::from(down)].upstream().set_health(Health::DOWN);
+            cluster.members()[usize::from(down)].upstream().set_availability(Availability::DOWN);
         }
         let policy = build(&cluster);
         for pick in vector["picks"].as_array().unwrap() {

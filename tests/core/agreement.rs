@@ -1,7 +1,7 @@
 //! Proxies that share keys and know the same upstreams send a displaced session to the same place, without talking.
 
 use crate::{NOW, balancer_with, ring, secret, upstreams, visit};
-use homing::{Affinity, Balancer, Change, Decision, Health, KeyRing, PinLoss, Request, Token, UpstreamConfig};
+use homing::{Affinity, Availability, Balancer, Change, Decision, KeyRing, PinLoss, Request, Token, UpstreamConfig};
 
 const SESSIONS: usize = 500;
 
@@ -29,9 +29,9 @@ fn proxies() -> Vec<Balancer> {
     policies.iter().zip([0, 1, 5, 6, 11]).map(|(policy, turn)| proxy(ring(0, &[]), policy, turn)).collect()
 }
 
-fn set_health(proxy: &Balancer, names: &[&str], health: Health) {
+fn set_availability(proxy: &Balancer, names: &[&str], health: Availability) {
     for name in names {
-        proxy.cluster().find_name(name).unwrap().upstream().set_health(health);
+        proxy.cluster().find_name(name).unwrap().upstream().set_availability(health);
     }
 }
 
@@ -51,7 +51,7 @@ fn failover_targets_are_the_same_on_every_proxy() {
     let sessions = sessions(&proxies);
     let down = ["app-12", "app-11", "app-3", "app-1"];
     for proxy in &proxies {
-        set_health(proxy, &down, Health::DOWN);
+        set_availability(proxy, &down, Availability::DOWN);
     }
     let mut moved = std::collections::BTreeMap::<String, usize>::new();
     for token in &sessions {
@@ -88,9 +88,9 @@ fn proxies_that_see_one_more_failure_move_only_its_sessions() {
     let proxies = proxies();
     let sessions = sessions(&proxies);
     for proxy in &proxies {
-        set_health(proxy, &["app-12"], Health::DOWN);
+        set_availability(proxy, &["app-12"], Availability::DOWN);
     }
-    set_health(&proxies[1], &["app-10"], Health::DOWN);
+    set_availability(&proxies[1], &["app-10"], Availability::DOWN);
     for token in &sessions {
         let (elsewhere, here) = (visit_at(&proxies[0], token).0, visit_at(&proxies[1], token).0);
         assert!(here == elsewhere || elsewhere == "app-10", "{elsewhere} and {here}");

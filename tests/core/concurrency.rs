@@ -3,7 +3,7 @@
 use crate::{NOW, pick, ring, upstreams};
 use homing::cluster::Session;
 use homing::policy::{Policy, RoundRobin};
-use homing::{Affinity, Balancer, Change, Decision, Health, PickError, Request, UpstreamConfig};
+use homing::{Affinity, Availability, Balancer, Change, Decision, PickError, Request, UpstreamConfig};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
@@ -237,8 +237,8 @@ fn nobody_is_lost_from_the_order_whatever_changes_beside_it() {
                     held.push_back(pick(balancer, &[]));
                     if turn % 5 == 0 {
                         let upstream = held[held.len() / 2].upstream();
-                        upstream.set_health(Health::DRAINING);
-                        upstream.set_health(Health::ACTIVE);
+                        upstream.set_availability(Availability::DRAINING);
+                        upstream.set_availability(Availability::ACTIVE);
                     }
                     while held.len() > 500 + turn % 400 {
                         held.pop_front();

@@ -3,8 +3,8 @@
 use crate::{NOW, balancer, balancer_with, pick, ring, upstream, upstreams, visit};
 use homing::affinity::Rebalance;
 use homing::{
-    Affinity, Balancer, Change, Decision, Health, HealthSettings, KeyRing, OnFull, OnRestart, OnUnavailable, Pick,
-    PickError, PinLoss, Request, Timestamp, UpstreamConfig,
+    Affinity, Availability, Balancer, Change, Decision, HealthSettings, KeyRing, OnFull, OnRestart, OnUnavailable,
+    Pick, PickError, PinLoss, Request, Timestamp, UpstreamConfig,
 };
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ fn provoke(decision: Decision) -> (Balancer, Pick) {
         Decision::PinLost(PinLoss::NotServing) => {
             let balancer = two();
             let (first, token) = visit(&balancer);
-            first.upstream().set_health(Health::DOWN);
+            first.upstream().set_availability(Availability::DOWN);
             let pick = pick(&balancer, &[token.as_bytes()]);
             (balancer, pick)
         }
@@ -157,7 +157,7 @@ fn without_affinity_every_pick_is_new_and_tokens_are_not_looked_at() {
 fn a_pinned_session_stays_while_its_upstream_drains() {
     let balancer = balancer(upstreams(2));
     let (first, token) = visit(&balancer);
-    first.upstream().set_health(Health::DRAINING);
+    first.upstream().set_availability(Availability::DRAINING);
     let again = pick(&balancer, &[token.as_bytes()]);
     assert_eq!((again.decision, again.upstream().name()), (Decision::Pinned, first.upstream().name()));
     for _ in 0..10 {
@@ -169,8 +169,8 @@ fn a_pinned_session_stays_while_its_upstream_drains() {
 fn what_does_not_serve_accepts_nothing() {
     let balancer = balancer(upstreams(2));
     let app = upstream(&balancer, "app-1");
-    app.set_health(Health { serving: false, accepting: true });
-    assert_eq!(app.health(), Health::DOWN);
+    app.set_availability(Availability { serving: false, accepting: true });
+    assert_eq!(app.availability(), Availability::DOWN);
     for _ in 0..4 {
         assert_eq!(visit(&balancer).0.upstream().name(), "app-2");
     }
@@ -246,9 +246,9 @@ fn rejecting_leaves_sessions_where_they_are() {
         assert_eq!(total, after, "a refusal was counted");
     };
 
-    pinned.set_health(Health::DOWN);
+    pinned.set_availability(Availability::DOWN);
     rejected(PinLoss::NotServing);
-    pinned.set_health(Health::ACTIVE);
+    pinned.set_availability(Availability::ACTIVE);
     let second = pick(&balancer, &tokens);
     assert_eq!(second.decision, Decision::Pinned, "it waits for its upstream");
     rejected(PinLoss::Full);
@@ -325,7 +325,7 @@ fn a_kept_session_still_moves_when_its_upstream_is_gone() {
     balancer.cluster().members().iter().for_each(|member| member.upstream().set_incarnation(1));
     let (first, token) = visit(&balancer);
     first.upstream().set_incarnation(2);
-    first.upstream().set_health(Health::DOWN);
+    first.upstream().set_availability(Availability::DOWN);
     assert_eq!(pick(&balancer, &[token.as_bytes()]).decision, Decision::PinLost(PinLoss::NotServing));
 }
 
@@ -375,27 +375,27 @@ fn tokens_of_another_pool_are_nothing_here() {
 fn unavailable_and_full_are_told_apart() {
     let limited = |limit| UpstreamConfig::new("app-1", "10.0.0.1:80").max_in_flight(limit);
     let balancer = balancer(vec![limited(1), UpstreamConfig::new("app-2", "10.0.0.2:80")]);
-    upstream(&balancer, "app-2").set_health(Health::DRAINING);
+    upstream(&balancer, "app-2").set_availability(Availability::DRAINING);
     let held = pick(&balancer, &[]);
     let refused = balancer.pick(&Request::new(NOW));
     assert!(matches!(refused, Err(PickError::Full)), "{refused:?}");
-    upstream(&balancer, "app-1").set_health(Health::DRAINING);
+    upstream(&balancer, "app-1").set_availability(Availability::DRAINING);
     let refused = balancer.pick(&Request::new(NOW));
     assert!(matches!(refused, Err(PickError::Unavailable)), "{refused:?}");
     assert_eq!(upstream(&balancer, "app-1").total(), 1, "a refusal was counted");
 
     // Of two that accept one was tried and one is full: room will come. Of one that was tried: nothing will.
-    upstream(&balancer, "app-1").set_health(Health::ACTIVE);
-    upstream(&balancer, "app-2").set_health(Health::ACTIVE);
+    upstream(&balancer, "app-1").set_availability(Availability::ACTIVE);
+    upstream(&balancer, "app-2").set_availability(Availability::ACTIVE);
     let tried = [upstream(&balancer, "app-2").id()];
     let refused = balancer.pick(&Request::new(NOW).tried(&tried));
     assert!(matches!(refused, Err(PickError::Full)), "{refused:?}");
-    upstream(&balancer, "app-1").set_health(Health::DOWN);
+    upstream(&balancer, "app-1").set_availability(Availability::DOWN);
     let refused = balancer.pick(&Request::new(NOW).tried(&tried));
     assert!(matches!(refused, Err(PickError::Unavailable)), "{refused:?}");
 
-    upstream(&balancer, "app-1").set_health(Health::ACTIVE);
-    upstream(&balancer, "app-2").set_health(Health::DRAINING);
+    upstream(&balancer, "app-1").set_availability(Availability::ACTIVE);
+    upstream(&balancer, "app-2").set_availability(Availability::DRAINING);
     drop(held);
     assert_eq!(pick(&balancer, &[]).upstream().name(), "app-1");
 }

@@ -30,7 +30,7 @@ fn each_session_leaves_at_its_own_moment() {
     let leaves = NOW.after(DEADLINE);
     let mut halfway = 0;
     for token in &sessions {
-        let moment = upstream(&balancer, "app-1").departure(crate::session_id(token)).unwrap();
+        let moment = upstream(&balancer, "app-1").drain_deadline(crate::session_id(token)).unwrap();
         assert!(moment >= leaves && moment <= leaves.after(spread()));
         let before = moment.before(Duration::from_millis(1));
         assert_eq!(visit_at(&balancer, token, before), ("app-1".into(), Decision::Pinned));

@@ -5,8 +5,8 @@ use homing::balancer::{Explanation, Step, TokenSet};
 use homing::health::{Failover, Outcome, ProbeResult, SlowStart};
 use homing::rng::SeededEntropy;
 use homing::{
-    Affinity, Balancer, Change, Decision, Health, HealthSettings, KeyRing, OnFull, OnRestart, OnUnavailable, PickError,
-    PinLoss, Request, Timestamp,
+    Affinity, Availability, Balancer, Change, Decision, HealthSettings, KeyRing, OnFull, OnRestart, OnUnavailable,
+    PickError, PinLoss, Request, Timestamp,
 };
 use proptest::prelude::*;
 use std::time::Duration;
@@ -40,7 +40,7 @@ fn a_displaced_session_reads_like_this() {
     let (first, token) = visit(&balancer);
     let (second, _) = visit(&balancer);
     let name = first.upstream().name();
-    first.upstream().set_health(Health::DOWN);
+    first.upstream().set_availability(Availability::DOWN);
     let explained = explain(&balancer, &[token.as_bytes()]);
     let to = explained.upstream.clone().unwrap();
     assert_eq!(
@@ -63,11 +63,11 @@ fn refusals_say_so() {
     let rejecting = Affinity::builder(ring(0, &[])).on_unavailable(OnUnavailable::Reject).build().unwrap();
     let balancer = balancer_with(upstreams(2), rejecting);
     let (first, token) = visit(&balancer);
-    first.upstream().set_health(Health::DOWN);
+    first.upstream().set_availability(Availability::DOWN);
     let explained = explain(&balancer, &[token.as_bytes()]);
     assert_eq!((explained.steps.last(), explained.decision), (Some(&Step::Rejected), None));
     for name in ["app-1", "app-2"] {
-        upstream(&balancer, name).set_health(Health::DOWN);
+        upstream(&balancer, name).set_availability(Availability::DOWN);
     }
     let explained = explain(&balancer, &[]);
     assert_eq!((explained.steps.last(), explained.upstream), (Some(&Step::Nowhere), None));
@@ -140,7 +140,7 @@ proptest! {
             .on_full([OnFull::Wait, OnFull::Move][usize::from(choices & 1)])
             .on_restart([OnRestart::Replace, OnRestart::Keep][usize::from(choices >> 1 & 1)]);
         let health = HealthSettings {
-            failover: Failover { rate: u32::from(choices >> 2 & 1), hold: Duration::from_secs(u64::from(choices >> 3 & 1) * 600) },
+            failover: Failover { rate: u32::from(choices >> 2 & 1), return_timeout: Duration::from_secs(u64::from(choices >> 3 & 1) * 600) },
             slow_start: SlowStart { window: Duration::from_secs(7200), ..SlowStart::default() },
             drain_spread: Duration::from_secs(3600),
             ..HealthSettings::default()
@@ -158,10 +158,10 @@ proptest! {
         for turn in turns {
             let name = format!("app-{}", turn.upstream + 1);
             if let Some(member) = balancer.cluster().find_name(&name) {
-                let health = [Health::ACTIVE, Health::DRAINING, Health::DOWN][usize::from(turn.health)];
+                let health = [Availability::ACTIVE, Availability::DRAINING, Availability::DOWN][usize::from(turn.health)];
                 let upstream = member.upstream();
                 if turn.event.is_none() {
-                    upstream.set_health(health);
+                    upstream.set_availability(health);
                 }
                 upstream.set_incarnation(turn.incarnation);
                 match turn.event {

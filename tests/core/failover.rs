@@ -4,8 +4,8 @@ use crate::{NOW, ring, upstream, upstreams, visit};
 use homing::health::{Failover, Outcome, ProbeResult};
 use homing::rng::SeededEntropy;
 use homing::{
-    Affinity, Balancer, Decision, Health, HealthSettings, OnUnavailable, Pick, PickError, PinLoss, Request, Timestamp,
-    Token, Wait,
+    Affinity, Availability, Balancer, Decision, HealthSettings, OnUnavailable, Pick, PickError, PinLoss, Request,
+    Timestamp, Token, Wait,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,8 +25,8 @@ fn proxy_with(count: usize, failover: Failover, affinity: Affinity) -> Balancer 
         .unwrap()
 }
 
-fn proxy(count: usize, rate: u32, hold: Duration) -> Balancer {
-    proxy_with(count, Failover { rate, hold }, Affinity::builder(ring(0, &[])).build().unwrap())
+fn proxy(count: usize, rate: u32, return_timeout: Duration) -> Balancer {
+    proxy_with(count, Failover { rate, return_timeout }, Affinity::builder(ring(0, &[])).build().unwrap())
 }
 
 /// Sessions of `app-1`.
@@ -55,7 +55,7 @@ fn sessions_are_held_for_an_upstream_that_may_come_back() {
     balancer.report(&pinned, Outcome::ConnectRefused, NOW);
     let back = NOW.after(millis(5000));
     for at in [0, 1, 4999] {
-        assert_eq!(waits(come(&balancer, &token, NOW.after(millis(at)))), Some((back, Wait::Hold)));
+        assert_eq!(waits(come(&balancer, &token, NOW.after(millis(at)))), Some((back, Wait::UpstreamReturn)));
     }
     let moved = come(&balancer, &token, back).unwrap();
     assert_eq!(moved.decision, Decision::PinLost(PinLoss::NotServing));
@@ -78,7 +78,7 @@ fn the_request_that_found_it_gone_is_held_too() {
     let request = Request::new(now).tokens(&tokens).tried(&tried);
     assert_eq!(balancer.pick(&request).unwrap().decision, Decision::PinLost(PinLoss::NotServing), "there is no proof");
     balancer.report(&pinned, Outcome::ConnectRefused, NOW);
-    assert_eq!(waits(balancer.pick(&request)), Some((NOW.after(millis(5000)), Wait::Hold)));
+    assert_eq!(waits(balancer.pick(&request)), Some((NOW.after(millis(5000)), Wait::UpstreamReturn)));
 }
 
 #[test]
@@ -97,13 +97,13 @@ fn only_proof_and_only_displaced_sessions_are_waited_for() {
     let balancer = proxy(3, 0, millis(5000));
     let token = sessions(&balancer, 1)[0];
     // A verdict of the host's own is no proof that it comes back.
-    upstream(&balancer, "app-1").set_health(Health::DOWN);
+    upstream(&balancer, "app-1").set_availability(Availability::DOWN);
     assert_eq!(come(&balancer, &token, NOW).unwrap().decision, Decision::PinLost(PinLoss::NotServing));
     balancer.report(&upstream(&balancer, "app-1"), Outcome::ConnectRefused, NOW);
     assert!(balancer.pick(&Request::new(NOW)).is_ok(), "a new session waits for nobody");
     // Where sessions are not moved there is nothing to hold them from.
     let rejecting = Affinity::builder(ring(0, &[])).on_unavailable(OnUnavailable::Reject).build().unwrap();
-    let balancer = proxy_with(3, Failover { rate: 0, hold: millis(5000) }, rejecting);
+    let balancer = proxy_with(3, Failover { rate: 0, return_timeout: millis(5000) }, rejecting);
     let token = sessions(&balancer, 1)[0];
     balancer.report(&upstream(&balancer, "app-1"), Outcome::ConnectRefused, NOW);
     assert!(matches!(come(&balancer, &token, NOW), Err(PickError::Rejected(PinLoss::NotServing))));
@@ -124,7 +124,7 @@ fn moves(balancer: &Balancer, sessions: &[Token], from: Timestamp) -> Vec<BTreeM
                         *moved.entry(pick.upstream().name().to_owned()).or_default() += 1;
                         *at = Timestamp::from_millis(u64::MAX);
                     }
-                    Err(PickError::Later { at: later, reason: Wait::Pace }) => {
+                    Err(PickError::Later { at: later, reason: Wait::Admission }) => {
                         assert!(later > next, "asked to ask at once");
                         *at = later;
                     }
@@ -146,7 +146,7 @@ fn each_failover_target_takes_so_many_a_second() {
     const RATE: usize = 100;
     let balancer = proxy(3, RATE as u32, Duration::ZERO);
     let sessions = sessions(&balancer, 2000);
-    upstream(&balancer, "app-1").set_health(Health::DOWN);
+    upstream(&balancer, "app-1").set_availability(Availability::DOWN);
     let by_then = moves(&balancer, &sessions, NOW);
     for (tenths, moved) in (1..).zip(&by_then) {
         for (name, count) in moved {
@@ -163,7 +163,7 @@ fn each_failover_target_takes_so_many_a_second() {
     // The control: without a limit all move at once.
     let balancer = proxy(3, 0, Duration::ZERO);
     let sessions = self::sessions(&balancer, 2000);
-    upstream(&balancer, "app-1").set_health(Health::DOWN);
+    upstream(&balancer, "app-1").set_availability(Availability::DOWN);
     assert_eq!(moves(&balancer, &sessions, NOW).len(), 1);
 }
 
@@ -176,7 +176,7 @@ fn a_session_waits_for_its_own_failover_target_and_takes_no_other() {
         sessions.iter().map(|token| name(come(balancer, token, now))).collect()
     };
     for balancer in [&paced, &free] {
-        upstream(balancer, "app-1").set_health(Health::DOWN);
+        upstream(balancer, "app-1").set_availability(Availability::DOWN);
     }
     let (paced, free) = (placed(&paced, NOW), placed(&free, NOW));
     assert!(paced.iter().any(Option::is_none) && free.iter().all(Option::is_some));
@@ -188,7 +188,7 @@ fn a_session_waits_for_its_own_failover_target_and_takes_no_other() {
 fn a_clock_that_goes_back_blocks_nobody_for_long() {
     let balancer = proxy(2, 10, Duration::ZERO);
     let sessions = sessions(&balancer, 40);
-    upstream(&balancer, "app-1").set_health(Health::DOWN);
+    upstream(&balancer, "app-1").set_availability(Availability::DOWN);
     let ahead = NOW.after(Duration::from_secs(600));
     assert!(sessions.iter().any(|token| waits(come(&balancer, token, ahead)).is_some()));
     assert!(come(&balancer, &sessions[0], NOW).is_ok());
@@ -196,7 +196,7 @@ fn a_clock_that_goes_back_blocks_nobody_for_long() {
 
 /// A request may carry a time a little before that at which another found the upstream gone.
 #[test]
-fn without_a_hold_nobody_is_held() {
+fn without_a_return_timeout_sessions_move_at_once() {
     let balancer = proxy(3, 0, Duration::ZERO);
     let token = sessions(&balancer, 1).remove(0);
     let pinned = std::sync::Arc::clone(balancer.cluster().find_name("app-1").unwrap().upstream());

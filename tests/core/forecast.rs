@@ -2,7 +2,7 @@
 
 use crate::{NOW, balancer, upstream, upstreams, visit};
 use homing::balancer::Capacity;
-use homing::{Balancer, Change, Health, Request, UpstreamConfig};
+use homing::{Availability, Balancer, Change, Request, UpstreamConfig};
 
 const KEYED: [&str; 6] = ["ip_hash", "hash", "ketama", "chash", "maglev", "rendezvous"];
 
@@ -63,7 +63,7 @@ fn sessions_break_where_their_process_goes() {
 #[test]
 fn it_reads_like_this() {
     let balancer = balancer(upstreams(2).into_iter().map(|upstream| upstream.max_in_flight(50)).collect());
-    upstream(&balancer, "app-2").set_health(Health::DOWN);
+    upstream(&balancer, "app-2").set_availability(Availability::DOWN);
     let changes = [
         Change::Remove("app-1".into()),
         Change::Put(UpstreamConfig::new("app-3", "10.0.0.3:80").weight(2).max_in_flight(9)),

@@ -2,7 +2,7 @@
 
 use crate::{NOW, balancer, balancer_with, ring, upstream, upstreams, visit};
 use homing::rng::SeededEntropy;
-use homing::{Affinity, Balancer, Change, Decision, Health, Request, Timestamp, Token, UpstreamConfig};
+use homing::{Affinity, Availability, Balancer, Change, Decision, Request, Timestamp, Token, UpstreamConfig};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,7 +75,7 @@ fn the_window_is_configured() {
 fn a_session_that_moves_counts_where_it_went() {
     let balancer = balancer(upstreams(2));
     let sessions: Vec<Token> = (0..200).map(|_| visit(&balancer).1).collect();
-    upstream(&balancer, "app-1").set_health(Health::DOWN);
+    upstream(&balancer, "app-1").set_availability(Availability::DOWN);
     come_again(&balancer, &sessions, NOW);
     assert!(near(&live(&balancer, NOW), &[100, 200]));
     come_again(&balancer, &sessions, later(2 * WINDOW));
@@ -137,17 +137,17 @@ fn who_is_held_is_live_until_nobody_holds_it_any_more() {
         balancer.tick(now);
         upstream.live_sessions(now)
     };
-    let holds = [upstream.hold(held.session_id), upstream.hold(held.session_id)];
+    let guards = [upstream.guard_session(held.session_id), upstream.guard_session(held.session_id)];
     assert_ne!(held.session_id, other.session_id);
     let held_session = held.session_id;
     drop((held, other));
     assert_eq!([0, 1, 2, 3].map(live_in), [2, 2, 1, 1]);
-    let [first, second] = holds;
+    let [first, second] = guards;
     drop(first);
     assert_eq!([4, 5, 6, 100].map(live_in), [1; 4]);
     drop(second);
     assert_eq!([101, 102].map(live_in), [1, 0]);
     // Somebody who was there in the last window only.
-    drop(upstream.hold(held_session));
+    drop(upstream.guard_session(held_session));
     assert_eq!(live_in(103), 0);
 }

@@ -1,7 +1,6 @@
 //! The core from outside: every decision, membership changes, key rotation and agreement between proxies.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
-mod adoption;
 mod agreement;
 mod churn;
 mod concurrency;
@@ -12,6 +11,7 @@ mod failover;
 mod forecast;
 mod live_sessions;
 mod membership;
+mod migration;
 mod placement;
 mod rebalance;
 mod reconfigure;

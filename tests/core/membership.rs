@@ -2,7 +2,7 @@
 
 use crate::{balancer, pick, ring, upstream, upstreams, visit};
 use homing::cluster::{ApplyError, ClusterError, Effect, MAX_UPSTREAMS, PlanError};
-use homing::{Balancer, BuildError, Change, Decision, Generation, Health, PinLoss, Token, UpstreamConfig};
+use homing::{Availability, Balancer, BuildError, Change, Decision, Generation, PinLoss, Token, UpstreamConfig};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -120,7 +120,7 @@ fn counts_and_verdicts_survive_changes_to_the_others() {
     let balancer = balancer(upstreams(2));
     let held = pick(&balancer, &[]);
     let name = held.upstream().name().to_owned();
-    held.upstream().set_health(Health::DRAINING);
+    held.upstream().set_availability(Availability::DRAINING);
     held.upstream().set_incarnation(4);
     apply(&balancer, &[put("app-3", "10.0.0.3:8080")]);
     balancer.set_keys(ring(1, &[0])).unwrap();
@@ -128,14 +128,14 @@ fn counts_and_verdicts_survive_changes_to_the_others() {
     apply(&balancer, &[Change::Put(UpstreamConfig::new(&name, held.upstream().address()).weight(9))]);
     let after = upstream(&balancer, &name);
     assert_eq!((after.in_flight(), after.total(), after.decided(Decision::New)), (1, 1, 1));
-    assert_eq!((after.health(), after.incarnation()), (Health::DRAINING, 4));
+    assert_eq!((after.availability(), after.incarnation()), (Availability::DRAINING, 4));
     drop(held);
     assert_eq!(after.in_flight(), 0);
 
     // Another address is another process: counts and verdicts start anew, the identity stays.
     apply(&balancer, &[put(&name, "10.9.9.9:8080")]);
     let moved = upstream(&balancer, &name);
-    assert_eq!((moved.total(), moved.health(), moved.incarnation()), (0, Health::ACTIVE, 0));
+    assert_eq!((moved.total(), moved.availability(), moved.incarnation()), (0, Availability::ACTIVE, 0));
     assert_eq!(moved.id(), after.id());
 }
 

@@ -4,7 +4,7 @@ use crate::{NOW, ring, session_id, upstreams};
 use homing::affinity::Rebalance;
 use homing::health::Outcome;
 use homing::rng::SeededEntropy;
-use homing::{Affinity, Balancer, Change, Decision, Hold, PinLoss, Request, Timestamp, Token};
+use homing::{Affinity, Balancer, Change, Decision, PinLoss, Request, SessionGuard, Timestamp, Token};
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
@@ -106,7 +106,7 @@ impl World {
     }
 
     /// How many sessions each upstream has.
-    fn held(&self) -> BTreeMap<String, usize> {
+    fn guarded(&self) -> BTreeMap<String, usize> {
         let names = self.proxies[0].cluster().members().iter().map(|m| (m.upstream().name().to_owned(), 0)).collect();
         self.sessions.iter().fold(names, |mut held: BTreeMap<_, _>, session| {
             *held.entry(pinned(&self.proxies[0], &session.token)).or_default() += 1;
@@ -155,8 +155,8 @@ fn sessions_even_out_at_the_budgets_pace_and_nobody_moves_twice() {
     // A third is to move: a thousand, or 5 % less. To whom is left to chance, which is nine sessions of a hundred.
     let moved = world.moved.len();
     assert!((850..=1050).contains(&moved), "{moved} moved");
-    let (least, most) = spread(&world.held());
-    assert!(least >= 65 && most <= 112, "{least} to {most}, of 100: {:?}", world.held());
+    let (least, most) = spread(&world.guarded());
+    assert!(least >= 65 && most <= 112, "{least} to {most}, of 100: {:?}", world.guarded());
     assert!(world.sessions.iter().all(|session| session.moves <= 1), "a session moved twice");
     // It is over.
     world.pass(secs(900));
@@ -169,7 +169,7 @@ fn off_means_off() {
     world.scale_out();
     world.pass(secs(300));
     assert!(world.moved.is_empty());
-    assert_eq!(spread(&world.held()), (0, 150));
+    assert_eq!(spread(&world.guarded()), (0, 150));
 }
 
 #[test]
@@ -193,13 +193,13 @@ fn who_holds_a_websocket_stays_however_long_it_is_silent() {
     let cluster = world.proxies[0].cluster();
     let upstream =
         |session: &Session| cluster.find_name(&pinned(&world.proxies[0], &session.token)).unwrap().upstream();
-    let hold = |session: &Session| upstream(session).hold(session_id(&session.token));
-    let holds: Vec<Hold> = world.sessions.iter().step_by(2).map(hold).collect();
+    let guard = |session: &Session| upstream(session).guard_session(session_id(&session.token));
+    let guards: Vec<SessionGuard> = world.sessions.iter().step_by(2).map(guard).collect();
     world.scale_out();
     world.pass(secs(300));
     assert!(world.moved.len() > 200);
     assert!(world.moved.iter().all(|(number, ..)| number % 2 == 1), "one that was held moved");
-    drop(holds);
+    drop(guards);
     // They come back at once, as if their WebSockets had broken, and after a window or two they are like the others.
     let moved = world.moved.len();
     world.pass(secs(100));
@@ -265,6 +265,6 @@ fn a_second_scale_out_draws_anew() {
     // Again a third.
     let second = world.moved.len() - first;
     assert!((800..=1100).contains(&second), "{first}, then {second}");
-    let (least, most) = spread(&world.held());
+    let (least, most) = spread(&world.guarded());
     assert!(least >= 40 && most <= 78, "{least} to {most}, of 67");
 }

@@ -77,17 +77,17 @@ fn what_happens_to_displaced_sessions_changes_at_once() {
     let tokens = [token.as_bytes()];
     let decide_at = |now| balancer.pick(&Request::new(now).tokens(&tokens)).map(|pick| pick.decision);
     let decide = || decide_at(NOW);
-    let failover = |rate, hold| {
-        let failover = Failover { rate, hold };
+    let failover = |rate, return_timeout| {
+        let failover = Failover { rate, return_timeout };
         settings().health(HealthSettings { failover, ..HealthSettings::default() })
     };
     assert!(matches!(decide(), Ok(Decision::PinLost(PinLoss::NotServing))));
     balancer.reconfigure(failover(500, Duration::from_secs(60))).unwrap();
-    assert!(matches!(decide(), Err(PickError::Later { reason: Wait::Hold, .. })));
+    assert!(matches!(decide(), Err(PickError::Later { reason: Wait::UpstreamReturn, .. })));
     // One a second, and that one is taken by the first of the two.
     balancer.reconfigure(failover(1, Duration::ZERO)).unwrap();
     let paced: Vec<_> = (0..3).map(|_| decide()).collect();
-    assert!(paced.iter().any(|decided| matches!(decided, Err(PickError::Later { reason: Wait::Pace, .. }))));
+    assert!(paced.iter().any(|decided| matches!(decided, Err(PickError::Later { reason: Wait::Admission, .. }))));
     let reject = Affinity::builder(ring(0, &[])).on_unavailable(OnUnavailable::Reject).build().unwrap();
     balancer.reconfigure(settings().affinity(reject)).unwrap();
     assert!(matches!(decide(), Err(PickError::Rejected(PinLoss::NotServing))));
@@ -96,14 +96,14 @@ fn what_happens_to_displaced_sessions_changes_at_once() {
 }
 
 #[test]
-fn who_warms_is_warm_when_slow_start_ends() {
+fn slow_start_ends_after_its_window() {
     let balancer = balancer(upstreams(2));
     balancer.tick(NOW);
     let more = upstreams(3).pop().map(homing::Change::Put);
     balancer.apply(balancer.plan(more.as_slice()).unwrap()).unwrap();
     let state = || balancer.status()[2].state;
     balancer.tick(NOW.after(Duration::from_secs(1)));
-    assert_eq!(state(), State::Warming);
+    assert_eq!(state(), State::SlowStart);
     let slow_start = SlowStart { window: Duration::ZERO, ..SlowStart::default() };
     balancer.reconfigure(settings().health(HealthSettings { slow_start, ..HealthSettings::default() })).unwrap();
     balancer.tick(NOW.after(Duration::from_secs(1)));

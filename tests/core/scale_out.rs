@@ -2,7 +2,7 @@
 //! becomes of sessions behind NATs.
 
 use crate::simulation::{Dice, MEAN_LIFE, Setup, World, anywhere};
-use homing::Health;
+use homing::Availability;
 use homing::policy::Params;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -75,10 +75,10 @@ fn behind_nat(policy: &'static str, affinity: bool) -> (f64, [usize; 3]) {
     world.run_until(300).unwrap();
     let skew = f64::from(*world.live.iter().max().unwrap()) * 5.0 / f64::from(world.live.iter().sum::<u32>());
     let mut lost = [0; 3];
-    world.set_health(0, Health::DOWN);
+    world.set_availability(0, Availability::DOWN);
     world.run_until(600).unwrap();
     lost[0] = world.broken;
-    world.set_health(0, Health::ACTIVE);
+    world.set_availability(0, Availability::ACTIVE);
     world.run_until(900).unwrap();
     lost[1] = world.broken - lost[0];
     world.grow(6).unwrap();

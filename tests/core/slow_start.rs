@@ -3,7 +3,7 @@
 use crate::{NOW, ring, upstream, upstreams};
 use homing::health::{Failover, Outcome, ProbeResult, SlowStart, State};
 use homing::rng::SeededEntropy;
-use homing::{Affinity, Balancer, Health, HealthSettings, Lease, Request, Timestamp, policy};
+use homing::{Affinity, Availability, Balancer, HealthSettings, Lease, Request, Timestamp, policy};
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -30,7 +30,7 @@ impl World {
             .affinity(Affinity::builder(ring(0, &[])).build().unwrap())
             .health(HealthSettings {
                 slow_start,
-                failover: Failover { rate: 0, hold: Duration::ZERO },
+                failover: Failover { rate: 0, return_timeout: Duration::ZERO },
                 ..HealthSettings::default()
             })
             .entropy(SeededEntropy::new(5))
@@ -153,7 +153,7 @@ fn half_a_cluster_that_is_new_is_filled_as_slowly_as_one() {
 }
 
 #[test]
-fn where_all_warm_alike_nothing_changes() {
+fn slow_start_of_all_upstreams_alike_changes_nothing() {
     for entry in policy::registry() {
         let placed = |slow_start| {
             let mut world = World::new(entry.name, slow_start);
@@ -172,7 +172,7 @@ fn where_all_warm_alike_nothing_changes() {
         };
         let (warm, with) = placed(SlowStart::default());
         let (active, without) = placed(SlowStart { window: Duration::ZERO, ..SlowStart::default() });
-        assert_eq!((warm, active), (State::Warming, State::Active));
+        assert_eq!((warm, active), (State::SlowStart, State::Active));
         assert_eq!(with, without, "{}", entry.name);
     }
 }
@@ -183,7 +183,7 @@ fn nobody_is_refused_for_the_sake_of_slow_start() {
         let mut world = World::new(entry.name, SlowStart::default());
         world.restart();
         for member in &world.balancer.cluster().members()[1..] {
-            member.upstream().set_health(Health::DRAINING);
+            member.upstream().set_availability(Availability::DRAINING);
         }
         assert_eq!(world.pass(), SESSIONS, "{}", entry.name);
     }
@@ -223,7 +223,7 @@ fn slow_start_does_not_delay_known_or_displaced_sessions() {
     world.restart();
     let one_to_two = |world: &World| {
         for member in &world.balancer.cluster().members()[1..] {
-            member.upstream().set_health(Health::ACTIVE);
+            member.upstream().set_availability(Availability::ACTIVE);
         }
         world.balancer.pick(&Request::new(world.now)).unwrap()
     };
@@ -231,7 +231,7 @@ fn slow_start_does_not_delay_known_or_displaced_sessions() {
     let first = one_to_two(&world);
     let token = first.token.unwrap();
     for member in &world.balancer.cluster().members()[1..] {
-        member.upstream().set_health(Health::DOWN);
+        member.upstream().set_availability(Availability::DOWN);
     }
     let moved = world.balancer.pick(&Request::new(world.now).tokens(&[token.as_bytes()])).unwrap();
     assert_eq!(moved.upstream().name(), "app-1");

@@ -1,7 +1,7 @@
 //! The token is sent again only when what it says must change.
 
 use crate::{NOW, balancer, pick, ring, session_id, upstream, upstreams, visit};
-use homing::{Affinity, Balancer, Decision, Health, PinLoss, Request, Timestamp, Token};
+use homing::{Affinity, Availability, Balancer, Decision, PinLoss, Request, Timestamp, Token};
 use std::time::Duration;
 
 fn at(balancer: &Balancer, now: Timestamp, token: &Token) -> homing::Pick {
@@ -61,7 +61,7 @@ fn a_move_sends_one_token_and_the_session_stays_where_it_went() {
     let mut seen = Vec::new();
     for _ in 0..4 {
         let pinned = pick(&balancer, &[token.as_bytes()]).upstream().clone();
-        pinned.set_health(Health::DOWN);
+        pinned.set_availability(Availability::DOWN);
         let moved = pick(&balancer, &[token.as_bytes()]);
         assert_eq!(moved.decision, Decision::PinLost(PinLoss::NotServing));
         token = moved.token.unwrap();
@@ -73,7 +73,7 @@ fn a_move_sends_one_token_and_the_session_stays_where_it_went() {
     }
     // It does not move back when they return.
     for name in &seen {
-        upstream(&balancer, name).set_health(Health::ACTIVE);
+        upstream(&balancer, name).set_availability(Availability::ACTIVE);
     }
     let last = pick(&balancer, &[token.as_bytes()]);
     assert_eq!((last.decision, last.token), (Decision::Pinned, None));

@@ -22,7 +22,6 @@ use support::wire;
 #[allow(dead_code, reason = "shared with the oracles")]
 mod program;
 
-mod adoption;
 mod bodies;
 mod chunks;
 mod config;
@@ -35,11 +34,12 @@ mod headers;
 mod heads;
 mod health;
 mod http2;
-mod incumbents;
 mod keys;
 mod latency;
+mod legacy_cookies;
 mod limits;
 mod lookalikes;
+mod migration;
 mod pooling;
 mod refusals;
 mod refusals_http2;

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use homing::policy::Params;
-use homing::{Balancer, Health, Request, Timestamp, UpstreamConfig};
+use homing::{Availability, Balancer, Request, Timestamp, UpstreamConfig};
 
 use crate::dice::Dice;
 
@@ -61,7 +61,7 @@ impl Case {
         let upstreams = self.servers.iter().enumerate().map(upstream);
         let balancer = Balancer::builder().upstreams(upstreams).policy_params(policy, params).build().unwrap();
         for (member, server) in balancer.cluster().members().iter().zip(&self.servers) {
-            member.upstream().set_health(if server.up { Health::ACTIVE } else { Health::DOWN });
+            member.upstream().set_availability(if server.up { Availability::ACTIVE } else { Availability::DOWN });
         }
         Ours(balancer)
     }

@@ -163,7 +163,7 @@ impl World {
             Ok(pick) => self.take(index, pick),
             Err(PickError::Full) => self.wait(index, ASKS),
             Err(PickError::Later { at, reason }) => {
-                if reason == Wait::Hold {
+                if reason == Wait::UpstreamReturn {
                     self.travels[index].tried.clear();
                 }
                 self.wait(index, at.since(clock).as_millis() as u64)

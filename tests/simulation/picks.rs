@@ -71,11 +71,11 @@ impl World {
             PickError::Rejected(loss) => {
                 ensure!(verdict == Some(Verdict::PinLost(*loss)), PinHolds, "rejected: {loss}, but {verdict:?}");
             }
-            PickError::Later { reason: Wait::Hold, .. } => {
+            PickError::Later { reason: Wait::UpstreamReturn, .. } => {
                 let is_away = verdict == Some(Verdict::PinLost(PinLoss::NotServing));
-                ensure!(is_away && !failover.hold.is_zero(), PinHolds, "held, but {verdict:?}");
+                ensure!(is_away && !failover.return_timeout.is_zero(), PinHolds, "held, but {verdict:?}");
             }
-            PickError::Later { reason: Wait::Pace, .. } => {
+            PickError::Later { reason: Wait::Admission, .. } => {
                 let is_displaced = matches!(verdict, Some(Verdict::PinLost(loss)) if loss.is_displaced());
                 ensure!(is_displaced && failover.rate > 0, PinHolds, "paced, but {verdict:?}");
             }
@@ -176,7 +176,7 @@ impl World {
         {
             // Threads may be two seconds apart, and so is the balancer's idea of time.
             let waited = Duration::from_millis(self.now - pinned.down_at + 2000);
-            ensure!(waited >= failover.hold, PinHolds, "a session is not held: {waited:?}");
+            ensure!(waited >= failover.return_timeout, PinHolds, "a session is not held: {waited:?}");
         }
         let second_ago = self.now.saturating_sub(1000);
         let has_jumped = has_jumped(second_ago);
@@ -264,7 +264,7 @@ fn check_placed(proxy: &Proxy, slot: usize) -> Check {
     let cell = &proxy.cells[proxy.members[&slot]];
     let name = cell.upstream.name();
     let is_overruled = proxy.panics() && cell.is_judged();
-    let takes = matches!(cell.state, State::Active | State::Warming) || is_overruled;
+    let takes = matches!(cell.state, State::Active | State::SlowStart) || is_overruled;
     ensure!(takes, TakesNoNew, "{name} is {} ({}) and gets a session", cell.state, cell.cause);
     ensure!(!proxy.drains.contains_key(&slot), TakesNoNew, "{name} drains and gets a session");
     ensure!(!cell.witness.says_full(), TakesNoNew, "{name} says that it is full and gets a session");
@@ -273,7 +273,7 @@ fn check_placed(proxy: &Proxy, slot: usize) -> Check {
 
 fn takers<'p>(travel: &'p Travel, proxy: &'p Proxy) -> impl Iterator<Item = &'p Cell> {
     let members = proxy.members.values().map(|cell| &proxy.cells[*cell]);
-    members.filter(|cell| cell.upstream.health().accepting && !travel.has_tried(cell.upstream.id()))
+    members.filter(|cell| cell.upstream.availability().accepting && !travel.has_tried(cell.upstream.id()))
 }
 
 /// A number for the set of those that could take the request now, the same on every proxy.

@@ -9,7 +9,7 @@ use crate::witness::Witness;
 use homing::affinity::Rebalance;
 use homing::health::{Cause, EventKind, State, Subscription};
 use homing::rng::SeededEntropy;
-use homing::{Affinity, Balancer, Change, Decision, Health, Timestamp, Upstream, UpstreamConfig};
+use homing::{Affinity, Availability, Balancer, Change, Decision, Timestamp, Upstream, UpstreamConfig};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -182,7 +182,7 @@ impl Proxy {
         let plan = self.balancer.plan(&changes).unwrap();
         self.balancer.apply(plan).unwrap();
         let warms = !self.health.slow_start.window.is_zero();
-        self.follow(slots, now, if warms { State::Warming } else { State::Active });
+        self.follow(slots, now, if warms { State::SlowStart } else { State::Active });
     }
 
     fn follow(&mut self, slots: &[Slot], now: u64, state: State) {
@@ -231,7 +231,7 @@ impl Proxy {
                     // What went on under a drain comes to light when it ends.
                     let is_uncovered = is_drained || from == State::Draining;
                     ensure!(borne_out || is_uncovered, Evidence, "no evidence for {event}");
-                    if from == State::Down || to == State::Warming {
+                    if from == State::Down || to == State::SlowStart {
                         cell.witness.forgive();
                     }
                     if to == State::Down {
@@ -296,39 +296,39 @@ impl Proxy {
                 cell.state
             );
             let leaves = drain.is_some_and(Option::is_some);
-            let departs = cell.upstream.departure(0).is_some();
+            let departs = cell.upstream.drain_deadline(0).is_some();
             ensure!(departs == leaves, PinHolds, "sessions leave {name}: {departs}, and its drain is {drain:?}");
             let has_left = drain.is_some_and(|end| end.is_some_and(|end| self.clock(now) >= end));
             let expected = match cell.state {
-                State::Draining if has_left => Health::DOWN,
+                State::Draining if has_left => Availability::DOWN,
                 State::Suspect | State::Down if self.panics && cell.is_judged() => match cell.witness.says_full() {
                     // Neither the operator's word nor its own is a judgement.
-                    _ if has_left => Health::DOWN,
-                    is_full if is_full || drain.is_some() => Health::DRAINING,
-                    _ => Health::ACTIVE,
+                    _ if has_left => Availability::DOWN,
+                    is_full if is_full || drain.is_some() => Availability::DRAINING,
+                    _ => Availability::ACTIVE,
                 },
-                state => state.health(),
+                state => state.availability(),
             };
-            let health = cell.upstream.health();
+            let availability = cell.upstream.availability();
             // A drain's end shows at the next tick, or two seconds early after a clock went back by less; and a clock that
             // went back further puts it off, from the next tick on.
             let soon = Timestamp::from_millis(self.clock(now).as_millis() + 2000);
             let has_just_jumped = self.jumped_at > 0 && now <= self.jumped_at + LONGEST_TICK;
             let has_nearly_left = drain.is_some_and(|end| end.is_some_and(|end| soon >= end || has_just_jumped));
-            let ends = [Health::DRAINING, Health::DOWN];
-            let is_right =
-                health == expected || (has_nearly_left && ends.contains(&health) && ends.contains(&expected));
-            let takes_too_many = health.accepting && !expected.accepting;
+            let ends = [Availability::DRAINING, Availability::DOWN];
+            let is_right = availability == expected
+                || (has_nearly_left && ends.contains(&availability) && ends.contains(&expected));
+            let takes_too_many = availability.accepting && !expected.accepting;
             ensure!(!takes_too_many, TakesNoNew, "{name} is {} (panic: {}) and accepts", cell.state, self.panics);
             ensure!(
                 is_right,
                 Evidence,
-                "{name} is {} (panic: {}) and its verdicts are {health:?}",
+                "{name} is {} (panic: {}) and its availability is {availability:?}",
                 cell.state,
                 self.panics
             );
             let is_gone = cell.witness.is_proven_gone(&self.health);
-            ensure!(!is_gone || !health.serving, Evidence, "{name} is proven gone, and is {}", cell.state);
+            ensure!(!is_gone || !availability.serving, Evidence, "{name} is proven gone, and is {}", cell.state);
         }
         self.check_cap(&members)
     }

@@ -54,7 +54,8 @@ pub fn draw(dice: &Dice) -> Scenario {
     let (fall, rise) = (dice.between(1, 3) as u32, dice.between(1, 3) as u32);
     let window = Duration::from_secs(dice.one_of(&[0, 10, 10, 60]));
     let base = Duration::from_secs(dice.one_of(&[2, 10, 10, 30]));
-    let failover = Failover { rate: dice.one_of(&[0, 5, 500]), hold: Duration::from_secs(dice.one_of(&[0, 0, 1, 3])) };
+    let failover =
+        Failover { rate: dice.one_of(&[0, 5, 500]), return_timeout: Duration::from_secs(dice.one_of(&[0, 0, 1, 3])) };
     let health = HealthSettings {
         failover,
         probes: Probes { fall, rise },

@@ -115,10 +115,10 @@ impl Cookie {
         if is_other && scenario.on_restart == OnRestart::Replace {
             return Verdict::PinLost(PinLoss::OtherIncarnation);
         }
-        if pinned.upstream.departure(self.session_id).is_some_and(|moment| clock >= moment) {
+        if pinned.upstream.drain_deadline(self.session_id).is_some_and(|moment| clock >= moment) {
             return Verdict::PinLost(PinLoss::Drained);
         }
-        if !pinned.upstream.health().serving || is_tried(pinned) {
+        if !pinned.upstream.availability().serving || is_tried(pinned) {
             return Verdict::PinLost(PinLoss::NotServing);
         }
         match pinned.has_room() {

@@ -7,7 +7,7 @@ use crate::proxy::Slot;
 use crate::scenario::{MINUTE, SECOND};
 use crate::session::{User, key_ring};
 use crate::world::{Event, World};
-use homing::Health;
+use homing::Availability;
 use std::time::Duration;
 
 /// What an operator tells a proxy.
@@ -213,7 +213,7 @@ impl World {
                 let cell = proxy.members[&slot];
                 proxy.cells[cell].times_gone += 1;
                 if self.sabotage == Some(Sabotage::PlaceOnDraining) {
-                    proxy.cells[cell].upstream.set_health(Health::ACTIVE);
+                    proxy.cells[cell].upstream.set_availability(Availability::ACTIVE);
                     return Ok(());
                 }
             }

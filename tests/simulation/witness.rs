@@ -89,7 +89,7 @@ impl Witness {
             Cause::ProbesPass => self.good_probes >= settings.probes.rise,
             Cause::BackoffOver => from == State::Suspect || self.last_probe.is_none(),
             Cause::Answers => from == State::Suspect,
-            Cause::Warm => from == State::Warming && to == State::Active,
+            Cause::SlowStartOver => from == State::SlowStart && to == State::Active,
             Cause::Operator => from == State::Draining || to == State::Draining,
             Cause::Configured | Cause::Added => true,
         }

@@ -99,7 +99,7 @@ impl Alone {
     }
 
     fn place_session(&self, key: &Key, session_id: u64) -> Option<usize> {
-        let session = Session { session_id, now: NOW, client: Some(client(key)), key: Some(key), tried: &[], warming: Default::default() };
+        let session = Session { session_id, now: NOW, client: Some(client(key)), key: Some(key), tried: &[], slow_start: Default::default() };
         self.policy.place(&self.cluster, &session)
     }
 

@@ -1,7 +1,7 @@
 //! What a cluster is, as a plain list.
 
 use homing::cluster::{ClusterError, PlanError};
-use homing::{Change, Health, UpstreamConfig};
+use homing::{Availability, Change, UpstreamConfig};
 
 /// An upstream's shared state.
 #[derive(Clone, Copy)]
@@ -14,7 +14,7 @@ pub struct Cell {
 
 /// An upstream as the cluster has it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Seat {
+pub struct ModelUpstream {
     pub name: String,
     pub address: String,
     pub weight: u16,
@@ -26,44 +26,44 @@ pub struct Seat {
 /// A change as the model understands it.
 #[derive(Clone)]
 pub enum Wish {
-    Put(Seat),
+    Put(ModelUpstream),
     Remove(String),
 }
 
 impl Wish {
     pub fn change(&self) -> Change {
         match self {
-            Self::Put(seat) => Change::Put(seat.config()),
+            Self::Put(upstream) => Change::Put(upstream.config()),
             Self::Remove(name) => Change::Remove(name.clone()),
         }
     }
 }
 
-impl Seat {
+impl ModelUpstream {
     pub fn config(&self) -> UpstreamConfig {
         UpstreamConfig::new(&*self.name, &*self.address).weight(self.weight).max_in_flight(self.limit)
     }
 }
 
 pub struct Model {
-    pub seats: Vec<Seat>,
+    pub upstreams: Vec<ModelUpstream>,
     pub cells: Vec<Cell>,
     pub generation: u64,
 }
 
 impl Model {
-    pub fn new(seats: Vec<Seat>) -> Self {
-        let mut model = Self { seats: Vec::new(), cells: Vec::new(), generation: 1 };
-        model.seats = seats.into_iter().map(|seat| model.seated(seat)).collect();
+    pub fn new(upstreams: Vec<ModelUpstream>) -> Self {
+        let mut model = Self { upstreams: Vec::new(), cells: Vec::new(), generation: 1 };
+        model.upstreams = upstreams.into_iter().map(|upstream| model.with_cell(upstream)).collect();
         model
     }
 
     pub fn cell(&self, index: usize) -> &Cell {
-        &self.cells[self.seats[index].cell]
+        &self.cells[self.upstreams[index].cell]
     }
 
     pub fn cell_mut(&mut self, index: usize) -> &mut Cell {
-        &mut self.cells[self.seats[index].cell]
+        &mut self.cells[self.upstreams[index].cell]
     }
 
     pub fn takes(&self, index: usize, tried: &[usize]) -> bool {
@@ -71,7 +71,7 @@ impl Model {
     }
 
     pub fn has_room(&self, index: usize) -> bool {
-        self.seats[index].limit == 0 || self.cell(index).in_flight < self.seats[index].limit
+        self.upstreams[index].limit == 0 || self.cell(index).in_flight < self.upstreams[index].limit
     }
 
     pub fn accepts(&self, index: usize, tried: &[usize]) -> bool {
@@ -79,56 +79,56 @@ impl Model {
     }
 
     pub fn any_accepts(&self, tried: &[usize]) -> bool {
-        (0..self.seats.len()).any(|index| self.accepts(index, tried))
+        (0..self.upstreams.len()).any(|index| self.accepts(index, tried))
     }
 
     pub fn all_accept(&self, tried: &[usize]) -> bool {
-        (0..self.seats.len()).all(|index| self.accepts(index, tried))
+        (0..self.upstreams.len()).all(|index| self.accepts(index, tried))
     }
 
-    pub fn set_health(&mut self, index: usize, health: Health) {
+    pub fn set_availability(&mut self, index: usize, availability: Availability) {
         let cell = self.cell_mut(index);
-        cell.serving = health.serving;
-        cell.accepting = health.serving && health.accepting;
+        cell.serving = availability.serving;
+        cell.accepting = availability.serving && availability.accepting;
     }
 
-    /// The seats after these wishes.
-    pub fn wished(&self, wishes: &[Wish]) -> Result<Vec<Seat>, PlanError> {
-        let mut seats = self.seats.clone();
+    /// The upstreams after these wishes.
+    pub fn wished(&self, wishes: &[Wish]) -> Result<Vec<ModelUpstream>, PlanError> {
+        let mut upstreams = self.upstreams.clone();
         for wish in wishes {
             match wish {
-                Wish::Put(new) => match seats.iter_mut().find(|seat| seat.name == new.name) {
-                    Some(seat) => *seat = new.clone(),
-                    None => seats.push(new.clone()),
+                Wish::Put(new) => match upstreams.iter_mut().find(|upstream| upstream.name == new.name) {
+                    Some(upstream) => *upstream = new.clone(),
+                    None => upstreams.push(new.clone()),
                 },
                 Wish::Remove(name) => {
-                    let at = seats.iter().position(|seat| seat.name == *name);
-                    seats.remove(at.ok_or_else(|| PlanError::Unknown { name: name.clone() })?);
+                    let at = upstreams.iter().position(|upstream| upstream.name == *name);
+                    upstreams.remove(at.ok_or_else(|| PlanError::Unknown { name: name.clone() })?);
                 }
             }
         }
-        if seats.is_empty() {
+        if upstreams.is_empty() {
             return Err(ClusterError::Empty.into());
         }
-        match seats.iter().find(|seat| seat.weight == 0) {
-            Some(seat) => Err(ClusterError::ZeroWeight { name: seat.name.clone() }.into()),
-            None => Ok(seats),
+        match upstreams.iter().find(|upstream| upstream.weight == 0) {
+            Some(upstream) => Err(ClusterError::ZeroWeight { name: upstream.name.clone() }.into()),
+            None => Ok(upstreams),
         }
     }
 
-    /// Puts the wished seats in force.
-    pub fn apply(&mut self, seats: Vec<Seat>) {
-        self.seats = seats.into_iter().map(|seat| self.seated(seat)).collect();
+    /// Puts the wished upstreams in force.
+    pub fn apply(&mut self, upstreams: Vec<ModelUpstream>) {
+        self.upstreams = upstreams.into_iter().map(|upstream| self.with_cell(upstream)).collect();
         self.generation += 1;
     }
 
     /// With the cell that the same name at the same address has, or a new one.
-    fn seated(&mut self, mut seat: Seat) -> Seat {
-        let same = self.seats.iter().find(|old| old.name == seat.name && old.address == seat.address);
-        seat.cell = same.map_or(self.cells.len(), |old| old.cell);
+    fn with_cell(&mut self, mut upstream: ModelUpstream) -> ModelUpstream {
+        let same = self.upstreams.iter().find(|old| old.name == upstream.name && old.address == upstream.address);
+        upstream.cell = same.map_or(self.cells.len(), |old| old.cell);
         if same.is_none() {
             self.cells.push(Cell { in_flight: 0, total: 0, serving: true, accepting: true });
         }
-        seat
+        upstream
     }
 }

@@ -39,9 +39,9 @@ impl Rules {
 
 /// Whether nothing that accepts has less in flight by weight than the one at `index`.
 pub fn is_least_loaded(model: &Model, index: usize, tried: &[usize]) -> bool {
-    let load = |index: usize| (u64::from(model.cell(index).in_flight), u64::from(model.seats[index].weight));
+    let load = |index: usize| (u64::from(model.cell(index).in_flight), u64::from(model.upstreams[index].weight));
     let (ours, weight) = load(index);
-    (0..model.seats.len()).filter(|other| model.accepts(*other, tried)).all(|other| {
+    (0..model.upstreams.len()).filter(|other| model.accepts(*other, tried)).all(|other| {
         let (theirs, other_weight) = load(other);
         ours * other_weight <= theirs * weight
     })
@@ -54,16 +54,16 @@ pub fn ip_hash(model: &Model, client: Option<IpAddr>, tried: &[usize]) -> Option
         Some(IpAddr::V6(address)) => address.octets().to_vec(),
         None => vec![0; 3],
     };
-    let total: u32 = model.seats.iter().map(|seat| u32::from(seat.weight)).sum();
+    let total: u32 = model.upstreams.iter().map(|upstream| u32::from(upstream.weight)).sum();
     let mut hash = 89_u32;
-    for _ in 0..if model.seats.len() < 2 { 0 } else { 20 } {
+    for _ in 0..if model.upstreams.len() < 2 { 0 } else { 20 } {
         for byte in &key {
             hash = (hash * 113 + u32::from(*byte)) % 6271;
         }
         let mut left = hash % total;
         let mut index = 0;
-        while left >= u32::from(model.seats[index].weight) {
-            left -= u32::from(model.seats[index].weight);
+        while left >= u32::from(model.upstreams[index].weight) {
+            left -= u32::from(model.upstreams[index].weight);
             index += 1;
         }
         if model.accepts(index, tried) {
@@ -83,7 +83,7 @@ pub struct Turns {
 impl Turns {
     /// The turns of these weights; `None` where their period is longer than what the library keeps.
     pub fn new(model: &Model) -> Option<Self> {
-        let weights: Vec<i64> = model.seats.iter().map(|seat| i64::from(seat.weight)).collect();
+        let weights: Vec<i64> = model.upstreams.iter().map(|upstream| i64::from(upstream.weight)).collect();
         let scores = vec![0; weights.len()];
         (weights.iter().sum::<i64>() <= 1 << 16).then_some(Self { weights, scores })
     }

@@ -2,19 +2,24 @@
 
 use super::Input;
 use super::Subject;
-use super::model::{Model, Seat, Wish};
+use super::model::{Model, ModelUpstream, Wish};
 use super::rules::{self, Rules, Turns};
 use homing::balancer::{PickError, Request};
-use homing::cluster::{Effect, Plan, Session, UpstreamId, Warming};
+use homing::cluster::{Effect, Plan, Session, SlowStartAccess, UpstreamId};
 use homing::rng::SeededEntropy;
-use homing::{Affinity, Balancer, Decision, Health, KeyRing, Lease, Policy, Timestamp};
+use homing::{Affinity, Availability, Balancer, Decision, KeyRing, Lease, Policy, Timestamp};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 const WEIGHTS: [u16; 16] = [1, 1, 1, 1, 2, 2, 3, 5, 7, 10, 20, 50, 100, 255, 1000, 0];
 const LIMITS: [u32; 6] = [0, 0, 0, 1, 2, 5];
-const HEALTH: [Health; 5] =
-    [Health::ACTIVE, Health::ACTIVE, Health::DRAINING, Health::DOWN, Health { serving: false, accepting: true }];
+const HEALTH: [Availability; 5] = [
+    Availability::ACTIVE,
+    Availability::ACTIVE,
+    Availability::DRAINING,
+    Availability::DOWN,
+    Availability { serving: false, accepting: true },
+];
 /// Names that changes choose from.
 const NAMES: usize = 16;
 /// Keys whose places are compared before and after a change.
@@ -34,11 +39,11 @@ pub struct World {
     turns: Option<Turns>,
     model: Model,
     leases: Vec<(Lease, usize)>,
-    held: Option<(Plan, Vec<Seat>, u64)>,
+    held: Option<(Plan, Vec<ModelUpstream>, u64)>,
     now: Timestamp,
 }
 
-/// Who comes, and which seats have failed them.
+/// Who comes, and which upstreams have failed them.
 struct Visitor {
     client: Option<IpAddr>,
     key: Option<Vec<u8>>,
@@ -76,7 +81,7 @@ impl Visitor {
             client: self.client,
             key: self.key.as_deref(),
             tried,
-            warming: Warming::All,
+            slow_start: SlowStartAccess::All,
         }
     }
 }
@@ -89,30 +94,30 @@ fn address(v4: bool, number: u16) -> IpAddr {
     }
 }
 
-fn seat(name: usize, port: usize, weight: u16, limit: u32) -> Seat {
+fn modelled(name: usize, port: usize, weight: u16, limit: u32) -> ModelUpstream {
     let address = format!("10.0.0.{name}:{}", 8000 + port);
-    Seat { name: format!("app-{name}"), address, weight, limit, cell: 0 }
+    ModelUpstream { name: format!("app-{name}"), address, weight, limit, cell: 0 }
 }
 
 impl World {
     pub fn new(subject: Subject, input: &mut Input<'_>) -> Self {
-        let seats = match input.byte() {
+        let upstreams = match input.byte() {
             // More than fit into a word.
             size @ 0xf0.. => {
                 let limit = LIMITS[input.below(LIMITS.len())];
-                (0..usize::from(size) - 180).map(|name| seat(name, 0, 1 + name as u16 % 2, limit)).collect()
+                (0..usize::from(size) - 180).map(|name| modelled(name, 0, 1 + name as u16 % 2, limit)).collect()
             }
             size => (0..=usize::from(size) % 12)
                 .map(|name| {
                     let weight = WEIGHTS[input.below(WEIGHTS.len())].max(1);
-                    seat(name, 0, weight, LIMITS[input.below(LIMITS.len())])
+                    modelled(name, 0, weight, LIMITS[input.below(LIMITS.len())])
                 })
                 .collect(),
         };
-        let model = Model::new(seats);
+        let model = Model::new(upstreams);
         let factory = subject.factory.clone();
         let mut balancer = Balancer::builder()
-            .upstreams(model.seats.iter().map(Seat::config))
+            .upstreams(model.upstreams.iter().map(ModelUpstream::config))
             .policy_with(move |cluster| factory(cluster))
             .entropy(SeededEntropy::new(u64::from(input.byte())));
         let has_affinity = input.flag();
@@ -141,18 +146,20 @@ impl World {
                 self.give_back(lease, cell);
             }
             5 => {
-                let (index, health) = (input.below(self.model.seats.len()), HEALTH[input.below(HEALTH.len())]);
-                self.model.set_health(index, health);
-                self.balancer.cluster().members()[index].upstream().set_health(health);
+                let (index, health) = (input.below(self.model.upstreams.len()), HEALTH[input.below(HEALTH.len())]);
+                self.model.set_availability(index, health);
+                self.balancer.cluster().members()[index].upstream().set_availability(health);
             }
             6 => {
-                if let Some((plan, seats)) = self.plan(input) {
-                    self.apply(plan, seats);
+                if let Some((plan, upstreams)) = self.plan(input) {
+                    self.apply(plan, upstreams);
                 }
             }
-            7 => self.held = self.plan(input).map(|(plan, seats)| (plan, seats, self.model.generation)),
+            7 => self.held = self.plan(input).map(|(plan, upstreams)| (plan, upstreams, self.model.generation)),
             8 => match self.held.take() {
-                Some((plan, seats, generation)) if generation == self.model.generation => self.apply(plan, seats),
+                Some((plan, upstreams, generation)) if generation == self.model.generation => {
+                    self.apply(plan, upstreams)
+                }
                 Some((plan, ..)) => drop(self.balancer.apply(plan).expect_err("the plan is stale")),
                 None => {}
             },
@@ -164,7 +171,7 @@ impl World {
             11 => self.fall(input),
             12 => {
                 let latency = Duration::from_millis(u16::from_le_bytes(input.bytes()).into());
-                let index = input.below(self.model.seats.len());
+                let index = input.below(self.model.upstreams.len());
                 self.balancer.cluster().members()[index].upstream().observe(latency, self.now);
             }
             _ => {}
@@ -188,7 +195,7 @@ impl World {
         let pick = match self.balancer.pick(&request) {
             Ok(pick) => pick,
             Err(refused) => {
-                let any_takes = (0..self.model.seats.len()).any(|index| self.model.takes(index, tried));
+                let any_takes = (0..self.model.upstreams.len()).any(|index| self.model.takes(index, tried));
                 assert!(!self.model.any_accepts(tried), "{refused}, though one accepts");
                 assert_eq!(matches!(refused, PickError::Full), any_takes, "{refused}");
                 self.turns = None;
@@ -197,7 +204,8 @@ impl World {
         };
         assert_eq!((pick.decision, pick.token.is_some()), (Decision::New, self.has_affinity));
         let name = pick.upstream().name();
-        let index = self.model.seats.iter().position(|seat| seat.name == name).expect("an upstream of the cluster");
+        let index =
+            self.model.upstreams.iter().position(|modelled| modelled.name == name).expect("an upstream of the cluster");
         self.assert_placed(Some(index), visitor);
         match turn {
             Some(turn) if self.model.accepts(turn, tried) => assert_eq!(index, turn, "whose turn it is"),
@@ -210,7 +218,7 @@ impl World {
         let cell = self.model.cell_mut(index);
         cell.in_flight += 1;
         cell.total += 1;
-        Some((pick.lease, self.model.seats[index].cell))
+        Some((pick.lease, self.model.upstreams[index].cell))
     }
 
     fn give_back(&mut self, lease: Lease, cell: usize) {
@@ -262,26 +270,26 @@ impl World {
         let cluster = self.balancer.cluster();
         let place = |visitor: Visitor| self.policy.place(&cluster, &visitor.session(self.now, &[]));
         (0..KEYS)
-            .map(|number| place(Visitor::numbered(number)).map(|index| self.model.seats[index].name.clone()))
+            .map(|number| place(Visitor::numbered(number)).map(|index| self.model.upstreams[index].name.clone()))
             .collect()
     }
 
     /// One upstream fails: no key moves that was not on it. It comes back.
     fn fall(&mut self, input: &mut Input<'_>) {
-        let index = input.below(self.model.seats.len());
+        let index = input.below(self.model.upstreams.len());
         if !self.rules.keyed || !self.model.all_accept(&[]) {
             return;
         }
         let before = self.places();
         let fallen = self.balancer.cluster().members()[index].upstream().clone();
-        fallen.set_health(Health::DOWN);
+        fallen.set_availability(Availability::DOWN);
         let after = self.places();
-        fallen.set_health(Health::ACTIVE);
+        fallen.set_availability(Availability::ACTIVE);
         assert_none_else_moved(&before, &after, fallen.name());
         assert_eq!(self.places(), before, "what came back is where it was");
     }
 
-    fn plan(&mut self, input: &mut Input<'_>) -> Option<(Plan, Vec<Seat>)> {
+    fn plan(&mut self, input: &mut Input<'_>) -> Option<(Plan, Vec<ModelUpstream>)> {
         let wishes: Vec<Wish> = (0..=input.below(3))
             .map(|_| {
                 let name = input.below(NAMES);
@@ -289,17 +297,17 @@ impl World {
                     0 => Wish::Remove(format!("app-{name}")),
                     port => {
                         let weight = WEIGHTS[input.below(WEIGHTS.len())];
-                        Wish::Put(seat(name, port - 1, weight, LIMITS[input.below(LIMITS.len())]))
+                        Wish::Put(modelled(name, port - 1, weight, LIMITS[input.below(LIMITS.len())]))
                     }
                 }
             })
             .collect();
         let changes: Vec<_> = wishes.iter().map(Wish::change).collect();
         match (self.balancer.plan(&changes), self.model.wished(&wishes)) {
-            (Ok(plan), Ok(seats)) => {
+            (Ok(plan), Ok(upstreams)) => {
                 let effects: Vec<_> = plan.effects().iter().map(effect).collect();
-                assert_eq!(effects, self.effects(&seats));
-                Some((plan, seats))
+                assert_eq!(effects, self.effects(&upstreams));
+                Some((plan, upstreams))
             }
             (planned, wished) => {
                 assert_eq!(planned.map(drop), wished.map(drop));
@@ -308,22 +316,24 @@ impl World {
         }
     }
 
-    /// What the wished seats come to, removals first.
-    fn effects<'a>(&'a self, wished: &'a [Seat]) -> Vec<(&'static str, &'a str)> {
-        let find = |seats: &'a [Seat], name: &str| seats.iter().find(|seat| seat.name == name);
-        let gone = self.model.seats.iter().filter(|seat| find(wished, &seat.name).is_none());
-        let changed =
-            |seat: &&Seat| find(&self.model.seats, &seat.name).is_none_or(|old| old.config() != seat.config());
-        let kind = |seat: &Seat| find(&self.model.seats, &seat.name).map_or("added", |_| "changed");
-        gone.map(|seat| ("removed", &*seat.name))
-            .chain(wished.iter().filter(changed).map(|seat| (kind(seat), &*seat.name)))
+    /// What the wished upstreams come to, removals first.
+    fn effects<'a>(&'a self, wished: &'a [ModelUpstream]) -> Vec<(&'static str, &'a str)> {
+        let find = |upstreams: &'a [ModelUpstream], name: &str| upstreams.iter().find(|modelled| modelled.name == name);
+        let gone = self.model.upstreams.iter().filter(|modelled| find(wished, &modelled.name).is_none());
+        let changed = |modelled: &&ModelUpstream| {
+            find(&self.model.upstreams, &modelled.name).is_none_or(|old| old.config() != modelled.config())
+        };
+        let kind =
+            |modelled: &ModelUpstream| find(&self.model.upstreams, &modelled.name).map_or("added", |_| "changed");
+        gone.map(|modelled| ("removed", &*modelled.name))
+            .chain(wished.iter().filter(changed).map(|modelled| (kind(modelled), &*modelled.name)))
             .collect()
     }
 
-    fn apply(&mut self, plan: Plan, seats: Vec<Seat>) {
-        let removed = self.only_removed(&seats).map(|name| (name, self.places()));
+    fn apply(&mut self, plan: Plan, upstreams: Vec<ModelUpstream>) {
+        let removed = self.only_removed(&upstreams).map(|name| (name, self.places()));
         self.balancer.apply(plan).expect("the plan is of this generation");
-        self.model.apply(seats);
+        self.model.apply(upstreams);
         self.policy = (self.subject.factory)(&self.balancer.cluster());
         self.turns = if self.rules.turns { Turns::new(&self.model) } else { None };
         if let Some((name, before)) = removed {
@@ -332,28 +342,28 @@ impl World {
     }
 
     /// The one upstream that goes, where nothing else changes and only its keys may move.
-    fn only_removed(&self, wished: &[Seat]) -> Option<String> {
-        let old = &self.model.seats;
+    fn only_removed(&self, wished: &[ModelUpstream]) -> Option<String> {
+        let old = &self.model.upstreams;
         if !self.rules.removal_moves_its_own || old.len() > ONE_TABLE || !self.model.all_accept(&[]) {
             return None;
         }
-        let gone = old.iter().find(|seat| wished.iter().all(|other| other.name != seat.name))?;
-        let others = old.iter().filter(|seat| seat.name != gone.name).map(Seat::config);
-        others.eq(wished.iter().map(Seat::config)).then(|| gone.name.clone())
+        let gone = old.iter().find(|modelled| wished.iter().all(|other| other.name != modelled.name))?;
+        let others = old.iter().filter(|modelled| modelled.name != gone.name).map(ModelUpstream::config);
+        others.eq(wished.iter().map(ModelUpstream::config)).then(|| gone.name.clone())
     }
 
     /// The balancer's counts are the model's.
     pub fn assert_balance(&self) {
         assert_eq!(self.balancer.generation().as_u64(), self.model.generation);
         let cluster = self.balancer.cluster();
-        assert_eq!(cluster.len(), self.model.seats.len());
-        for (index, (member, seat)) in cluster.members().iter().zip(&self.model.seats).enumerate() {
+        assert_eq!(cluster.len(), self.model.upstreams.len());
+        for (index, (member, modelled)) in cluster.members().iter().zip(&self.model.upstreams).enumerate() {
             let (upstream, cell) = (member.upstream(), self.model.cell(index));
-            assert_eq!((upstream.name(), upstream.address()), (&*seat.name, &*seat.address));
-            assert_eq!((member.weight(), member.max_in_flight()), (seat.weight, seat.limit));
-            assert_eq!((upstream.in_flight(), upstream.total()), (cell.in_flight, cell.total), "{}", seat.name);
+            assert_eq!((upstream.name(), upstream.address()), (&*modelled.name, &*modelled.address));
+            assert_eq!((member.weight(), member.max_in_flight()), (modelled.weight, modelled.limit));
+            assert_eq!((upstream.in_flight(), upstream.total()), (cell.in_flight, cell.total), "{}", modelled.name);
             assert_eq!(upstream.decided(Decision::New), cell.total);
-            assert_eq!(upstream.health(), Health { serving: cell.serving, accepting: cell.accepting });
+            assert_eq!(upstream.availability(), Availability { serving: cell.serving, accepting: cell.accepting });
         }
         for (lease, cell) in &self.leases {
             assert_eq!(lease.upstream().in_flight(), self.model.cells[*cell].in_flight, "leases of what is gone");

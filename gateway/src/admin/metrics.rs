@@ -79,9 +79,9 @@ impl Collector for Figures {
         let help = "Sessions with a request in the current or the last live window, as this proxy knows them";
         page.gauges("upstream_live_sessions", help, members, |m| u64::from(m.upstream().live_sessions(now)))?;
         let help = "1 if it takes new sessions";
-        page.gauges("upstream_accepting", help, members, |m| u64::from(m.upstream().health().accepting))?;
+        page.gauges("upstream_accepting", help, members, |m| u64::from(m.upstream().availability().accepting))?;
         let help = "1 if it serves the sessions it has";
-        page.gauges("upstream_serving", help, members, |m| u64::from(m.upstream().health().serving))?;
+        page.gauges("upstream_serving", help, members, |m| u64::from(m.upstream().availability().serving))?;
         self.states(&mut page)?;
         self.reports(&mut page, members)?;
 

@@ -195,7 +195,7 @@ max_in_flight = 4294967295
         },
         slow_start: SlowStart { window: Duration::ZERO, min: 1.0, aggression: 2.5 },
         drain: Drain { spread: Duration::ZERO },
-        failover: Failover { rate: 0, hold: Duration::from_secs(5) },
+        failover: Failover { rate: 0, return_timeout: Duration::from_secs(5) },
         rebalance: Rebalance { budget: 60 },
         queue: QueueSettings { size: 0, timeout: Duration::from_millis(1) },
         retry: RetrySettings { ratio: 0.0, min_per_second: 0 },
@@ -492,7 +492,7 @@ rate = 1000001
 => 2:8: failover.rate: from 0 to 1000000
 [failover]
 hold = "-1s"
-=> 2:8: failover.hold: such as "0s"
+=> 2:8: failover.return_timeout: such as "0s"
 [rebalance]
 budget = true
 => 2:10: rebalance.budget: from 0 to 1000000

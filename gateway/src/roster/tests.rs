@@ -446,7 +446,7 @@ fn a_drain_keeps_its_moment_over_a_restart() {
     assert!(after.is_draining("app-1"));
     assert_eq!(after.roster.about("app-1").unwrap().drain, Some(DrainOrder { until: Some(until) }));
     let cluster = after.roster.balancer().cluster();
-    let departure = cluster.find_name("app-1").unwrap().upstream().departure(1).unwrap();
+    let departure = cluster.find_name("app-1").unwrap().upstream().drain_deadline(1).unwrap();
     assert!(departure >= until && departure <= until.after(SPREAD), "{departure}");
 }
 

@@ -1,10 +1,10 @@
 //! The least in flight by weight, read off an order that leases keep.
 //!
-//! Upstreams of one weight are a group. On the [`Seating`] each group has a rung for each number in flight, and on the
-//! rung a position for each of its upstreams; so its least loaded stand at its lowest positions. The least of the groups
+//! Upstreams of one weight are a group. On the [`LoadOrder`] each group has a level for each number in flight, and on the
+//! level a position for each of its upstreams; so its least loaded stand at its lowest positions. The least of the groups
 //! are compared as fractions, which is exact whatever the weights.
 
-use crate::cluster::{Cluster, Seat, Seating, Session, Warming};
+use crate::cluster::{Cluster, IndexSlot, LoadOrder, Session, SlowStartAccess};
 use std::collections::BTreeMap;
 
 /// With fewer upstreams to a group than this, looking at each of them is as fast.
@@ -15,9 +15,9 @@ const RACES: usize = 16;
 
 #[derive(Debug)]
 pub(super) struct Ordered {
-    seating: Seating,
+    order: LoadOrder,
     groups: Box<[Group]>,
-    rungs: usize,
+    levels: usize,
 }
 
 /// Upstreams of one weight.
@@ -26,20 +26,20 @@ struct Group {
     weight: u64,
     /// Its first position.
     first: usize,
-    /// It has 2^shift positions a rung.
+    /// It has 2^shift positions a level.
     shift: u32,
-    /// Indices in the cluster, ascending. Their places in here are their positions on a rung.
+    /// Indices in the cluster, ascending. Their places in here are their positions on a level.
     members: Vec<u16>,
 }
 
 impl Group {
-    fn rung(&self, position: usize) -> usize {
+    fn level(&self, position: usize) -> usize {
         (position - self.first) >> self.shift
     }
 
-    /// The first position of a rung.
-    fn position(&self, rung: usize) -> usize {
-        self.first + (rung << self.shift)
+    /// The first position of a level.
+    fn position(&self, level: usize) -> usize {
+        self.first + (level << self.shift)
     }
 
     /// The place of the first member whose index is not below `start`.
@@ -59,11 +59,11 @@ impl Group {
 impl Ordered {
     /// For `cluster`, in linear time; `None` where it cannot be, or is of no use.
     pub(super) fn new(cluster: &Cluster) -> Option<Self> {
-        Self::with_rungs(cluster, Seat::MAX_RUNGS)
+        Self::with_levels(cluster, IndexSlot::MAX_LEVELS)
     }
 
-    /// With at most so many rungs.
-    pub(super) fn with_rungs(cluster: &Cluster, most: usize) -> Option<Self> {
+    /// With at most so many levels.
+    pub(super) fn with_levels(cluster: &Cluster, most: usize) -> Option<Self> {
         let mut sizes: BTreeMap<u16, usize> = BTreeMap::new();
         for member in cluster.members() {
             *sizes.entry(member.weight()).or_default() += 1;
@@ -72,39 +72,39 @@ impl Ordered {
             return None;
         }
         let widths: usize = sizes.values().map(|size| size.next_power_of_two()).sum();
-        let rungs = (Seating::POSITIONS / widths).min(most);
+        let levels = (LoadOrder::POSITIONS / widths).min(most);
         let mut first = 0;
         let group = |(weight, size): (u16, usize)| {
             let shift = size.next_power_of_two().ilog2();
             let group = Group { weight: weight.into(), first, shift, members: Vec::with_capacity(size) };
-            first += rungs << shift;
+            first += levels << shift;
             (weight, group)
         };
         let mut groups: BTreeMap<u16, Group> = sizes.into_iter().map(group).collect();
-        let mut seats = Vec::with_capacity(cluster.len());
+        let mut slots = Vec::with_capacity(cluster.len());
         for (index, member) in (0_u16..).zip(cluster.members()) {
             let group = groups.get_mut(&member.weight())?;
             let first = group.first + group.members.len();
-            seats.push(Seat { first, shift: group.shift, rungs, limit: member.max_in_flight() });
+            slots.push(IndexSlot { first, shift: group.shift, levels, limit: member.max_in_flight() });
             group.members.push(index);
         }
-        Some(Self { seating: cluster.seated(&seats)?, groups: groups.into_values().collect(), rungs })
+        Some(Self { order: cluster.load_order(&slots)?, groups: groups.into_values().collect(), levels })
     }
 
     /// The least that can take the session, of equals the first from `start` on; `None` where a scan must tell.
     pub(super) fn place(&self, cluster: &Cluster, session: &Session<'_>, start: usize) -> Option<usize> {
-        self.seating.repair();
+        self.order.repair();
         for _ in 0..RACES {
-            let (rung, weight) = self.least(cluster, session)?;
+            let (level, weight) = self.least(cluster, session)?;
             let equals = self.groups.iter().filter_map(|group| {
-                let (low, high) = self.equals(group, rung, weight)?;
+                let (low, high) = self.equals(group, level, weight)?;
                 let from = low + group.place(start, cluster);
                 self.first(group, from, high, cluster, session)
                     .or_else(|| self.first(group, low, from, cluster, session))
             });
             let turns = |index: usize| if index < start { index + cluster.len() } else { index };
             if let Some((index, position)) = equals.min_by_key(|(index, _)| turns(*index))
-                && self.seating.confirm(index, position)
+                && self.order.confirm(index, position)
             {
                 return Some(index);
             }
@@ -115,25 +115,25 @@ impl Ordered {
     /// The least in flight by weight of those that can take the session, as a fraction.
     fn least(&self, cluster: &Cluster, session: &Session<'_>) -> Option<(usize, u64)> {
         let lowest = self.groups.iter().filter_map(|group| {
-            let (_, position) = self.first(group, group.first, group.position(self.rungs), cluster, session)?;
-            Some((group.rung(position), group.weight))
+            let (_, position) = self.first(group, group.first, group.position(self.levels), cluster, session)?;
+            Some((group.level(position), group.weight))
         });
         let least =
             lowest.min_by(|(a, its_weight), (b, weight)| (*a as u64 * weight).cmp(&(*b as u64 * its_weight)))?;
-        // On the last rung stand all that have more.
-        (least.0 + 1 < self.rungs).then_some(least)
+        // On the last level stand all that have more.
+        (least.0 + 1 < self.levels).then_some(least)
     }
 
-    /// The positions of a group's rung where as much is in flight by weight as `rung` is by `weight`.
-    fn equals(&self, group: &Group, rung: usize, weight: u64) -> Option<(usize, usize)> {
-        let rung = match group.weight == weight {
-            true => rung,
+    /// The positions of a group's level where as much is in flight by weight as `level` is by `weight`.
+    fn equals(&self, group: &Group, level: usize, weight: u64) -> Option<(usize, usize)> {
+        let level = match group.weight == weight {
+            true => level,
             false => {
-                let scaled = rung as u64 * group.weight;
+                let scaled = level as u64 * group.weight;
                 scaled.is_multiple_of(weight).then_some((scaled / weight) as usize)?
             }
         };
-        (rung + 1 < self.rungs).then(|| (group.position(rung), group.position(rung + 1)))
+        (level + 1 < self.levels).then(|| (group.position(level), group.position(level + 1)))
     }
 
     /// The first upstream of a group that stands from position `from` on and below `end`, and is open to the session.
@@ -145,12 +145,12 @@ impl Ordered {
         cluster: &Cluster,
         session: &Session<'_>,
     ) -> Option<(usize, usize)> {
-        while let Some(position) = self.seating.first(from, end) {
+        while let Some(position) = self.order.first(from, end) {
             match group.member(position) {
-                None => self.seating.vacate(position),
+                None => self.order.clear_position(position),
                 Some(index) => {
                     let is_open = || cluster.members().get(index).is_none_or(|member| member.is_open_to(session));
-                    if (session.tried.is_empty() && session.warming == Warming::All) || is_open() {
+                    if (session.tried.is_empty() && session.slow_start == SlowStartAccess::All) || is_open() {
                         return Some((index, position));
                     }
                 }

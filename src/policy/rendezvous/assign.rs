@@ -12,21 +12,22 @@ use std::collections::BinaryHeap;
 
 /// The most slots that each contender may get: `slack` millionths above its share, or the share rounded up where that
 /// is more, so that there is room for all.
-pub(super) fn capacities(field: &Field, slots: usize, slack: u32) -> Vec<usize> {
+pub(super) fn capacities(field: &Field, slots: usize, burst_tolerance: u32) -> Vec<usize> {
     let total = u128::from(field.total_weight);
     let share = |weight: u16| slots as u128 * u128::from(weight);
     let capacity = |weight| {
-        (share(weight) * u128::from(1_000_000 + slack) / (total * 1_000_000)).max(share(weight).div_ceil(total))
+        (share(weight) * u128::from(1_000_000 + burst_tolerance) / (total * 1_000_000))
+            .max(share(weight).div_ceil(total))
     };
     field.contenders.iter().map(|contender| capacity(contender.weight) as usize).collect()
 }
 
 /// The number of the contender that gets each slot: its first, where there is no `slack`, and otherwise the first
 /// that has room.
-pub(super) fn assign(ranking: &Ranking, slack: Option<u32>) -> Vec<u16> {
+pub(super) fn assign(ranking: &Ranking, burst_tolerance: Option<u32>) -> Vec<u16> {
     let first: Vec<u16> = ranking.ranks.iter().map(|ranks| ranks[0]).collect();
-    match slack {
-        Some(slack) => Assignment::new(ranking, first, slack).settle(),
+    match burst_tolerance {
+        Some(burst_tolerance) => Assignment::new(ranking, first, burst_tolerance).settle(),
         None => first,
     }
 }
@@ -71,12 +72,12 @@ fn held(bid: Bid, slot: u32) -> u64 {
 }
 
 impl<'a> Assignment<'a> {
-    fn new(ranking: &'a Ranking, first: Vec<u16>, slack: u32) -> Self {
+    fn new(ranking: &'a Ranking, first: Vec<u16>, burst_tolerance: u32) -> Self {
         let mut begins = vec![0; ranking.field.len() + 1];
         for index in &first {
             begins[usize::from(*index) + 1] += 1;
         }
-        let capacities = capacities(&ranking.field, first.len(), slack);
+        let capacities = capacities(&ranking.field, first.len(), burst_tolerance);
         let holding =
             |(capacity, count): (usize, &usize)| Holding { capacity, count: *count, more: Vec::new(), full: None };
         let holdings = capacities.into_iter().zip(&begins[1..]).map(holding).collect();

@@ -103,7 +103,7 @@ impl Config {
     }
 
     /// How far above its share an upstream may be given slots, in millionths; `None` is any.
-    fn slack(&self, slots: usize) -> Option<u32> {
+    fn burst_tolerance(&self, slots: usize) -> Option<u32> {
         let millionths = match self.epsilon {
             0.0 if slots <= SMALL => 20_000,
             0.0 => 50_000,
@@ -129,7 +129,7 @@ impl Table {
             Some(last) => last.ranking.updated(field),
             None => Ranking::new(field, slots / BLOCK),
         };
-        let holders = assign::assign(&ranking, config.slack(slots));
+        let holders = assign::assign(&ranking, config.burst_tolerance(slots));
         Arc::new(Self { ranking, holders })
     }
 }

@@ -1,6 +1,6 @@
 use super::score::{Bid, Contender};
 use super::*;
-use crate::Health;
+use crate::Availability;
 use crate::hash::mix64;
 use crate::policy::conformance::{cluster, conforms, session};
 use ranking::{NOBODY, RANKS};
@@ -117,12 +117,12 @@ fn placements_are_frozen() {
 }
 
 /// The greedy rule, word for word.
-fn greedy(field: &Field, slots: usize, slack: u32) -> Vec<u16> {
+fn greedy(field: &Field, slots: usize, burst_tolerance: u32) -> Vec<u16> {
     let bids = all_bids(field, slots);
     let mut pairs: Vec<(Bid, usize)> =
         bids.iter().enumerate().flat_map(|(slot, bids)| bids.iter().map(move |bid| (*bid, slot))).collect();
     pairs.sort();
-    let mut room = assign::capacities(field, slots, slack);
+    let mut room = assign::capacities(field, slots, burst_tolerance);
     let mut holders = vec![NOBODY; slots];
     for (bid, slot) in pairs {
         let room = &mut room[usize::from(bid.index())];
@@ -137,11 +137,11 @@ fn greedy(field: &Field, slots: usize, slack: u32) -> Vec<u16> {
 #[test]
 fn assignments_are_what_the_greedy_rule_takes() {
     for (seed, n) in (0..).zip([1, 2, 3, 7, 20, 64, 90, 150, 200]) {
-        for slack in [10_000, 20_000, 300_000] {
+        for burst_tolerance in [10_000, 20_000, 300_000] {
             let field = field(&random(n, seed));
-            let holders = assign::assign(&Ranking::new(field.clone(), 2), Some(slack));
-            let expected = greedy(&field, 2 * BLOCK, slack);
-            assert!(holders == expected, "seed {seed}, {n} upstreams, slack {slack}");
+            let holders = assign::assign(&Ranking::new(field.clone(), 2), Some(burst_tolerance));
+            let expected = greedy(&field, 2 * BLOCK, burst_tolerance);
+            assert!(holders == expected, "seed {seed}, {n} upstreams, burst_tolerance {burst_tolerance}");
         }
     }
 }
@@ -281,7 +281,7 @@ fn only_the_keys_of_those_that_fail_move_and_strict_ones_stay_when_they_are_remo
         let before: Vec<usize> = keys.iter().map(place).collect();
         for down in [39, 38, 37] {
             let mut taken = HashSet::new();
-            whole.members()[down].upstream().set_health(Health::DOWN);
+            whole.members()[down].upstream().set_availability(Availability::DOWN);
             let rest = cluster(&vec![1; down]);
             let config = Config { slots: policy.holders.len(), ..config };
             let without = Rendezvous::with(config, &rest, Some(&policy.table));
@@ -297,7 +297,7 @@ fn only_the_keys_of_those_that_fail_move_and_strict_ones_stay_when_they_are_remo
             }
             assert_eq!(taken.len(), down, "all others took some");
         }
-        whole.members().iter().for_each(|member| member.upstream().set_health(Health::ACTIVE));
+        whole.members().iter().for_each(|member| member.upstream().set_availability(Availability::ACTIVE));
     }
 }
 

@@ -10,7 +10,7 @@ use super::response::{Answer, Content};
 use crate::balancer::{PickError, View, Wait};
 use crate::cluster::{Decision, UpstreamId};
 use crate::health::Outcome;
-use crate::http::cookie::{incumbents, tokens};
+use crate::http::cookie::{legacy_cookies, tokens};
 use crate::proxy::LocalReply;
 use crate::proxy::access_log::AccessLog;
 use crate::proxy::http1::Length;
@@ -72,8 +72,9 @@ impl<'c> Sender<'c> {
                 ask(&view, &request.tokens(&tokens(cookies(), cookie.name())))
             }
             Some(cookie) => {
-                let (tokens, incumbents) = (tokens(cookies(), cookie.name()), incumbents(cookies, view.accepted()));
-                ask(&view, &request.tokens(&tokens).incumbents(&incumbents))
+                let (tokens, legacy_cookies) =
+                    (tokens(cookies(), cookie.name()), legacy_cookies(cookies, view.accepted()));
+                ask(&view, &request.tokens(&tokens).legacy_cookies(&legacy_cookies))
             }
             None => ask(&view, &request),
         }
@@ -131,7 +132,7 @@ impl<'c> Sender<'c> {
             Err(PickError::Full) => self.full(self.asking(|view, request| view.pinned_upstream(request))),
             Err(PickError::Later { at, reason }) => {
                 let left = at.since(shared.clock.now());
-                if reason == Wait::Hold {
+                if reason == Wait::UpstreamReturn {
                     // Whoever is waited for is welcome when it is back.
                     self.tried.clear();
                 }
@@ -360,8 +361,8 @@ pub(crate) fn connect_outcome(error: &ConnectError) -> Option<Outcome> {
 /// How long to wait before the balancer is asked again. One that is waited for may be back before its time.
 fn pause(left: Duration, reason: Wait) -> Duration {
     match reason {
-        Wait::Hold => left.clamp(Duration::from_millis(1), LOOK),
-        Wait::Pace => left.max(Duration::from_millis(1)),
+        Wait::UpstreamReturn => left.clamp(Duration::from_millis(1), LOOK),
+        Wait::Admission => left.max(Duration::from_millis(1)),
     }
 }
 

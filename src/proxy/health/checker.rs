@@ -106,7 +106,7 @@ impl Keeper {
             tell(&event);
         }
         let cluster = self.shared.balancer.cluster();
-        let moments = cluster.members().iter().filter_map(|member| member.upstream().departure(0));
+        let moments = cluster.members().iter().filter_map(|member| member.upstream().drain_deadline(0));
         let departures = moments.fold(0, |all, moment| mix64(all ^ moment.as_millis()));
         if std::mem::replace(&mut self.departures, departures) != departures {
             self.shared.departures.changed();
@@ -170,7 +170,7 @@ async fn probe(mut prober: Prober, settings: Arc<ProbeSettings>, shared: Arc<Sha
             shared.balancer.probe(upstream.id(), result, now);
         }
         let is_well = matches!(finding.result, None | Some(ProbeResult::Passed | ProbeResult::Full));
-        let interval = match is_well && upstream.health().serving {
+        let interval = match is_well && upstream.availability().serving {
             true => usual,
             false => usual.min(QUICKEST.max(usual / 4)),
         };

@@ -61,9 +61,9 @@ impl Tunnel {
     pub(crate) async fn run<C: AsyncRead + AsyncWrite + Unpin>(self: Box<Self>, mut client: C, said: Bytes) {
         let Self { conn, lease, session_id, speech, shared, idle, _log } = *self;
         let _open = conn.cell().map(|cell| OpenTunnel::new(Arc::clone(cell)));
-        let _hold = lease.upstream().hold(session_id);
+        let _hold = lease.upstream().guard_session(session_id);
         let (mut upstream, early) = conn.into_stream();
-        let moment = || lease.upstream().departure(session_id);
+        let moment = || lease.upstream().drain_deadline(session_id);
         let leaving = pin!(shared.departures.wait(moment, &*shared.clock));
         // Either side may end a tunnel as it likes, so its errors are nobody's.
         if let Err(error) = tunnel(&mut client, &mut upstream, [said, early], speech, idle, leaving).await {

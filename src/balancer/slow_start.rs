@@ -6,14 +6,14 @@
 //! each key moves there once. What matters is f beside that of the others: where all warm alike, nobody is spared.
 
 use super::{Balancer, Snapshot};
-use crate::cluster::{Cluster, Member, Session, Share, Warming};
+use crate::cluster::{Cluster, Member, Session, SlowStartAccess, SlowStartShare};
 use crate::health::SlowStart;
 use crate::policy::point;
 use crate::time::Timestamp;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 #[derive(Debug, Default)]
-pub(super) struct Warmth {
+pub(super) struct SlowStartState {
     /// When nobody warms any more, in milliseconds: the one look of a pick while that is long past.
     until: AtomicU64,
     turns: Turns,
@@ -26,40 +26,35 @@ struct Turns(AtomicU64);
 
 impl Balancer {
     /// Whether anybody warms.
-    pub(super) fn warms(&self, now: Timestamp) -> bool {
-        self.warmth.until.load(Ordering::Relaxed) > now.as_millis()
+    pub(super) fn is_slow_starting(&self, now: Timestamp) -> bool {
+        self.slow_start.until.load(Ordering::Relaxed) > now.as_millis()
     }
 
     /// The session as a policy is to see it while somebody warms: as one for whom those are not all open. For a pick that
     /// `counts` a turn is over.
     #[cold]
-    pub(super) fn spare_the_warming<'a>(
-        &self,
-        snapshot: &Snapshot,
-        session: &Session<'a>,
-        counts: bool,
-    ) -> Session<'a> {
-        let turns = &self.warmth.turns.0;
-        let warming = match (snapshot.policy.is_keyed(), counts) {
-            (true, _) => Warming::Key(point(session)),
-            (false, true) => Warming::Turn(turns.fetch_add(1, Ordering::Relaxed)),
-            (false, false) => Warming::Turn(turns.load(Ordering::Relaxed)),
+    pub(super) fn limit_slow_start<'a>(&self, snapshot: &Snapshot, session: &Session<'a>, counts: bool) -> Session<'a> {
+        let turns = &self.slow_start.turns.0;
+        let access = match (snapshot.policy.is_keyed(), counts) {
+            (true, _) => SlowStartAccess::Key(point(session)),
+            (false, true) => SlowStartAccess::Turn(turns.fetch_add(1, Ordering::Relaxed)),
+            (false, false) => SlowStartAccess::Turn(turns.load(Ordering::Relaxed)),
         };
-        let spared = Session { warming, ..*session };
+        let limited = Session { slow_start: access, ..*session };
         // Nobody is refused for the sake of slow start. Mostly the first that is looked at accepts.
         let (cluster, start) = (&snapshot.cluster, (session.session_id % snapshot.cluster.len() as u64) as usize);
-        let any = (start..cluster.len()).chain(0..start).any(|index| cluster.accepts(index, &spared));
-        if any { spared } else { *session }
+        let any = (start..cluster.len()).chain(0..start).any(|index| cluster.accepts(index, &limited));
+        if any { limited } else { *session }
     }
 
     /// Works out what each of those that warm may take. Call with the lock of health held, or it may be undone by one who
     /// knew less.
-    pub(super) fn warm(&self, slow_start: SlowStart, cluster: &Cluster, now: Timestamp) {
+    pub(super) fn update_slow_start(&self, slow_start: SlowStart, cluster: &Cluster, now: Timestamp) {
         let fraction = |member: &Member| {
             let upstream = member.upstream();
-            let since = upstream.course().warm_since();
+            let since = upstream.lifecycle().slow_start_since();
             let fraction = since.map_or(1.0, |since| slow_start.fraction(now.since(since)));
-            upstream.health().accepting.then_some(fraction)
+            upstream.availability().accepting.then_some(fraction)
         };
         let (mut most, mut least, mut sum) = (0.0_f64, 1.0_f64, 0.0);
         for member in cluster.members() {
@@ -68,19 +63,19 @@ impl Balancer {
                 sum += fraction * f64::from(member.weight());
             }
         }
-        let warms = least < most;
-        if !warms && self.warmth.until.load(Ordering::Relaxed) == 0 {
+        let is_slow_starting = least < most;
+        if !is_slow_starting && self.slow_start.until.load(Ordering::Relaxed) == 0 {
             return;
         }
         for member in cluster.members() {
-            let share = fraction(member).filter(|fraction| *fraction < most).map(|fraction| Share {
+            let share = fraction(member).filter(|fraction| *fraction < most).map(|fraction| SlowStartShare {
                 keys: fraction / most,
                 interval: sum / (fraction * f64::from(member.weight())),
             });
-            member.upstream().course().set_share(share);
+            member.upstream().lifecycle().set_share(share);
         }
         // Where nobody lets time pass any more, this ends all the same.
-        let until = if warms { now.after(slow_start.window).as_millis() } else { 0 };
-        self.warmth.until.store(until, Ordering::Relaxed);
+        let until = if is_slow_starting { now.after(slow_start.window).as_millis() } else { 0 };
+        self.slow_start.until.store(until, Ordering::Relaxed);
     }
 }

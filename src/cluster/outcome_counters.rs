@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// Answers are noted without a read-modify-write: two that race may count as one, which changes nothing, since what
 /// matters is whether there were any. Failures are rare and counted exactly.
 #[derive(Debug, Default)]
-pub(crate) struct Vitals {
+pub(crate) struct OutcomeCounters {
     answers: AtomicU32,
     failures: AtomicU32,
     /// Failures since the last answer.
     streak: AtomicU32,
 }
 
-impl Vitals {
+impl OutcomeCounters {
     pub(crate) fn answered(&self) {
         self.answers.store(self.answers.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         if self.streak.load(Ordering::Relaxed) != 0 {

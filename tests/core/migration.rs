@@ -1,35 +1,35 @@
-//! Sessions that come from another proxy: adopted once, by the cookie that it set, and ours from then on.
+//! Sessions that come from another proxy: migrated once, by the cookie that it set, and ours from then on.
 
 use crate::{NOW, balancer, balancer_with, pick, ring, session_id, upstream, upstreams};
-use homing::affinity::{Accept, AffinityBuilder, Format, Incumbent};
+use homing::affinity::{AcceptedCookie, AffinityBuilder, Format, LegacyCookie};
 use homing::balancer::{Step, TokenSet};
 use homing::health::{Failover, Outcome};
 use homing::{
-    Affinity, Balancer, Change, Decision, Health, HealthSettings, OnUnavailable, Pick, PickError, PinLoss, Request,
-    UpstreamConfig, Wait,
+    Affinity, Availability, Balancer, Change, Decision, HealthSettings, OnUnavailable, Pick, PickError, PinLoss,
+    Request, UpstreamConfig, Wait,
 };
 use std::time::Duration;
 
 fn accepting() -> AffinityBuilder {
-    let accepted = [Accept::new(Format::HaProxy, "SRV"), Accept::new(Format::NginxRoute, "route")];
+    let accepted = [AcceptedCookie::new(Format::HaProxy, "SRV"), AcceptedCookie::new(Format::NginxRoute, "route")];
     Affinity::builder(ring(0, &[])).accept(accepted)
 }
 
 /// Of `app-1` to `app-4`, which takes over from HAProxy, and from nginx where HAProxy has said nothing.
-fn adopting() -> Balancer {
+fn accepting_legacy_cookies() -> Balancer {
     balancer_with(upstreams(4), accepting().build().unwrap())
 }
 
-fn haproxy(value: &str) -> Incumbent<'_> {
-    Incumbent { accept: 0, value: value.as_bytes() }
+fn haproxy(value: &str) -> LegacyCookie<'_> {
+    LegacyCookie { accept: 0, value: value.as_bytes() }
 }
 
-fn nginx(value: &str) -> Incumbent<'_> {
-    Incumbent { accept: 1, value: value.as_bytes() }
+fn nginx(value: &str) -> LegacyCookie<'_> {
+    LegacyCookie { accept: 1, value: value.as_bytes() }
 }
 
-fn brings(balancer: &Balancer, tokens: &[&[u8]], incumbents: &[Incumbent<'_>]) -> Pick {
-    balancer.pick(&Request::new(NOW).tokens(tokens).incumbents(incumbents).no_wait()).unwrap()
+fn brings(balancer: &Balancer, tokens: &[&[u8]], legacy_cookies: &[LegacyCookie<'_>]) -> Pick {
+    balancer.pick(&Request::new(NOW).tokens(tokens).legacy_cookies(legacy_cookies).no_wait()).unwrap()
 }
 
 fn went(pick: &Pick) -> (&str, Decision) {
@@ -37,15 +37,15 @@ fn went(pick: &Pick) -> (&str, Decision) {
 }
 
 #[test]
-fn who_is_adopted_is_pinned_and_ours_from_then_on() {
-    let balancer = adopting();
+fn a_migrated_session_is_pinned_and_gets_a_token_of_its_own() {
+    let balancer = accepting_legacy_cookies();
     for name in ["app-1", "app-2", "app-3", "app-4"] {
         let first = brings(&balancer, &[], &[haproxy(name)]);
         assert_eq!(went(&first), (name, Decision::Pinned));
         let token = first.token.unwrap();
-        // The token holds by itself, and against what the incumbent may still say.
-        for incumbents in [&[][..], &[haproxy(name)], &[haproxy("app-1")], &[haproxy("strange")]] {
-            let again = brings(&balancer, &[token.as_bytes()], incumbents);
+        // The token holds by itself, and against what the legacy proxy may still say.
+        for legacy_cookies in [&[][..], &[haproxy(name)], &[haproxy("app-1")], &[haproxy("strange")]] {
+            let again = brings(&balancer, &[token.as_bytes()], legacy_cookies);
             assert_eq!(
                 (went(&again), again.token, again.session_id),
                 ((name, Decision::Pinned), None, first.session_id)
@@ -64,7 +64,7 @@ fn without_accept_the_same_cookies_mean_nothing() {
 
 #[test]
 fn a_value_that_means_nobody_begins_a_session() {
-    let balancer = adopting();
+    let balancer = accepting_legacy_cookies();
     for value in ["", "app-5", "app-11", "APP-1", "app-1 ", "x.app-1"] {
         let pick = brings(&balancer, &[], &[haproxy(value)]);
         assert_eq!(pick.decision, Decision::New, "{value:?}");
@@ -74,29 +74,29 @@ fn a_value_that_means_nobody_begins_a_session() {
 
 #[test]
 fn the_first_cookie_that_means_somebody_counts() {
-    let balancer = adopting();
-    for (incumbents, name) in [
+    let balancer = accepting_legacy_cookies();
+    for (legacy_cookies, name) in [
         (&[haproxy("strange"), haproxy("app-3"), haproxy("app-1")][..], "app-3"),
         (&[haproxy("strange"), nginx("2B6F.app-2")], "app-2"),
         (&[haproxy("app-4"), nginx("app-2")], "app-4"),
         // Of a kind that is not accepted here.
-        (&[Incumbent { accept: 2, value: b"app-1" }, nginx("app-2")], "app-2"),
+        (&[LegacyCookie { accept: 2, value: b"app-1" }, nginx("app-2")], "app-2"),
     ] {
-        assert_eq!(went(&brings(&balancer, &[], incumbents)), (name, Decision::Pinned), "{incumbents:?}");
+        assert_eq!(went(&brings(&balancer, &[], legacy_cookies)), (name, Decision::Pinned), "{legacy_cookies:?}");
     }
 }
 
 #[test]
-fn a_token_that_is_not_good_does_not_keep_from_being_adopted() {
-    let balancer = adopting();
+fn a_session_with_an_invalid_token_is_migrated_all_the_same() {
+    let balancer = accepting_legacy_cookies();
     let token = pick(&balancer, &[]).token.unwrap();
     let late = NOW.after(Duration::from_secs(13 * 3600));
     for (tokens, now) in [(&[&b"nonsense"[..]][..], NOW), (&[token.as_bytes()], late)] {
         let request = Request::new(now).tokens(tokens);
         assert!(matches!(balancer.pick(&request).unwrap().decision, Decision::PinLost(_)));
-        let adopted = balancer.pick(&request.incumbents(&[haproxy("app-3")])).unwrap();
-        assert_eq!(went(&adopted), ("app-3", Decision::Pinned));
-        let next = adopted.token.unwrap();
+        let migrated = balancer.pick(&request.legacy_cookies(&[haproxy("app-3")])).unwrap();
+        assert_eq!(went(&migrated), ("app-3", Decision::Pinned));
+        let next = migrated.token.unwrap();
         assert_ne!(session_id(&next), session_id(&token));
         let again = balancer.pick(&Request::new(now).tokens(&[next.as_bytes()])).unwrap();
         assert_eq!(went(&again), ("app-3", Decision::Pinned));
@@ -105,18 +105,18 @@ fn a_token_that_is_not_good_does_not_keep_from_being_adopted() {
 
 #[test]
 fn where_the_upstream_is_down_each_goes_along_an_order_of_its_own_and_stays_there() {
-    let balancer = adopting();
-    upstream(&balancer, "app-2").set_health(Health::DOWN);
+    let balancer = accepting_legacy_cookies();
+    upstream(&balancer, "app-2").set_availability(Availability::DOWN);
     let mut failover_targets = std::collections::BTreeMap::<_, u32>::new();
     for _ in 0..300 {
         let moved = brings(&balancer, &[], &[haproxy("app-2")]);
         assert_eq!(moved.decision, Decision::PinLost(PinLoss::NotServing));
         let token = moved.token.unwrap();
         *failover_targets.entry(moved.upstream().name().to_owned()).or_default() += 1;
-        upstream(&balancer, "app-2").set_health(Health::ACTIVE);
+        upstream(&balancer, "app-2").set_availability(Availability::ACTIVE);
         let back = brings(&balancer, &[token.as_bytes()], &[haproxy("app-2")]);
         assert_eq!(went(&back), (moved.upstream().name(), Decision::Pinned), "it does not move back");
-        upstream(&balancer, "app-2").set_health(Health::DOWN);
+        upstream(&balancer, "app-2").set_availability(Availability::DOWN);
     }
     assert_eq!(failover_targets.len(), 3);
     assert!(failover_targets.values().all(|count| (60..=140).contains(count)), "{failover_targets:?}");
@@ -124,20 +124,21 @@ fn where_the_upstream_is_down_each_goes_along_an_order_of_its_own_and_stays_ther
 
 #[test]
 fn one_that_has_failed_this_request_is_not_tried_again() {
-    let balancer = adopting();
+    let balancer = accepting_legacy_cookies();
     let tried = [upstream(&balancer, "app-2").id()];
     let request = Request::new(NOW).tried(&tried).no_wait();
-    let moved = balancer.pick(&request.incumbents(&[haproxy("app-2")])).unwrap();
+    let moved = balancer.pick(&request.legacy_cookies(&[haproxy("app-2")])).unwrap();
     assert_eq!(moved.decision, Decision::PinLost(PinLoss::NotServing));
     assert_ne!(moved.upstream().name(), "app-2");
 }
 
 #[test]
-fn what_holds_of_any_session_holds_of_one_that_is_yet_to_be_adopted() {
-    let incumbents = [haproxy("app-2")];
-    let request = Request::new(NOW).incumbents(&incumbents);
+fn a_session_with_a_legacy_cookie_alone_is_treated_as_any_other() {
+    let legacy_cookies = [haproxy("app-2")];
+    let request = Request::new(NOW).legacy_cookies(&legacy_cookies);
     // It waits for an upstream that may come back.
-    let health = HealthSettings { failover: Failover { rate: 0, hold: Duration::from_secs(5) }, ..Default::default() };
+    let health =
+        HealthSettings { failover: Failover { rate: 0, return_timeout: Duration::from_secs(5) }, ..Default::default() };
     let holding = Balancer::builder()
         .upstreams(upstreams(4))
         .affinity(accepting().build().unwrap())
@@ -145,10 +146,10 @@ fn what_holds_of_any_session_holds_of_one_that_is_yet_to_be_adopted() {
         .build()
         .unwrap();
     holding.report(&upstream(&holding, "app-2"), Outcome::ConnectRefused, NOW);
-    assert!(matches!(holding.pick(&request), Err(PickError::Later { reason: Wait::Hold, .. })));
+    assert!(matches!(holding.pick(&request), Err(PickError::Later { reason: Wait::UpstreamReturn, .. })));
     // It is not moved where none is to be.
     let rejecting = balancer_with(upstreams(4), accepting().on_unavailable(OnUnavailable::Reject).build().unwrap());
-    upstream(&rejecting, "app-2").set_health(Health::DOWN);
+    upstream(&rejecting, "app-2").set_availability(Availability::DOWN);
     assert!(matches!(rejecting.pick(&request), Err(PickError::Rejected(PinLoss::NotServing))));
     // It waits for room.
     let narrow = upstreams(4).into_iter().map(|upstream| upstream.max_in_flight(1)).collect();
@@ -158,14 +159,14 @@ fn what_holds_of_any_session_holds_of_one_that_is_yet_to_be_adopted() {
     drop(held);
     assert_eq!(went(&narrow.pick(&request).unwrap()), ("app-2", Decision::Pinned));
     // One that takes nothing new serves those it has.
-    let draining = adopting();
-    upstream(&draining, "app-2").set_health(Health::DRAINING);
+    let draining = accepting_legacy_cookies();
+    upstream(&draining, "app-2").set_availability(Availability::DRAINING);
     assert_eq!(went(&draining.pick(&request).unwrap()), ("app-2", Decision::Pinned));
 }
 
 #[test]
 fn the_table_follows_the_cluster_and_outlives_a_rotation() {
-    let balancer = adopting();
+    let balancer = accepting_legacy_cookies();
     let apply = |change| balancer.apply(balancer.plan(&[change]).unwrap()).unwrap();
     assert_eq!(brings(&balancer, &[], &[haproxy("app-9")]).decision, Decision::New);
     apply(Change::Put(UpstreamConfig::new("app-9", "10.0.0.9:8080")));
@@ -181,7 +182,7 @@ fn the_table_follows_the_cluster_and_outlives_a_rotation() {
 
 #[test]
 fn an_address_that_changes_has_another_value() {
-    let accepted = [Accept::new(Format::Traefik, "lb")];
+    let accepted = [AcceptedCookie::new(Format::Traefik, "lb")];
     let affinity = Affinity::builder(ring(0, &[])).accept(accepted).build().unwrap();
     let balancer = balancer_with(upstreams(3), affinity);
     let value = |address: &str| Format::Traefik.value("any", address).unwrap();
@@ -195,7 +196,7 @@ fn an_address_that_changes_has_another_value() {
 
 #[test]
 fn work_is_bounded_whatever_is_brought() {
-    let balancer = adopting();
+    let balancer = accepting_legacy_cookies();
     let long = "app-1.".repeat(100_000);
     let strange = nginx(&long);
     let crowd = |before: usize| [vec![strange; before], vec![haproxy("app-3")]].concat();
@@ -204,10 +205,10 @@ fn work_is_bounded_whatever_is_brought() {
 }
 
 #[test]
-fn an_adopted_session_is_counted_once_where_it_lives() {
-    let balancer = adopting();
-    let adopted = brings(&balancer, &[], &[haproxy("app-3")]);
-    let token = adopted.token.unwrap();
+fn a_migrated_session_is_counted_once() {
+    let balancer = accepting_legacy_cookies();
+    let migrated = brings(&balancer, &[], &[haproxy("app-3")]);
+    let token = migrated.token.unwrap();
     for _ in 0..9 {
         brings(&balancer, &[token.as_bytes()], &[haproxy("app-3")]);
     }
@@ -216,10 +217,10 @@ fn an_adopted_session_is_counted_once_where_it_lives() {
 }
 
 #[test]
-fn an_adoption_reads_like_this() {
-    let balancer = adopting();
-    let incumbents = [haproxy("strange"), haproxy("app-2")];
-    let request = Request::new(NOW).tokens(&[b"nonsense"]).incumbents(&incumbents);
+fn a_migration_is_explained() {
+    let balancer = accepting_legacy_cookies();
+    let legacy_cookies = [haproxy("strange"), haproxy("app-2")];
+    let request = Request::new(NOW).tokens(&[b"nonsense"]).legacy_cookies(&legacy_cookies);
     let explained = balancer.explain(&request);
     assert_eq!(
         explained.to_string(),
@@ -230,10 +231,10 @@ fn an_adoption_reads_like_this() {
          - a token is set: the session is taken over\n\
          goes to app-2 (pinned)"
     );
-    upstream(&balancer, "app-2").set_health(Health::DOWN);
+    upstream(&balancer, "app-2").set_availability(Availability::DOWN);
     let explained = balancer.explain(&request);
-    let adopted = Step::Adopted { number: 2, upstream: "app-2".to_owned() };
-    assert!(explained.steps.contains(&adopted), "{explained}");
-    assert_eq!(explained.steps.last(), Some(&Step::TokenSet(TokenSet::Adopted)));
+    let migrated = Step::Migrated { number: 2, upstream: "app-2".to_owned() };
+    assert!(explained.steps.contains(&migrated), "{explained}");
+    assert_eq!(explained.steps.last(), Some(&Step::TokenSet(TokenSet::Migrated)));
     assert_eq!(explained.decision, Some(Decision::PinLost(PinLoss::NotServing)));
 }

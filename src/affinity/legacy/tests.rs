@@ -42,10 +42,10 @@ fn formats_have_the_values_of_their_documentation() {
     }
 }
 
-/// What the programs themselves have set: see `tests/vectors/incumbents.py`.
+/// What the programs themselves have set: see `tests/vectors/legacy_cookies.py`.
 #[test]
 fn formats_have_the_values_of_the_running_programs() {
-    let recorded = include_str!("../../../tests/vectors/incumbents.json");
+    let recorded = include_str!("../../../tests/vectors/legacy_cookies.json");
     let recorded: Vec<serde_json::Value> = serde_json::from_str(recorded).unwrap();
     let mut kinds = Vec::new();
     for program in &recorded {
@@ -80,8 +80,8 @@ fn cluster(configs: &[UpstreamConfig]) -> Cluster {
 /// The name of the upstream that a value means.
 fn find(format: &Format, configs: &[UpstreamConfig], value: &[u8]) -> Option<String> {
     let cluster = cluster(configs);
-    let table = IncumbentTable::new(&[Accept::new(format.clone(), "any")], &cluster).unwrap();
-    let (place, member) = table.find(&cluster, &[Incumbent { accept: 0, value }])?;
+    let table = LegacyCookieTable::new(&[AcceptedCookie::new(format.clone(), "any")], &cluster).unwrap();
+    let (place, member) = table.find(&cluster, &[LegacyCookie { accept: 0, value }])?;
     assert_eq!(place, 0);
     Some(member.upstream().name().to_owned())
 }
@@ -153,24 +153,24 @@ fn a_value_that_several_have_means_none() {
 #[test]
 fn only_so_many_values_are_looked_at_and_only_of_what_is_accepted() {
     let cluster = cluster(&named(&["a"]));
-    let table = IncumbentTable::new(&[Accept::new(Format::HaProxy, "any")], &cluster).unwrap();
-    let strange = Incumbent { accept: 0, value: b"strange" };
-    let good = Incumbent { accept: 0, value: b"a" };
+    let table = LegacyCookieTable::new(&[AcceptedCookie::new(Format::HaProxy, "any")], &cluster).unwrap();
+    let strange = LegacyCookie { accept: 0, value: b"strange" };
+    let good = LegacyCookie { accept: 0, value: b"a" };
     let mut values = vec![strange; MAX_VALUES - 1];
     values.push(good);
     assert_eq!(table.find(&cluster, &values).unwrap().0, MAX_VALUES - 1);
     values.insert(0, strange);
     assert!(table.find(&cluster, &values).is_none());
-    assert!(table.find(&cluster, &[Incumbent { accept: 1, ..good }]).is_none());
+    assert!(table.find(&cluster, &[LegacyCookie { accept: 1, ..good }]).is_none());
     let long = [b'a'; 100_000];
-    assert!(table.find(&cluster, &[Incumbent { accept: 0, value: &long }]).is_none());
-    assert!(IncumbentTable::new(&[], &cluster).is_none());
+    assert!(table.find(&cluster, &[LegacyCookie { accept: 0, value: &long }]).is_none());
+    assert!(LegacyCookieTable::new(&[], &cluster).is_none());
 }
 
 #[test]
 fn secrets_are_not_printed() {
     let formats = [Format::Caddy { secret: secret("hush") }, Format::HaProxyDynamic { key: secret("hush") }];
-    let accepted = formats.map(|format| Accept::new(format, "lb"));
+    let accepted = formats.map(|format| AcceptedCookie::new(format, "lb"));
     let keys = KeyRing::builder("pool", [1; 32]).sign_with(0, [2; 32]).build().unwrap();
     let text = format!("{:?}", Affinity::builder(keys).accept(accepted).build().unwrap());
     assert!(text.contains("Secret(..)") && !text.contains("hush"), "{text}");

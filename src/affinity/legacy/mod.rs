@@ -15,7 +15,7 @@ mod table;
 mod traefik;
 mod yarp;
 
-pub(crate) use table::IncumbentTable;
+pub(crate) use table::LegacyCookieTable;
 #[cfg(any(feature = "http", test))]
 pub(crate) use table::MAX_VALUES;
 
@@ -27,12 +27,12 @@ pub const MAX_ACCEPTED: usize = 4;
 
 /// A cookie of the incumbent, and how it is read.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Accept {
+pub struct AcceptedCookie {
     format: Format,
     cookie: Box<str>,
 }
 
-impl Accept {
+impl AcceptedCookie {
     /// Reads the cookie of this name (case-sensitive) in this format. A name that no cookie can have is never found.
     #[must_use]
     pub fn new(format: Format, cookie: impl Into<Box<str>>) -> Self {
@@ -52,9 +52,9 @@ impl Accept {
     }
 }
 
-/// A cookie of the incumbent as a request brought it: see [`Request::incumbents`](crate::Request::incumbents).
+/// A cookie of the incumbent as a request brought it: see [`Request::legacy_cookies`](crate::Request::legacy_cookies).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Incumbent<'a> {
+pub struct LegacyCookie<'a> {
     /// Which of [`Affinity::accepted`](super::Affinity::accepted) it is, from 0.
     pub accept: usize,
     /// Its value, whatever that may be: judged as untrusted.

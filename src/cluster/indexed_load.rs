@@ -1,0 +1,328 @@
+//! How an upstream stands: its counts and verdicts, and its places on the bitmaps of the [`LoadIndex`].
+//!
+//! # Why nobody is lost
+//!
+//! An upstream belongs at the position that its count, its verdict and its slot give. Whoever changes one of the three
+//! then passes through the count by a read-modify-write (a lease does so in changing it). So the last to pass knows all
+//! three, and puts the upstream where it belongs. Another who knew less may take it away from there once more, but then
+//! looks at all three again; and since he took it away by a read-modify-write of the word in which the last had put it,
+//! he now knows what the last knew, and puts it back. A position may be left over for a while. Who finds an upstream
+//! compares the position with its state, and clears what does not agree.
+//!
+//! Positions are used again when a bitmap changes hands. A lease that stood still meanwhile may take away another
+//! upstream than its own; by the same argument it then sees that its slot has changed, and marks the bitmap as
+//! disturbed, whereupon everybody is load_order again.
+
+use super::load::Load;
+use super::load_index::{BITMAPS, IndexSlot, LoadIndex};
+use crate::sync::{AtomicU8, AtomicU64, Ordering};
+use std::sync::Arc;
+
+const SERVING: u8 = 1;
+const ACCEPTING: u8 = 2;
+
+/// The two verdicts on an upstream. An upstream can be full without being down: it goes on serving those it has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Availability {
+    /// It serves the sessions it holds: pinned requests go to it.
+    pub serving: bool,
+    /// It takes new sessions: policies may place on it.
+    pub accepting: bool,
+}
+
+impl Availability {
+    /// Serves and accepts: how every upstream starts.
+    pub const ACTIVE: Self = Self { serving: true, accepting: true };
+    /// Serves those it has and accepts no new ones: full, or being drained.
+    pub const DRAINING: Self = Self { serving: true, accepting: false };
+    /// Does neither.
+    pub const DOWN: Self = Self { serving: false, accepting: false };
+}
+
+#[derive(Debug)]
+pub(crate) struct IndexedLoad {
+    load: Load,
+    /// A slot for each bitmap, 0 for none.
+    slots: [AtomicU64; BITMAPS],
+    load_index: Arc<LoadIndex>,
+    availability: AtomicU8,
+}
+
+impl IndexedLoad {
+    pub(super) fn new(load_index: Arc<LoadIndex>) -> Self {
+        Self {
+            load: Load::new(),
+            slots: [(); BITMAPS].map(|()| AtomicU64::new(0)),
+            load_index,
+            availability: AtomicU8::new(SERVING | ACCEPTING),
+        }
+    }
+
+    pub(super) fn load(&self) -> &Load {
+        &self.load
+    }
+
+    pub(super) fn load_index(&self) -> &Arc<LoadIndex> {
+        &self.load_index
+    }
+
+    /// Counts one more in flight, unless `limit` are already (0: none). Without a slot one look more than the count.
+    pub(super) fn acquire(&self, limit: u32) -> bool {
+        let before = self.load.acquire(limit);
+        if let Some(before) = before {
+            self.moved(before);
+        }
+        before.is_some()
+    }
+
+    /// Counts one less in flight.
+    pub(super) fn release(&self) {
+        self.moved(self.load.release());
+    }
+
+    /// After the count moved on from `before`.
+    fn moved(&self, before: u32) {
+        for (index, slot) in self.slots.iter().enumerate() {
+            let word = slot.load(Ordering::Relaxed);
+            if word != 0 {
+                self.settle(index, word, IndexSlot::unpack(word).position(before));
+            }
+        }
+    }
+
+    pub(super) fn availability(&self) -> Availability {
+        let bits = self.availability.load(Ordering::Relaxed);
+        Availability { serving: bits & SERVING != 0, accepting: bits & ACCEPTING != 0 }
+    }
+
+    pub(super) fn set_availability(&self, availability: Availability) {
+        let accepting = availability.serving && availability.accepting;
+        let bits = (u8::from(availability.serving) * SERVING) | (u8::from(accepting) * ACCEPTING);
+        let before = self.availability.swap(bits, Ordering::Relaxed);
+        if (before ^ bits) & ACCEPTING != 0 {
+            self.moved(self.load.pass());
+        }
+    }
+
+    /// Takes `slot` on a bitmap where it has none.
+    pub(super) fn take_slot(&self, index: usize, slot: IndexSlot) {
+        let slot = slot.pack();
+        self.slots[index].store(slot, Ordering::Relaxed);
+        self.load.pass();
+        self.settle(index, slot, None);
+    }
+
+    /// Leaves its slot. Its position stays, for whoever takes the bitmap next to clear.
+    pub(super) fn leave_slot(&self, index: usize) {
+        self.slots[index].store(0, Ordering::Relaxed);
+    }
+
+    /// Whether it stands at `position` of a bitmap. Where not, the position is cleared, and it is where it belongs.
+    pub(super) fn confirm(&self, index: usize, position: usize) -> bool {
+        let slot = self.slot(index);
+        let stands = self.belongs(slot) == Some(position);
+        if !stands {
+            self.settle(index, slot, Some(position));
+        }
+        stands
+    }
+
+    /// Puts it where it belongs on a bitmap, should somebody have taken it away.
+    pub(super) fn restore(&self, index: usize) {
+        self.settle(index, self.slot(index), None);
+    }
+
+    fn slot(&self, index: usize) -> u64 {
+        self.slots[index].load(Ordering::Relaxed)
+    }
+
+    fn belongs(&self, slot: u64) -> Option<usize> {
+        if slot == 0 || !self.availability().accepting {
+            return None;
+        }
+        IndexSlot::unpack(slot).position(self.load.in_flight())
+    }
+
+    /// Puts it where it belongs by `slot`, and takes it away from where it `stood`; in this order, so that it can be
+    /// found all the while.
+    fn settle(&self, index: usize, slot: u64, mut stood: Option<usize>) {
+        let Some(bitmap) = self.load_index.bitmap(index) else { return };
+        loop {
+            let belongs = self.belongs(slot);
+            if let Some(position) = belongs {
+                bitmap.bits.insert(position);
+            }
+            if let Some(position) = stood
+                && belongs != stood
+            {
+                bitmap.bits.remove(position);
+            }
+            if self.slot(index) != slot {
+                return bitmap.disturb();
+            }
+            if self.belongs(slot) == belongs {
+                return;
+            }
+            stood = belongs;
+        }
+    }
+}
+
+#[cfg(test)]
+#[cfg(homing_loom)]
+mod loom_tests {
+    use super::*;
+    use crate::sync::model;
+    use loom::thread;
+
+    /// Each level in a word of its own, so that a move crosses words.
+    const SLOT: IndexSlot = IndexSlot { first: 0, shift: 6, levels: 4, limit: 0 };
+
+    fn load_order() -> Arc<IndexedLoad> {
+        let load_index = Arc::new(LoadIndex::with_positions(4 * 64));
+        let bitmap = load_index.take().unwrap();
+        let indexed_load = IndexedLoad::new(load_index);
+        indexed_load.take_slot(bitmap, SLOT);
+        Arc::new(indexed_load)
+    }
+
+    fn stands_at(indexed_load: &IndexedLoad, position: usize) -> bool {
+        let bits = &indexed_load.load_index.bitmap(0).unwrap().bits;
+        bits.first(position, position + 1).is_some()
+    }
+
+    fn assert_it_is_indexed(indexed_load: &IndexedLoad) {
+        let position = indexed_load.belongs(indexed_load.slot(0));
+        assert!(position.is_none_or(|position| stands_at(indexed_load, position)), "it is lost");
+    }
+
+    /// Whatever two threads do at once with one upstream, it ends up where it belongs.
+    fn the_upstream_stays_indexed(one: fn(&IndexedLoad), other: fn(&IndexedLoad)) {
+        model(move || {
+            let indexed_load = load_order();
+            let same = Arc::clone(&indexed_load);
+            let thread = thread::spawn(move || one(&same));
+            other(&indexed_load);
+            thread.join().unwrap();
+            assert_it_is_indexed(&indexed_load);
+        });
+    }
+
+    fn come(indexed_load: &IndexedLoad) {
+        assert!(indexed_load.acquire(0));
+    }
+
+    fn come_and_go(indexed_load: &IndexedLoad) {
+        come(indexed_load);
+        indexed_load.release();
+    }
+
+    #[test]
+    fn loom_the_upstream_stays_indexed_between_leases() {
+        the_upstream_stays_indexed(come, come_and_go);
+        the_upstream_stays_indexed(come_and_go, come_and_go);
+    }
+
+    /// The model's control: to move where the count went, without a second look.
+    #[test]
+    #[should_panic(expected = "it is lost")]
+    fn loom_a_move_without_a_second_look_is_caught() {
+        fn moved(indexed_load: &IndexedLoad, from: u32, to: u32) {
+            let bits = &indexed_load.load_index.bitmap(0).unwrap().bits;
+            bits.insert(SLOT.position(to).unwrap());
+            bits.remove(SLOT.position(from).unwrap());
+        }
+        the_upstream_stays_indexed(come, |indexed_load| {
+            let before = indexed_load.load.acquire(0).unwrap();
+            moved(indexed_load, before, before + 1);
+            let before = indexed_load.load.release();
+            moved(indexed_load, before, before - 1);
+        });
+    }
+
+    /// The verdict changes while a lease comes.
+    #[test]
+    fn loom_the_upstream_stays_indexed_between_a_lease_and_a_verdict() {
+        the_upstream_stays_indexed(come, |indexed_load| indexed_load.set_availability(Availability::DOWN));
+        the_upstream_stays_indexed(come, |indexed_load| {
+            indexed_load.set_availability(Availability::DOWN);
+            indexed_load.set_availability(Availability::ACTIVE);
+        });
+    }
+
+    /// A reader that found it where it no longer is clears the position, while it comes back there.
+    #[test]
+    fn loom_the_upstream_stays_indexed_to_a_reader() {
+        the_upstream_stays_indexed(come_and_go, |indexed_load| {
+            for level in 0..2 {
+                indexed_load.confirm(0, SLOT.position(level).unwrap());
+            }
+        });
+    }
+
+    /// A policy takes its slots while leases come.
+    fn the_upstream_stays_indexed_while_slots_are_taken(take_slot: fn(&IndexedLoad, usize)) {
+        model(move || {
+            let load_index = Arc::new(LoadIndex::with_positions(4 * 64));
+            let bitmap = load_index.take().unwrap();
+            let indexed_load = Arc::new(IndexedLoad::new(load_index));
+            let same = Arc::clone(&indexed_load);
+            let thread = thread::spawn(move || come(&same));
+            take_slot(&indexed_load, bitmap);
+            thread.join().unwrap();
+            assert_it_is_indexed(&indexed_load);
+        });
+    }
+
+    #[test]
+    fn loom_the_upstream_stays_indexed_while_slots_are_taken() {
+        the_upstream_stays_indexed_while_slots_are_taken(|indexed_load, bitmap| indexed_load.take_slot(bitmap, SLOT));
+        the_upstream_stays_indexed_while_slots_are_taken(|indexed_load, bitmap| {
+            indexed_load.take_slot(bitmap, SLOT);
+            indexed_load.set_availability(Availability::DOWN);
+            indexed_load.set_availability(Availability::ACTIVE);
+        });
+    }
+
+    /// The model's control: a slot that is taken without passing through the count.
+    #[test]
+    #[should_panic(expected = "it is lost")]
+    fn loom_a_slot_taken_past_the_count_is_caught() {
+        the_upstream_stays_indexed_while_slots_are_taken(|indexed_load, bitmap| {
+            indexed_load.slots[bitmap].store(SLOT.pack(), Ordering::Relaxed);
+            indexed_load.settle(bitmap, SLOT.pack(), None);
+        });
+    }
+
+    /// A lease is late: the bitmap has changed hands, and its old position is another upstream's now.
+    fn the_upstream_stays_indexed_despite_a_late_lease(repair: fn(&IndexedLoad)) {
+        model(move || {
+            let old = load_order();
+            let new = Arc::new(IndexedLoad::new(Arc::clone(&old.load_index)));
+            let same = Arc::clone(&old);
+            let late = thread::spawn(move || come(&same));
+            old.leave_slot(0);
+            new.load_index.bitmap(0).unwrap().bits.clear();
+            new.take_slot(0, SLOT);
+            late.join().unwrap();
+            repair(&new);
+            assert_it_is_indexed(&new);
+        });
+    }
+
+    #[test]
+    fn loom_the_upstream_stays_indexed_to_a_late_lease() {
+        the_upstream_stays_indexed_despite_a_late_lease(|indexed_load| {
+            if indexed_load.load_index.bitmap(0).unwrap().disturbed.load(Ordering::Acquire) {
+                indexed_load.restore(0);
+            }
+        });
+    }
+
+    /// The model's control: nobody minds the disturbance.
+    #[test]
+    #[should_panic(expected = "it is lost")]
+    fn loom_a_late_lease_that_is_not_minded_is_caught() {
+        the_upstream_stays_indexed_despite_a_late_lease(|_| ());
+    }
+}

@@ -1,0 +1,190 @@
+//! Where a policy keeps the upstreams of a cluster in the order of their load.
+//!
+//! A [`LoadBitmap`] is a set of positions. A [`IndexSlot`] says at which position of a bitmap an upstream stands at each load:
+//! one level higher for each request in flight. A policy takes a bitmap of the [`LoadIndex`] for itself, slots the upstreams
+//! of its cluster on it, and finds the least loaded on the lowest level; [`IndexedLoad`](super::indexed_load::IndexedLoad) moves
+//! them as leases come and go.
+//!
+//! Leases reach the board through their upstream, and outlive policies and clusters. So a board belongs to a line of
+//! clusters that follow one another, and its bitmaps are used again instead of being freed: nothing that a lease looks
+//! at needs protection from disappearing.
+
+use super::Member;
+use super::bits::Bits;
+use super::load::MAX_IN_FLIGHT;
+use crate::sync::{AtomicBool, Ordering};
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+/// Ladders of a board: for the policy in force, for the one that takes over, and for a snapshot that somebody holds on
+/// to.
+pub(super) const BITMAPS: usize = 3;
+
+/// Positions of a bitmap, 256 KiB of bits: enough to tell all loads apart up to a million requests in flight.
+const POSITIONS: usize = 1 << FIRST_BITS;
+
+const LIMIT_BITS: u32 = 24;
+const SHIFT_BITS: u32 = 4;
+const LEVELS_BITS: u32 = 15;
+const FIRST_BITS: u32 = 21;
+
+/// At which position of a bitmap an upstream stands, by its requests in flight. Fits into one atomic word.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct IndexSlot {
+    /// The position with nothing in flight.
+    pub(crate) first: usize,
+    /// A level is 2^`shift` positions above the one below, 2^15 at most.
+    pub(crate) shift: u32,
+    /// On the last level stand all that have more in flight. 1 to [`MAX_LEVELS`](Self::MAX_LEVELS).
+    pub(crate) levels: usize,
+    /// With this many in flight it stands nowhere; 0 is no limit.
+    pub(crate) limit: u32,
+}
+
+impl IndexSlot {
+    pub(crate) const MAX_LEVELS: usize = (1 << LEVELS_BITS) - 1;
+
+    /// As a word, which is never 0.
+    pub(super) fn pack(self) -> u64 {
+        let Self { first, shift, levels, limit } = self;
+        let limit = limit.min(MAX_IN_FLIGHT);
+        let upper = (first as u64) << LEVELS_BITS | levels as u64;
+        (upper << SHIFT_BITS | u64::from(shift)) << LIMIT_BITS | u64::from(limit)
+    }
+
+    pub(super) fn unpack(word: u64) -> Self {
+        let field = |above: u32, bits: u32| (word >> above) as u32 & ((1 << bits) - 1);
+        Self {
+            limit: field(0, LIMIT_BITS),
+            shift: field(LIMIT_BITS, SHIFT_BITS),
+            levels: field(LIMIT_BITS + SHIFT_BITS, LEVELS_BITS) as usize,
+            first: field(LIMIT_BITS + SHIFT_BITS + LEVELS_BITS, FIRST_BITS) as usize,
+        }
+    }
+
+    pub(super) fn position(self, in_flight: u32) -> Option<usize> {
+        let level = (in_flight as usize).min(self.levels - 1);
+        (self.limit == 0 || in_flight < self.limit).then_some(self.first + (level << self.shift))
+    }
+}
+
+/// The bitmaps of a line of clusters, made as they are needed.
+pub(crate) struct LoadIndex {
+    bitmaps: [OnceLock<LoadBitmap>; BITMAPS],
+    positions: usize,
+}
+
+/// Positions where upstreams stand.
+pub(super) struct LoadBitmap {
+    pub(super) bits: Bits,
+    taken: AtomicBool,
+    pub(super) disturbed: AtomicBool,
+}
+
+impl LoadIndex {
+    /// Without bitmaps yet, and next to no memory.
+    pub(super) fn new() -> Self {
+        Self::with_positions(POSITIONS)
+    }
+
+    pub(super) fn with_positions(positions: usize) -> Self {
+        Self { bitmaps: [const { OnceLock::new() }; BITMAPS], positions }
+    }
+
+    pub(super) fn bitmap(&self, index: usize) -> Option<&LoadBitmap> {
+        self.bitmaps[index].get()
+    }
+
+    /// The index of a bitmap that is nobody else's, and empty but for what late leases may still put there.
+    pub(super) fn take(&self) -> Option<usize> {
+        let make = || LoadBitmap {
+            bits: Bits::new(self.positions),
+            taken: AtomicBool::new(false),
+            disturbed: AtomicBool::new(false),
+        };
+        let index = self.bitmaps.iter().position(|bitmap| {
+            let taken = &bitmap.get_or_init(make).taken;
+            taken.compare_exchange(false, true, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        })?;
+        self.bitmap(index)?.bits.clear();
+        Some(index)
+    }
+}
+
+impl fmt::Debug for LoadIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let taken = |bitmap: &OnceLock<LoadBitmap>| bitmap.get().is_some_and(|l| l.taken.load(Ordering::Relaxed));
+        f.debug_struct("LoadIndex").field("taken", &self.bitmaps.each_ref().map(taken)).finish_non_exhaustive()
+    }
+}
+
+impl LoadBitmap {
+    /// A lease of an upstream that was load_order elsewhere meanwhile may have cleared anybody's position.
+    pub(super) fn disturb(&self) {
+        self.disturbed.store(true, Ordering::Release);
+    }
+}
+
+/// All upstreams of a cluster on a bitmap of their own, until it is dropped.
+pub(crate) struct LoadOrder {
+    load_index: Arc<LoadIndex>,
+    index: usize,
+    members: Arc<[Member]>,
+}
+
+impl LoadOrder {
+    /// How many positions there are.
+    pub(crate) const POSITIONS: usize = POSITIONS;
+
+    /// Gives each of `members` its slot, or nobody where all bitmaps are taken. At no loads may two upstreams have one
+    /// position.
+    pub(super) fn new(load_index: &Arc<LoadIndex>, members: &Arc<[Member]>, slots: &[IndexSlot]) -> Option<Self> {
+        let order =
+            Self { load_index: Arc::clone(load_index), index: load_index.take()?, members: Arc::clone(members) };
+        for (member, slot) in members.iter().zip(slots) {
+            member.upstream().indexed_load().take_slot(order.index, *slot);
+        }
+        Some(order)
+    }
+
+    /// The lowest position from `from` on and below `end` where somebody stands; he may be about to leave it.
+    pub(crate) fn first(&self, from: usize, end: usize) -> Option<usize> {
+        self.load_index.bitmap(self.index)?.bits.first(from, end)
+    }
+
+    /// Whether the member stands at `position`, accepts, and is below its limit. Where not, the position is cleared and
+    /// the member is where it belongs.
+    pub(crate) fn confirm(&self, member: usize, position: usize) -> bool {
+        self.members[member].upstream().indexed_load().confirm(self.index, position)
+    }
+
+    /// Clears a position that belongs to no member.
+    pub(crate) fn clear_position(&self, position: usize) {
+        if let Some(bitmap) = self.load_index.bitmap(self.index) {
+            bitmap.bits.remove(position);
+        }
+    }
+
+    /// Seats everybody again where a late lease may have taken somebody away. One look otherwise.
+    pub(crate) fn repair(&self) {
+        let disturbed = self.load_index.bitmap(self.index).map(|bitmap| &bitmap.disturbed);
+        if disturbed.is_some_and(|d| d.load(Ordering::Relaxed) && d.swap(false, Ordering::AcqRel)) {
+            self.members.iter().for_each(|member| member.upstream().indexed_load().restore(self.index));
+        }
+    }
+}
+
+impl fmt::Debug for LoadOrder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoadOrder").field("bitmap", &self.index).finish_non_exhaustive()
+    }
+}
+
+impl Drop for LoadOrder {
+    fn drop(&mut self) {
+        self.members.iter().for_each(|member| member.upstream().indexed_load().leave_slot(self.index));
+        if let Some(bitmap) = self.load_index.bitmap(self.index) {
+            bitmap.taken.store(false, Ordering::Release);
+        }
+    }
+}
