@@ -13,28 +13,18 @@
 //! - [`admin`] and [`admin_server`]: administration over HTTP, and the address that it has of its own.
 
 pub mod admin;
-pub mod admin_server;
-mod companion;
 pub mod config;
 pub mod discovery;
+mod file_watch;
 pub mod following;
-mod inherit;
-mod reload;
+pub mod listen;
+mod process;
 pub mod roster;
-mod roster_task;
-mod run;
-pub mod server;
 mod setup;
-mod signals;
-pub mod state;
-mod supervisor;
-pub mod tls;
-#[cfg(unix)]
-mod upgrade;
-mod watch;
+mod thread;
 
 pub use homing::config::keyfile;
-pub use inherit::Inherited;
-pub use roster_task::{RosterKeeper, setup_roster};
-pub use run::{Gateway, StartError};
+pub use listen::inherit::Inherited;
+pub use process::gateway::{Gateway, StartError};
+pub use roster::ticker::{RosterKeeper, setup_roster};
 pub use setup::{SetupError, check, setup, setup_with};

@@ -1,20 +1,20 @@
 //! The program `homing`: without arguments it shows itself with five demo instances;
 //! with `--config FILE` it serves real ones.
 
+mod cli;
 mod demo;
-mod desk;
-mod status;
 
 use clap::{Parser, Subcommand};
-use desk::Desk;
+use cli::status;
+use demo::Desk;
 use homing::health::{HealthSettings, Outlier, Silence, SlowStart};
 use homing::proxy::{ProbeProfile, Proxy, Timeouts};
 use homing::{Affinity, Balancer, KeyRing, UpstreamConfig};
 use homing_gateway::admin::Admin;
-use homing_gateway::admin_server::AdminServer;
+use homing_gateway::admin::AdminServer;
 use homing_gateway::config::{Config, Health};
+use homing_gateway::listen::server::{Running, Server};
 use homing_gateway::roster::Roster;
-use homing_gateway::server::{Running, Server};
 use homing_gateway::{Gateway, Inherited, RosterKeeper};
 use std::io::{IsTerminal, Write};
 use std::net::{Ipv4Addr, SocketAddr};

@@ -1,11 +1,12 @@
 //! What an embedder configures, and what all connections share.
 
-use super::feed::Feed;
-use super::history::{self, History};
-use super::metrics::{Figures, Metrics};
-use super::recent::Recent;
-use super::reloads::Reloads;
-use super::{AdminService, BearerToken};
+use crate::admin::AdminService;
+use crate::admin::BearerToken;
+use crate::admin::views::feed::Feed;
+use crate::admin::views::history::{self, History};
+use crate::admin::views::metrics::{Figures, Metrics};
+use crate::admin::views::recent::Recent;
+use crate::admin::views::reloads::Reloads;
 use crate::roster::Roster;
 use homing::cluster::Member;
 use homing::proxy::Proxy;

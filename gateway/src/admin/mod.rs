@@ -57,31 +57,18 @@
 //! changes itself: that is up to the [`Roster`](crate::roster::Roster) that it makes them through, and to whoever lets
 //! that one's time [pass](crate::roster::Roster::tick) where instances register themselves.
 
-mod access;
-mod audit;
-mod body;
+mod api;
 mod builder;
 mod changes;
-mod dashboard;
-mod events;
-mod exposition;
-mod feed;
-mod history;
-mod instances;
-mod keys;
-mod metrics;
-mod problem;
-mod recent;
-mod reloads;
-mod reply;
-mod routes;
-mod serve;
+mod connection;
+mod server;
 mod service;
-mod token;
-mod upstreams;
+mod views;
 
-pub use audit::AUDIT_TARGET;
-pub use body::AdminBody;
+pub use api::body::AdminBody;
+pub use api::token::{BearerToken, TokenError};
 pub use builder::{Admin, AdminBuilder, Source};
+pub use changes::audit::AUDIT_TARGET;
+pub(crate) use server::load_token;
+pub use server::{AdminServer, RunningAdmin, TokenFileError};
 pub use service::AdminService;
-pub use token::{BearerToken, TokenError};

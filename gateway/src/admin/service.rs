@@ -1,9 +1,18 @@
 //! A request comes in, its sender is let in or not, and it is answered or refused.
 
-use super::body::{self, AdminBody};
-use super::builder::Shared;
-use super::routes::{self, Route};
-use super::{access, audit, changes, dashboard, events, instances, keys, problem::Problem, reply, upstreams};
+use crate::admin::api::access;
+use crate::admin::api::body::{self, AdminBody};
+use crate::admin::api::problem::Problem;
+use crate::admin::api::reply;
+use crate::admin::api::routes::{self, Route};
+use crate::admin::builder::Shared;
+use crate::admin::changes::audit;
+use crate::admin::changes::instances;
+use crate::admin::changes::keys;
+use crate::admin::changes::operator;
+use crate::admin::views::dashboard;
+use crate::admin::views::events;
+use crate::admin::views::upstreams;
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
@@ -15,7 +24,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 /// This interface as others read it.
-pub(super) const OPENAPI: &str = include_str!("openapi.json");
+pub(super) const OPENAPI: &str = include_str!("api/openapi.json");
 
 /// Prometheus' text format.
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
@@ -83,16 +92,16 @@ impl Call {
             }
             Route::Put => {
                 let spec = json(body).await?;
-                self.blocking(move |shared, peer| changes::put(shared, peer, &name, &spec)).await
+                self.blocking(move |shared, peer| operator::put(shared, peer, &name, &spec)).await
             }
-            Route::Remove => self.blocking(move |shared, peer| changes::remove(shared, peer, &name)).await,
+            Route::Remove => self.blocking(move |shared, peer| operator::remove(shared, peer, &name)).await,
             Route::Drain => {
                 let draining = json_or_default(body).await?;
-                self.blocking(move |shared, peer| changes::drain(shared, peer, &name, draining)).await
+                self.blocking(move |shared, peer| operator::drain(shared, peer, &name, draining)).await
             }
             Route::Resume => {
-                let changes::Nothing {} = json_or_default(body).await?;
-                self.blocking(move |shared, peer| changes::resume(shared, peer, &name)).await
+                let operator::Nothing {} = json_or_default(body).await?;
+                self.blocking(move |shared, peer| operator::resume(shared, peer, &name)).await
             }
             Route::Heartbeat => {
                 let report = json_or_default(body).await?;
@@ -104,14 +113,14 @@ impl Call {
             }
             Route::Plan => {
                 let wanted = json(body).await?;
-                self.blocking(move |shared, _| changes::plan(shared, wanted)).await
+                self.blocking(move |shared, _| operator::plan(shared, wanted)).await
             }
             Route::Apply => {
                 let wanted = json(body).await?;
-                self.blocking(move |shared, peer| changes::apply(shared, peer, wanted)).await
+                self.blocking(move |shared, peer| operator::apply(shared, peer, wanted)).await
             }
             Route::RotateKeys => {
-                let changes::Nothing {} = json_or_default(body).await?;
+                let operator::Nothing {} = json_or_default(body).await?;
                 self.blocking(keys::rotate).await
             }
         }

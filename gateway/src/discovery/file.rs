@@ -1,7 +1,7 @@
 //! Upstreams in a file of their own.
 
 use super::{Discovery, DiscoveryError, Next, Update};
-use crate::watch::Files;
+use crate::file_watch::Files;
 use homing::cluster::UpstreamConfig;
 use homing::config::check;
 use homing::config::document::{Document, TOP_LEVEL, read_text, unreadable};

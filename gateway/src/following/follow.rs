@@ -1,10 +1,10 @@
 //! What a source says from then on.
 
 use super::{DISCOVERY_TARGET, parse_keys};
-use crate::companion::Companion;
 use crate::discovery::etcd::Presence;
 use crate::discovery::{Discovery, DiscoveryError, KeysText, Update};
 use crate::roster::{Applied, Roster, RosterError};
+use crate::thread::Companion;
 use homing::Balancer;
 use homing::cluster::Sketch;
 use homing::time::Clock;

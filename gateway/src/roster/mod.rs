@@ -48,7 +48,9 @@ mod event;
 mod layers;
 mod order;
 mod report;
+pub mod state_file;
 mod store;
+pub mod ticker;
 
 #[cfg(test)]
 mod tests;
