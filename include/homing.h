@@ -1,6 +1,6 @@
 /* homing.h: session-affinity load balancing for C, and for whatever calls C.
  *
- * Made from src/ffi/ of https://crates.io/crates/homing by cbindgen; do not edit it.
+ * Made from capi/src/ of https://crates.io/crates/homing by cbindgen; do not edit it.
  *
  * CONVENTIONS, which hold everywhere:
  *
@@ -930,7 +930,7 @@ int32_t homing_decision_name(int32_t decision, uint8_t *buf, size_t cap, size_t 
 #if defined(HOMING_PLANT_PANIC)
 /**
  * Lets the calling thread's next call of any function panic inside. Only in libraries that were built with
- * the feature ffi-plant-panic, to test that no panic gets out.
+ * the feature plant-panic, to test that no panic gets out.
  */
 int32_t homing_plant_panic(void);
 #endif

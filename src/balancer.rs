@@ -1,19 +1,14 @@
 //! The balancer: one snapshot of cluster, policy and affinity, and the picks made from it.
 
-#[cfg(feature = "proxy")]
-mod adapter;
 mod builder;
 mod explain;
 mod forecast;
 mod health;
-#[cfg(feature = "ffi")]
-mod parts;
 mod pinned;
 mod place;
 mod rebalance;
 mod settings;
 mod slow_start;
-#[cfg(any(feature = "ffi", feature = "proxy"))]
 mod view;
 
 pub use builder::{BalancerBuilder, BuildError};
@@ -21,6 +16,7 @@ pub use explain::{Explanation, Step, TokenSet};
 pub use forecast::{Capacity, Forecast};
 pub use health::UnknownUpstream;
 pub use settings::ReconfigureError;
+pub use view::{Opened, View};
 
 use crate::affinity::{Affinity, Claims, KeyError, KeyRing, LegacyCookie, LegacyCookieTable, Token};
 use crate::cluster::{
@@ -39,8 +35,6 @@ use settings::BalancerSettings;
 use slow_start::SlowStartState;
 use std::net::IpAddr;
 use std::sync::Arc;
-#[cfg(any(feature = "ffi", feature = "proxy"))]
-pub(crate) use view::View;
 
 /// What a host knows of a request when it asks where it goes.
 #[derive(Clone, Copy, Debug)]

@@ -16,7 +16,6 @@
 //! | `http` | cookies and client addresses, on borrowed header bytes |
 //! | `config` | configuration files and key files |
 //! | `proxy` | a [hyper](https://hyper.rs) service that forwards to the picked upstream |
-//! | `ffi` | the C ABI, which `include/homing.h` declares |
 //! | `serde` | `Serialize` and `Deserialize` of what goes into files and messages |
 //!
 //! # Example
@@ -43,15 +42,13 @@
 //! assert_eq!(again.upstream().name(), first.upstream().name());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
-#![cfg_attr(not(feature = "ffi"), forbid(unsafe_code))]
+#![forbid(unsafe_code)]
 
 pub mod affinity;
 pub mod balancer;
 pub mod cluster;
 #[cfg(feature = "config")]
 pub mod config;
-#[cfg(feature = "ffi")]
-pub mod ffi;
 mod hash;
 pub mod health;
 #[cfg(feature = "http")]

@@ -1,30 +1,30 @@
 //! Balancers: made of a configuration and a ring, asked by all threads.
 
-use super::boundary::enter;
-use super::config::Settings;
-use super::failure::Failure;
-use super::keyring::Ring;
-use super::log;
-use super::memory::{Buffer, Out};
-use super::registry::{self, homing_handle};
-use super::status::*;
-use crate::affinity::AcceptedCookie;
-use crate::balancer::View;
-use crate::cluster::{Upstream, UpstreamId};
-use crate::http::CookieSpec;
-use crate::time::{Clock, SystemClock, Timestamp};
-use crate::{Balancer, KeyRing};
+use crate::boundary::enter;
+use crate::config::Settings;
+use crate::failure::Failure;
+use crate::keyring::Ring;
+use crate::log;
+use crate::memory::{Buffer, Out};
+use crate::registry::{self, homing_handle};
+use crate::status::*;
+use homing::affinity::AcceptedCookie;
+use homing::balancer::View;
+use homing::cluster::{Upstream, UpstreamId};
+use homing::http::CookieSpec;
+use homing::time::{Clock, SystemClock, Timestamp};
+use homing::{Balancer, KeyRing};
 use parking_lot::Mutex;
 use std::sync::Arc;
 
-pub(super) struct Engine {
+pub(crate) struct Engine {
     /// Plans keep it beyond the handle.
-    pub(super) balancer: Arc<Balancer>,
-    pub(super) cookie: CookieSpec,
+    pub(crate) balancer: Arc<Balancer>,
+    pub(crate) cookie: CookieSpec,
     /// Cookies of the proxy that was here before.
-    pub(super) accepted: Arc<[AcceptedCookie]>,
+    pub(crate) accepted: Arc<[AcceptedCookie]>,
     /// The longest value of `Set-Cookie` that there can be.
-    pub(super) set_cookie_max: usize,
+    pub(crate) set_cookie_max: usize,
 }
 
 impl Engine {
@@ -38,26 +38,26 @@ impl Engine {
     }
 
     /// The upstream of an id.
-    pub(super) fn upstream(&self, id: u64) -> Result<Arc<Upstream>, Failure> {
+    pub(crate) fn upstream(&self, id: u64) -> Result<Arc<Upstream>, Failure> {
         let view = self.balancer.view();
-        let member = view.cluster().find(UpstreamId(id)).ok_or_else(|| unknown(id))?;
+        let member = view.cluster().find(UpstreamId::from_u64(id)).ok_or_else(|| unknown(id))?;
         Ok(Arc::clone(member.upstream()))
     }
 }
 
-pub(super) fn unknown(id: u64) -> Failure {
+pub(crate) fn unknown(id: u64) -> Failure {
     Failure::Unknown(format!("of the id {id:016x}"))
 }
 
 /// The moment of a call.
-pub(super) fn moment(now_ms: u64) -> Timestamp {
+pub(crate) fn moment(now_ms: u64) -> Timestamp {
     match now_ms {
         0 => SystemClock.now(),
         _ => Timestamp::from_millis(now_ms),
     }
 }
 
-pub(super) fn generation(view: &View<'_>) -> u64 {
+pub(crate) fn generation(view: &View<'_>) -> u64 {
     view.generation().as_u64()
 }
 

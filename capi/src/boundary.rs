@@ -1,8 +1,8 @@
 //! The one way in: no panic crosses it, and what went wrong is kept for the thread that asked.
 
-use super::failure::Failure;
-use super::log;
-use super::status::HOMING_ERR_PANIC;
+use crate::failure::Failure;
+use crate::log;
+use crate::status::HOMING_ERR_PANIC;
 use std::any::Any;
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -18,9 +18,9 @@ thread_local! {
 ///
 /// What a panic leaves behind is sound: locks of `parking_lot` are not poisoned but released, and the state
 /// behind each is changed by steps that do not panic or is replaced whole.
-pub(super) fn enter(call: impl FnOnce() -> Result<i32, Failure>) -> i32 {
+pub(crate) fn enter(call: impl FnOnce() -> Result<i32, Failure>) -> i32 {
     let guarded = AssertUnwindSafe(|| {
-        if cfg!(feature = "ffi-plant-panic") && PLANTED.try_with(|planted| planted.replace(false)).unwrap_or_default() {
+        if cfg!(feature = "plant-panic") && PLANTED.try_with(|planted| planted.replace(false)).unwrap_or_default() {
             #[expect(clippy::panic, reason = "planted, by a library that was built for this test alone")]
             {
                 panic!("planted");
@@ -59,15 +59,15 @@ fn words(payload: Box<dyn Any + Send>) -> Cow<'static, str> {
 }
 
 /// A thread that is ending has nobody to tell.
-pub(super) fn remember(text: String) {
+pub(crate) fn remember(text: String) {
     let _ = LAST_ERROR.try_with(|last| last.replace(text));
 }
 
-pub(super) fn last_error() -> String {
+pub(crate) fn last_error() -> String {
     LAST_ERROR.try_with(|last| last.borrow().clone()).unwrap_or_default()
 }
 
-#[cfg(feature = "ffi-plant-panic")]
-pub(super) fn plant() {
+#[cfg(feature = "plant-panic")]
+pub(crate) fn plant() {
     let _ = PLANTED.try_with(|planted| planted.set(true));
 }

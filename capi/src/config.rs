@@ -1,15 +1,15 @@
 //! Configurations: typed calls, or the gateway's TOML.
 
-use super::boundary::enter;
-use super::failure::Failure;
-use super::keyring;
-use super::memory::{Blittable, Out, options, switch, text};
-use super::registry::{self, homing_handle};
-use super::status::*;
-use crate::config::{self, Engine};
-use crate::http::{SameSite, Secure};
-use crate::rng::SeededEntropy;
-use crate::{Balancer, KeyRing, OnFull, OnRestart, UpstreamConfig};
+use crate::boundary::enter;
+use crate::failure::Failure;
+use crate::keyring;
+use crate::memory::{Blittable, Out, options, switch, text};
+use crate::registry::{self, homing_handle};
+use crate::status::*;
+use homing::config::{self, Engine};
+use homing::http::{SameSite, Secure};
+use homing::rng::SeededEntropy;
+use homing::{Balancer, KeyRing, OnFull, OnRestart, UpstreamConfig};
 use parking_lot::Mutex;
 use std::path::Path;
 use std::time::Duration;
@@ -44,15 +44,15 @@ pub const HOMING_SECURE_NEVER: i32 = 2;
 const TEXT_MAX: usize = 4096;
 
 #[derive(Clone)]
-pub(super) struct Settings {
-    pub(super) engine: Engine,
+pub(crate) struct Settings {
+    pub(crate) engine: Engine,
     /// Whether the keys are where the engine says, unless a ring is given.
     has_key_file: bool,
     seed: Option<u64>,
 }
 
 impl Settings {
-    pub(super) fn build(mut self, ring: Option<KeyRing>) -> Result<Balancer, Failure> {
+    pub(crate) fn build(mut self, ring: Option<KeyRing>) -> Result<Balancer, Failure> {
         let has_keys = ring.is_some() || self.has_key_file;
         self.engine.affinity.enabled &= has_keys;
         let mut builder = self.engine.balancer(|path| ring.map_or_else(|| keyring::load(path), Ok))?;
@@ -137,7 +137,7 @@ unsafe impl Blittable for homing_upstream_options {
 impl homing_upstream_options {
     /// # Safety
     /// The host says that all that it points to can be read.
-    pub(super) unsafe fn read(this: *const Self) -> Result<UpstreamConfig, Failure> {
+    pub(crate) unsafe fn read(this: *const Self) -> Result<UpstreamConfig, Failure> {
         // SAFETY: as the caller says.
         let raw = unsafe { options("upstream", this) }?;
         // SAFETY: likewise.
@@ -164,7 +164,7 @@ pub unsafe extern "C" fn homing_config_upstream(
 ) -> i32 {
     enter(|| {
         // SAFETY: as the host says.
-        let UpstreamConfig { name, address, weight, max_in_flight } =
+        let UpstreamConfig { name, address, weight, max_in_flight, .. } =
             unsafe { homing_upstream_options::read(upstream) }?;
         with(config, |settings| {
             settings.engine.upstreams.push(config::Upstream { name, address, weight, max_in_flight });

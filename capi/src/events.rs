@@ -1,12 +1,12 @@
 //! What happened, asked for by the host when it likes.
 
-use super::balancer::Engine;
-use super::boundary::enter;
-use super::memory::{Blittable, Buffer, Out};
-use super::registry::{self, homing_handle};
-use super::stats::number_of;
-use super::status::*;
-use crate::health::{Event, EventKind, Subscription};
+use crate::balancer::Engine;
+use crate::boundary::enter;
+use crate::memory::{Blittable, Buffer, Out};
+use crate::registry::{self, homing_handle};
+use crate::stats::number_of;
+use crate::status::*;
+use homing::health::{Event, EventKind, Subscription};
 use parking_lot::Mutex;
 
 /// An upstream changed its state.
@@ -45,7 +45,7 @@ unsafe impl Blittable for homing_event {
     const FIRST: usize = size_of::<Self>();
 }
 
-pub(super) struct Events {
+pub(crate) struct Events {
     subscription: Subscription,
     /// The next, which was too long for the buffer.
     next: Mutex<Option<Event>>,

@@ -1,16 +1,16 @@
 //! Why a call failed: its number for programs, its words for people.
 
-use super::status::*;
-use crate::affinity::{KeyError, LifetimeError};
-use crate::balancer::{BuildError, PickError, UnknownUpstream};
-use crate::cluster::{ApplyError, PlanError};
-use crate::config::ConfigError;
-use crate::config::keyfile::KeyFileError;
-use crate::http::{CookieError, CookieNameError};
-use crate::rng::EntropyError;
+use crate::status::*;
+use homing::affinity::{KeyError, LifetimeError};
+use homing::balancer::{BuildError, PickError, UnknownUpstream};
+use homing::cluster::{ApplyError, PlanError};
+use homing::config::ConfigError;
+use homing::config::keyfile::KeyFileError;
+use homing::http::{CookieError, CookieNameError};
+use homing::rng::EntropyError;
 
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     #[error("{0} is NULL")]
     Null(&'static str),
     #[error("{name} is no {kind}: it was freed, is of another type, or never was")]
@@ -46,11 +46,11 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    pub(super) fn value(name: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn value(name: &'static str, message: impl Into<String>) -> Self {
         Self::Value { name, message: message.into() }
     }
 
-    pub(super) fn status(&self) -> i32 {
+    pub(crate) fn status(&self) -> i32 {
         match self {
             Self::Null(_) => HOMING_ERR_NULL,
             Self::Handle { .. } => HOMING_ERR_HANDLE,

@@ -1,13 +1,13 @@
 //! What hosts tell of upstreams: outcomes, probes, time, and what an operator wants.
 
-use super::balancer::{Engine, moment};
-use super::boundary::enter;
-use super::failure::Failure;
-use super::memory::{Out, switch};
-use super::registry::{self, homing_handle};
-use super::status::*;
-use crate::cluster::{Availability, Upstream};
-use crate::health::{Outcome, ProbeResult};
+use crate::balancer::{Engine, moment};
+use crate::boundary::enter;
+use crate::failure::Failure;
+use crate::memory::{Out, switch};
+use crate::registry::{self, homing_handle};
+use crate::status::*;
+use homing::cluster::{Availability, Upstream};
+use homing::health::{Outcome, ProbeResult};
 use std::time::Duration;
 
 /// Nothing is to be reported: the client left, or it was reported before.
@@ -36,7 +36,7 @@ pub const HOMING_PROBE_REFUSED: i32 = 3;
 /// No answer in time, or the connection broke off.
 pub const HOMING_PROBE_TIMED_OUT: i32 = 4;
 
-pub(super) fn outcome_of(number: i32, after: Duration) -> Result<Option<Outcome>, Failure> {
+pub(crate) fn outcome_of(number: i32, after: Duration) -> Result<Option<Outcome>, Failure> {
     Ok(Some(match number {
         HOMING_OUTCOME_NONE => return Ok(None),
         HOMING_OUTCOME_ANSWERED => Outcome::Answered,
@@ -51,7 +51,7 @@ pub(super) fn outcome_of(number: i32, after: Duration) -> Result<Option<Outcome>
     }))
 }
 
-pub(super) fn tell(engine: &Engine, upstream: &Upstream, outcome: Outcome, latency: Duration, now_ms: u64) {
+pub(crate) fn tell(engine: &Engine, upstream: &Upstream, outcome: Outcome, latency: Duration, now_ms: u64) {
     let is_answer = matches!(outcome, Outcome::Answered | Outcome::ServerError);
     if is_answer && !latency.is_zero() && upstream.is_observed() {
         upstream.observe(latency, moment(now_ms));

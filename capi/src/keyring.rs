@@ -1,14 +1,14 @@
 //! Key rings: what signs tokens and verifies them.
 
-use super::boundary::enter;
-use super::failure::Failure;
-use super::log;
-use super::memory::{Out, bytes, switch, text};
-use super::registry::{self, homing_handle};
-use super::status::*;
-use crate::KeyRing;
-use crate::affinity::KeyError;
-use crate::config::keyfile::KeyFile;
+use crate::boundary::enter;
+use crate::failure::Failure;
+use crate::log;
+use crate::memory::{Out, bytes, switch, text};
+use crate::registry::{self, homing_handle};
+use crate::status::*;
+use homing::KeyRing;
+use homing::affinity::KeyError;
+use homing::config::keyfile::KeyFile;
 use parking_lot::Mutex;
 use std::path::Path;
 
@@ -17,20 +17,20 @@ const SECRET_MAX: usize = 1024;
 /// The longest path, in bytes.
 const PATH_MAX: usize = 4096;
 
-pub(super) enum Ring {
+pub(crate) enum Ring {
     Whole(Box<KeyRing>),
     /// One that the host adds keys to.
     Parts(Mutex<Parts>),
 }
 
-pub(super) struct Parts {
+pub(crate) struct Parts {
     pool: String,
     identity: Vec<u8>,
     keys: Vec<(u8, Vec<u8>, bool)>,
 }
 
 impl Ring {
-    pub(super) fn keys(&self) -> Result<KeyRing, Failure> {
+    pub(crate) fn keys(&self) -> Result<KeyRing, Failure> {
         match self {
             Self::Whole(ring) => Ok(KeyRing::clone(ring)),
             Self::Parts(parts) => Ok(parts.lock().build()?),
@@ -52,7 +52,7 @@ impl Parts {
 }
 
 /// The keys in a file, with a warning in the log where others can read it.
-pub(super) fn load(path: &Path) -> Result<KeyRing, Failure> {
+pub(crate) fn load(path: &Path) -> Result<KeyRing, Failure> {
     let file = KeyFile::load_or_create(path)?;
     if let Some(warning) = file.warning() {
         log::warn(warning);

@@ -3,9 +3,9 @@
 //!
 //! A lease's handle is its type (4 bits), a serial number of its slot (32 bits), a shard (4 bits) and a slot (24 bits).
 
-use super::failure::Failure;
-use super::registry::{LEASE, homing_handle};
-use crate::cluster::{Lease, Upstream};
+use crate::failure::Failure;
+use crate::registry::{LEASE, homing_handle};
+use homing::cluster::{Lease, Upstream};
 use parking_lot::Mutex;
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -50,7 +50,7 @@ fn mine() -> usize {
     chosen.unwrap_or_default()
 }
 
-pub(super) fn insert(lease: Lease) -> Result<homing_handle, Failure> {
+pub(crate) fn insert(lease: Lease) -> Result<homing_handle, Failure> {
     let shard = mine();
     let mut slab = ALL[shard].0.lock();
     let slot = match slab.free.pop_front() {
@@ -67,7 +67,7 @@ pub(super) fn insert(lease: Lease) -> Result<homing_handle, Failure> {
     Ok(LEASE << TYPE_SHIFT | serial | (shard as u64) << SLOT_BITS | u64::from(slot))
 }
 
-pub(super) fn take(handle: homing_handle) -> Result<Lease, Failure> {
+pub(crate) fn take(handle: homing_handle) -> Result<Lease, Failure> {
     with(handle, |slab, slot| {
         let place = &mut slab.slots[slot];
         let lease = place.lease.take()?;
@@ -78,7 +78,7 @@ pub(super) fn take(handle: homing_handle) -> Result<Lease, Failure> {
 }
 
 /// The upstream of a lease that goes on.
-pub(super) fn upstream(handle: homing_handle) -> Result<Arc<Upstream>, Failure> {
+pub(crate) fn upstream(handle: homing_handle) -> Result<Arc<Upstream>, Failure> {
     with(handle, |slab, slot| slab.slots[slot].lease.as_ref().map(|lease| Arc::clone(lease.upstream())))
 }
 

@@ -27,6 +27,9 @@ mod stats;
 mod status;
 mod version;
 
+#[cfg(test)]
+mod tests;
+
 pub use balancer::*;
 pub use config::*;
 pub use events::*;

@@ -1,7 +1,7 @@
 //! What an operator should know, told to a function of the host.
 
-use super::boundary::enter;
-use super::status::HOMING_OK;
+use crate::boundary::enter;
+use crate::status::HOMING_OK;
 use parking_lot::Mutex;
 use std::ffi::c_void;
 
@@ -45,14 +45,14 @@ fn write(level: i32, text: &str) {
     }
 }
 
-pub(super) fn info(text: &str) {
+pub(crate) fn info(text: &str) {
     write(HOMING_LOG_INFO, text);
 }
 
-pub(super) fn warn(text: &str) {
+pub(crate) fn warn(text: &str) {
     write(HOMING_LOG_WARN, text);
 }
 
-pub(super) fn error(text: &str) {
+pub(crate) fn error(text: &str) {
     write(HOMING_LOG_ERROR, text);
 }

@@ -1,6 +1,6 @@
 //! The host's memory, looked at and written to nowhere but here.
 
-use super::failure::Failure;
+use crate::failure::Failure;
 use std::mem::MaybeUninit;
 use std::slice;
 
@@ -11,7 +11,7 @@ const STRUCT_MAX: usize = 4096;
 ///
 /// # Safety
 /// Its layout is C's and without padding, any bytes that fit its fields are a value of it, and it begins with a `usize`.
-pub(super) unsafe trait Blittable: Copy {
+pub(crate) unsafe trait Blittable: Copy {
     /// Its size in the first version of the ABI. What came later is zero where a host does not know it.
     const FIRST: usize;
 }
@@ -20,7 +20,7 @@ pub(super) unsafe trait Blittable: Copy {
 ///
 /// # Safety
 /// The host says that `len` bytes at `data` can be read and do not change until the call returns.
-pub(super) unsafe fn bytes<'a>(
+pub(crate) unsafe fn bytes<'a>(
     name: &'static str,
     data: *const u8,
     len: usize,
@@ -39,7 +39,7 @@ pub(super) unsafe fn bytes<'a>(
 ///
 /// # Safety
 /// As for [`bytes`].
-pub(super) unsafe fn text<'a>(name: &'static str, data: *const u8, len: usize, max: usize) -> Result<&'a str, Failure> {
+pub(crate) unsafe fn text<'a>(name: &'static str, data: *const u8, len: usize, max: usize) -> Result<&'a str, Failure> {
     // SAFETY: as the caller says.
     let bytes = unsafe { bytes(name, data, len, max) }?;
     std::str::from_utf8(bytes).map_err(|error| Failure::value(name, format!("is not UTF-8: {error}")))
@@ -49,7 +49,7 @@ pub(super) unsafe fn text<'a>(name: &'static str, data: *const u8, len: usize, m
 ///
 /// # Safety
 /// As for [`bytes`], of `len` numbers.
-pub(super) unsafe fn numbers<'a>(
+pub(crate) unsafe fn numbers<'a>(
     name: &'static str,
     data: *const u64,
     len: usize,
@@ -69,7 +69,7 @@ pub(super) unsafe fn numbers<'a>(
 ///
 /// # Safety
 /// The host says that as many bytes as the first of its members names can be read there.
-pub(super) unsafe fn options<T: Blittable>(name: &'static str, options: *const T) -> Result<T, Failure> {
+pub(crate) unsafe fn options<T: Blittable>(name: &'static str, options: *const T) -> Result<T, Failure> {
     // SAFETY: as the caller says.
     let size = unsafe { size_at(name, options) }?;
     let source = options.cast::<u8>();
@@ -106,7 +106,7 @@ unsafe fn size_at<T: Blittable>(name: &'static str, place: *const T) -> Result<u
 }
 
 /// A flag: 0 or 1.
-pub(super) fn switch(name: &'static str, number: i32) -> Result<bool, Failure> {
+pub(crate) fn switch(name: &'static str, number: i32) -> Result<bool, Failure> {
     match number {
         0 => Ok(false),
         1 => Ok(true),
@@ -116,7 +116,7 @@ pub(super) fn switch(name: &'static str, number: i32) -> Result<bool, Failure> {
 
 /// A place of the host's for one value.
 #[derive(Debug)]
-pub(super) struct Out<T> {
+pub(crate) struct Out<T> {
     place: *mut T,
     /// How many of its bytes the host knows.
     size: usize,
@@ -125,7 +125,7 @@ pub(super) struct Out<T> {
 impl<T: Copy> Out<T> {
     /// # Safety
     /// The host says that a `T` can be written at `place` until the call returns, and that nobody else uses it meanwhile.
-    pub(super) unsafe fn new(name: &'static str, place: *mut T) -> Result<Self, Failure> {
+    pub(crate) unsafe fn new(name: &'static str, place: *mut T) -> Result<Self, Failure> {
         match () {
             () if place.is_null() => Err(Failure::Null(name)),
             () if !place.is_aligned() => Err(Failure::Alignment { name }),
@@ -133,7 +133,7 @@ impl<T: Copy> Out<T> {
         }
     }
 
-    pub(super) fn set(&self, value: T) {
+    pub(crate) fn set(&self, value: T) {
         let value = (&raw const value).cast::<u8>();
         // SAFETY: not NULL, and so many bytes can be written, as the host said to `new` or `sized`.
         unsafe { self.place.cast::<u8>().copy_from_nonoverlapping(value, self.size) }
@@ -145,21 +145,21 @@ impl<T: Blittable> Out<T> {
     ///
     /// # Safety
     /// As for [`new`](Self::new), for as many bytes as its first member says, which can be read.
-    pub(super) unsafe fn sized(name: &'static str, place: *mut T) -> Result<Self, Failure> {
+    pub(crate) unsafe fn sized(name: &'static str, place: *mut T) -> Result<Self, Failure> {
         // SAFETY: as the caller says.
         let size = unsafe { size_at(name, place) }?.min(size_of::<T>());
         Ok(Self { place, size })
     }
 
     /// How much of it is given: what it then says of itself.
-    pub(super) fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.size
     }
 }
 
 /// A place of the host's for bytes whose number is not known before.
 #[derive(Debug)]
-pub(super) struct Buffer {
+pub(crate) struct Buffer {
     name: &'static str,
     data: *mut u8,
     capacity: usize,
@@ -170,7 +170,7 @@ impl Buffer {
     /// # Safety
     /// The host says that `capacity` bytes can be written at `data`, and a length at `len`, until the call
     /// returns, and that nobody else uses them meanwhile.
-    pub(super) unsafe fn new(
+    pub(crate) unsafe fn new(
         name: &'static str,
         data: *mut u8,
         capacity: usize,
@@ -188,7 +188,7 @@ impl Buffer {
     ///
     /// # Safety
     /// As for [`new`](Self::new).
-    pub(super) unsafe fn wanted(
+    pub(crate) unsafe fn wanted(
         name: &'static str,
         data: *mut u8,
         capacity: usize,
@@ -202,7 +202,7 @@ impl Buffer {
     }
 
     /// Tells how much is needed, where there is less.
-    pub(super) fn reserve(&self, needed: usize) -> Result<(), Failure> {
+    pub(crate) fn reserve(&self, needed: usize) -> Result<(), Failure> {
         if needed <= self.capacity {
             return Ok(());
         }
@@ -211,7 +211,7 @@ impl Buffer {
     }
 
     /// Writes all of `bytes`, or nothing.
-    pub(super) fn fill(&self, bytes: &[u8]) -> Result<(), Failure> {
+    pub(crate) fn fill(&self, bytes: &[u8]) -> Result<(), Failure> {
         self.reserve(bytes.len())?;
         if !bytes.is_empty() {
             // SAFETY: they fit, and the host's memory is not ours.

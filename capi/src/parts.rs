@@ -1,16 +1,16 @@
 //! The parts of a pick, for hosts that choose, count or set cookies themselves.
 
-use super::balancer::{Engine, generation, moment, unknown};
-use super::boundary::enter;
-use super::failure::Failure;
-use super::leases;
-use super::memory::{Blittable, Buffer, Out, bytes};
-use super::registry::{self, homing_handle};
-use super::request::{Asked, HOMING_REQUEST_HTTPS, homing_request};
-use super::status::*;
-use super::version::decision_of;
-use crate::cluster::UpstreamId;
-use crate::http::cookie::{Stripped, strip};
+use crate::balancer::{Engine, generation, moment, unknown};
+use crate::boundary::enter;
+use crate::failure::Failure;
+use crate::leases;
+use crate::memory::{Blittable, Buffer, Out, bytes};
+use crate::registry::{self, homing_handle};
+use crate::request::{Asked, HOMING_REQUEST_HTTPS, homing_request};
+use crate::status::*;
+use crate::version::decision_of;
+use homing::cluster::UpstreamId;
+use homing::http::cookie::{Stripped, strip};
 
 /// What a request's token says. Set size before.
 #[repr(C)]
@@ -91,7 +91,7 @@ pub unsafe extern "C" fn homing_lease(
         let decision = decision_of(decision)?;
         registry::with("balancer", balancer, |engine: &Engine| {
             let view = engine.balancer.view();
-            let member = view.cluster().find(UpstreamId(id)).ok_or_else(|| unknown(id))?;
+            let member = view.cluster().find(UpstreamId::from_u64(id)).ok_or_else(|| unknown(id))?;
             let taken = view.lease(member, session, decision, moment(now_ms))?;
             out.set(leases::insert(taken)?);
             Ok(HOMING_OK)
@@ -125,7 +125,7 @@ pub unsafe extern "C" fn homing_token_for(
             let view = engine.balancer.view();
             // SAFETY: likewise.
             let asked = unsafe { Asked::read(request, engine, &view) }?;
-            let member = view.cluster().find(UpstreamId(id)).ok_or_else(|| unknown(id))?;
+            let member = view.cluster().find(UpstreamId::from_u64(id)).ok_or_else(|| unknown(id))?;
             let token = view.token_for(member.upstream(), session, &asked.request());
             out.fill(token.as_ref().map_or(&[], |token| token.as_bytes()))?;
             Ok(if token.is_some() { HOMING_OK } else { HOMING_NOTHING })

@@ -1,14 +1,14 @@
 //! Picks, and what becomes of them.
 
-use super::balancer::{Engine, generation};
-use super::boundary::enter;
-use super::health::{self, outcome_of};
-use super::leases;
-use super::memory::{Blittable, Buffer, Out};
-use super::registry::{self, homing_handle};
-use super::request::{Asked, homing_request};
-use super::status::*;
-use crate::balancer::PickError;
+use crate::balancer::{Engine, generation};
+use crate::boundary::enter;
+use crate::health::{self, outcome_of};
+use crate::leases;
+use crate::memory::{Blittable, Buffer, Out};
+use crate::registry::{self, homing_handle};
+use crate::request::{Asked, homing_request};
+use crate::status::*;
+use homing::balancer::PickError;
 use std::time::Duration;
 
 /// Where a request goes. Set size before.
@@ -109,7 +109,7 @@ pub unsafe extern "C" fn homing_pick(
                 reserved: 0,
                 token: [0; HOMING_TOKEN_LEN],
             };
-            let (pick, index) = match view.pick_numbered(&asked.request()) {
+            let pick = match view.pick(&asked.request()) {
                 Ok(pick) => pick,
                 Err(PickError::Later { at, .. }) => {
                     picked.retry_at_ms = at.as_millis();
@@ -121,6 +121,7 @@ pub unsafe extern "C" fn homing_pick(
                 }
                 Err(refusal) => return Err(refusal.into()),
             };
+            let index = view.cluster().index_of(pick.upstream().id()).ok_or(PickError::Unavailable)?;
             picked.id = pick.upstream().id().as_u64();
             picked.session = pick.session_id;
             picked.index = index as u32;

@@ -1,20 +1,20 @@
 //! Changes of membership: collected, explained, and made whole or not at all.
 
-use super::balancer::{Engine, moment};
-use super::boundary::enter;
-use super::config::homing_upstream_options;
-use super::failure::Failure;
-use super::log;
-use super::memory::{Buffer, Out, text};
-use super::registry::{self, homing_handle};
-use super::status::*;
-use crate::Balancer;
-use crate::cluster::{ApplyError, Change, Generation, MAX_UPSTREAMS, Plan};
+use crate::balancer::{Engine, moment};
+use crate::boundary::enter;
+use crate::config::homing_upstream_options;
+use crate::failure::Failure;
+use crate::log;
+use crate::memory::{Buffer, Out, text};
+use crate::registry::{self, homing_handle};
+use crate::status::*;
+use homing::Balancer;
+use homing::cluster::{ApplyError, Change, Generation, MAX_UPSTREAMS, Plan};
 use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-pub(super) struct Draft {
+pub(crate) struct Draft {
     balancer: Arc<Balancer>,
     /// The generation that it was begun at, which the host knows.
     base: Generation,

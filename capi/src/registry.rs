@@ -3,8 +3,8 @@
 //! A handle is a type (4 bits), a serial number (48 bits) that no other handle of the process has had, and a slot (12 bits). Looking
 //! one up takes no lock and no reference count, since hosts do so for each request from all threads.
 
-use super::failure::Failure;
-use super::{balancer::Engine, config::Settings, events::Events, keyring::Ring, plan::Draft};
+use crate::failure::Failure;
+use crate::{balancer::Engine, config::Settings, events::Events, keyring::Ring, plan::Draft};
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -20,10 +20,10 @@ const SLOTS: usize = 1 << SLOT_BITS;
 const TYPE_SHIFT: u32 = 60;
 
 /// The first four bits of a lease's handle, which is no object of this table.
-pub(super) const LEASE: u64 = 15;
+pub(crate) const LEASE: u64 = 15;
 
 #[expect(clippy::large_enum_variant, reason = "behind a pointer each, and few")]
-pub(super) enum Object {
+pub(crate) enum Object {
     Ring(Ring),
     Config(Mutex<Settings>),
     Balancer(Engine),
@@ -32,7 +32,7 @@ pub(super) enum Object {
 }
 
 /// What an object is called, and how it is told from others.
-pub(super) trait Kind: Sized {
+pub(crate) trait Kind: Sized {
     const TYPE: u64;
     const NAME: &'static str;
 
@@ -88,7 +88,7 @@ fn slot_of(handle: homing_handle) -> &'static ArcSwapOption<Entry> {
     &TABLE[handle as usize % SLOTS]
 }
 
-pub(super) fn insert<K: Kind>(object: K) -> Result<homing_handle, Failure> {
+pub(crate) fn insert<K: Kind>(object: K) -> Result<homing_handle, Failure> {
     let handle = {
         let mut free = FREE.lock();
         let slot = match free.slots.pop() {
@@ -107,7 +107,7 @@ pub(super) fn insert<K: Kind>(object: K) -> Result<homing_handle, Failure> {
 }
 
 /// Does something with the object of a handle, which lives for so long though another thread frees it.
-pub(super) fn with<K: Kind, R>(
+pub(crate) fn with<K: Kind, R>(
     name: &'static str,
     handle: homing_handle,
     what: impl FnOnce(&K) -> Result<R, Failure>,
@@ -117,7 +117,7 @@ pub(super) fn with<K: Kind, R>(
 }
 
 /// The object of a handle that may be 0, or of one that was freed.
-pub(super) fn optional<K: Kind, R>(
+pub(crate) fn optional<K: Kind, R>(
     name: &'static str,
     handle: homing_handle,
     what: impl FnOnce(Option<&K>) -> Result<R, Failure>,
@@ -134,7 +134,7 @@ fn object<K: Kind>(entry: Option<&Entry>, handle: homing_handle) -> Option<&K> {
 }
 
 /// Frees a handle; 0 is fine.
-pub(super) fn remove<K: Kind>(name: &'static str, handle: homing_handle) -> Result<(), Failure> {
+pub(crate) fn remove<K: Kind>(name: &'static str, handle: homing_handle) -> Result<(), Failure> {
     if handle == 0 {
         return Ok(());
     }

@@ -1,13 +1,13 @@
 //! What a host says of a request, made into what the core asks.
 
-use super::balancer::{Engine, generation, moment};
-use super::failure::Failure;
-use super::memory::{Blittable, bytes, numbers, options};
-use super::status::*;
-use crate::Request;
-use crate::balancer::View;
-use crate::cluster::{MAX_UPSTREAMS, UpstreamId};
-use crate::http::cookie::{self, LegacyCookies, Tokens};
+use crate::balancer::{Engine, generation, moment};
+use crate::failure::Failure;
+use crate::memory::{Blittable, bytes, numbers, options};
+use crate::status::*;
+use homing::Request;
+use homing::balancer::View;
+use homing::cluster::{MAX_UPSTREAMS, UpstreamId};
+use homing::http::cookie::{self, LegacyCookies, Tokens};
 use std::net::IpAddr;
 
 /// The request came over HTTPS, so that its cookie says Secure.
@@ -67,7 +67,7 @@ unsafe impl Blittable for homing_request {
 }
 
 /// All that a request borrows.
-pub(super) struct Asked<'a> {
+pub(crate) struct Asked<'a> {
     raw: homing_request,
     tokens: Tokens<'a>,
     legacy_cookies: LegacyCookies<'a>,
@@ -81,7 +81,7 @@ impl<'a> Asked<'a> {
     /// # Safety
     /// The host says that all that `request` points to can be read, and does not change until the call
     /// returns.
-    pub(super) unsafe fn read(
+    pub(crate) unsafe fn read(
         request: *const homing_request,
         engine: &Engine,
         view: &View<'_>,
@@ -115,7 +115,7 @@ impl<'a> Asked<'a> {
         Ok(Self { raw, tokens, legacy_cookies, token: [token], client: address(client)?, key, ruled_out })
     }
 
-    pub(super) fn request(&self) -> Request<'_> {
+    pub(crate) fn request(&self) -> Request<'_> {
         let mut request = Request::new(moment(self.raw.now_ms)).tried(&self.ruled_out);
         request.tokens = match self.token {
             [[]] => &self.tokens,
@@ -128,7 +128,7 @@ impl<'a> Asked<'a> {
         request
     }
 
-    pub(super) fn is_https(&self) -> bool {
+    pub(crate) fn is_https(&self) -> bool {
         self.raw.flags & HOMING_REQUEST_HTTPS != 0
     }
 }
@@ -154,7 +154,7 @@ unsafe fn ruled_out(raw: &homing_request, view: &View<'_>) -> Result<Vec<Upstrea
             bytes("request.eligible", raw.eligible, raw.eligible_len, MAX_UPSTREAMS.div_ceil(8))?,
         )
     };
-    let mut ids: Vec<UpstreamId> = tried.iter().copied().map(UpstreamId).collect();
+    let mut ids: Vec<UpstreamId> = tried.iter().copied().map(UpstreamId::from_u64).collect();
     if !eligible.is_empty() {
         let current = generation(view);
         if raw.generation != current {

@@ -1,14 +1,14 @@
 //! How the upstreams are doing, as numbers and as JSON.
 
-use super::balancer::{Engine, generation, moment};
-use super::boundary::enter;
-use super::failure::Failure;
-use super::memory::{Blittable, Buffer, Out, text};
-use super::registry::{self, homing_handle};
-use super::status::*;
-use crate::cluster::{Decision, Member};
-use crate::health::{State, UpstreamStatus};
-use crate::time::Timestamp;
+use crate::balancer::{Engine, generation, moment};
+use crate::boundary::enter;
+use crate::failure::Failure;
+use crate::memory::{Blittable, Buffer, Out, text};
+use crate::registry::{self, homing_handle};
+use crate::status::*;
+use homing::cluster::{Decision, Member};
+use homing::health::{State, UpstreamStatus};
+use homing::time::Timestamp;
 use serde_json::{Map, Value, json};
 
 /// Serves and accepts.
@@ -66,7 +66,7 @@ unsafe impl Blittable for homing_upstream_status {
     const FIRST: usize = size_of::<Self>();
 }
 
-pub(super) fn number_of(state: State) -> i32 {
+pub(crate) fn number_of(state: State) -> i32 {
     match state {
         State::Active => HOMING_STATE_ACTIVE,
         State::SlowStart => HOMING_STATE_WARMING,

@@ -1,7 +1,7 @@
 //! The numbers that cross the boundary. None is ever used anew for something else.
 
-use crate::affinity::TOKEN_LEN;
-use crate::cluster::Decision;
+use homing::affinity::TOKEN_LEN;
+use homing::cluster::Decision;
 
 /// The version of this interface. Compare it with homing_abi_version() at start. Functions, numbers and
 /// options are added under the same version; it changes when something that was there no longer is.

@@ -1,6 +1,6 @@
 //! The calls, by the numbers and bytes that a host in any language sees.
 
-use homing::ffi::*;
+use super::*;
 use std::ptr;
 
 fn zeroed<T: Copy>() -> T {

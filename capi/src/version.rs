@@ -1,10 +1,10 @@
 //! What library this is, and what it last said.
 
-use super::boundary::{self, enter};
-use super::failure::Failure;
-use super::memory::Buffer;
-use super::status::*;
-use crate::cluster::Decision;
+use crate::boundary::{self, enter};
+use crate::failure::Failure;
+use crate::memory::Buffer;
+use crate::status::*;
+use homing::cluster::Decision;
 
 /// The HOMING_ABI_VERSION that the library was built with. Where it is not the header's, use another one of
 /// the two.
@@ -60,14 +60,14 @@ pub unsafe extern "C" fn homing_decision_name(decision: i32, buf: *mut u8, cap: 
     })
 }
 
-pub(super) fn decision_of(number: i32) -> Result<Decision, Failure> {
+pub(crate) fn decision_of(number: i32) -> Result<Decision, Failure> {
     let decision = usize::try_from(number).ok().and_then(|number| Decision::all().nth(number));
     decision.ok_or_else(|| Failure::value("decision", format!("{number} is no HOMING_DECISION_")))
 }
 
 /// Lets the calling thread's next call of any function panic inside. Only in libraries that were built with
-/// the feature ffi-plant-panic, to test that no panic gets out.
-#[cfg(feature = "ffi-plant-panic")]
+/// the feature plant-panic, to test that no panic gets out.
+#[cfg(feature = "plant-panic")]
 #[unsafe(no_mangle)]
 pub extern "C" fn homing_plant_panic() -> i32 {
     boundary::plant();

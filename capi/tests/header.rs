@@ -1,7 +1,8 @@
-//! `include/homing.h` is what cbindgen makes of `src/ffi/`.
+//! `include/homing.h` is what cbindgen makes of `capi/src/`.
 
 use std::fs;
-use std::path::Path;
+
+use crate::root;
 
 /// The files in the order of the header: first what the others speak of.
 const FILES: [&str; 14] = [
@@ -10,11 +11,11 @@ const FILES: [&str; 14] = [
 ];
 
 fn generated() -> String {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = root();
     let config = cbindgen::Config::from_file(root.join("cbindgen.toml")).expect("cbindgen.toml");
     let mut builder = cbindgen::Builder::new().with_config(config);
     for file in FILES {
-        builder = builder.with_src(root.join(format!("src/ffi/{file}.rs")));
+        builder = builder.with_src(root.join(format!("capi/src/{file}.rs")));
     }
     let mut header = Vec::new();
     builder.generate().expect("a header").write(&mut header);
@@ -38,7 +39,7 @@ fn with_macro(line: &str) -> String {
 
 #[test]
 fn the_header_is_that_of_the_code() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("include/homing.h");
+    let path = root().join("include/homing.h");
     let generated = generated();
     if std::env::var_os("HOMING_BLESS").is_some() {
         fs::write(&path, &generated).expect("write the header");
@@ -47,8 +48,8 @@ fn the_header_is_that_of_the_code() {
     let first = generated.lines().zip(committed.lines()).position(|(new, old)| new != old);
     assert!(
         generated == committed,
-        "include/homing.h is not what src/ffi/ says (first at line {:?}): \
-         run HOMING_BLESS=1 cargo test --features ffi --test ffi header",
+        "include/homing.h is not what capi/src/ says (first at line {:?}): \
+         run HOMING_BLESS=1 cargo test -p homing-capi header",
         first.map(|line| line + 1)
     );
 }
@@ -57,9 +58,9 @@ fn the_header_is_that_of_the_code() {
 #[test]
 fn every_export_is_in_the_header() {
     let header = generated();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ffi");
+    let folder = root().join("capi/src");
     let mut exports = 0;
-    for file in fs::read_dir(folder).expect("src/ffi") {
+    for file in fs::read_dir(folder).expect("capi/src") {
         let source = fs::read_to_string(file.expect("a file").path()).expect("a source file");
         for (index, _) in source.match_indices("extern \"C\" fn homing_") {
             let name: String = source[index + 14..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();

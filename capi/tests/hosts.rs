@@ -1,15 +1,23 @@
-//! The C ABI, held against its header and driven through its functions.
-//!
-//! `HOMING_BLESS=1 cargo test --features ffi --test ffi header` writes the header anew, after a change of `src/ffi/`.
+//! The C ABI as its hosts see it: its header, programs in C, the C# binding, the nginx module.
 
+#![cfg(target_os = "linux")]
 #![allow(
     clippy::disallowed_methods,
     clippy::expect_used,
     clippy::panic,
     clippy::unwrap_used,
-    unsafe_code,
-    reason = "a test calls what C calls, reads the environment, and fails by a panic"
+    reason = "a test starts programs and threads, reads the environment, and fails by a panic"
 )]
 
-mod calls;
+mod c;
+mod dotnet;
 mod header;
+mod nginx;
+mod support;
+
+use std::path::Path;
+
+/// The checkout.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace")
+}

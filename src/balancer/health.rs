@@ -22,8 +22,9 @@ impl Balancer {
         self.report_at(upstream, outcome, || now);
     }
 
-    /// Likewise. The time is asked for only where it matters.
-    pub(crate) fn report_at(&self, upstream: &Upstream, outcome: Outcome, now: impl FnOnce() -> Timestamp) {
+    /// [`report`](Self::report) for hosts to whom reading the clock costs something: `now` is called only where the time
+    /// matters, which it does not for an answer of an active upstream.
+    pub fn report_at(&self, upstream: &Upstream, outcome: Outcome, now: impl FnOnce() -> Timestamp) {
         if outcome == Outcome::Answered {
             upstream.outcome_counters().answered();
             if upstream.availability() == Availability::ACTIVE {

@@ -1,17 +1,200 @@
-//! One moment of a balancer, for hosts that ask it several things about one request.
+//! The parts of a pick, asked of one snapshot: for adapters that number upstreams, or choose the upstream themselves.
 
-use super::{Balancer, Snapshot};
+use super::{Balancer, Pick, PickError, Request, Snapshot, pinned_upstream};
+use crate::affinity::{AcceptedCookie, Affinity, Claims, OnFull, Token};
+use crate::cluster::{Cluster, Decision, Generation, Lease, Member, Upstream, UpstreamId};
+use crate::rng::EntropyError;
+use crate::time::Timestamp;
 use arc_swap::Guard;
 use std::sync::Arc;
 
-/// The snapshot in force, and the balancer that it is of. For a short look, as [`ClusterRef`](super::ClusterRef) is.
-pub(crate) struct View<'b> {
-    pub(super) balancer: &'b Balancer,
-    pub(super) snapshot: Guard<Arc<Snapshot>>,
+/// One snapshot of a [`Balancer`]: whatever is asked of it, all answers speak of the same cluster, keys and policy.
+///
+/// [`Balancer::pick`] is all that most adapters need. A view is for those that
+///
+/// - number upstreams by their [index](Cluster::index_of), which means something in one [`generation`](Self::generation) alone;
+/// - choose the upstream themselves: [`open`](Self::open) reads the tokens, [`lease`](Self::lease) takes a place on the
+///   chosen upstream, [`token_for`](Self::token_for) says what to send to the client;
+/// - queue requests: [`pinned_upstream`](Self::pinned_upstream) says which upstream a request has to wait for.
+///
+/// Making one costs the snapshot load that a pick costs. It is for the time of one request's decision: it keeps its snapshot
+/// alive, and occupies one of the thread's few fast slots for that, so drop it before waiting for anything. It stays on its
+/// thread; any number of threads have their own.
+///
+/// # Example
+///
+/// A host with a policy of its own:
+///
+/// ```
+/// use homing::{Affinity, Balancer, Decision, KeyRing, Request, Timestamp, UpstreamConfig};
+///
+/// let balancer = Balancer::builder()
+///     .upstream(UpstreamConfig::new("app-1", "10.0.0.1:8080"))
+///     .upstream(UpstreamConfig::new("app-2", "10.0.0.2:8080"))
+///     .affinity(Affinity::builder(KeyRing::generate("shop")?).build()?)
+///     .build()?;
+/// let now = Timestamp::from_secs(1_700_000_000);
+///
+/// let view = balancer.view();
+/// let request = Request::new(now);
+/// let opened = view.open(&request)?;
+/// assert_eq!(opened.decision, Decision::New);
+///
+/// // The host's choice.
+/// let member = view.cluster().find_name("app-2").expect("it is configured");
+/// let lease = view.lease(member, opened.session id, opened.decision, now)?;
+/// let token = view.token_for(lease.upstream(), opened.session id, &request).expect("a new session needs a token");
+///
+/// // The next request of the session.
+/// let tokens = [token.as_bytes()];
+/// let opened = view.open(&Request::new(now).tokens(&tokens))?;
+/// assert_eq!(opened.decision, Decision::Pinned);
+/// assert_eq!(opened.upstream, Some(lease.upstream().id()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct View<'b> {
+    balancer: &'b Balancer,
+    snapshot: Guard<Arc<Snapshot>>,
+}
+
+/// What a request's tokens say: see [`View::open`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Opened {
+    /// The upstream that the first good token names, whether the cluster has it or not; otherwise the one that the first
+    /// legacy cookie means. `None` where the session begins with this request.
+    pub upstream: Option<UpstreamId>,
+    /// The session's; where no token is good a new one, for [`View::lease`] and [`View::token_for`].
+    pub session_id: u64,
+    /// [`Pinned`](Decision::Pinned) where the session goes to `upstream`, [`New`](Decision::New) without a token; otherwise
+    /// why the pin is lost.
+    pub decision: Decision,
 }
 
 impl Balancer {
-    pub(crate) fn view(&self) -> View<'_> {
+    /// The snapshot in force, for several questions about one request.
+    #[must_use]
+    pub fn view(&self) -> View<'_> {
         View { balancer: self, snapshot: self.snapshot.load() }
+    }
+
+    /// How many requests were leased so far on the upstreams that the cluster has now. Looks at each of them.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        let snapshot = self.snapshot.load();
+        snapshot.cluster.members().iter().map(|member| member.upstream().total()).sum()
+    }
+}
+
+impl View<'_> {
+    /// The generation of the snapshot.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        self.snapshot.generation
+    }
+
+    /// The cluster of the snapshot, with the counters of its upstreams.
+    #[must_use]
+    pub fn cluster(&self) -> &Cluster {
+        &self.snapshot.cluster
+    }
+
+    /// The legacy cookies that are accepted: [`Request::legacy_cookies`] refers to them by their places here.
+    #[must_use]
+    pub fn accepted(&self) -> &[AcceptedCookie] {
+        self.snapshot.settings.affinity.as_ref().map_or(&[], |affinity| affinity.accepted())
+    }
+
+    /// Decides where a request goes, and takes a place there: [`Balancer::pick`], of this snapshot.
+    ///
+    /// # Errors
+    /// [`PickError`] where no upstream can take the request. No count was changed then.
+    pub fn pick(&self, request: &Request<'_>) -> Result<Pick, PickError> {
+        self.balancer.pick_from(&self.snapshot, request)
+    }
+
+    /// Reads the request's tokens and legacy cookies, and takes nothing: no place, no count, no session.
+    ///
+    /// Whether the upstream has room is left to [`lease`](Self::lease), and no session is rebalanced. Costs one HMAC-SHA256
+    /// a token that is looked at, and one call of [`Entropy::next`](crate::rng::Entropy::next) where none is good.
+    ///
+    /// # Errors
+    /// [`EntropyError`] where a new session gets no random number.
+    pub fn open(&self, request: &Request<'_>) -> Result<Opened, EntropyError> {
+        let snapshot = &self.snapshot;
+        let opened = |affinity: &Affinity, claims: &Claims| {
+            let pinned = pinned_upstream(&snapshot.cluster, affinity, claims, request);
+            let decision = pinned.map_or_else(Decision::PinLost, |(_, decision)| decision);
+            Opened { upstream: Some(claims.upstream), session_id: claims.session_id, decision }
+        };
+        let mut lost = None;
+        if let Some(affinity) = &snapshot.settings.affinity {
+            match affinity.open(request.tokens, request.now) {
+                Ok(claims) => return Ok(opened(affinity, &claims)),
+                Err(reason) => lost = reason,
+            }
+        }
+        let session_id = self.balancer.entropy.next()?;
+        let affinity = snapshot.settings.affinity.as_deref();
+        let migrated =
+            affinity.and_then(|affinity| Some((affinity, snapshot.legacy_claims(affinity, request, session_id)?)));
+        Ok(match migrated {
+            Some((affinity, claims)) => opened(affinity, &claims),
+            None => Opened { upstream: None, session_id, decision: lost.map_or(Decision::New, Decision::PinLost) },
+        })
+    }
+
+    /// Takes a place for a request on the upstream that the host chose, and counts it there as a pick with this
+    /// `decision`, so that policies, limits and statistics know of it. `session_id` is what [`open`](Self::open) said.
+    ///
+    /// Costs what a pick's lease costs.
+    ///
+    /// # Errors
+    /// [`PickError::Full`] where the upstream is at its limit of requests in flight.
+    pub fn lease(
+        &self,
+        member: &Member,
+        session_id: u64,
+        decision: Decision,
+        now: Timestamp,
+    ) -> Result<Lease, PickError> {
+        let lease = member.lease().ok_or(PickError::Full)?;
+        lease.upstream().touch(session_id, now);
+        lease.upstream().note(decision);
+        Ok(lease)
+    }
+
+    /// The token to send to the client of a session that its host put on `upstream`; `None` where the request carries one
+    /// that says the same and is fresh enough, or there is no affinity.
+    ///
+    /// The session is the one of the request's token. Where that has none that is good, a session begins now, and
+    /// `session_id` is its own. Changes nothing. Costs one HMAC-SHA256 a token that is looked at, and one for a new token.
+    #[must_use]
+    pub fn token_for(&self, upstream: &Upstream, session_id: u64, request: &Request<'_>) -> Option<Token> {
+        let affinity = self.snapshot.settings.affinity.as_ref()?;
+        let known: Option<Claims> = affinity.open(request.tokens, request.now).ok();
+        let session_id = known.as_ref().map_or(session_id, |claims| claims.session_id);
+        affinity.issue(known.as_ref(), session_id, upstream, request.now)
+    }
+
+    /// The upstream that the session of a request is pinned to, where no other one may serve it while that one serves:
+    /// what a request waits for that was answered [`PickError::Full`].
+    ///
+    /// `None` where the request has no session yet, where its pin is lost, and where sessions [move](OnFull::Move) for want
+    /// of room. Costs one HMAC-SHA256 a token that is looked at.
+    #[must_use]
+    pub fn pinned_upstream(&self, request: &Request<'_>) -> Option<UpstreamId> {
+        let snapshot = &self.snapshot;
+        let affinity = snapshot.settings.affinity.as_ref().filter(|affinity| affinity.on_full() == OnFull::Wait)?;
+        let token = affinity.open(request.tokens, request.now).ok();
+        // The upstream that a legacy cookie means does not depend on the session's number.
+        let claims = token.or_else(|| snapshot.legacy_claims(affinity, request, 0))?;
+        pinned_upstream(&snapshot.cluster, affinity, &claims, request).ok().map(|(member, _)| member.upstream().id())
+    }
+}
+
+impl std::fmt::Debug for View<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("View").field("generation", &self.generation()).finish_non_exhaustive()
     }
 }

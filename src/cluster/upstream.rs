@@ -24,6 +24,12 @@ use std::time::Duration;
 pub struct UpstreamId(pub(crate) u64);
 
 impl UpstreamId {
+    /// The id that [`as_u64`](Self::as_u64) gave, for hosts that keep numbers.
+    #[must_use]
+    pub const fn from_u64(id: u64) -> Self {
+        Self(id)
+    }
+
     /// The id as a number, uniformly distributed.
     #[must_use]
     pub const fn as_u64(self) -> u64 {

@@ -28,7 +28,7 @@ fn net(folder: &Path) -> Option<Command> {
     let tools = toolchain(None, false)?;
     let program = folder.join("Instance.dll");
     let mut compile = Command::new(&tools["python"]);
-    compile.current_dir(root()).arg("tests/dotnet/csc.py").arg("--roslyn").arg(&tools["roslyn"]);
+    compile.current_dir(root()).arg("capi/tests/dotnet/csc.py").arg("--roslyn").arg(&tools["roslyn"]);
     run(compile.arg("--out").arg(&program).args(SOURCES));
     let mut command = Command::new(tools["dotnet"].join("dotnet"));
     command.arg(program);

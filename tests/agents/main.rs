@@ -14,7 +14,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-#[path = "../dotnet/toolchain.rs"]
+#[path = "../../capi/tests/dotnet/toolchain.rs"]
 mod toolchain;
 
 mod dotnet;

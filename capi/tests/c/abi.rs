@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::Command;
 
-use crate::library::{attempt, have, prefix, root, run, scratch};
+use super::library::{attempt, have, prefix, run, scratch};
+use crate::root;
 
 /// The lines of an element that begins at one of `lines`, which abidw indents by their depth.
 fn element<'a>(lines: &[&'a str]) -> Vec<&'a str> {
@@ -58,7 +59,7 @@ fn interface(document: &str) -> String {
     let elements: String = elements.flatten().map(|line| format!("    {line}\n")).collect();
     format!(
         "<abi-corpus version='2.1' soname='libhoming.so.0'>\n  <elf-function-symbols>\n{symbols}  </elf-function-symbols>\n  \
-         <abi-instr address-size='64' path='src/ffi' language='LANG_C11'>\n{elements}  </abi-instr>\n</abi-corpus>\n"
+         <abi-instr address-size='64' path='capi/src' language='LANG_C11'>\n{elements}  </abi-instr>\n</abi-corpus>\n"
     )
 }
 
@@ -91,15 +92,15 @@ fn types_are_frozen() {
     abidw.args(["--no-show-locs", "--type-id-style", "hash"]).arg(prefix().join("lib/libhoming.so"));
     let now = interface(&run(&mut abidw));
     assert!(now.matches("<function-decl").count() > 40 && now.contains("name='homing_pick_result' size-in-bits='960'"));
-    let path = root().join("tests/c/homing.abi");
+    let path = root().join("capi/tests/c/homing.abi");
     if std::env::var_os("HOMING_BLESS").is_some() {
         fs::write(&path, &now).expect("write the frozen file");
     }
     fs::create_dir_all(scratch()).expect("a directory");
     fs::write(scratch().join("homing.abi"), &now).expect("write what there is now");
-    let frozen = fs::read_to_string(&path).expect("tests/c/homing.abi");
+    let frozen = fs::read_to_string(&path).expect("capi/tests/c/homing.abi");
     if let Some(difference) = difference(&frozen, &now) {
-        panic!("tests/c/homing.abi is not what there is now: see tests/c/main.rs.\n{difference}");
+        panic!("capi/tests/c/homing.abi is not what there is now: see capi/tests/c/mod.rs.\n{difference}");
     }
 
     // The controls: another type of a parameter, another order of a struct, and a function that is gone.

@@ -4,18 +4,19 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
-use crate::library::{PLANTED, Standard, have, header, prefix, root, run, scratch};
+use super::library::{PLANTED, Standard, have, header, prefix, run, scratch};
+use crate::root;
 
 /// Fails where a file of these tests is not what there is now, or writes it anew where that is asked for.
 pub fn compare(file: &str, now: &str) {
-    let path = root().join("tests/c").join(file);
+    let path = root().join("capi/tests/c").join(file);
     if std::env::var_os("HOMING_BLESS").is_some() {
         fs::write(&path, now).expect("write the frozen file");
     }
     let frozen = fs::read_to_string(&path).unwrap_or_default();
     assert!(
         frozen == now,
-        "tests/c/{file} is not what there is now: see tests/c/main.rs.\n{}",
+        "capi/tests/c/{file} is not what there is now: see capi/tests/c/mod.rs.\n{}",
         difference(&frozen, now)
     );
 }
@@ -70,7 +71,7 @@ fn the_library_exports_what_the_header_declares() {
 #[test]
 fn every_function_is_misused() {
     if have(&["gcc"]) {
-        let matrix = crate::programs::Build::plain(Standard("c99")).program("matrix");
+        let matrix = super::programs::Build::plain(Standard("c99")).program("matrix");
         assert_eq!(lines(&run(Command::new(matrix).arg("names"))), declared(&[]));
     }
 }

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::LazyLock;
 
+use crate::root;
+
 /// Long enough for whatever ends. No test measures time by it.
 const GUARD_SECONDS: &str = "600";
 
@@ -21,10 +23,6 @@ pub fn have(programs: &[&str]) -> bool {
     })
 }
 
-pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
 pub fn header() -> PathBuf {
     root().join("include/homing.h")
 }
@@ -40,7 +38,7 @@ pub fn prefix() -> &'static Path {
         let prefix = scratch().join("prefix");
         let mut install = Command::new(root().join("capi/install"));
         install
-            .args(["--quiet", "--features", "ffi-plant-panic"])
+            .args(["--quiet", "--features", "plant-panic"])
             .env("PREFIX", &prefix)
             .env("PROFILE", "dev")
             // What abidw reads.

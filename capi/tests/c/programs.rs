@@ -4,7 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::library::{PLANTED, Standard, attempt, have, header, prefix, root, run, scratch};
+use super::library::{PLANTED, Standard, attempt, have, header, prefix, run, scratch};
+use crate::root;
 
 /// A way to compile.
 pub struct Build {
@@ -53,7 +54,7 @@ impl Build {
         compile
             .arg("-I")
             .arg(prefix().join("include"))
-            .args(sources.iter().map(|source| root().join("tests/c").join(source)));
+            .args(sources.iter().map(|source| root().join("capi/tests/c").join(source)));
         run(compile.args(["-x", "none", "-o"]).arg(&made).args(&self.link));
         let path = directory.join(name);
         made.persist(&path).expect("keep the program");
@@ -105,7 +106,7 @@ const VALGRIND: [&str; 6] = [
 fn the_header_stands_by_itself() {
     for standard in ["c99", "c11", "c++98", "c++17"].map(Standard) {
         if have(&[standard.compiler()]) {
-            let source = root().join("tests/c/header.c");
+            let source = root().join("capi/tests/c/header.c");
             run(standard.compile().arg("-fsyntax-only").arg("-I").arg(root().join("include")).arg(source));
         }
     }

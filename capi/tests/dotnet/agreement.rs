@@ -1,7 +1,7 @@
 //! C# and Rust make the same of the same: 10,000 picks of a thousand visitors with one seed and one key file, decision by
 //! decision and token by token, and each reads what the other wrote.
 
-use crate::runtime::{Compiled, runtimes};
+use super::runtime::{Compiled, runtimes};
 use homing::affinity::{Affinity, TOKEN_LEN};
 use homing::config::keyfile::KeyFile;
 use homing::rng::SeededEntropy;

@@ -1,7 +1,7 @@
 //! The binding by itself: every member, misuse, leaks.
 
-use crate::build;
-use crate::runtime::{Compiled, Runtime, finish, runtimes};
+use super::build;
+use super::runtime::{Compiled, Runtime, finish, runtimes};
 use std::process::Command;
 
 #[test]

@@ -1,16 +1,11 @@
 //! Compiles the library and the C# sources, once a run, below target/dotnet.
 
-use crate::runtime::{Compiled, Runtime, finish};
-use crate::toolchain::toolchain;
+use super::runtime::{Compiled, Runtime, finish};
+use super::toolchain::toolchain;
+use crate::root;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-
-const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-
-fn root() -> &'static Path {
-    Path::new(ROOT)
-}
 
 fn output() -> PathBuf {
     // CARGO_TARGET_TMPDIR is target/tmp.
@@ -30,7 +25,7 @@ pub fn library_directory() -> &'static Path {
         install
             .env("PREFIX", &prefix)
             .env("PROFILE", "dev")
-            // As tests/c sets it, so that both build the dependencies once.
+            // As capi/tests/c sets it, so that both build the dependencies once.
             .env("CARGO_PROFILE_DEV_DEBUG", "2")
             .env("CARGO_TARGET_DIR", output().with_file_name(""))
             .env_remove("DESTDIR")
@@ -56,7 +51,7 @@ const BINDING: &[&str] = &["examples/dotnet/Homing"];
 const PROGRAMS: &[(&str, &[&str])] = &[
     ("Gateway", &["examples/dotnet/Gateway"]),
     ("Bench", &["examples/dotnet/Bench"]),
-    ("Tests", &["tests/dotnet/Tests"]),
+    ("Tests", &["capi/tests/dotnet/Tests"]),
 ];
 
 pub fn mono() -> Option<Compiled> {
@@ -87,7 +82,7 @@ pub fn net() -> Option<Compiled> {
     let binding = directory.join("Homing.dll");
     let compile = |out: &Path| {
         let mut csc = Command::new(&tools["python"]);
-        csc.arg("tests/dotnet/csc.py").arg("--roslyn").arg(&tools["roslyn"]).arg("--out").arg(out);
+        csc.arg("capi/tests/dotnet/csc.py").arg("--roslyn").arg(&tools["roslyn"]).arg("--out").arg(out);
         csc.args(["--define", "NET"]);
         csc
     };
@@ -98,7 +93,7 @@ pub fn net() -> Option<Compiled> {
             .arg(&binding)
             .args(sources(directories)));
     }
-    let yarp = ["examples/dotnet/Yarp", "tests/dotnet/Yarp"];
+    let yarp = ["examples/dotnet/Yarp", "capi/tests/dotnet/Yarp"];
     let mut modern = compile(&directory.join("Yarp.dll"));
     modern.args(["--langversion", "12", "--nullable", "--reference"]).arg(&binding);
     run(modern.args(sources(&yarp)));

@@ -1,7 +1,7 @@
 //! The gateway of examples/dotnet over real sockets, under both runtimes: stickiness, failover, cookies, bodies.
 
-use crate::runtime::{Compiled, runtimes};
-use crate::upstream::{self, Upstream, field};
+use super::runtime::{Compiled, runtimes};
+use super::upstream::{self, Upstream, field};
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;

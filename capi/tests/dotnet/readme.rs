@@ -1,10 +1,10 @@
 //! The first five minutes of examples/dotnet/README.md, as it says.
 
-use crate::build;
-use crate::runtime::{Runtime, finish, runtimes};
+use super::build;
+use super::runtime::{Runtime, finish, runtimes};
 use std::process::Command;
 
-const README: &str = include_str!("../../examples/dotnet/README.md");
+const README: &str = include_str!("../../../examples/dotnet/README.md");
 
 /// The first block of `language` after `heading`.
 fn block(heading: &str, language: &str) -> &'static str {

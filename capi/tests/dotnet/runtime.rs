@@ -1,6 +1,6 @@
 //! The two runtimes, and the programs that are compiled for them.
 
-use crate::build;
+use super::build;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};

@@ -1,16 +1,15 @@
 //! Where compilers and runtimes of C# are.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What tests/dotnet/toolchain says; none where something is not to be had.
+/// What capi/tests/dotnet/toolchain says; none where something is not to be had.
 pub fn toolchain(argument: Option<&str>, is_required: bool) -> Option<HashMap<String, PathBuf>> {
-    let found = Command::new("tests/dotnet/toolchain")
-        .args(argument)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .expect("bash runs");
+    // Whichever package of the workspace this is compiled into.
+    let script = |root: &Path| root.join("capi/tests/dotnet/toolchain");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(script).find(|script| script.is_file());
+    let found = Command::new(script.expect("the checkout")).args(argument).output().expect("bash runs");
     let said = String::from_utf8_lossy(&found.stderr);
     match found.status.code() {
         Some(0) => {
@@ -22,6 +21,6 @@ pub fn toolchain(argument: Option<&str>, is_required: bool) -> Option<HashMap<St
             println!("skipped: {}", said.trim());
             None
         }
-        _ => panic!("tests/dotnet/toolchain: {said}"),
+        _ => panic!("capi/tests/dotnet/toolchain: {said}"),
     }
 }

@@ -1,6 +1,6 @@
 //! The policies for YARP, over stand-ins of what they touch of it: see examples/dotnet/Yarp/README.md.
 
-use crate::runtime::{Runtime, finish, runtimes};
+use super::runtime::{Runtime, finish, runtimes};
 
 #[test]
 fn policies_do_what_yarp_expects() {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::nginx::{Nginx, Setup, servers};
+use super::nginx::{Nginx, Setup, servers};
 use crate::support::client::{Response, exchange, get, request};
 use crate::support::upstream::Upstream;
 use crate::support::visitor::{Visitor, token};
@@ -136,7 +136,7 @@ fn the_application_s_own_stay() {
 fn upstreams_need_not_see_it() {
     let upstreams = Upstream::several(1);
     let mut setup = homing("", &upstreams);
-    let readme = include_str!("../../examples/nginx/README.md");
+    let readme = include_str!("../../../examples/nginx/README.md");
     let map = readme.split("```nginx\n").find(|block| block.starts_with("map $http_cookie")).expect("a map");
     let (map, header) = map.split("```").next().expect("its end").split_once("\n\n").expect("and its use");
     setup.http = format!("{map}\n{}", setup.http);

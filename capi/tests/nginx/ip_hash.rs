@@ -3,8 +3,8 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 
-use crate::dice::Dice;
-use crate::nginx::{Nginx, Setup};
+use super::dice::Dice;
+use super::nginx::{Nginx, Setup};
 use crate::support::client::{connect, request};
 use crate::support::upstream::Upstream;
 

@@ -87,7 +87,7 @@ fn programs() -> Option<(PathBuf, PathBuf)> {
     }
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let module = BUILT.get_or_init(|| {
-        let script = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).join("examples/nginx/build");
+        let script = crate::root().join("examples/nginx/build");
         let built = Command::new(script).env("PROFILE", "dev").output().expect("run examples/nginx/build");
         let (path, error) = (String::from_utf8_lossy(&built.stdout), String::from_utf8_lossy(&built.stderr));
         assert!(built.status.success(), "{error}");

@@ -5,7 +5,7 @@ using Homing;
 
 namespace Tests
 {
-    // The same life as tests/dotnet/agreement.rs leads with the library itself: same keys, same seed, same requests at the same times.
+    // The same life as capi/tests/dotnet/agreement.rs leads with the library itself: same keys, same seed, same requests at the same times.
     internal static class Sessions
     {
         private const int Visitors = 1000;
