@@ -9,11 +9,12 @@
     reason = "a test starts programs and threads, reads the environment, and fails by a panic"
 )]
 
+use homing_test_support as support;
+
 mod c;
 mod dotnet;
 mod header;
 mod nginx;
-mod support;
 
 use std::path::Path;
 

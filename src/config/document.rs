@@ -210,7 +210,7 @@ pub(super) fn join(path: &str, key: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "../../tests/support/refusals.rs"]
+#[path = "../../tests/vectors/refusals.rs"]
 pub(crate) mod refusals;
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! belongs to the nearer of the two points around its hash, to the one before on a tie. Servers that are down have no
 //! points. The hash of a key (`balance hdr` and the like) is full_hash(sdbm(key)), that of an address (`balance source`)
 //! is full_hash of its 32-bit words xored. `tests/vectors/haproxy.json` holds placements recorded from HAProxy itself,
-//! and `tests/oracles` asks a running one.
+//! and `gateway/tests/programs/oracles` asks a running one.
 
 use super::Policy;
 use super::key::{Text, hash_key};

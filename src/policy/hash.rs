@@ -3,7 +3,7 @@
 //! `ngx_http_upstream_hash_module.c` follows Cache::Memcached: each round adds (crc32(round, in decimal, then the
 //! key) >> 16) & 0x7fff to the hash, the first without its number, and the hash is a point on the weights laid end to
 //! end (see `rounds.rs`). An empty key takes turns. `tests/vectors/nginx.json` holds placements recorded from nginx
-//! itself, and `tests/oracles` asks a running one.
+//! itself, and `gateway/tests/programs/oracles` asks a running one.
 
 use super::Policy;
 use super::crc32::Crc32;

@@ -3,7 +3,7 @@
 //! `ngx_http_upstream_ip_hash_module.c` hashes the first three bytes of an IPv4 address (so a /24 stays together)
 //! or all sixteen of an IPv6 one: h = (h·113 + byte) mod 6271 from 89 on, then h modulo the sum of weights is a
 //! point on the weights laid end to end (see `rounds.rs`). `tests/vectors/nginx.json` holds placements recorded from
-//! nginx itself, and `tests/oracles` asks a running one.
+//! nginx itself, and `gateway/tests/programs/oracles` asks a running one.
 
 use super::Policy;
 use super::params::{Configure, ParamError, Params};

@@ -5,7 +5,7 @@
 //! upstreams moves only the keys of the points that come or go. `ngx_http_upstream_hash_module.c` follows
 //! Cache::Memcached::Fast: 160 points for each unit of weight, each crc32(host, 0, port, the point before). An
 //! upstream that cannot be used: the next point, twenty-one in all, then round robin. An empty key takes turns.
-//! `tests/vectors/nginx.json` holds placements recorded from nginx itself, and `tests/oracles` asks a running one.
+//! `tests/vectors/nginx.json` holds placements recorded from nginx itself, and `gateway/tests/programs/oracles` asks a running one.
 
 use super::crc32::Crc32;
 use super::key::{Text, hash_key};

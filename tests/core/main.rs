@@ -1,10 +1,12 @@
 //! The core from outside: every decision, membership changes, key rotation and agreement between proxies.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod agreement;
+mod allocations;
 mod churn;
 mod concurrency;
 mod decisions;
+mod dependencies;
 mod drain;
 mod explain;
 mod failover;
@@ -17,10 +19,11 @@ mod rebalance;
 mod reconfigure;
 mod rotation;
 mod scale_out;
-#[path = "../../examples/simulation/mod.rs"]
 mod simulation;
 mod slow_start;
 mod tokens;
+#[path = "../../examples/simulation/mod.rs"]
+mod virtual_users;
 
 use homing::rng::SeededEntropy;
 use homing::{Affinity, Balancer, KeyRing, Pick, Request, Timestamp, Token, UpstreamConfig};

@@ -1,7 +1,7 @@
 //! What the examples claim, in the same simulation with fewer users: how soon new upstreams are filled, and what
 //! becomes of sessions behind NATs.
 
-use crate::simulation::{Dice, MEAN_LIFE, Setup, World, anywhere};
+use crate::virtual_users::{Dice, MEAN_LIFE, Setup, World, anywhere};
 use homing::Availability;
 use homing::policy::Params;
 use std::net::{IpAddr, Ipv4Addr};

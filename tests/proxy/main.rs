@@ -10,10 +10,9 @@
     reason = "a test starts threads, and fails by a panic"
 )]
 
-#[allow(dead_code, reason = "the tests of the gateway need more of it")]
-#[path = "../support/mod.rs"]
-mod support;
+use homing_test_support as support;
 
+mod embed;
 mod host;
 mod outcomes;
 mod probes;

@@ -3,9 +3,9 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 
-use super::dice::Dice;
 use super::nginx::{Nginx, Setup};
 use crate::support::client::{connect, request};
+use crate::support::dice::Dice;
 use crate::support::upstream::Upstream;
 
 const CLIENTS: usize = 400;

@@ -3,10 +3,6 @@
 //! Each test starts an nginx of its own from a temporary directory. `examples/nginx/build` builds the module first, unless
 //! `HOMING_NGINX_MODULE` names one; `HOMING_NGINX` is another nginx than the installed one, which that module is built for.
 
-#[path = "../../../tests/oracles/dice.rs"]
-#[allow(dead_code, reason = "shared with the oracles' tests")]
-mod dice;
-
 mod backup;
 mod config;
 mod cookies;

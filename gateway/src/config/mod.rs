@@ -263,7 +263,7 @@ impl Default for Limits {
 }
 
 #[cfg(test)]
-#[path = "../../../tests/support/refusals.rs"]
+#[path = "../../../tests/vectors/refusals.rs"]
 mod refusals;
 #[cfg(test)]
 mod tests;

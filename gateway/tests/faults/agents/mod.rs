@@ -1,0 +1,10 @@
+//! The agents of examples/agents as their users run them: beside an instance, for a gateway that is started and killed. What is
+//! not to be had here (Mono, .NET) skips with a printed line.
+
+#[path = "../../../../capi/tests/dotnet/toolchain.rs"]
+mod toolchain;
+
+mod dotnet;
+mod fleet;
+mod process;
+mod shell;

@@ -1,0 +1,46 @@
+//! What the tests of all packages share: the gateway as a child process, upstreams whose every byte is scripted and
+//! logged, clients that send what no library would, and other programs (nginx, HAProxy, etcd) to compare with.
+//!
+//! A package of its own, not published, so that it is compiled once and not into each test binary. It does not depend
+//! on the library: what it knows of Homing is what crosses the wire.
+
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests start threads, read the environment, and fail by a panic"
+)]
+
+pub mod certificate;
+pub mod client;
+pub mod dice;
+pub mod etcd;
+pub mod frames;
+pub mod gateway;
+pub mod h2;
+pub mod head;
+pub mod load;
+pub mod pattern;
+pub mod program;
+pub mod upstream;
+pub mod visitor;
+pub mod websocket;
+pub mod wire;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Ends a test that hangs. No test measures time by it.
+pub const GUARD: Duration = Duration::from_secs(30);
+
+/// Waits until `condition` holds.
+pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + GUARD;
+    while !condition() {
+        assert!(Instant::now() < end, "waited in vain: {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
