@@ -9,19 +9,18 @@
 //! clusters that follow one another, and its bitmaps are used again instead of being freed: nothing that a lease looks
 //! at needs protection from disappearing.
 
-use super::Member;
 use super::bits::Bits;
 use super::load::MAX_IN_FLIGHT;
 use crate::sync::{AtomicBool, Ordering};
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 /// Ladders of a board: for the policy in force, for the one that takes over, and for a snapshot that somebody holds on
 /// to.
 pub(super) const BITMAPS: usize = 3;
 
 /// Positions of a bitmap, 256 KiB of bits: enough to tell all loads apart up to a million requests in flight.
-const POSITIONS: usize = 1 << FIRST_BITS;
+pub(super) const POSITIONS: usize = 1 << FIRST_BITS;
 
 const LIMIT_BITS: u32 = 24;
 const SHIFT_BITS: u32 = 4;
@@ -77,7 +76,7 @@ pub(crate) struct LoadIndex {
 /// Positions where upstreams stand.
 pub(super) struct LoadBitmap {
     pub(super) bits: Bits,
-    taken: AtomicBool,
+    pub(super) taken: AtomicBool,
     pub(super) disturbed: AtomicBool,
 }
 
@@ -122,69 +121,5 @@ impl LoadBitmap {
     /// A lease of an upstream that was load_order elsewhere meanwhile may have cleared anybody's position.
     pub(super) fn disturb(&self) {
         self.disturbed.store(true, Ordering::Release);
-    }
-}
-
-/// All upstreams of a cluster on a bitmap of their own, until it is dropped.
-pub(crate) struct LoadOrder {
-    load_index: Arc<LoadIndex>,
-    index: usize,
-    members: Arc<[Member]>,
-}
-
-impl LoadOrder {
-    /// How many positions there are.
-    pub(crate) const POSITIONS: usize = POSITIONS;
-
-    /// Gives each of `members` its slot, or nobody where all bitmaps are taken. At no loads may two upstreams have one
-    /// position.
-    pub(super) fn new(load_index: &Arc<LoadIndex>, members: &Arc<[Member]>, slots: &[IndexSlot]) -> Option<Self> {
-        let order =
-            Self { load_index: Arc::clone(load_index), index: load_index.take()?, members: Arc::clone(members) };
-        for (member, slot) in members.iter().zip(slots) {
-            member.upstream().indexed_load().take_slot(order.index, *slot);
-        }
-        Some(order)
-    }
-
-    /// The lowest position from `from` on and below `end` where somebody stands; he may be about to leave it.
-    pub(crate) fn first(&self, from: usize, end: usize) -> Option<usize> {
-        self.load_index.bitmap(self.index)?.bits.first(from, end)
-    }
-
-    /// Whether the member stands at `position`, accepts, and is below its limit. Where not, the position is cleared and
-    /// the member is where it belongs.
-    pub(crate) fn confirm(&self, member: usize, position: usize) -> bool {
-        self.members[member].upstream().indexed_load().confirm(self.index, position)
-    }
-
-    /// Clears a position that belongs to no member.
-    pub(crate) fn clear_position(&self, position: usize) {
-        if let Some(bitmap) = self.load_index.bitmap(self.index) {
-            bitmap.bits.remove(position);
-        }
-    }
-
-    /// Seats everybody again where a late lease may have taken somebody away. One look otherwise.
-    pub(crate) fn repair(&self) {
-        let disturbed = self.load_index.bitmap(self.index).map(|bitmap| &bitmap.disturbed);
-        if disturbed.is_some_and(|d| d.load(Ordering::Relaxed) && d.swap(false, Ordering::AcqRel)) {
-            self.members.iter().for_each(|member| member.upstream().indexed_load().restore(self.index));
-        }
-    }
-}
-
-impl fmt::Debug for LoadOrder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LoadOrder").field("bitmap", &self.index).finish_non_exhaustive()
-    }
-}
-
-impl Drop for LoadOrder {
-    fn drop(&mut self) {
-        self.members.iter().for_each(|member| member.upstream().indexed_load().leave_slot(self.index));
-        if let Some(bitmap) = self.load_index.bitmap(self.index) {
-            bitmap.taken.store(false, Ordering::Release);
-        }
     }
 }

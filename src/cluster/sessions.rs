@@ -27,16 +27,10 @@
 //! A session id has the same slot everywhere, so the marks of several proxies together are those of one that saw all. A
 //! [`Sketch`] of another's is absorbed by OR, word by word and window by window.
 
-use super::sketch::{Seen, Sketch};
+use super::sketch::{SLOTS, Seen, Sketch, WORDS};
 use crate::sync::{AtomicU64, Ordering};
 use crate::time::Timestamp;
 
-/// The marks of one window that share a word with those of the window before and the window's number.
-pub(super) const SLOTS: u32 = 24;
-#[cfg(not(homing_loom))]
-pub(super) const WORDS: usize = 171;
-#[cfg(homing_loom)]
-pub(super) const WORDS: usize = 2;
 const M: usize = WORDS * SLOTS as usize;
 
 /// Two maps of marks and their counts; 1.4 kB for who counts, nothing for who does not.

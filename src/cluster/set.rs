@@ -1,9 +1,9 @@
 //! The immutable set of upstreams at one moment.
 
-use super::load_index::{IndexSlot, LoadIndex, LoadOrder};
+use super::id::IdMap;
+use super::load_index::LoadIndex;
 use super::{ClusterError, Lease, MAX_UPSTREAMS, Session, Upstream, UpstreamConfig, UpstreamId};
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
 /// One upstream in a cluster, with what this cluster says of it.
@@ -70,7 +70,7 @@ impl Member {
 /// At least one and at most [`MAX_UPSTREAMS`]. Policies address its members by index. A clone shares the upstreams.
 #[derive(Clone, Debug)]
 pub struct Cluster {
-    members: Arc<[Member]>,
+    pub(super) members: Arc<[Member]>,
     by_id: IdMap<u16>,
     total_weight: u64,
 }
@@ -118,14 +118,8 @@ impl Cluster {
     }
 
     /// What this cluster shares with those before and after it.
-    fn load_index(&self) -> &Arc<LoadIndex> {
+    pub(super) fn load_index(&self) -> &Arc<LoadIndex> {
         self.members[0].upstream.indexed_load().load_index()
-    }
-
-    /// Keeps the members in the order of their load, each by the slot of its index; or `None` where too many others do
-    /// already.
-    pub(crate) fn load_order(&self, slots: &[IndexSlot]) -> Option<LoadOrder> {
-        LoadOrder::new(self.load_index(), &self.members, slots)
     }
 
     /// Its members, in order.
@@ -170,28 +164,5 @@ impl Cluster {
     #[must_use]
     pub fn accepts(&self, index: usize, session: &Session<'_>) -> bool {
         self.members.get(index).is_some_and(|member| member.takes(session) && member.has_room())
-    }
-}
-
-/// A table by upstream id.
-pub(crate) type IdMap<V> = HashMap<UpstreamId, V, BuildHasherDefault<IdHasher>>;
-
-/// Ids are already uniform (a keyed hash that clients cannot choose), so tables take them as they are.
-#[derive(Default)]
-pub(crate) struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, id: u64) {
-        self.0 = id;
     }
 }

@@ -1,6 +1,11 @@
 //! What one proxy knows of the sessions that live on an upstream, to be told to another.
 
-use super::sessions::{SLOTS, WORDS};
+/// The marks of one window that share a word with those of the window before and the window's number.
+pub(super) const SLOTS: u32 = 24;
+#[cfg(not(homing_loom))]
+pub(super) const WORDS: usize = 171;
+#[cfg(homing_loom)]
+pub(super) const WORDS: usize = 2;
 
 /// The first byte, and with it how the rest is to be read.
 const VERSION: u8 = 1;

@@ -1,53 +1,19 @@
 //! One upstream's shared cell: who it is, and what changes while it lives.
 
+use super::guarded_sessions::GuardedSessions;
 use super::indexed_load::{Availability, IndexedLoad};
 use super::latency::Latency;
 use super::lifecycle::Lifecycle;
 use super::load_index::LoadIndex;
 use super::outcome_counters::OutcomeCounters;
-use super::session_guard::{GuardedSessions, SessionGuard};
 use super::sessions::Sessions;
 use super::sketch::Sketch;
-use super::{Decision, PinLoss};
+use super::{Decision, PinLoss, UpstreamId};
 use crate::hash::mix64;
 use crate::time::Timestamp;
-use sha2::{Digest, Sha256};
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::time::Duration;
-
-/// How tokens name an upstream: a keyed hash of its name under the pool's identity key.
-///
-/// Opaque to clients, equal on every proxy of the pool, and constant while the name stays.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct UpstreamId(pub(crate) u64);
-
-impl UpstreamId {
-    /// The id that [`as_u64`](Self::as_u64) gave, for hosts that keep numbers.
-    #[must_use]
-    pub const fn from_u64(id: u64) -> Self {
-        Self(id)
-    }
-
-    /// The id as a number, uniformly distributed.
-    #[must_use]
-    pub const fn as_u64(self) -> u64 {
-        self.0
-    }
-
-    /// The id under no key, for balancers without affinity: no token ever carries it.
-    pub(crate) fn unkeyed(name: &str) -> Self {
-        let digest = Sha256::digest(name);
-        Self(digest.first_chunk().copied().map_or(0, u64::from_be_bytes))
-    }
-}
-
-impl fmt::Debug for UpstreamId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
 
 /// One instance that serves requests.
 ///
@@ -179,15 +145,6 @@ impl Upstream {
     #[must_use]
     pub fn live_sessions(&self, now: Timestamp) -> u32 {
         self.sessions.estimate(now)
-    }
-
-    /// GuardedSessions the session of this [session id](crate::Pick::session_id), which has its upstream here and may stay without a request: it has
-    /// a WebSocket, say. Until what is returned is dropped, it counts as [live](Self::live_sessions) with each
-    /// [`Balancer::tick`](crate::Balancer::tick); until then and for a window or two more, in which it may come back,
-    /// [rebalancing](crate::affinity::Rebalance) leaves it where it is, as far as this proxy is concerned. May be held several
-    /// times. Costs a lock of this upstream's.
-    pub fn guard_session(self: &Arc<Self>, session_id: u64) -> SessionGuard {
-        SessionGuard::new(Arc::clone(self), session_id)
     }
 
     pub(super) fn guarded(&self) -> &GuardedSessions {
