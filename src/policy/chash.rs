@@ -8,7 +8,7 @@
 
 use super::Policy;
 use super::key::{Text, hash_key};
-use super::params::{Configure, ParamError, Params};
+use super::params::{ParamError, Params, PolicyConfig};
 use super::ring::{Point, Ring, bounded};
 use crate::cluster::{Cluster, Session};
 use std::net::IpAddr;
@@ -27,11 +27,11 @@ const PATIENCE: usize = 64;
 
 /// What is hashed, in the words of HAProxy's `balance`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Config {
+pub(super) struct ChashConfig {
     source: bool,
 }
 
-impl Configure for Config {
+impl PolicyConfig for ChashConfig {
     const PARAMS: &'static [&'static str] = &["balance"];
 
     fn read(params: &mut Params) -> Result<Self, ParamError> {
@@ -222,7 +222,7 @@ mod tests {
         let cluster = cluster(&[1; 97]);
         let build = |balance| {
             let mut params = Params::new().with("balance", balance);
-            Config::read(&mut params).map(|config| config.build(&cluster))
+            ChashConfig::read(&mut params).map(|config| config.build(&cluster))
         };
         let [hdr, source] = ["hdr", "source"].map(|balance| build(balance).unwrap());
         let keyed = |session_id| Session { key: Some(b"one"), ..session(session_id) };

@@ -6,19 +6,19 @@
 //! nginx itself, and `gateway/tests/programs/oracles` asks a running one.
 
 use super::Policy;
-use super::params::{Configure, ParamError, Params};
+use super::params::{ParamError, Params, PolicyConfig};
 use super::rounds::Rounds;
 use crate::cluster::{Cluster, Session};
 use std::net::IpAddr;
 
 /// How much of an address counts: nginx's, unless said otherwise.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Config {
+pub(super) struct IpHashConfig {
     prefix_v4: u8,
     prefix_v6: u8,
 }
 
-impl Configure for Config {
+impl PolicyConfig for IpHashConfig {
     const PARAMS: &'static [&'static str] = &["prefix_v4", "prefix_v6"];
 
     fn read(params: &mut Params) -> Result<Self, ParamError> {

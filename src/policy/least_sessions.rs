@@ -11,7 +11,7 @@
 //! until its clients' requests have told it who lives where, requests in flight decide, then chance by weight.
 
 use super::Policy;
-use super::params::{Configure, ParamError, Params};
+use super::params::{ParamError, Params, PolicyConfig};
 use super::random::{Random, stream};
 use crate::cluster::{Cluster, Session};
 use std::str::FromStr;
@@ -21,12 +21,12 @@ const MAX_CHOICES: usize = 16;
 
 /// How many upstreams a session chooses from.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Config {
+pub(super) struct LeastSessionsConfig {
     /// `usize::MAX` is all.
     choices: usize,
 }
 
-impl Configure for Config {
+impl PolicyConfig for LeastSessionsConfig {
     const PARAMS: &'static [&'static str] = &["d"];
 
     fn read(params: &mut Params) -> Result<Self, ParamError> {

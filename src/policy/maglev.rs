@@ -7,7 +7,7 @@
 
 use super::Policy;
 use super::key::{Text, hash_key};
-use super::params::{Configure, ParamError, Params};
+use super::params::{ParamError, Params, PolicyConfig};
 use super::random::scan_with;
 use crate::cluster::{Cluster, Member, Session};
 use std::cmp::Reverse;
@@ -25,11 +25,11 @@ const ATTEMPTS: u64 = 16;
 
 /// The size of the table.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Config {
+pub(super) struct MaglevConfig {
     table_size: u32,
 }
 
-impl Configure for Config {
+impl PolicyConfig for MaglevConfig {
     const PARAMS: &'static [&'static str] = &["table_size"];
 
     fn read(params: &mut Params) -> Result<Self, ParamError> {
@@ -189,7 +189,8 @@ mod tests {
 
     #[test]
     fn only_primes_are_sizes() {
-        let read = |size: &str| Config::read(&mut Params::new().with("table_size", size)).map(|c| c.table_size).ok();
+        let read =
+            |size: &str| MaglevConfig::read(&mut Params::new().with("table_size", size)).map(|c| c.table_size).ok();
         assert_eq!([read("7"), read("65537"), read("5000011")], [Some(7), Some(65_537), Some(5_000_011)]);
         for refused in ["0", "1", "8", "65536", "5000021", "25", "x"] {
             assert_eq!(read(refused), None, "{refused}");

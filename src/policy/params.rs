@@ -1,6 +1,6 @@
 //! The parameters of policies, as an operator writes them: names and values as text.
 
-use super::Factory;
+use super::{Factory, Policy};
 use crate::cluster::Cluster;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -122,7 +122,7 @@ fn choices(names: &[&str]) -> String {
 }
 
 /// The configuration of a policy, beside its algorithm: read once, it builds the policy for each cluster.
-pub(super) trait Configure: Send + Sync + Sized + 'static {
+pub(super) trait PolicyConfig: Send + Sync + Sized + 'static {
     /// The names of its parameters.
     const PARAMS: &'static [&'static str];
 
@@ -130,7 +130,7 @@ pub(super) trait Configure: Send + Sync + Sized + 'static {
     fn read(params: &mut Params) -> Result<Self, ParamError>;
 
     /// The policy for `cluster`.
-    fn build(&self, cluster: &Cluster) -> Box<dyn super::Policy>;
+    fn build(&self, cluster: &Cluster) -> Box<dyn Policy>;
 
     /// Reads all of `params` and refuses what it does not know.
     fn factory(policy: &'static str, mut params: Params) -> Result<Factory, ParamError> {

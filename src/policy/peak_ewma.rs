@@ -12,25 +12,25 @@
 
 use super::Policy;
 use super::p2c::{P2c, lighter};
-use super::params::{Configure, ParamError, Params, Span};
+use super::params::{ParamError, Params, PolicyConfig, Span};
 use super::random::scan;
 use crate::cluster::{Cluster, Member, Session};
 use crate::time::Timestamp;
 use std::time::Duration;
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Config {
+pub(super) struct PeakEwmaConfig {
     decay: Duration,
     default_rtt: Duration,
 }
 
-impl Default for Config {
+impl Default for PeakEwmaConfig {
     fn default() -> Self {
         Self { decay: Duration::from_secs(10), default_rtt: Duration::ZERO }
     }
 }
 
-impl Configure for Config {
+impl PolicyConfig for PeakEwmaConfig {
     const PARAMS: &'static [&'static str] = &["decay", "default_rtt"];
 
     fn read(params: &mut Params) -> Result<Self, ParamError> {
@@ -72,7 +72,7 @@ impl PeakEwma {
     #[must_use]
     pub fn new(cluster: &Cluster) -> Self {
         let mean_weight = cluster.total_weight() as f32 / cluster.len() as f32;
-        let default = Config::default();
+        let default = PeakEwmaConfig::default();
         let policy = Self { pairs: P2c::new(cluster), mean_weight, default_rtt: 0.0 };
         policy.decay(cluster, default.decay).default_rtt(default.default_rtt)
     }

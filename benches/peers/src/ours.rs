@@ -3,7 +3,7 @@
 use crate::{Key, Placement, Visitor, address};
 use homing::balancer::ClusterRef;
 use homing::cluster::Session;
-use homing::policy::{self, Entry, Factory, Params, Policy};
+use homing::policy::{self, PolicyEntry, Factory, Params, Policy};
 use homing::{Balancer, Change, Cluster, Pick, Request, Timestamp, Upstream, UpstreamConfig};
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Range;
@@ -42,8 +42,8 @@ pub fn bare(numbers: Range<usize>) -> Balancer {
     builder.build().expect("upstreams have names of their own")
 }
 
-fn policies() -> impl Iterator<Item = (String, &'static Entry, Params, Factory)> {
-    let variants = |entry: &'static Entry| {
+fn policies() -> impl Iterator<Item = (String, &'static PolicyEntry, Params, Factory)> {
+    let variants = |entry: &'static PolicyEntry| {
         let variants = VARIANTS.iter().filter(move |(name, ..)| *name == entry.name);
         let params =
             variants.map(|(name, param, value)| (format!("{name} {value}"), Params::new().with(*param, value)));
@@ -145,7 +145,7 @@ impl Placement for Alone {
 struct Whole(Balancer);
 
 impl Whole {
-    fn new(entry: &Entry, params: Params, numbers: Range<usize>) -> Self {
+    fn new(entry: &PolicyEntry, params: Params, numbers: Range<usize>) -> Self {
         let builder = Balancer::builder().upstreams(numbers.map(config)).policy_params(entry.name, params);
         Self(builder.build().expect("a variant has the policy's parameters"))
     }

@@ -22,7 +22,7 @@ mod tests;
 
 use super::Policy;
 use super::key::point;
-use super::params::{Configure, ParamError, Params};
+use super::params::{ParamError, Params, PolicyConfig};
 use crate::cluster::{Cluster, Session};
 use assign::MAX_SLOTS;
 use bound::{Bound, within};
@@ -40,7 +40,7 @@ const GROWTH: usize = 4;
 const SMALL: usize = 1 << 16;
 
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub(super) struct Config {
+pub(super) struct RendezvousConfig {
     mode: Mode,
     /// How far above its share an upstream may be given slots; 0 goes by the size of the table.
     epsilon: f64,
@@ -68,7 +68,7 @@ impl FromStr for Mode {
     }
 }
 
-impl Configure for Config {
+impl PolicyConfig for RendezvousConfig {
     const PARAMS: &'static [&'static str] = &["epsilon", "load_factor", "mode", "slots"];
 
     fn read(params: &mut Params) -> Result<Self, ParamError> {
@@ -91,7 +91,7 @@ impl Configure for Config {
     }
 }
 
-impl Config {
+impl RendezvousConfig {
     const DEFAULT: Self = Self { mode: Mode::Balanced, epsilon: 0.0, slots: 0, load_factor: 0.0 };
 
     fn slots(&self, upstreams: usize) -> usize {
@@ -122,7 +122,7 @@ struct Table {
 }
 
 impl Table {
-    fn new(config: Config, field: Field, last: Option<&Arc<Self>>) -> Arc<Self> {
+    fn new(config: RendezvousConfig, field: Field, last: Option<&Arc<Self>>) -> Arc<Self> {
         let slots = config.slots(field.len());
         let ranking = match last.filter(|last| last.holders.len() == slots) {
             Some(last) if last.ranking.field == field => return Arc::clone(last),
@@ -154,7 +154,7 @@ impl Table {
 /// that there will be.
 #[derive(Debug)]
 pub struct Rendezvous {
-    config: Config,
+    config: RendezvousConfig,
     table: Arc<Table>,
     /// The index in the cluster of each place in the ranking's field.
     members: Box<[u16]>,
@@ -167,10 +167,10 @@ impl Rendezvous {
     /// For `cluster`, with every parameter at its default. Costs about fifteen hashes a slot.
     #[must_use]
     pub fn new(cluster: &Cluster) -> Self {
-        Self::with(Config::DEFAULT, cluster, None)
+        Self::with(RendezvousConfig::DEFAULT, cluster, None)
     }
 
-    fn with(config: Config, cluster: &Cluster, last: Option<&Arc<Table>>) -> Self {
+    fn with(config: RendezvousConfig, cluster: &Cluster, last: Option<&Arc<Table>>) -> Self {
         let (field, members) = Field::new(cluster);
         let table = Table::new(config, field, last);
         let holders = table.holders.iter().map(|place| members[usize::from(*place)]).collect();

@@ -31,7 +31,7 @@ fn random(n: u64, seed: u64) -> BTreeMap<u64, u16> {
 }
 
 fn table(upstreams: &BTreeMap<u64, u16>, mode: Mode) -> Arc<Table> {
-    Table::new(Config { mode, ..Config::DEFAULT }, field(upstreams), None)
+    Table::new(RendezvousConfig { mode, ..RendezvousConfig::DEFAULT }, field(upstreams), None)
 }
 
 /// By slot, the id of its holder.
@@ -105,7 +105,7 @@ fn placements_are_frozen() {
         let field = Field { contenders: contenders.into(), total_weight };
         let slots = case["slots"].as_u64().unwrap() as usize;
         for (name, mode) in [("strict", Mode::Strict), ("balanced", Mode::Balanced)] {
-            let table = Table::new(Config { mode, slots, ..Config::DEFAULT }, field.clone(), None);
+            let table = Table::new(RendezvousConfig { mode, slots, ..RendezvousConfig::DEFAULT }, field.clone(), None);
             let first: Vec<u16> = serde_json::from_value(case[name]["first"].clone()).unwrap();
             assert_eq!(table.holders[..16], first, "{} {name}", case["case"]);
             let bytes = table.holders.iter().flat_map(|holder| holder.to_le_bytes());
@@ -163,7 +163,7 @@ fn assignments_with_hardly_any_room_are_greedy_too() {
 fn updates_equal_new_tables() {
     for seed in 0..24_u64 {
         for mode in [Mode::Balanced, Mode::Strict] {
-            let config = Config { mode, slots: 8192, ..Config::DEFAULT };
+            let config = RendezvousConfig { mode, slots: 8192, ..RendezvousConfig::DEFAULT };
             let mut upstreams = random(1 + mix64(seed) % 200, seed);
             let mut table = Table::new(config, field(&upstreams), None);
             for step in 0..6 {
@@ -190,7 +190,11 @@ fn updates_equal_new_tables() {
 fn strict_shares_are_the_weights() {
     let upstreams = BTreeMap::from([(1, 1), (2, 2), (3, 3), (4, 10), (5, 100)]);
     let slots = 1 << 18;
-    let table = Table::new(Config { mode: Mode::Strict, slots, ..Config::DEFAULT }, field(&upstreams), None);
+    let table = Table::new(
+        RendezvousConfig { mode: Mode::Strict, slots, ..RendezvousConfig::DEFAULT },
+        field(&upstreams),
+        None,
+    );
     for (place, contender) in table.ranking.field.contenders.iter().enumerate() {
         let count = table.holders.iter().filter(|holder| usize::from(**holder) == place).count() as f64;
         let expected = slots as f64 * f64::from(contender.weight) / 116.0;
@@ -212,7 +216,7 @@ fn balanced_shares_are_capped_and_few_keys_move() {
         for trial in 0..trials {
             let mut less = equal(n);
             less.remove(&(trial * n / trials));
-            let config = Config { slots: whole.holders.len(), ..Config::DEFAULT };
+            let config = RendezvousConfig { slots: whole.holders.len(), ..RendezvousConfig::DEFAULT };
             sum += moved(&whole, &Table::new(config, field(&less), Some(&whole)));
         }
         let average = sum / trials as f64;
@@ -228,7 +232,7 @@ fn strict_moves_what_must() {
         let gone = mix64(n / 3);
         let mut less = equal(n);
         less.remove(&(n / 3));
-        let config = Config { mode: Mode::Strict, slots: whole.holders.len(), ..Config::DEFAULT };
+        let config = RendezvousConfig { mode: Mode::Strict, slots: whole.holders.len(), ..RendezvousConfig::DEFAULT };
         let less = Table::new(config, field(&less), Some(&whole));
         let mut moved = 0;
         for (before, after) in ids(&whole).into_iter().zip(ids(&less)) {
@@ -242,10 +246,12 @@ fn strict_moves_what_must() {
 
 #[test]
 fn a_table_that_doubles_keeps_half_of_its_slots() {
-    let strict = |slots| Table::new(Config { mode: Mode::Strict, slots, ..Config::DEFAULT }, field(&equal(20)), None);
+    let strict = |slots| {
+        Table::new(RendezvousConfig { mode: Mode::Strict, slots, ..RendezvousConfig::DEFAULT }, field(&equal(20)), None)
+    };
     assert!(ids(&strict(8192))[..4096] == ids(&strict(4096)));
     assert_eq!(
-        [1, 16, 17, 64, 100, 1000, 10_000].map(|n| Config::DEFAULT.slots(n)),
+        [1, 16, 17, 64, 100, 1000, 10_000].map(|n| RendezvousConfig::DEFAULT.slots(n)),
         [4096, 4096, 16_384, 16_384, 65_536, 262_144, 1_048_576]
     );
 }
@@ -273,8 +279,8 @@ fn the_order_of_the_configuration_does_not_matter() {
 #[test]
 fn only_the_keys_of_those_that_fail_move_and_strict_ones_stay_when_they_are_removed() {
     let whole = cluster(&[1; 40]);
-    let config = Config { mode: Mode::Strict, ..Config::DEFAULT };
-    for config in [config, Config::DEFAULT] {
+    let config = RendezvousConfig { mode: Mode::Strict, ..RendezvousConfig::DEFAULT };
+    for config in [config, RendezvousConfig::DEFAULT] {
         let policy = Rendezvous::with(config, &whole, None);
         let keys: Vec<String> = (0..20_000).map(|i| format!("user-{i}")).collect();
         let place = |key: &String| policy.place(&whole, &keyed(key.as_bytes())).unwrap();
@@ -283,7 +289,7 @@ fn only_the_keys_of_those_that_fail_move_and_strict_ones_stay_when_they_are_remo
             let mut taken = HashSet::new();
             whole.members()[down].upstream().set_availability(Availability::DOWN);
             let rest = cluster(&vec![1; down]);
-            let config = Config { slots: policy.holders.len(), ..config };
+            let config = RendezvousConfig { slots: policy.holders.len(), ..config };
             let without = Rendezvous::with(config, &rest, Some(&policy.table));
             for (key, before) in keys.iter().zip(&before) {
                 let now = place(key);
@@ -304,7 +310,7 @@ fn only_the_keys_of_those_that_fail_move_and_strict_ones_stay_when_they_are_remo
 /// How much of what is in flight the busiest has, over the average, with a few hot keys; and who has any.
 fn busiest(load_factor: f64) -> (f64, usize) {
     let cluster = cluster(&[2; 20]);
-    let policy = Rendezvous::with(Config { load_factor, ..Config::DEFAULT }, &cluster, None);
+    let policy = Rendezvous::with(RendezvousConfig { load_factor, ..RendezvousConfig::DEFAULT }, &cluster, None);
     let mut leases = Vec::new();
     for i in 0..2000_u64 {
         let key = if i % 2 == 0 { mix64(7).to_le_bytes() } else { mix64(i).to_le_bytes() };
