@@ -1,12 +1,12 @@
 //! Configurations: a text that is refused is told a place within it, and one that is taken can be put to work.
 
-use homing_gateway::config::{Config, ConfigError};
+use homing_gateway::config::{ConfigError, GatewayConfig};
 use std::path::Path;
 
 /// A key file that is not there: nothing is read, and keys are made up.
 const NO_KEYS: &str = "/nonexistent/homing.keys";
 
-/// Panics where [`Config::parse`] does, where its error has no place, or where what it takes is refused afterwards.
+/// Panics where [`GatewayConfig::parse`] does, where its error has no place, or where what it takes is refused afterwards.
 pub fn check(data: &[u8]) {
     check_shifted(data, "");
 }
@@ -15,7 +15,7 @@ pub fn check(data: &[u8]) {
 pub fn check_shifted(data: &[u8], before: &str) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let file = Path::new("fuzz.toml");
-    match Config::parse(&format!("{before}{text}"), file) {
+    match GatewayConfig::parse(&format!("{before}{text}"), file) {
         Ok(mut config) => {
             // All that needs files is left out.
             config.affinity.keys = NO_KEYS.into();

@@ -26,5 +26,5 @@ mod thread;
 pub use homing::config::keyfile;
 pub use listen::inherit::Inherited;
 pub use process::gateway::{Gateway, StartError};
-pub use roster::ticker::{RosterKeeper, setup_roster};
+pub use roster::ticker::{RosterTicker, setup_roster};
 pub use setup::{SetupError, check, setup, setup_with};

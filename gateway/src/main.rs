@@ -12,10 +12,10 @@ use homing::proxy::{ProbeProfile, Proxy, Timeouts};
 use homing::{Affinity, Balancer, KeyRing, UpstreamConfig};
 use homing_gateway::admin::Admin;
 use homing_gateway::admin::AdminServer;
-use homing_gateway::config::{Config, Health};
-use homing_gateway::listen::server::{Running, Server};
+use homing_gateway::config::{GatewayConfig, HealthConfig};
+use homing_gateway::listen::server::{RunningServer, Server};
 use homing_gateway::roster::Roster;
-use homing_gateway::{Gateway, Inherited, RosterKeeper};
+use homing_gateway::{Gateway, Inherited, RosterTicker};
 use std::io::{IsTerminal, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -79,7 +79,7 @@ fn main() -> ExitCode {
 }
 
 fn check(path: &Path) -> Result<(), Error> {
-    homing_gateway::check(&Config::load(path)?)?;
+    homing_gateway::check(&GatewayConfig::load(path)?)?;
     say(&format!("{}: valid", path.display()))
 }
 
@@ -112,7 +112,7 @@ fn show() -> Result<(), Error> {
     let timeouts = Timeouts { response: Duration::from_secs(5), ..Timeouts::default() };
     let proxy = Proxy::builder(balancer).timeouts(timeouts).build();
     let roster = Arc::new(Roster::new(Arc::clone(proxy.balancer())));
-    let _keeper = RosterKeeper::start(Arc::clone(&roster))?;
+    let _keeper = RosterTicker::start(Arc::clone(&roster))?;
     runtime.block_on(reserved.start(Desk(Arc::clone(&roster))))?;
     let told_to_stop = runtime.block_on(async { told_to_stop() })?;
     let server = Server::bind(&[local(free_from(8080))], 0, None)?;
@@ -127,11 +127,11 @@ fn show() -> Result<(), Error> {
     say(&format!("monitor on http://{monitored}/"))?;
     say(&format!("open http://{address}/"))?;
     say("Two browsers stay with an instance each. Kill one on the page: its visitors move once, the others never.")?;
-    let probes = Health {
+    let probes = HealthConfig {
         path: Some("/healthz".to_owned()),
         profile: ProbeProfile::Wisej,
         interval: Duration::from_secs(1),
-        ..Health::default()
+        ..HealthConfig::default()
     };
     runtime.block_on(proxy.run_health_checks(probes.probes(), told_to_stop));
     stop(running, Duration::from_secs(1));
@@ -167,7 +167,7 @@ fn say(line: &str) -> Result<(), Error> {
     Ok(stdout.flush()?)
 }
 
-fn stop(running: Running, grace: Duration) {
+fn stop(running: RunningServer, grace: Duration) {
     tracing::info!(grace = ?grace, "stopping: what runs may finish");
     running.stop(grace);
 }

@@ -4,7 +4,7 @@ use crate::admin::AdminService;
 use crate::admin::BearerToken;
 use crate::admin::views::feed::Feed;
 use crate::admin::views::history::{self, History};
-use crate::admin::views::metrics::{Figures, Metrics};
+use crate::admin::views::metrics::{Metrics, MetricsCollector};
 use crate::admin::views::recent::Recent;
 use crate::admin::views::reloads::Reloads;
 use crate::roster::Roster;
@@ -26,7 +26,7 @@ const MAX_STREAMS: usize = 64;
 /// Shows and changes one balancer. Cheap to clone. See the [module](super) for an example.
 #[derive(Clone)]
 pub struct Admin {
-    shared: Arc<Shared>,
+    shared: Arc<AdminContext>,
 }
 
 impl fmt::Debug for Admin {
@@ -38,7 +38,7 @@ impl fmt::Debug for Admin {
 /// Reads the keys that are to be in force.
 pub(super) type ReadKeys = dyn Fn() -> Result<KeyRing, Box<dyn Error + Send + Sync>> + Send + Sync;
 
-pub(super) struct Shared {
+pub(super) struct AdminContext {
     pub(super) balancer: Arc<Balancer>,
     /// Of that balancer.
     pub(super) roster: Arc<Roster>,
@@ -56,7 +56,7 @@ pub(super) struct Shared {
 
 impl Admin {
     /// Starts a configuration, for a [`Proxy`] or for a [`Balancer`] alone, which has no figures of an adapter.
-    pub fn builder(source: impl Into<Source>) -> AdminBuilder {
+    pub fn builder(source: impl Into<AdminTarget>) -> AdminBuilder {
         AdminBuilder { source: source.into(), roster: None, token: None, keys: None, discovery: None }
     }
 
@@ -67,7 +67,7 @@ impl Admin {
         &self.shared.roster
     }
 
-    pub(super) fn shared(&self) -> &Shared {
+    pub(super) fn shared(&self) -> &AdminContext {
         &self.shared
     }
 
@@ -84,7 +84,7 @@ impl Admin {
     ///
     /// It keeps an hour in at most 2 MiB, and so fewer samples of more than 728 upstreams, and 1.5 KiB more of each.
     pub async fn keep_history(&self) {
-        let Shared { balancer, proxy, clock, history, recent, .. } = &*self.shared;
+        let AdminContext { balancer, proxy, clock, history, recent, .. } = &*self.shared;
         let mut looks = interval(history::INTERVAL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -101,31 +101,31 @@ impl Admin {
 
 /// What an [`Admin`] shows.
 #[derive(Debug)]
-pub struct Source {
+pub struct AdminTarget {
     balancer: Arc<Balancer>,
     proxy: Option<Proxy>,
     clock: Arc<dyn Clock>,
 }
 
-impl From<Arc<Balancer>> for Source {
+impl From<Arc<Balancer>> for AdminTarget {
     fn from(balancer: Arc<Balancer>) -> Self {
         Self { balancer, proxy: None, clock: Arc::new(SystemClock) }
     }
 }
 
-impl From<Balancer> for Source {
+impl From<Balancer> for AdminTarget {
     fn from(balancer: Balancer) -> Self {
         Arc::new(balancer).into()
     }
 }
 
-impl From<Proxy> for Source {
+impl From<Proxy> for AdminTarget {
     fn from(proxy: Proxy) -> Self {
         Self { balancer: Arc::clone(proxy.balancer()), clock: Arc::clone(proxy.clock()), proxy: Some(proxy) }
     }
 }
 
-impl From<&Proxy> for Source {
+impl From<&Proxy> for AdminTarget {
     fn from(proxy: &Proxy) -> Self {
         proxy.clone().into()
     }
@@ -133,7 +133,7 @@ impl From<&Proxy> for Source {
 
 /// Configures an [`Admin`].
 pub struct AdminBuilder {
-    source: Source,
+    source: AdminTarget,
     roster: Option<Arc<Roster>>,
     token: Option<BearerToken>,
     keys: Option<Box<ReadKeys>>,
@@ -184,15 +184,15 @@ impl AdminBuilder {
     /// Builds it. Events are kept from here on.
     #[must_use]
     pub fn build(self) -> Admin {
-        let Source { balancer, proxy, clock } = self.source;
+        let AdminTarget { balancer, proxy, clock } = self.source;
         let roster = self.roster.unwrap_or_else(|| Arc::new(Roster::new(balancer)));
         let balancer = Arc::clone(roster.balancer());
         let reloads = Arc::<Reloads>::default();
-        let shared = Shared {
+        let shared = AdminContext {
             feed: Feed::new(balancer.subscribe(), roster.subscribe(), clock.now()),
             history: History::default(),
             recent: Recent::default(),
-            metrics: Metrics::new(Figures {
+            metrics: Metrics::new(MetricsCollector {
                 roster: Arc::clone(&roster),
                 proxy: proxy.clone(),
                 clock: Arc::clone(&clock),

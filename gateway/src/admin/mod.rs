@@ -67,7 +67,7 @@ mod views;
 
 pub use api::body::AdminBody;
 pub use api::token::{BearerToken, TokenError};
-pub use builder::{Admin, AdminBuilder, Source};
+pub use builder::{Admin, AdminBuilder, AdminTarget};
 pub use changes::audit::AUDIT_TARGET;
 pub(crate) use server::load_token;
 pub use server::{AdminServer, RunningAdmin, TokenFileError};

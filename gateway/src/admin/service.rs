@@ -5,7 +5,7 @@ use crate::admin::api::body::{self, AdminBody};
 use crate::admin::api::problem::Problem;
 use crate::admin::api::reply;
 use crate::admin::api::routes::{self, Route};
-use crate::admin::builder::Shared;
+use crate::admin::builder::AdminContext;
 use crate::admin::changes::audit;
 use crate::admin::changes::instances;
 use crate::admin::changes::keys;
@@ -32,12 +32,12 @@ const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; c
 /// A hyper service that answers the requests of one connection. From [`Admin::service`](super::Admin::service).
 #[derive(Clone)]
 pub struct AdminService {
-    shared: Arc<Shared>,
+    shared: Arc<AdminContext>,
     peer: SocketAddr,
 }
 
 impl AdminService {
-    pub(super) fn new(shared: Arc<Shared>, peer: SocketAddr) -> Self {
+    pub(super) fn new(shared: Arc<AdminContext>, peer: SocketAddr) -> Self {
         Self { shared, peer }
     }
 }
@@ -62,7 +62,7 @@ impl hyper::service::Service<Request<Incoming>> for AdminService {
 
 /// One request, and who sent it.
 struct Call {
-    shared: Arc<Shared>,
+    shared: Arc<AdminContext>,
     peer: SocketAddr,
 }
 
@@ -100,7 +100,7 @@ impl Call {
                 self.blocking(move |shared, peer| operator::drain(shared, peer, &name, draining)).await
             }
             Route::Resume => {
-                let operator::Nothing {} = json_or_default(body).await?;
+                let operator::EmptyRequest {} = json_or_default(body).await?;
                 self.blocking(move |shared, peer| operator::resume(shared, peer, &name)).await
             }
             Route::Heartbeat => {
@@ -120,7 +120,7 @@ impl Call {
                 self.blocking(move |shared, peer| operator::apply(shared, peer, wanted)).await
             }
             Route::RotateKeys => {
-                let operator::Nothing {} = json_or_default(body).await?;
+                let operator::EmptyRequest {} = json_or_default(body).await?;
                 self.blocking(keys::rotate).await
             }
         }
@@ -129,7 +129,7 @@ impl Call {
     /// Does what may take long apart from the runtime's own thread, which others wait for.
     async fn blocking<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Shared, SocketAddr) -> Result<T, Problem> + Send + 'static,
+        work: impl FnOnce(&AdminContext, SocketAddr) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
         let (shared, peer) = (Arc::clone(&self.shared), self.peer);
         tokio::task::spawn_blocking(move || work(&shared, peer)).await.unwrap_or_else(|error| {

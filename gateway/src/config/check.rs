@@ -1,11 +1,11 @@
 //! What the values may be together.
 
-use super::{Admin, Config, Discovery, Etcd, Health};
+use super::{AdminConfig, DiscoveryConfig, EtcdConfig, GatewayConfig, HealthConfig};
 use homing::config::check::{tables, upstreams};
 use homing::config::document::{Diagnostic, Document};
 
 /// The first contradiction in `config`, which was read from `document`.
-pub(super) fn check(config: &Config, document: &Document<'_>) -> Result<(), Diagnostic> {
+pub(super) fn check(config: &GatewayConfig, document: &Document<'_>) -> Result<(), Diagnostic> {
     tables(&config.parts(), document)?;
     incarnations(&config.health, document)?;
     admin(config.admin.as_ref(), document)?;
@@ -17,7 +17,7 @@ pub(super) fn check(config: &Config, document: &Document<'_>) -> Result<(), Diag
 }
 
 /// Who asks for processes to be told apart asks for probes that are answered.
-fn incarnations(health: &Health, document: &Document<'_>) -> Result<(), Diagnostic> {
+fn incarnations(health: &HealthConfig, document: &Document<'_>) -> Result<(), Diagnostic> {
     if health.target().is_some() {
         return Ok(());
     }
@@ -29,9 +29,9 @@ fn incarnations(health: &Health, document: &Document<'_>) -> Result<(), Diagnost
 }
 
 /// Who could be anybody has to show a token.
-fn admin(admin: Option<&Admin>, document: &Document<'_>) -> Result<(), Diagnostic> {
+fn admin(admin: Option<&AdminConfig>, document: &Document<'_>) -> Result<(), Diagnostic> {
     match admin {
-        Some(Admin { listen, token_file: None }) if !listen.ip().to_canonical().is_loopback() => {
+        Some(AdminConfig { listen, token_file: None }) if !listen.ip().to_canonical().is_loopback() => {
             let message = "is not a loopback address; let only those in who have a token, by admin.token_file";
             Err(document.at("admin.listen", message))
         }
@@ -40,13 +40,14 @@ fn admin(admin: Option<&Admin>, document: &Document<'_>) -> Result<(), Diagnosti
 }
 
 /// What belongs together is there together.
-fn discovery(config: &Config, document: &Document<'_>) -> Result<(), Diagnostic> {
-    if let Some(Discovery::Dns(dns)) = &config.discovery
+fn discovery(config: &GatewayConfig, document: &Document<'_>) -> Result<(), Diagnostic> {
+    if let Some(DiscoveryConfig::Dns(dns)) = &config.discovery
         && dns.floor > dns.ceiling
     {
         return Err(document.at("discovery.dns.floor", "is longer than ceiling; shorten floor or lengthen ceiling"));
     }
-    let Some(Discovery::Etcd(Etcd { endpoints, ca, certificate, key, user, password_file, .. })) = &config.discovery
+    let Some(DiscoveryConfig::Etcd(EtcdConfig { endpoints, ca, certificate, key, user, password_file, .. })) =
+        &config.discovery
     else {
         return Ok(());
     };

@@ -1,7 +1,7 @@
 //! `[discovery]`: where upstreams are found.
 
-use super::{Config, value};
-use crate::discovery::dns::{self, Question};
+use super::{GatewayConfig, value};
+use crate::discovery::dns::{self, DnsQuery};
 use crate::discovery::etcd;
 use homing::config::value::text;
 use serde::Deserialize;
@@ -14,21 +14,21 @@ use std::time::Duration;
 /// that says nothing at the start.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Discovery {
+pub enum DiscoveryConfig {
     /// `file`: a file with `[[upstream]]` entries, relative to the configuration's folder.
     File(#[serde(deserialize_with = "value::path")] PathBuf),
     /// `dns`: the addresses of a host, or the targets of a service.
-    Dns(Dns),
+    Dns(DnsConfig),
     /// `etcd`: what a fleet of gateways shares.
-    Etcd(Etcd),
+    Etcd(EtcdConfig),
 }
 
 /// `dns` of `[discovery]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "DnsTable")]
-pub struct Dns {
+pub struct DnsConfig {
     /// What is asked for.
-    pub question: Question,
+    pub question: DnsQuery,
     /// The name servers, `IP:port`. Default: those of the system.
     pub servers: Vec<SocketAddr>,
     /// The shortest time until it is asked again, whatever the TTL. Default: 1 second.
@@ -57,39 +57,39 @@ fn port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Er
 
 impl Default for DnsTable {
     fn default() -> Self {
-        let question = Question::Service { name: String::new() };
-        let dns::Settings { servers, floor, ceiling, .. } = dns::Settings::new(question);
+        let question = DnsQuery::Service { name: String::new() };
+        let dns::DnsSettings { servers, floor, ceiling, .. } = dns::DnsSettings::new(question);
         Self { name: None, port: None, service: None, servers, floor, ceiling }
     }
 }
 
-impl TryFrom<DnsTable> for Dns {
+impl TryFrom<DnsTable> for DnsConfig {
     type Error = &'static str;
 
     fn try_from(table: DnsTable) -> Result<Self, &'static str> {
         let DnsTable { servers, floor, ceiling, .. } = table;
         let question = match (table.name, table.port, table.service) {
-            (Some(name), Some(port), None) => Question::Host { name, port },
-            (None, None, Some(name)) => Question::Service { name },
+            (Some(name), Some(port), None) => DnsQuery::Host { name, port },
+            (None, None, Some(name)) => DnsQuery::Service { name },
             _ => return Err("ask for a host, by name and port, or for a service, by service"),
         };
         Ok(Self { question, servers, floor, ceiling })
     }
 }
 
-impl Dns {
+impl DnsConfig {
     /// As the source takes it.
     #[must_use]
-    pub fn settings(&self) -> dns::Settings {
+    pub fn settings(&self) -> dns::DnsSettings {
         let Self { question, servers, floor, ceiling } = self.clone();
-        dns::Settings { question, servers, floor, ceiling }
+        dns::DnsSettings { question, servers, floor, ceiling }
     }
 }
 
 /// `etcd` of `[discovery]`. Files are relative to the configuration's folder.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Etcd {
+pub struct EtcdConfig {
     /// Its members, such as `http://127.0.0.1:2379` or `https://etcd-1:2379`; at least one.
     #[serde(deserialize_with = "endpoints")]
     pub endpoints: Vec<String>,
@@ -125,7 +125,7 @@ fn yes() -> bool {
 }
 
 fn prefix() -> String {
-    etcd::Prefix::default().to_string()
+    etcd::KeyPrefix::default().to_string()
 }
 
 fn live() -> Duration {
@@ -156,11 +156,11 @@ fn endpoints<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, 
     Ok(list.into_iter().map(|Endpoint(text)| text).collect())
 }
 
-impl Etcd {
+impl EtcdConfig {
     /// As a client takes it.
     #[must_use]
-    pub fn settings(&self) -> etcd::Settings {
-        etcd::Settings {
+    pub fn settings(&self) -> etcd::EtcdSettings {
+        etcd::EtcdSettings {
             endpoints: self.endpoints.clone(),
             ca: self.ca.clone(),
             certificate: self.certificate.clone(),
@@ -170,23 +170,23 @@ impl Etcd {
     }
 }
 
-impl Config {
+impl GatewayConfig {
     /// The key in etcd that has the fleet's keys, where they are there.
     pub(crate) fn keys_are_shared(&self) -> Option<String> {
         match &self.discovery {
-            Some(Discovery::Etcd(Etcd { prefix, keys: true, .. })) => Some(format!("{prefix}/keys")),
+            Some(DiscoveryConfig::Etcd(EtcdConfig { prefix, keys: true, .. })) => Some(format!("{prefix}/keys")),
             _ => None,
         }
     }
 }
 
-impl Discovery {
+impl DiscoveryConfig {
     /// Names files from `folder` on.
     pub(super) fn resolve(&mut self, folder: &Path) {
         match self {
             Self::File(file) => *file = folder.join(&*file),
             Self::Dns(_) => {}
-            Self::Etcd(Etcd { ca, certificate, key, password_file, .. }) => {
+            Self::Etcd(EtcdConfig { ca, certificate, key, password_file, .. }) => {
                 for file in [ca, certificate, key, password_file].into_iter().flatten() {
                     *file = folder.join(&*file);
                 }

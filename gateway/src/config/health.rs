@@ -1,6 +1,6 @@
 //! `[health]`, and how its tables become the settings of the balancer and of its probes.
 
-use super::{Config, value};
+use super::{GatewayConfig, value};
 use homing::config::parts::Parts;
 use homing::health::{HealthSettings, Probes, Silence};
 use homing::proxy::{ProbeProfile, ProbeSettings};
@@ -14,7 +14,7 @@ const WISEJ_PATH: &str = "/healthcheck.wx";
 /// `[health]`: how upstreams are probed, and how quickly that is believed.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Health {
+pub struct HealthConfig {
     /// Whether upstreams are probed at all. Without, they are judged by their requests alone. Default: yes, also without
     /// this table.
     pub enabled: bool,
@@ -48,7 +48,7 @@ pub struct Health {
     pub incarnation_json: Option<String>,
 }
 
-impl Default for Health {
+impl Default for HealthConfig {
     fn default() -> Self {
         let probes = ProbeSettings::default();
         let Probes { fall, rise } = Probes::default();
@@ -67,7 +67,7 @@ impl Default for Health {
     }
 }
 
-impl Health {
+impl HealthConfig {
     /// How upstreams are probed, for [`Proxy::run_health_checks`](homing::proxy::Proxy::run_health_checks); `None` where they are not.
     #[must_use]
     pub fn probes(&self) -> Option<ProbeSettings> {
@@ -91,7 +91,7 @@ impl Health {
     }
 }
 
-impl Config {
+impl GatewayConfig {
     /// What the balancer believes, how quickly and for how long.
     #[must_use]
     pub fn health_settings(&self) -> HealthSettings {
@@ -100,7 +100,7 @@ impl Config {
 
     /// What of it the balancer is made of.
     pub(crate) fn parts(&self) -> Parts<'_> {
-        let Health { fall, rise, silence, .. } = self.health;
+        let HealthConfig { fall, rise, silence, .. } = self.health;
         Parts {
             affinity: &self.affinity,
             policy: &self.policy,

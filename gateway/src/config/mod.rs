@@ -24,8 +24,8 @@ use homing::http::TrustedProxies;
 use homing::proxy::{QueueSettings, RetrySettings};
 use tables::{QueueTable, RetryTable};
 
-pub use discovery::{Discovery, Dns, Etcd};
-pub use health::Health;
+pub use discovery::{DiscoveryConfig, DnsConfig, EtcdConfig};
+pub use health::HealthConfig;
 pub use homing::cluster::MAX_UPSTREAMS;
 pub use homing::config::{
     Accept, Affinity, ConfigError, Diagnostic, Drain, OnUnavailable, Policy, Rebalance, Upstream,
@@ -51,7 +51,7 @@ pub use homing::config::{
 /// ```
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Config {
+pub struct GatewayConfig {
     /// The addresses to listen on; at least one. Default: `127.0.0.1:8080`.
     #[serde(deserialize_with = "value::listen")]
     pub listen: Vec<SocketAddr>,
@@ -66,7 +66,7 @@ pub struct Config {
     /// How new sessions are placed.
     pub policy: Policy,
     /// How upstreams are probed.
-    pub health: Health,
+    pub health: HealthConfig,
     /// `[outlier]`: how upstreams are judged by their requests; counts up to 1,000,000.
     #[serde(with = "OutlierTable")]
     pub outlier: Outlier,
@@ -87,19 +87,19 @@ pub struct Config {
     #[serde(with = "RetryTable")]
     pub retry: RetrySettings,
     /// How long things may take.
-    pub timeouts: Timeouts,
+    pub timeouts: TimeoutsConfig,
     /// How large things may be.
-    pub limits: Limits,
+    pub limits: LimitsConfig,
     /// TLS in front. Default: plain text.
-    pub tls: Option<Tls>,
+    pub tls: Option<TlsConfig>,
     /// Watching and changing the gateway over HTTP. Default: not at all.
-    pub admin: Option<Admin>,
+    pub admin: Option<AdminConfig>,
     /// The file that keeps what operators change and which instances register themselves, relative to the configuration's
     /// folder. Default: none, and then that lasts until the gateway is stopped.
     #[serde(deserialize_with = "value::some_path")]
     pub state: Option<PathBuf>,
     /// Where upstreams are found, besides here. Default: nowhere.
-    pub discovery: Option<Discovery>,
+    pub discovery: Option<DiscoveryConfig>,
     /// Where requests go, in order: 1 to [`MAX_UPSTREAMS`], each with its own name. With `discovery` there may be none; those
     /// there are then count only as long as nothing was found.
     #[serde(rename = "upstream")]
@@ -109,7 +109,7 @@ pub struct Config {
 /// `[timeouts]`: how long things may take; each longer than zero and at most 400 days.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Timeouts {
+pub struct TimeoutsConfig {
     /// For a client to send a request's headers. Default: 10 seconds.
     #[serde(deserialize_with = "value::timeout")]
     pub header: Duration,
@@ -134,7 +134,7 @@ pub struct Timeouts {
 /// `[limits]`: how large things may be, each 1024 to 65536 bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Limits {
+pub struct LimitsConfig {
     /// A request's headers together. Default: 16384 bytes.
     #[serde(deserialize_with = "value::integer::<1024, 65_536, _, _>")]
     pub header_bytes: usize,
@@ -146,7 +146,7 @@ pub struct Limits {
 /// `[tls]`: PEM files, relative to the configuration's folder.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Tls {
+pub struct TlsConfig {
     /// The certificate chain, the server's own first.
     #[serde(deserialize_with = "value::path")]
     pub certificate: PathBuf,
@@ -158,7 +158,7 @@ pub struct Tls {
 /// `[admin]`: where the [administration](crate::admin) listens, and for whom.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Admin {
+pub struct AdminConfig {
     /// Its address, which has to be a loopback one where there is no `token_file`. Default: `127.0.0.1:9090`.
     #[serde(deserialize_with = "value::socket_addr")]
     pub listen: SocketAddr,
@@ -168,7 +168,7 @@ pub struct Admin {
     pub token_file: Option<PathBuf>,
 }
 
-impl Config {
+impl GatewayConfig {
     /// Reads the configuration in the file `path`.
     ///
     /// # Errors
@@ -209,7 +209,7 @@ impl Config {
     }
 }
 
-impl Default for Config {
+impl Default for GatewayConfig {
     /// Every default, and no upstreams.
     fn default() -> Self {
         Self {
@@ -218,7 +218,7 @@ impl Default for Config {
             trusted_proxies: TrustedProxies::default(),
             affinity: Affinity::default(),
             policy: Policy::default(),
-            health: Health::default(),
+            health: HealthConfig::default(),
             outlier: Outlier::default(),
             slow_start: SlowStart::default(),
             drain: Drain::default(),
@@ -226,8 +226,8 @@ impl Default for Config {
             rebalance: Rebalance::default(),
             queue: QueueSettings::default(),
             retry: RetrySettings::default(),
-            timeouts: Timeouts::default(),
-            limits: Limits::default(),
+            timeouts: TimeoutsConfig::default(),
+            limits: LimitsConfig::default(),
             tls: None,
             admin: None,
             state: None,
@@ -237,13 +237,13 @@ impl Default for Config {
     }
 }
 
-impl Default for Admin {
+impl Default for AdminConfig {
     fn default() -> Self {
         Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9090)), token_file: None }
     }
 }
 
-impl Default for Timeouts {
+impl Default for TimeoutsConfig {
     fn default() -> Self {
         Self {
             header: Duration::from_secs(10),
@@ -256,7 +256,7 @@ impl Default for Timeouts {
     }
 }
 
-impl Default for Limits {
+impl Default for LimitsConfig {
     fn default() -> Self {
         Self { header_bytes: 16_384, uri_bytes: 8192 }
     }

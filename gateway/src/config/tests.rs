@@ -2,7 +2,7 @@
 
 use super::refusals::check_refusals;
 use super::*;
-use crate::discovery::dns::Question;
+use crate::discovery::dns::DnsQuery;
 use homing::affinity::{Format, Secret};
 use homing::health::HealthSettings;
 use homing::http::{CookieName, RequestKey, SameSite, Secure};
@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 
 const UPSTREAM: &str = "[[upstream]]\nname = \"app-1\"\naddress = \"127.0.0.1:9001\"\n";
 
-fn parse(text: &str) -> Result<Config, ConfigError> {
-    Config::parse(text, Path::new("etc/homing.toml"))
+fn parse(text: &str) -> Result<GatewayConfig, ConfigError> {
+    GatewayConfig::parse(text, Path::new("etc/homing.toml"))
 }
 
 fn refusal(text: &str) -> Diagnostic {
@@ -29,7 +29,7 @@ fn what_is_left_out_has_its_default() {
     let config = parse(UPSTREAM).unwrap();
     let upstream = Upstream { name: "app-1".into(), address: "127.0.0.1:9001".into(), weight: 1, max_in_flight: 0 };
     let affinity = Affinity { keys: "etc/homing.keys".into(), ..Affinity::default() };
-    assert_eq!(config, Config { upstreams: vec![upstream], affinity, ..Config::default() });
+    assert_eq!(config, GatewayConfig { upstreams: vec![upstream], affinity, ..GatewayConfig::default() });
 
     assert_eq!(config.listen, ["127.0.0.1:8080".parse().unwrap()]);
     assert!(config.affinity.enabled);
@@ -41,7 +41,7 @@ fn what_is_left_out_has_its_default() {
 #[test]
 fn the_example_is_the_defaults_with_five_upstreams() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("homing.toml");
-    let mut config = Config::load(&path).unwrap();
+    let mut config = GatewayConfig::load(&path).unwrap();
     let upstreams = std::mem::take(&mut config.upstreams);
     let names: Vec<_> = upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
     assert_eq!(names, ["app-1", "app-2", "app-3", "app-4", "app-5"]);
@@ -50,7 +50,7 @@ fn the_example_is_the_defaults_with_five_upstreams() {
 
     config.trusted_proxies = TrustedProxies::default();
     config.affinity.keys = "homing.keys".into();
-    assert_eq!(config, Config::default());
+    assert_eq!(config, GatewayConfig::default());
 }
 
 #[test]
@@ -142,7 +142,7 @@ address = "app.internal:9001"
 weight = 65535
 max_in_flight = 4294967295
 "#;
-    let expected = Config {
+    let expected = GatewayConfig {
         listen: vec!["0.0.0.0:80".parse().unwrap(), "[::]:80".parse().unwrap()],
         workers: 4,
         trusted_proxies: TrustedProxies::parse(["10.0.0.0/8", "::1"]).unwrap(),
@@ -172,7 +172,7 @@ max_in_flight = 4294967295
             key: RequestKey::Header("x-user".into()),
             params: BTreeMap::from([("prefix_v4".into(), 20.into()), ("prefix_v6".into(), "64".into())]),
         },
-        health: Health {
+        health: HealthConfig {
             enabled: false,
             path: Some("/ready?deep=1".into()),
             profile: ProbeProfile::Wisej,
@@ -199,7 +199,7 @@ max_in_flight = 4294967295
         rebalance: Rebalance { budget: 60 },
         queue: QueueSettings { size: 0, timeout: Duration::from_millis(1) },
         retry: RetrySettings { ratio: 0.0, min_per_second: 0 },
-        timeouts: Timeouts {
+        timeouts: TimeoutsConfig {
             header: Duration::from_secs(1),
             connect: Duration::from_millis(500),
             response: Duration::from_mins(3),
@@ -207,11 +207,11 @@ max_in_flight = 4294967295
             shutdown: Duration::from_secs(5),
             upgrade: Duration::from_secs(6),
         },
-        limits: Limits { header_bytes: 1024, uri_bytes: 65_536 },
-        tls: Some(Tls { certificate: "etc/tls/chain.pem".into(), key: "/etc/ssl/key.pem".into() }),
-        admin: Some(Admin { listen: "[::]:7".parse().unwrap(), token_file: Some("etc/admin.token".into()) }),
+        limits: LimitsConfig { header_bytes: 1024, uri_bytes: 65_536 },
+        tls: Some(TlsConfig { certificate: "etc/tls/chain.pem".into(), key: "/etc/ssl/key.pem".into() }),
+        admin: Some(AdminConfig { listen: "[::]:7".parse().unwrap(), token_file: Some("etc/admin.token".into()) }),
         state: Some("etc/homing.state".into()),
-        discovery: Some(Discovery::File("etc/upstreams.toml".into())),
+        discovery: Some(DiscoveryConfig::File("etc/upstreams.toml".into())),
         upstreams: vec![Upstream {
             name: "a".into(),
             address: "app.internal:9001".into(),
@@ -232,8 +232,8 @@ fn tables_may_be_empty_or_begun() {
     let empty: String = tables.iter().map(|table| format!("[{table}]\n")).collect();
     assert_eq!(parse(&format!("{empty}{UPSTREAM}")).unwrap(), defaults);
 
-    assert_eq!(parse(&format!("[admin]\n{UPSTREAM}")).unwrap().admin, Some(Admin::default()));
-    assert_eq!((defaults.admin, Admin::default().listen), (None, "127.0.0.1:9090".parse().unwrap()));
+    assert_eq!(parse(&format!("[admin]\n{UPSTREAM}")).unwrap().admin, Some(AdminConfig::default()));
+    assert_eq!((defaults.admin, AdminConfig::default().listen), (None, "127.0.0.1:9090".parse().unwrap()));
 
     let begun = parse(&format!("[outlier]\nconsecutive = 7\n[queue]\nsize = 9\n{UPSTREAM}")).unwrap();
     assert_eq!(begun.outlier, Outlier { consecutive: 7, ..Outlier::default() });
@@ -492,7 +492,7 @@ rate = 1000001
 => 2:8: failover.rate: from 0 to 1000000
 [failover]
 hold = "-1s"
-=> 2:8: failover.return_timeout: such as "0s"
+=> 2:8: failover.hold: such as "0s"
 [rebalance]
 budget = true
 => 2:10: rebalance.budget: from 0 to 1000000
@@ -684,27 +684,29 @@ fn errors_are_shown_in_one_line() {
     );
     let folder = tempfile::tempdir().unwrap();
     let absent = folder.path().join("absent.toml");
-    let unread = Config::load(&absent).unwrap_err().to_string();
+    let unread = GatewayConfig::load(&absent).unwrap_err().to_string();
     assert!(unread.starts_with(&format!("{}: can't be read: ", absent.display())), "{unread}");
 }
 
 #[test]
 fn upstreams_may_be_found_elsewhere() {
     let found = |text: &str| parse(text).unwrap().discovery.unwrap();
-    assert_eq!(found("[discovery]\nfile = \"upstreams.toml\"\n"), Discovery::File("etc/upstreams.toml".into()));
+    assert_eq!(found("[discovery]\nfile = \"upstreams.toml\"\n"), DiscoveryConfig::File("etc/upstreams.toml".into()));
     assert_eq!(parse(&format!("discovery.file = \"u.json\"\n{UPSTREAM}")).unwrap().upstreams.len(), 1);
 
     let dns =
         found("[discovery]\ndns = { name = \"app.internal\", port = 80, servers = [\"[::1]:53\"], floor = \"2s\" }\n");
-    let question = Question::Host { name: "app.internal".into(), port: 80 };
+    let question = DnsQuery::Host { name: "app.internal".into(), port: 80 };
     let (floor, ceiling) = (Duration::from_secs(2), Duration::from_mins(5));
     let servers = vec!["[::1]:53".parse().unwrap()];
-    assert_eq!(dns, Discovery::Dns(Dns { question, servers, floor, ceiling }));
+    assert_eq!(dns, DiscoveryConfig::Dns(DnsConfig { question, servers, floor, ceiling }));
     let service = found("[discovery.dns]\nservice = \"_http._tcp.app\"\n");
-    let Discovery::Dns(Dns { question: Question::Service { name }, .. }) = service else { panic!("{service:?}") };
+    let DiscoveryConfig::Dns(DnsConfig { question: DnsQuery::Service { name }, .. }) = service else {
+        panic!("{service:?}")
+    };
     assert_eq!(name, "_http._tcp.app");
 
-    let etcd = Etcd {
+    let etcd = EtcdConfig {
         endpoints: vec!["http://127.0.0.1:2379".into()],
         prefix: "/homing".into(),
         ca: None,
@@ -715,10 +717,10 @@ fn upstreams_may_be_found_elsewhere() {
         keys: true,
         live: Duration::from_secs(2),
     };
-    assert_eq!(found("discovery.etcd.endpoints = [\"http://127.0.0.1:2379\"]\n"), Discovery::Etcd(etcd.clone()));
+    assert_eq!(found("discovery.etcd.endpoints = [\"http://127.0.0.1:2379\"]\n"), DiscoveryConfig::Etcd(etcd.clone()));
     let all = "[discovery.etcd]\nendpoints = [\"https://etcd-1\", \"https://[::1]:2379/\"]\nprefix = \"/shop\"\nca = \"ca.pem\"\n\
                certificate = \"c.pem\"\nkey = \"k.pem\"\nuser = \"homing\"\npassword_file = \"/run/p\"\nkeys = false\nlive = \"0s\"\n";
-    let expected = Etcd {
+    let expected = EtcdConfig {
         endpoints: vec!["https://etcd-1".into(), "https://[::1]:2379/".into()],
         prefix: "/shop".into(),
         ca: Some("etc/ca.pem".into()),
@@ -729,7 +731,7 @@ fn upstreams_may_be_found_elsewhere() {
         keys: false,
         live: Duration::ZERO,
     };
-    assert_eq!(found(all), Discovery::Etcd(expected));
+    assert_eq!(found(all), DiscoveryConfig::Etcd(expected));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::demo::app::{Figures, Operator, Standing};
 use homing::Availability;
 use homing::time::{Clock, SystemClock};
-use homing_gateway::roster::{Report, Roster};
+use homing_gateway::roster::{InstanceReport, Roster};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ impl Operator for Desk {
         let figure = |figure: usize| Some(figure as u64);
         let (sessions, memory_bytes, threads) = (figure(sessions), figure(memory), figure(threads));
         // One that was removed is missed by nobody.
-        drop(self.0.heartbeat(instance, Report { sessions, memory_bytes, threads, cpu }, SystemClock.now()));
+        drop(self.0.heartbeat(instance, InstanceReport { sessions, memory_bytes, threads, cpu }, SystemClock.now()));
     }
 
     fn standing(&self, instance: &str) -> Standing {

@@ -11,7 +11,7 @@
 //! without addresses, or none at all is an error, and what was known holds: a name server in trouble takes nobody's
 //! upstreams away.
 
-use super::{Discovery, DiscoveryError, Next, Update};
+use super::{DiscoveryError, DiscoverySource, DiscoveryUpdate, NextUpdate};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
 use hickory_resolver::lookup::Lookup;
@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is asked for.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Question {
+pub enum DnsQuery {
     /// The addresses of a host.
     Host {
         /// Its name.
@@ -46,9 +46,9 @@ pub enum Question {
 
 /// Who is asked for what, and how often.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Settings {
+pub struct DnsSettings {
     /// What is asked for.
-    pub question: Question,
+    pub question: DnsQuery,
     /// The name servers; none are those of the system.
     pub servers: Vec<SocketAddr>,
     /// It is asked no more often than so, whatever the TTL.
@@ -57,10 +57,10 @@ pub struct Settings {
     pub ceiling: Duration,
 }
 
-impl Settings {
+impl DnsSettings {
     /// Asks the system's name servers, between every second and every five minutes.
     #[must_use]
-    pub fn new(question: Question) -> Self {
+    pub fn new(question: DnsQuery) -> Self {
         Self { question, servers: Vec::new(), floor: Duration::from_secs(1), ceiling: Duration::from_mins(5) }
     }
 }
@@ -83,8 +83,8 @@ pub enum DnsError {
 
 /// Asks the DNS, again and again.
 #[derive(Debug)]
-pub struct Dns {
-    settings: Settings,
+pub struct DnsSource {
+    settings: DnsSettings,
     name: Name,
     resolver: TokioResolver,
     due: Option<Instant>,
@@ -92,18 +92,18 @@ pub struct Dns {
 }
 
 /// Addresses with weights, and how long that holds.
-struct Answer {
+struct ResolvedAddresses {
     weights: BTreeMap<SocketAddr, u16>,
     ttl: Duration,
 }
 
-impl Dns {
+impl DnsSource {
     /// With these settings. Nobody is asked yet.
     ///
     /// # Errors
     /// [`DnsError`].
-    pub fn new(settings: Settings) -> Result<Self, DnsError> {
-        let (Question::Host { name: text, .. } | Question::Service { name: text }) = &settings.question;
+    pub fn new(settings: DnsSettings) -> Result<Self, DnsError> {
+        let (DnsQuery::Host { name: text, .. } | DnsQuery::Service { name: text }) = &settings.question;
         let wrong = |message: String| DnsError::Name { name: text.clone(), message };
         let name = Name::from_utf8(text).map_err(|error| wrong(error.to_string()))?;
         let system = |error: NetError| DnsError::System(error.to_string());
@@ -123,11 +123,11 @@ impl Dns {
         Ok(Self { settings, name, resolver, due: None, said: None })
     }
 
-    async fn ask(&self) -> Result<Answer, String> {
-        let mut answer = Answer { weights: BTreeMap::new(), ttl: self.settings.ceiling };
+    async fn ask(&self) -> Result<ResolvedAddresses, String> {
+        let mut answer = ResolvedAddresses { weights: BTreeMap::new(), ttl: self.settings.ceiling };
         match self.settings.question {
-            Question::Host { port, .. } => self.add(&self.name, port, 1, &mut answer).await?,
-            Question::Service { .. } => {
+            DnsQuery::Host { port, .. } => self.add(&self.name, port, 1, &mut answer).await?,
+            DnsQuery::Service { .. } => {
                 let lookup = self.lookup(&self.name, RecordType::SRV).await?;
                 let services = lookup.iter().flat_map(Lookup::answers).filter_map(|record| match &record.data {
                     RData::SRV(service) => Some((record.ttl, service)),
@@ -150,7 +150,7 @@ impl Dns {
     }
 
     /// Adds the addresses of a host, of both kinds.
-    async fn add(&self, host: &Name, port: u16, weight: u16, to: &mut Answer) -> Result<(), String> {
+    async fn add(&self, host: &Name, port: u16, weight: u16, to: &mut ResolvedAddresses) -> Result<(), String> {
         for kind in [RecordType::A, RecordType::AAAA] {
             let lookup = self.lookup(host, kind).await?;
             for record in lookup.iter().flat_map(Lookup::answers) {
@@ -176,7 +176,7 @@ impl Dns {
     }
 }
 
-impl Answer {
+impl ResolvedAddresses {
     fn holds(&mut self, ttl: u32) {
         self.ttl = self.ttl.min(Duration::from_secs(ttl.into()));
     }
@@ -187,22 +187,22 @@ impl Answer {
     }
 }
 
-impl Discovery for Dns {
-    fn next(&mut self) -> Next<'_> {
+impl DiscoverySource for DnsSource {
+    fn next(&mut self) -> NextUpdate<'_> {
         Box::pin(async move {
             loop {
                 if let Some(due) = self.due {
                     sleep_until(due).await;
                 }
                 let answer = self.ask().await;
-                let Settings { floor, ceiling, .. } = self.settings;
+                let DnsSettings { floor, ceiling, .. } = self.settings;
                 let pause = answer.as_ref().map_or(floor, |answer| answer.ttl.min(ceiling).max(floor));
                 self.due = Some(Instant::now() + pause);
                 let from = || format!("DNS, {}", self.name);
                 let answer = answer.map_err(|message| DiscoveryError::Unreachable { from: from(), message })?;
                 let upstreams = answer.upstreams();
                 if self.said.as_ref() != Some(&upstreams) {
-                    return Ok(Update::Members(self.said.insert(upstreams).clone()));
+                    return Ok(DiscoveryUpdate::Members(self.said.insert(upstreams).clone()));
                 }
             }
         })

@@ -1,6 +1,6 @@
 //! Upstreams in a file of their own.
 
-use super::{Discovery, DiscoveryError, Next, Update};
+use super::{DiscoveryError, DiscoverySource, DiscoveryUpdate, NextUpdate};
 use crate::file_watch::Files;
 use homing::cluster::UpstreamConfig;
 use homing::config::check;
@@ -24,7 +24,7 @@ const ANYWAY: Duration = Duration::from_secs(10);
 /// written; symbolic links that are replaced, as Kubernetes does with a mounted ConfigMap, are seen too. What is wrong in it
 /// is refused as a whole, with line, column and key.
 #[derive(Debug)]
-pub struct File {
+pub struct FileSource {
     path: PathBuf,
     files: Files,
     is_first: bool,
@@ -32,7 +32,7 @@ pub struct File {
     said: Option<Vec<UpstreamConfig>>,
 }
 
-impl File {
+impl FileSource {
     /// Watches the file `path`, which need not be there yet.
     #[must_use]
     pub fn watch(path: impl Into<PathBuf>) -> Self {
@@ -41,7 +41,7 @@ impl File {
     }
 
     /// The upstreams in it, where they are others than before.
-    fn look(&mut self) -> Result<Option<Update>, ConfigError> {
+    fn look(&mut self) -> Result<Option<DiscoveryUpdate>, ConfigError> {
         let file = std::fs::File::open(&self.path).map_err(|source| unreadable(&self.path, source))?;
         let text = read_text(&self.path, file)?;
         if self.text.as_ref() == Some(&text) {
@@ -49,12 +49,12 @@ impl File {
         }
         let upstreams = parse(&self.path, self.text.insert(text))?;
         let is_news = self.said.as_ref() != Some(&upstreams);
-        Ok(is_news.then(|| Update::Members(self.said.insert(upstreams).clone())))
+        Ok(is_news.then(|| DiscoveryUpdate::Members(self.said.insert(upstreams).clone())))
     }
 }
 
-impl Discovery for File {
-    fn next(&mut self) -> Next<'_> {
+impl DiscoverySource for FileSource {
+    fn next(&mut self) -> NextUpdate<'_> {
         Box::pin(async move {
             loop {
                 if !self.is_first {
@@ -87,7 +87,7 @@ impl From<ConfigError> for DiscoveryError {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct List {
+struct UpstreamList {
     #[serde(default)]
     upstream: Vec<Upstream>,
 }
@@ -97,7 +97,7 @@ fn parse(path: &Path, text: &str) -> Result<Vec<UpstreamConfig>, Diagnostic> {
         true => parse_json(path, text)?,
         false => {
             let document = Document::new(path, text);
-            let List { upstream } = document.parse()?;
+            let UpstreamList { upstream } = document.parse()?;
             check::upstreams(&upstream, &document)?;
             upstream
         }
@@ -108,11 +108,11 @@ fn parse(path: &Path, text: &str) -> Result<Vec<UpstreamConfig>, Diagnostic> {
 fn parse_json(path: &Path, text: &str) -> Result<Vec<Upstream>, Diagnostic> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
-    struct List {
+    struct UpstreamList {
         #[serde(deserialize_with = "distinct")]
         upstream: Vec<Upstream>,
     }
-    let list: Result<List, _> = serde_json::from_str(text);
+    let list: Result<UpstreamList, _> = serde_json::from_str(text);
     list.map(|list| list.upstream).map_err(|error| Diagnostic {
         file: path.to_owned(),
         line: error.line(),

@@ -1,6 +1,6 @@
 //! *Where upstreams are found*: sources that say who is to be in the cluster, and say so again when that changes.
 //!
-//! - [`File`]: a list in a file of its own, which is watched;
+//! - [`FileSource`]: a list in a file of its own, which is watched;
 //! - [`dns`]: addresses or services of the DNS, asked for again as their TTL runs out *(feature `discovery-dns`)*;
 //! - [`etcd`]: everything that gateways of one fleet share *(feature `discovery-etcd`)*.
 //!
@@ -37,34 +37,34 @@ pub mod dns;
 pub mod etcd;
 mod file;
 
-pub use file::File;
+pub use file::FileSource;
 
-use crate::roster::{Orders, Report};
+use crate::roster::{InstanceReport, Overrides};
 use homing::cluster::{Sketch, UpstreamConfig};
 use std::fmt;
 use std::pin::Pin;
 
 /// What a source says next.
-pub type Next<'a> = Pin<Box<dyn Future<Output = Result<Update, DiscoveryError>> + Send + 'a>>;
+pub type NextUpdate<'a> = Pin<Box<dyn Future<Output = Result<DiscoveryUpdate, DiscoveryError>> + Send + 'a>>;
 
 /// A source of upstreams.
-pub trait Discovery: Send {
+pub trait DiscoverySource: Send {
     /// Waits for what has changed; at first for what there is. A future that is dropped loses nothing that a later one
     /// would not bring.
     ///
     /// It paces itself: whoever asks again at once after an error keeps nothing busy. An error may come again and again in
     /// the same words.
-    fn next(&mut self) -> Next<'_>;
+    fn next(&mut self) -> NextUpdate<'_>;
 }
 
 /// What has changed. All but members is said by sources that gateways share.
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
-pub enum Update {
+pub enum DiscoveryUpdate {
     /// The upstreams there are to be, all of them. At first they come behind the keys.
     Members(Vec<UpstreamConfig>),
     /// The orders of operators, all of them.
-    Orders(Orders),
+    Overrides(Overrides),
     /// The text of the key file.
     Keys(KeysText),
     /// What an instance says of itself.
@@ -72,7 +72,7 @@ pub enum Update {
         /// Its name.
         upstream: String,
         /// What it says.
-        report: Report,
+        report: InstanceReport,
     },
     /// What another gateway knows of an upstream's sessions.
     Live {

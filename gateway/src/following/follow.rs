@@ -1,8 +1,8 @@
 //! What a source says from then on.
 
 use super::{DISCOVERY_TARGET, parse_keys};
-use crate::discovery::etcd::Presence;
-use crate::discovery::{Discovery, DiscoveryError, KeysText, Update};
+use crate::discovery::etcd::LiveSessionsPublisher;
+use crate::discovery::{DiscoveryError, DiscoverySource, DiscoveryUpdate, KeysText};
 use crate::roster::{Applied, Roster, RosterError};
 use crate::thread::Companion;
 use homing::Balancer;
@@ -19,12 +19,12 @@ use tokio::time::{MissedTickBehavior, interval};
 
 /// A source that is followed. Dropping it ends that.
 #[derive(Debug)]
-pub struct Following {
+pub struct FollowerHandle {
     _thread: Companion<oneshot::Sender<()>>,
     is_up: Arc<AtomicBool>,
 }
 
-impl Following {
+impl FollowerHandle {
     pub(super) fn new(stop: oneshot::Sender<()>, thread: JoinHandle<()>, is_up: Arc<AtomicBool>) -> Self {
         Self { _thread: Companion::new(stop, thread), is_up }
     }
@@ -38,7 +38,7 @@ impl Following {
 
 /// What of a source counts here.
 #[derive(Debug)]
-pub(super) struct Settings {
+pub(super) struct FollowSettings {
     /// The text of the keys that are in force.
     pub(super) keys: Option<KeysText>,
     /// Whether its keys count.
@@ -54,7 +54,7 @@ type Waiting = Mutex<HashMap<(String, String), Sketch>>;
 pub(super) struct Follower {
     roster: Arc<Roster>,
     clock: Arc<dyn Clock>,
-    settings: Settings,
+    settings: FollowSettings,
     waiting: Arc<Waiting>,
     is_up: Arc<AtomicBool>,
     /// What was warned of last.
@@ -70,7 +70,11 @@ impl std::fmt::Debug for Follower {
 
 impl Follower {
     /// Until the sender is dropped.
-    pub(super) fn new(roster: Arc<Roster>, clock: Arc<dyn Clock>, settings: Settings) -> (Self, oneshot::Sender<()>) {
+    pub(super) fn new(
+        roster: Arc<Roster>,
+        clock: Arc<dyn Clock>,
+        settings: FollowSettings,
+    ) -> (Self, oneshot::Sender<()>) {
         let (stop, stopped) = oneshot::channel();
         let is_up = Arc::new(AtomicBool::new(true));
         let (waiting, stopped) = (Arc::default(), Some(stopped));
@@ -81,7 +85,11 @@ impl Follower {
         Arc::clone(&self.is_up)
     }
 
-    pub(super) async fn run(mut self, mut source: Box<dyn Discovery>, presence: Option<(Presence, Duration)>) {
+    pub(super) async fn run(
+        mut self,
+        mut source: Box<dyn DiscoverySource>,
+        presence: Option<(LiveSessionsPublisher, Duration)>,
+    ) {
         let Some(stopped) = self.stopped.take() else { return };
         let telling = tell(presence, Arc::clone(&self.roster), Arc::clone(&self.clock), Arc::clone(&self.waiting));
         let following = async {
@@ -120,18 +128,18 @@ impl Follower {
         self.complaint = Some(error);
     }
 
-    pub(super) fn take(&mut self, update: Update) {
+    pub(super) fn take(&mut self, update: DiscoveryUpdate) {
         let now = self.clock.now();
         match update {
-            Update::Members(members) => told("upstreams", self.roster.set_discovered(members, now)),
-            Update::Orders(orders) => told("orders", self.roster.set_orders(orders, now)),
-            Update::Keys(text) if self.settings.shares_keys => self.take_keys(text),
-            Update::Report { upstream, report } => {
+            DiscoveryUpdate::Members(members) => told("upstreams", self.roster.set_discovered(members, now)),
+            DiscoveryUpdate::Overrides(overrides) => told("orders", self.roster.set_overrides(overrides, now)),
+            DiscoveryUpdate::Keys(text) if self.settings.shares_keys => self.take_keys(text),
+            DiscoveryUpdate::Report { upstream, report } => {
                 if let Err(error) = self.roster.heartbeat(&upstream, report, now) {
                     tracing::debug!(target: DISCOVERY_TARGET, upstream, %error, "a report of nobody");
                 }
             }
-            Update::Live { gateway, upstream, sketch } if self.settings.shares_live => {
+            DiscoveryUpdate::Live { gateway, upstream, sketch } if self.settings.shares_live => {
                 let mut waiting = self.waiting.lock();
                 let place = (gateway, upstream);
                 match absorb(self.roster.balancer(), &place.1, &sketch, &*self.clock) {
@@ -139,7 +147,7 @@ impl Follower {
                     false => drop(waiting.insert(place, sketch)),
                 }
             }
-            Update::Keys(_) | Update::Live { .. } => {}
+            DiscoveryUpdate::Keys(_) | DiscoveryUpdate::Live { .. } => {}
         }
     }
 
@@ -175,7 +183,7 @@ fn absorb(balancer: &Balancer, upstream: &str, sketch: &Sketch, clock: &dyn Cloc
 
 /// Tells the other gateways who lives here, and tries again with what they told too soon.
 async fn tell(
-    presence: Option<(Presence, Duration)>,
+    presence: Option<(LiveSessionsPublisher, Duration)>,
     roster: Arc<Roster>,
     clock: Arc<dyn Clock>,
     waiting: Arc<Waiting>,

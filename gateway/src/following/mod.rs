@@ -1,14 +1,14 @@
 //! Follows a [discovery](crate::discovery) source: what it finds becomes the roster's base, and with etcd the fleet's orders,
 //! keys, reports and live sessions are this gateway's too.
 //!
-//! [`start`] asks the source before anything else is set up; [`Found::follow`] goes on from there, on a thread of its own,
-//! which ends with [`Following`].
+//! [`start`] asks the source before anything else is set up; [`InitialDiscovery::follow`] goes on from there, on a thread of its own,
+//! which ends with [`FollowerHandle`].
 
 mod follow;
 mod start;
 
-pub use follow::Following;
-pub use start::{Found, StartError, start};
+pub use follow::FollowerHandle;
+pub use start::{DiscoveryStartError, InitialDiscovery, start};
 
 use crate::discovery::KeysText;
 use homing::KeyRing;

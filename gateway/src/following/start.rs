@@ -1,11 +1,13 @@
 //! What is known before anything is set up.
 
-use super::follow::{Follower, Following, Settings};
+use super::follow::{FollowSettings, Follower, FollowerHandle};
 use super::{DISCOVERY_TARGET, parse_keys};
 use crate::config;
-use crate::discovery::dns::{Dns, DnsError};
-use crate::discovery::etcd::{Client, OrderStore, Prefix, Presence, SettingsError, Source};
-use crate::discovery::{Discovery, DiscoveryError, File, KeysText, Update};
+use crate::discovery::dns::{DnsError, DnsSource};
+use crate::discovery::etcd::{
+    EtcdClient, EtcdOverrideStore, EtcdSettingsError, EtcdSource, KeyPrefix, LiveSessionsPublisher,
+};
+use crate::discovery::{DiscoveryError, DiscoverySource, DiscoveryUpdate, FileSource, KeysText};
 use crate::roster::Roster;
 use homing::KeyRing;
 use homing::cluster::UpstreamConfig;
@@ -25,13 +27,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Why a gateway cannot begin with its source.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum StartError {
+pub enum DiscoveryStartError {
     /// The DNS cannot be asked.
     #[error("[discovery]: {0}")]
-    Dns(#[from] DnsError),
+    DnsSource(#[from] DnsError),
     /// The settings of etcd.
     #[error("[discovery]: {0}")]
-    Etcd(#[from] SettingsError),
+    Etcd(#[from] EtcdSettingsError),
     /// No name for this gateway.
     #[error(transparent)]
     Entropy(#[from] EntropyError),
@@ -56,55 +58,55 @@ pub enum StartError {
 
 /// A source that was asked once, and what it said.
 #[derive(Debug)]
-pub struct Found {
+pub struct InitialDiscovery {
     upstreams: Vec<UpstreamConfig>,
     keys: Option<KeyRing>,
-    store: Option<OrderStore>,
-    thread: Thread,
-    rest: Vec<Update>,
-    settings: Settings,
+    store: Option<EtcdOverrideStore>,
+    thread: SourceThread,
+    rest: Vec<DiscoveryUpdate>,
+    settings: FollowSettings,
 }
 
 #[derive(Debug)]
-struct Thread {
+struct SourceThread {
     follow: oneshot::Sender<Follower>,
     thread: JoinHandle<()>,
 }
 
 /// What the source said before anybody followed it.
 #[derive(Debug, Default)]
-struct First {
+struct FirstUpdates {
     members: Option<Vec<UpstreamConfig>>,
     keys: Option<KeysText>,
-    rest: Vec<Update>,
+    rest: Vec<DiscoveryUpdate>,
     error: Option<DiscoveryError>,
 }
 
-struct Parts {
-    source: Box<dyn Discovery>,
-    store: Option<OrderStore>,
-    presence: Option<(Presence, Duration)>,
+struct SourceParts {
+    source: Box<dyn DiscoverySource>,
+    store: Option<EtcdOverrideStore>,
+    presence: Option<(LiveSessionsPublisher, Duration)>,
 }
 
 /// Asks the source of `config`, if it has one, for who is there; waits up to five seconds for an answer. To be called before
 /// the gateway is [set up](crate::setup_with).
 ///
 /// # Errors
-/// [`StartError`].
-pub fn start(config: &config::Config) -> Result<Option<Found>, StartError> {
+/// [`DiscoveryStartError`].
+pub fn start(config: &config::GatewayConfig) -> Result<Option<InitialDiscovery>, DiscoveryStartError> {
     let Some(settings) = config.discovery.clone() else { return Ok(None) };
     let (said, hear) = mpsc::channel();
     let (follow, followed) = oneshot::channel();
     let thread = std::thread::Builder::new().name("discovery".to_owned());
-    let thread = thread.spawn(move || run(&settings, &said, followed)).map_err(StartError::Thread)?;
+    let thread = thread.spawn(move || run(&settings, &said, followed)).map_err(DiscoveryStartError::Thread)?;
     // Its thread says one thing or the other, whatever happens.
-    let ended = |_| StartError::Thread(io::Error::other("the source's thread has ended"));
-    let (First { members, keys: keys_text, rest, error }, store) = hear.recv().map_err(ended)??;
+    let ended = |_| DiscoveryStartError::Thread(io::Error::other("the source's thread has ended"));
+    let (FirstUpdates { members, keys: keys_text, rest, error }, store) = hear.recv().map_err(ended)??;
     let reason = || error.as_ref().map_or_else(|| "it has none".to_owned(), ToString::to_string);
     let upstreams = members.unwrap_or_default();
     if upstreams.is_empty() {
         if config.upstreams.is_empty() {
-            return Err(StartError::Nobody { reason: reason() });
+            return Err(DiscoveryStartError::Nobody { reason: reason() });
         }
         tracing::warn!(target: DISCOVERY_TARGET, "beginning with the configuration's upstreams: {}", reason());
     }
@@ -113,21 +115,21 @@ pub fn start(config: &config::Config) -> Result<Option<Found>, StartError> {
         true => ring(config, keys_text.as_ref(), reason)?,
         false => None,
     };
-    let shares_live = matches!(&config.discovery, Some(config::Discovery::Etcd(etcd)) if !etcd.live.is_zero());
-    let settings = Settings { keys: keys_text, shares_keys, shares_live };
-    Ok(Some(Found { upstreams, keys, store, thread: Thread { follow, thread }, rest, settings }))
+    let shares_live = matches!(&config.discovery, Some(config::DiscoveryConfig::Etcd(etcd)) if !etcd.live.is_zero());
+    let settings = FollowSettings { keys: keys_text, shares_keys, shares_live };
+    Ok(Some(InitialDiscovery { upstreams, keys, store, thread: SourceThread { follow, thread }, rest, settings }))
 }
 
-type Said = Result<(First, Option<OrderStore>), StartError>;
+type Said = Result<(FirstUpdates, Option<EtcdOverrideStore>), DiscoveryStartError>;
 
 /// The thread of a source.
-fn run(settings: &config::Discovery, said: &mpsc::Sender<Said>, followed: oneshot::Receiver<Follower>) {
+fn run(settings: &config::DiscoveryConfig, said: &mpsc::Sender<Said>, followed: oneshot::Receiver<Follower>) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return drop(said.send(Err(StartError::Thread(error)))),
+        Err(error) => return drop(said.send(Err(DiscoveryStartError::Thread(error)))),
     };
     runtime.block_on(async {
-        let Parts { mut source, store, presence } = match parts(settings) {
+        let SourceParts { mut source, store, presence } = match parts(settings) {
             Ok(parts) => parts,
             Err(error) => return drop(said.send(Err(error))),
         };
@@ -142,10 +144,10 @@ fn run(settings: &config::Discovery, said: &mpsc::Sender<Said>, followed: onesho
 
 /// The keys in etcd; none where those of the key file are to be used.
 fn ring(
-    config: &config::Config,
+    config: &config::GatewayConfig,
     text: Option<&KeysText>,
     reason: impl Fn() -> String,
-) -> Result<Option<KeyRing>, StartError> {
+) -> Result<Option<KeyRing>, DiscoveryStartError> {
     let reason = match text.map(parse_keys) {
         Some(Ok(ring)) => return Ok(Some(ring)),
         Some(Err(error)) => error,
@@ -153,38 +155,41 @@ fn ring(
     };
     let file = &config.affinity.keys;
     if !file.exists() {
-        return Err(StartError::NoKeys { file: file.clone(), reason });
+        return Err(DiscoveryStartError::NoKeys { file: file.clone(), reason });
     }
     let file = file.display();
     tracing::warn!(target: DISCOVERY_TARGET, "beginning with the keys in {file}, not those in etcd: {reason}");
     Ok(None)
 }
 
-fn parts(settings: &config::Discovery) -> Result<Parts, StartError> {
+fn parts(settings: &config::DiscoveryConfig) -> Result<SourceParts, DiscoveryStartError> {
     Ok(match settings {
-        config::Discovery::File(file) => Parts { source: Box::new(File::watch(file)), store: None, presence: None },
-        config::Discovery::Dns(dns) => {
-            Parts { source: Box::new(Dns::new(dns.settings())?), store: None, presence: None }
+        config::DiscoveryConfig::File(file) => {
+            SourceParts { source: Box::new(FileSource::watch(file)), store: None, presence: None }
         }
-        config::Discovery::Etcd(etcd) => {
-            let (client, prefix) = (Client::new(&etcd.settings())?, Prefix::new(&etcd.prefix));
+        config::DiscoveryConfig::Dns(dns) => {
+            SourceParts { source: Box::new(DnsSource::new(dns.settings())?), store: None, presence: None }
+        }
+        config::DiscoveryConfig::Etcd(etcd) => {
+            let (client, prefix) = (EtcdClient::new(&etcd.settings())?, KeyPrefix::new(&etcd.prefix));
             // Another one for each process: what the last said is not this one's to take back.
             let gateway = format!("{:016x}", OsEntropy.next()?);
-            let source = Source::new(client.clone(), prefix.clone(), gateway.clone());
-            let presence = (!etcd.live.is_zero()).then(|| (Presence::new(client, prefix, gateway), etcd.live));
-            Parts { store: Some(source.order_store()), source: Box::new(source), presence }
+            let source = EtcdSource::new(client.clone(), prefix.clone(), gateway.clone());
+            let presence =
+                (!etcd.live.is_zero()).then(|| (LiveSessionsPublisher::new(client, prefix, gateway), etcd.live));
+            SourceParts { store: Some(source.override_store()), source: Box::new(source), presence }
         }
     })
 }
 
 /// All that the source says at once, or what it says until patience is over.
-async fn first(source: &mut dyn Discovery) -> First {
-    let mut first = First::default();
+async fn first(source: &mut dyn DiscoverySource) -> FirstUpdates {
+    let mut first = FirstUpdates::default();
     let members = async {
         while first.members.is_none() {
             match source.next().await {
-                Ok(Update::Members(members)) => first.members = Some(members),
-                Ok(Update::Keys(keys)) => first.keys = Some(keys),
+                Ok(DiscoveryUpdate::Members(members)) => first.members = Some(members),
+                Ok(DiscoveryUpdate::Keys(keys)) => first.keys = Some(keys),
                 Ok(update) => first.rest.push(update),
                 Err(error) => first.error = Some(error),
             }
@@ -199,11 +204,11 @@ async fn first(source: &mut dyn Discovery) -> First {
     first
 }
 
-impl Found {
+impl InitialDiscovery {
     /// The configuration to [set up](crate::setup_with()) with, which has the upstreams that were found; and the
     /// keys, where the source has any.
     #[must_use]
-    pub fn begin(&mut self, config: &config::Config) -> (config::Config, Option<KeyRing>) {
+    pub fn begin(&mut self, config: &config::GatewayConfig) -> (config::GatewayConfig, Option<KeyRing>) {
         let mut begun = config.clone();
         if !self.upstreams.is_empty() {
             begun.upstreams = self.upstreams.iter().map(config::Upstream::from).collect();
@@ -212,23 +217,23 @@ impl Found {
     }
 
     /// Where operators' orders are kept, with etcd.
-    pub fn store(&mut self) -> Option<OrderStore> {
+    pub fn store(&mut self) -> Option<EtcdOverrideStore> {
         self.store.take()
     }
 
     /// Follows the source for this roster. What it has said besides upstreams and keys is in force when this returns.
     #[must_use]
-    pub fn follow(self, roster: Arc<Roster>, clock: Arc<dyn Clock>) -> Following {
-        let Self { upstreams, rest, settings, thread: Thread { follow, thread }, .. } = self;
+    pub fn follow(self, roster: Arc<Roster>, clock: Arc<dyn Clock>) -> FollowerHandle {
+        let Self { upstreams, rest, settings, thread: SourceThread { follow, thread }, .. } = self;
         let (mut follower, stop) = Follower::new(roster, clock, settings);
         if !upstreams.is_empty() {
-            follower.take(Update::Members(upstreams));
+            follower.take(DiscoveryUpdate::Members(upstreams));
         }
         rest.into_iter().for_each(|update| follower.take(update));
         let is_up = follower.is_up();
         if follow.send(follower).is_err() {
             tracing::error!(target: DISCOVERY_TARGET, "its thread has ended");
         }
-        Following::new(stop, thread, is_up)
+        FollowerHandle::new(stop, thread, is_up)
     }
 }

@@ -50,7 +50,7 @@ pub enum ServeError {
 
 /// The sockets of one address.
 #[derive(Debug)]
-struct Bound {
+struct BoundAddress {
     /// As it is configured: port 0 is whatever port was free.
     wanted: SocketAddr,
     address: SocketAddr,
@@ -58,7 +58,7 @@ struct Bound {
     sockets: Vec<Vec<TcpListener>>,
 }
 
-impl Bound {
+impl BoundAddress {
     /// On sockets that were inherited, and others where those are too few.
     fn new(wanted: SocketAddr, workers: usize, inherited: Vec<TcpListener>) -> Result<Self, ServeError> {
         let open = || -> io::Result<_> {
@@ -85,7 +85,7 @@ impl Bound {
 /// Bound sockets, not yet accepting.
 #[derive(Debug)]
 pub struct Server {
-    bound: Vec<Bound>,
+    bound: Vec<BoundAddress>,
     addresses: Vec<SocketAddr>,
     workers: usize,
     tls: Option<Acceptor>,
@@ -115,7 +115,7 @@ impl Server {
             0 => std::thread::available_parallelism().map_or(1, NonZero::get),
             given => given,
         };
-        let bind = |address: &SocketAddr| Bound::new(*address, workers, inherited.take(*address));
+        let bind = |address: &SocketAddr| BoundAddress::new(*address, workers, inherited.take(*address));
         let bound = addresses.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
         let addresses = bound.iter().map(|bound| bound.address).collect();
         Ok(Self { bound, addresses, workers, tls })
@@ -131,7 +131,7 @@ impl Server {
     ///
     /// # Errors
     /// [`ServeError::Worker`] where a thread or its runtime could not be started.
-    pub fn start(self, proxy: &Proxy) -> Result<Running, ServeError> {
+    pub fn start(self, proxy: &Proxy) -> Result<RunningServer, ServeError> {
         let (stop, stopped) = watch::channel(None);
         let tls = Arc::new(ArcSwapOption::from_pointee(self.tls));
         let mut workers = Vec::with_capacity(self.workers);
@@ -144,7 +144,7 @@ impl Server {
             let thread = thread.spawn(move || runtime.block_on(worker.run(received))).map_err(ServeError::Worker)?;
             workers.push((listeners, thread));
         }
-        let mut running = Running { listeners: Vec::new(), ending: Vec::new(), tls, stop, workers };
+        let mut running = RunningServer { listeners: Vec::new(), ending: Vec::new(), tls, stop, workers };
         for bound in self.bound {
             running.open(bound);
         }
@@ -154,16 +154,16 @@ impl Server {
 
 /// Sockets for addresses that a running server is to listen on besides those it does; not yet accepting.
 #[derive(Debug)]
-pub struct Prepared {
+pub struct PreparedListeners {
     /// What becomes of each address, in order.
-    places: Vec<Place>,
+    places: Vec<Placement>,
 }
 
 #[derive(Debug)]
-enum Place {
+enum Placement {
     /// It stays on the listener of this number.
     Kept(usize),
-    Added(Bound),
+    Added(BoundAddress),
 }
 
 /// One address that is listened on.
@@ -173,12 +173,12 @@ struct Listener {
     address: SocketAddr,
     /// The workers' own once more, to be handed over.
     spares: Vec<TcpListener>,
-    end: watch::Sender<Option<End>>,
+    end: watch::Sender<Option<Shutdown>>,
 }
 
 /// How connections are to end.
 #[derive(Clone, Copy, Debug)]
-struct End {
+struct Shutdown {
     /// For how long idle ones are listened to for one request more.
     linger: Duration,
     /// Until when what runs may finish.
@@ -187,22 +187,22 @@ struct End {
 
 /// A server that accepts. Dropping it stops it at once.
 #[derive(Debug)]
-pub struct Running {
+pub struct RunningServer {
     listeners: Vec<Listener>,
     /// Of listeners that are no more, and may have connections that are.
-    ending: Vec<watch::Sender<Option<End>>>,
+    ending: Vec<watch::Sender<Option<Shutdown>>>,
     tls: Arc<ArcSwapOption<Acceptor>>,
-    stop: watch::Sender<Option<End>>,
-    workers: Vec<(mpsc::UnboundedSender<Opened>, JoinHandle<()>)>,
+    stop: watch::Sender<Option<Shutdown>>,
+    workers: Vec<(mpsc::UnboundedSender<OpenedListener>, JoinHandle<()>)>,
 }
 
 /// A socket for a worker.
-struct Opened {
+struct OpenedListener {
     socket: TcpListener,
-    end: watch::Receiver<Option<End>>,
+    end: watch::Receiver<Option<Shutdown>>,
 }
 
-impl Running {
+impl RunningServer {
     /// The addresses it listens on.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
@@ -213,16 +213,16 @@ impl Running {
     ///
     /// # Errors
     /// [`ServeError::Listen`] for the first that cannot be listened on. Nothing has changed then.
-    pub fn prepare(&self, addresses: &[SocketAddr]) -> Result<Prepared, ServeError> {
+    pub fn prepare(&self, addresses: &[SocketAddr]) -> Result<PreparedListeners, ServeError> {
         let mut free: Vec<_> = self.listeners.iter().enumerate().collect();
         let mut place = |wanted: &SocketAddr| {
             let is_it = |listener: &Listener| listener.wanted == *wanted || listener.address == *wanted;
             match free.iter().position(|(_, listener)| is_it(listener)) {
-                Some(index) => Ok(Place::Kept(free.remove(index).0)),
-                None => Bound::new(*wanted, self.workers.len(), Vec::new()).map(Place::Added),
+                Some(index) => Ok(Placement::Kept(free.remove(index).0)),
+                None => BoundAddress::new(*wanted, self.workers.len(), Vec::new()).map(Placement::Added),
             }
         };
-        Ok(Prepared { places: addresses.iter().map(&mut place).collect::<Result<_, _>>()? })
+        Ok(PreparedListeners { places: addresses.iter().map(&mut place).collect::<Result<_, _>>()? })
     }
 
     /// Listens where it was prepared to, and nowhere else, with this certificate for connections to come. Requests on
@@ -230,7 +230,7 @@ impl Running {
     /// are closed after `linger`, unless they bring one request more. Returns which addresses came and which went.
     pub fn apply(
         &mut self,
-        prepared: Prepared,
+        prepared: PreparedListeners,
         tls: Option<Acceptor>,
         linger: Duration,
     ) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
@@ -239,14 +239,14 @@ impl Running {
         let mut added = Vec::new();
         for place in prepared.places {
             match place {
-                Place::Kept(number) => self.listeners.extend(old[number].take()),
-                Place::Added(bound) => {
+                Placement::Kept(number) => self.listeners.extend(old[number].take()),
+                Placement::Added(bound) => {
                     added.push(bound.address);
                     self.open(bound);
                 }
             }
         }
-        let end = End { linger, deadline: Instant::now() + FOREVER };
+        let end = Shutdown { linger, deadline: Instant::now() + FOREVER };
         let removed = old.into_iter().flatten().map(|listener| {
             listener.end.send_replace(Some(end));
             self.ending.push(listener.end);
@@ -268,7 +268,7 @@ impl Running {
     /// Stops accepting. Requests and tunnels finish for up to `grace`; idle connections are closed after `linger`, unless
     /// they bring one request more. Told again, the new times count.
     pub fn retire(&mut self, linger: Duration, grace: Duration) {
-        let end = Some(End { linger, deadline: Instant::now() + grace });
+        let end = Some(Shutdown { linger, deadline: Instant::now() + grace });
         self.ending.extend(self.listeners.drain(..).map(|listener| listener.end));
         for listener in &self.ending {
             listener.send_replace(end);
@@ -294,7 +294,7 @@ impl Running {
         self.workers.iter().all(|(_, worker)| worker.is_finished())
     }
 
-    fn open(&mut self, bound: Bound) {
+    fn open(&mut self, bound: BoundAddress) {
         let (end, told) = watch::channel(None);
         let spare =
             |socket: &TcpListener| socket.try_clone().inspect_err(|error| warn_of_spare(bound.address, error)).ok();
@@ -302,7 +302,7 @@ impl Running {
         for ((listeners, _), sockets) in self.workers.iter().zip(bound.sockets) {
             for socket in sockets {
                 // A worker that is gone has panicked, which is told where it is joined.
-                drop(listeners.send(Opened { socket, end: told.clone() }));
+                drop(listeners.send(OpenedListener { socket, end: told.clone() }));
             }
         }
         self.listeners.push(Listener { wanted: bound.wanted, address: bound.address, spares, end });
@@ -317,17 +317,17 @@ fn warn_of_spare(address: SocketAddr, error: &io::Error) {
 struct Worker {
     proxy: Proxy,
     tls: Arc<ArcSwapOption<Acceptor>>,
-    stopped: watch::Receiver<Option<End>>,
+    stopped: watch::Receiver<Option<Shutdown>>,
 }
 
 impl Worker {
     /// Runs until all it accepted is done, or time is up.
-    async fn run(mut self, mut listeners: mpsc::UnboundedReceiver<Opened>) {
+    async fn run(mut self, mut listeners: mpsc::UnboundedReceiver<OpenedListener>) {
         let mut accepting = JoinSet::new();
         loop {
             tokio::select! {
                 opened = listeners.recv() => match opened {
-                    Some(Opened { socket, end }) => match tokio::net::TcpListener::from_std(socket) {
+                    Some(OpenedListener { socket, end }) => match tokio::net::TcpListener::from_std(socket) {
                         Ok(listener) => drop(accepting.spawn(self.clone().accept(listener, end))),
                         Err(error) => tracing::error!(%error, "cannot use a listener"),
                     },
@@ -338,7 +338,7 @@ impl Worker {
             }
         }
         // Sockets that were sent before the end have connections in their queues.
-        while let Ok(Opened { socket, end }) = listeners.try_recv() {
+        while let Ok(OpenedListener { socket, end }) = listeners.try_recv() {
             if let Ok(listener) = tokio::net::TcpListener::from_std(socket) {
                 accepting.spawn(self.clone().accept(listener, end));
             }
@@ -355,7 +355,7 @@ impl Worker {
         cluster.members().iter().map(|member| u64::from(member.upstream().in_flight())).sum()
     }
 
-    async fn accept(self, listener: tokio::net::TcpListener, mut end: watch::Receiver<Option<End>>) {
+    async fn accept(self, listener: tokio::net::TcpListener, mut end: watch::Receiver<Option<Shutdown>>) {
         let mut connections = JoinSet::new();
         {
             let mut ending = pin!(ending(end.clone()));
@@ -377,7 +377,7 @@ impl Worker {
         }
         loop {
             // None where the server is gone.
-            let Some(End { deadline, .. }) = *end.borrow_and_update() else { break };
+            let Some(Shutdown { deadline, .. }) = *end.borrow_and_update() else { break };
             tokio::select! {
                 joined = connections.join_next() => if joined.is_none() { break },
                 () = sleep_until(deadline) => break,
@@ -389,7 +389,7 @@ impl Worker {
     async fn accepted(
         &self,
         accepted: io::Result<(TcpStream, SocketAddr)>,
-        end: &watch::Receiver<Option<End>>,
+        end: &watch::Receiver<Option<Shutdown>>,
         connections: &mut JoinSet<()>,
     ) {
         match accepted {
@@ -445,11 +445,11 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
 }
 
 /// Completes when connections are told to end, or the server is gone; with how long idle ones are still listened to.
-async fn ending(mut end: watch::Receiver<Option<End>>) -> Duration {
+async fn ending(mut end: watch::Receiver<Option<Shutdown>>) -> Duration {
     told(&mut end).await.map_or(Duration::ZERO, |end| end.linger)
 }
 
-async fn told(end: &mut watch::Receiver<Option<End>>) -> Option<End> {
+async fn told(end: &mut watch::Receiver<Option<Shutdown>>) -> Option<Shutdown> {
     end.wait_for(Option::is_some).await.ok().and_then(|end| *end)
 }
 

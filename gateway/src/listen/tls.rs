@@ -54,7 +54,7 @@ impl Acceptor {
     ///
     /// # Errors
     /// [`TlsError`] naming the file that is wrong.
-    pub fn load(tls: &config::Tls, handshake: Duration) -> Result<Self, TlsError> {
+    pub fn load(tls: &config::TlsConfig, handshake: Duration) -> Result<Self, TlsError> {
         let wrong = |file: &Path, what| {
             let file = file.to_owned();
             move |error: rustls::pki_types::pem::Error| TlsError::File { file, what, message: error.to_string() }

@@ -1,17 +1,17 @@
 //! A gateway as one process runs it, from its configuration file to its end.
 
-use super::reload::{Candidate, Source};
-use super::signals::{Signals, Told};
+use super::reload::{CheckedReload, LoadedConfig};
+use super::signals::{ProcessSignal, Signals};
 use super::systemd as supervisor;
 use crate::admin::{Admin, BearerToken};
 use crate::admin::{AdminServer, RunningAdmin};
-use crate::config::{Config, ConfigError, Upstream};
+use crate::config::{ConfigError, GatewayConfig, Upstream};
 use crate::file_watch::Files;
-use crate::following::{self, Following, Found};
+use crate::following::{self, FollowerHandle, InitialDiscovery};
 use crate::listen::inherit::Inherited;
-use crate::listen::server::{Running, ServeError, Server};
+use crate::listen::server::{RunningServer, ServeError, Server};
 use crate::roster::Roster;
-use crate::roster::ticker::{RosterKeeper, setup_roster};
+use crate::roster::ticker::{RosterTicker, setup_roster};
 use crate::setup::{SetupError, admin_token, setup_admin, setup_with};
 #[cfg(unix)]
 use homing::cluster::Member;
@@ -35,10 +35,10 @@ const LOOK: Duration = Duration::from_millis(20);
 pub enum StartError {
     /// Its configuration.
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    GatewayConfig(#[from] ConfigError),
     /// Where upstreams are found.
     #[error(transparent)]
-    Discovery(#[from] following::StartError),
+    Discovery(#[from] following::DiscoveryStartError),
     /// What the configuration asks for.
     #[error(transparent)]
     Setup(#[from] SetupError),
@@ -58,18 +58,18 @@ pub enum StartError {
 pub struct Gateway {
     file: PathBuf,
     files: Files,
-    config: Config,
+    config: GatewayConfig,
     proxy: Proxy,
     roster: Arc<Roster>,
-    running: Running,
+    running: RunningServer,
     admin: Option<Administration>,
     signals: Signals,
     /// Looks after the upstreams.
     keeper: JoinHandle<()>,
     /// Lets registrations end.
-    roster_keeper: Option<RosterKeeper>,
+    roster_keeper: Option<RosterTicker>,
     /// Follows the source of upstreams.
-    following: Option<Following>,
+    following: Option<FollowerHandle>,
     #[cfg(unix)]
     predecessor: Option<super::upgrade::Predecessor>,
 }
@@ -89,7 +89,7 @@ struct Administration {
 impl Administration {
     /// Starts the administration that `config` asks for.
     fn start(
-        config: &Config,
+        config: &GatewayConfig,
         admin: Option<Admin>,
         token: Option<BearerToken>,
         server: impl FnOnce(SocketAddr) -> Result<AdminServer, ServeError>,
@@ -131,14 +131,14 @@ impl Gateway {
         // Heard before anybody can know that there is something to stop.
         let signals = Signals::new().map_err(StartError::Signals)?;
         let mut files = Files::new(Vec::new());
-        let config = Source::read(file, &mut files)?.config;
+        let config = LoadedConfig::read(file, &mut files)?.config;
         let mut found = following::start(&config)?;
         let (begun, keys) = found.as_mut().map_or_else(|| (config.clone(), None), |found| found.begin(&config));
         let (proxy, tls) = setup_with(&begun, keys)?;
         // Setting it up may have made the key file.
         files.look();
-        let orders = found.as_mut().and_then(Found::store);
-        let roster = setup_roster(&config, proxy.balancer(), orders)?;
+        let overrides = found.as_mut().and_then(InitialDiscovery::store);
+        let roster = setup_roster(&config, proxy.balancer(), overrides)?;
         let following = found.map(|found| found.follow(Arc::clone(&roster), Arc::new(SystemClock)));
         let token = admin_token(&config)?;
         let admin = setup_admin(&config, &proxy, &roster, following.as_ref(), token.clone());
@@ -151,7 +151,7 @@ impl Gateway {
             admin.admin.reloaded(None);
         }
         let keeper = tokio::spawn(proxy.run_health_checks(config.health.probes(), std::future::pending()));
-        let roster_keeper = Some(RosterKeeper::start(Arc::clone(&roster))?);
+        let roster_keeper = Some(RosterTicker::start(Arc::clone(&roster))?);
         #[cfg(unix)]
         let predecessor = inherited.predecessor();
         Ok(Self {
@@ -204,13 +204,13 @@ impl Gateway {
         loop {
             let told = tokio::select! {
                 told = self.signals.next() => told,
-                () = self.files.changed() => Told::Reload,
+                () = self.files.changed() => ProcessSignal::Reload,
             };
             match told {
-                Told::Stop => return self.stop().await,
-                Told::Reload => self.reload(),
+                ProcessSignal::Stop => return self.stop().await,
+                ProcessSignal::Reload => self.reload(),
                 #[cfg(unix)]
-                Told::Upgrade => {
+                ProcessSignal::Upgrade => {
                     if self.is_followed().await {
                         return self.retire().await;
                     }
@@ -239,9 +239,9 @@ impl Gateway {
     fn take_over(&mut self) -> Result<(), ConfigError> {
         // Before it is read, so that what changes meanwhile is noticed.
         self.files.look();
-        let source = Source::read(&self.file, &mut self.files)?;
-        let candidate = Candidate::check(source, &self.config, &self.proxy, &self.roster, self.following.as_ref())?;
-        let Candidate { source, balancer, proxy, tls, admin, token } = candidate;
+        let source = LoadedConfig::read(&self.file, &mut self.files)?;
+        let candidate = CheckedReload::check(source, &self.config, &self.proxy, &self.roster, self.following.as_ref())?;
+        let CheckedReload { source, balancer, proxy, tls, admin, token } = candidate;
         let config = &source.config;
         let prepared = self.running.prepare(&config.listen).map_err(|error| source.fault("listen", error))?;
         let listen = config.admin.as_ref().map(|admin| admin.listen);
@@ -288,7 +288,7 @@ impl Gateway {
     /// listens to its events goes on to.
     fn change_admin(
         &mut self,
-        config: &Config,
+        config: &GatewayConfig,
         admin: Option<Admin>,
         token: Option<BearerToken>,
         server: Option<AdminServer>,
@@ -362,7 +362,7 @@ impl Gateway {
                     .inspect_err(|error| tracing::error!(%error, "the administration does not run"))
                     .ok()
                     .flatten();
-                let keeper = RosterKeeper::start(Arc::clone(&self.roster));
+                let keeper = RosterTicker::start(Arc::clone(&self.roster));
                 self.roster_keeper =
                     keeper.inspect_err(|error| tracing::error!(%error, "registrations do not end")).ok();
                 tracing::error!("no upgrade, this process goes on: {error}");
@@ -398,7 +398,7 @@ impl Gateway {
             tokio::select! {
                 () = ended(&self.running) => break,
                 told = self.signals.next() => match told {
-                    Told::Stop => return self.stop().await,
+                    ProcessSignal::Stop => return self.stop().await,
                     told => tracing::warn!(?told, "ignored: another process has taken over"),
                 },
             }
@@ -422,7 +422,7 @@ impl Gateway {
     }
 }
 
-async fn ended(running: &Running) {
+async fn ended(running: &RunningServer) {
     while !running.is_done() {
         sleep(LOOK).await;
     }

@@ -2,9 +2,9 @@
 //! place in the file.
 
 use crate::admin::{Admin, BearerToken};
-use crate::config::{Config, ConfigError, Upstream};
+use crate::config::{ConfigError, GatewayConfig, Upstream};
 use crate::file_watch::Files;
-use crate::following::Following;
+use crate::following::FollowerHandle;
 use crate::listen::tls::Acceptor;
 use crate::roster::Roster;
 use crate::setup::{SetupError, acceptor, admin_token, existing_keys, proxy, setup_admin};
@@ -22,19 +22,19 @@ const FIXED: &str = "cannot change while the gateway runs: upgrade it in place (
 
 /// The configuration in a file, and its text.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(super) struct LoadedConfig {
     file: PathBuf,
     text: String,
-    pub(super) config: Config,
+    pub(super) config: GatewayConfig,
 }
 
-impl Source {
+impl LoadedConfig {
     /// Reads it, with `files` watching what it names from before that on.
     pub(super) fn read(file: &Path, files: &mut Files) -> Result<Self, ConfigError> {
         loop {
             let opened = File::open(file).map_err(|source| unreadable(file, source))?;
             let text = read_text(file, opened)?;
-            let config = Config::parse(&text, file)?;
+            let config = GatewayConfig::parse(&text, file)?;
             let paths = paths(file, &config);
             if paths == files.paths() {
                 return Ok(Self { file: file.to_owned(), text, config });
@@ -51,7 +51,7 @@ impl Source {
 }
 
 /// The files that say how the gateway is to be.
-fn paths(file: &Path, config: &Config) -> Vec<PathBuf> {
+fn paths(file: &Path, config: &GatewayConfig) -> Vec<PathBuf> {
     let keys = config.affinity.enabled.then_some(&config.affinity.keys);
     let tls = config.tls.iter().flat_map(|tls| [&tls.certificate, &tls.key]);
     let token = config.admin.as_ref().and_then(|admin| admin.token_file.as_ref());
@@ -62,8 +62,8 @@ fn paths(file: &Path, config: &Config) -> Vec<PathBuf> {
 }
 
 /// Settings that were checked, and what they need.
-pub(super) struct Candidate {
-    pub(super) source: Source,
+pub(super) struct CheckedReload {
+    pub(super) source: LoadedConfig,
     pub(super) balancer: BalancerBuilder,
     pub(super) proxy: ProxyBuilder,
     pub(super) tls: Option<Acceptor>,
@@ -71,14 +71,14 @@ pub(super) struct Candidate {
     pub(super) token: Option<BearerToken>,
 }
 
-impl Candidate {
+impl CheckedReload {
     /// Checks what `source` says against `current`, which `running` goes by.
     pub(super) fn check(
-        source: Source,
-        current: &Config,
+        source: LoadedConfig,
+        current: &GatewayConfig,
         running: &Proxy,
         roster: &Arc<Roster>,
-        following: Option<&Following>,
+        following: Option<&FollowerHandle>,
     ) -> Result<Self, ConfigError> {
         let config = &source.config;
         let members = config.discovery.is_some().then(|| {
@@ -86,7 +86,7 @@ impl Candidate {
             cluster.members().iter().map(|member| Upstream::from(&member.config())).collect()
         });
         // Who is there is what the source says.
-        let begun = Config { upstreams: members.unwrap_or_else(|| config.upstreams.clone()), ..config.clone() };
+        let begun = GatewayConfig { upstreams: members.unwrap_or_else(|| config.upstreams.clone()), ..config.clone() };
         if let Some(key) = fixed(current, config) {
             return Err(source.fault(key, FIXED));
         }
@@ -116,7 +116,7 @@ impl Candidate {
 }
 
 /// The first key whose value differs and cannot.
-fn fixed(old: &Config, new: &Config) -> Option<&'static str> {
+fn fixed(old: &GatewayConfig, new: &GatewayConfig) -> Option<&'static str> {
     let differs = [
         ("workers", old.workers != new.workers),
         ("discovery", old.discovery != new.discovery),

@@ -7,7 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::signal::windows::{CtrlC, ctrl_c};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Told {
+pub(super) enum ProcessSignal {
     Stop,
     Reload,
     #[cfg(unix)]
@@ -36,12 +36,12 @@ impl Signals {
         })
     }
 
-    pub(super) async fn next(&mut self) -> Told {
+    pub(super) async fn next(&mut self) -> ProcessSignal {
         tokio::select! {
-            _ = self.terminate.recv() => Told::Stop,
-            _ = self.interrupt.recv() => Told::Stop,
-            _ = self.reload.recv() => Told::Reload,
-            _ = self.upgrade.recv() => Told::Upgrade,
+            _ = self.terminate.recv() => ProcessSignal::Stop,
+            _ = self.interrupt.recv() => ProcessSignal::Stop,
+            _ = self.reload.recv() => ProcessSignal::Reload,
+            _ = self.upgrade.recv() => ProcessSignal::Upgrade,
         }
     }
 }
@@ -58,8 +58,8 @@ impl Signals {
         ctrl_c().map(Self)
     }
 
-    pub(super) async fn next(&mut self) -> Told {
+    pub(super) async fn next(&mut self) -> ProcessSignal {
         let _ = self.0.recv().await;
-        Told::Stop
+        ProcessSignal::Stop
     }
 }

@@ -1,7 +1,7 @@
 //! From the next layers to what others are told: the store, the balancer, and those who watch.
 
-use super::event::{By, Event, EventKind};
-use super::layers::Layers;
+use super::event::{Initiator, RosterChange, RosterEvent};
+use super::membership::Membership;
 use super::{Applied, Roster, RosterError, store};
 use homing::cluster::{ApplyError, Change, Cluster, Member, Plan, PlanError, UpstreamConfig};
 use homing::health::Subscribers;
@@ -14,26 +14,26 @@ const TRIES: usize = 16;
 
 /// What others were told last: the balancer, and the store.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct Published {
     pub(super) upstreams: Vec<UpstreamConfig>,
     pub(super) drains: BTreeMap<String, Option<Timestamp>>,
     /// What the store was told last, or had told.
-    pub(super) kept: Arc<Layers>,
-    pub(super) subscribers: Subscribers<Event>,
+    pub(super) kept: Arc<Membership>,
+    pub(super) subscribers: Subscribers<RosterEvent>,
 }
 
 impl Roster {
     /// The layers to begin a change with.
-    pub(super) fn current(&self, told: &mut Told) -> Layers {
+    pub(super) fn current(&self, told: &mut Published) -> Membership {
         self.adopt(told);
-        Layers::clone(&self.layers.load())
+        Membership::clone(&self.layers.load())
     }
 
     /// Where somebody changed the balancer past the roster, what they say counts.
-    pub(super) fn adopt(&self, told: &mut Told) {
+    pub(super) fn adopt(&self, told: &mut Published) {
         let upstreams = configs(&self.balancer.cluster());
         if upstreams != told.upstreams {
-            let mut layers = Layers::clone(&self.layers.load());
+            let mut layers = Membership::clone(&self.layers.load());
             if layers.adopt(&told.upstreams, &upstreams).is_ok() {
                 self.layers.store(Arc::new(layers));
                 told.upstreams = upstreams;
@@ -42,7 +42,13 @@ impl Roster {
     }
 
     /// Stores what `next` has anew, and makes it so.
-    pub(super) fn commit(&self, told: &mut Told, next: Layers, by: By, now: Timestamp) -> Result<Applied, RosterError> {
+    pub(super) fn commit(
+        &self,
+        told: &mut Published,
+        next: Membership,
+        by: Initiator,
+        now: Timestamp,
+    ) -> Result<Applied, RosterError> {
         let wanted = next.wanted_all();
         // First, since what is no cluster is not to be stored.
         let plan = self.plan_from(told, &wanted)?;
@@ -62,25 +68,25 @@ impl Roster {
     /// Makes it so, of what the store has `kept`.
     pub(super) fn follow(
         &self,
-        told: &mut Told,
-        kept: Arc<Layers>,
-        next: Layers,
+        told: &mut Published,
+        kept: Arc<Membership>,
+        next: Membership,
         now: Timestamp,
     ) -> Result<Applied, RosterError> {
         let wanted = next.wanted_all();
         let applied = self.apply(self.plan_from(told, &wanted)?, &wanted)?;
         told.kept = kept;
-        Ok(self.take(told, Arc::new(next), wanted, applied, By::Orders, now))
+        Ok(self.take(told, Arc::new(next), wanted, applied, Initiator::Overrides, now))
     }
 
     /// Goes by `next`, which the balancer has for members already, and tells those who watch.
     fn take(
         &self,
-        told: &mut Told,
-        next: Arc<Layers>,
+        told: &mut Published,
+        next: Arc<Membership>,
         upstreams: Vec<UpstreamConfig>,
         applied: Applied,
-        by: By,
+        by: Initiator,
         now: Timestamp,
     ) -> Applied {
         let drains = next.drains();
@@ -88,21 +94,21 @@ impl Roster {
         self.layers.store(next);
         told.upstreams = upstreams;
         let generation = applied.generation;
-        let mut tell = |kind| told.subscribers.send(&Event { at: now, by, generation, kind });
+        let mut tell = |kind| told.subscribers.send(&RosterEvent { at: now, by, generation, kind });
         if applied.generation != applied.from {
-            tell(EventKind::Applied(applied.effects.clone()));
+            tell(RosterChange::Applied(applied.effects.clone()));
         }
         let before = std::mem::take(&mut told.drains);
         for (name, until) in drains.iter().filter(|(name, until)| before.get(*name) != Some(until)) {
             let within = until.map(|until| until.since(now));
             if self.balancer.drain(name, within, now).is_ok() {
-                tell(EventKind::Draining { name: name.clone(), within });
+                tell(RosterChange::Draining { name: name.clone(), within });
             }
         }
         for name in before.into_keys().filter(|name| !drains.contains_key(name)) {
             // One that has gone has nothing to resume.
             if self.balancer.resume(&name, now).is_ok() {
-                tell(EventKind::Resumed { name });
+                tell(RosterChange::Resumed { name });
             }
         }
         told.drains = drains;
@@ -130,7 +136,7 @@ impl Roster {
         Applied { from: generation, generation, effects: Vec::new() }
     }
 
-    fn plan_from(&self, told: &Told, wanted: &[UpstreamConfig]) -> Result<Option<Plan>, PlanError> {
+    fn plan_from(&self, told: &Published, wanted: &[UpstreamConfig]) -> Result<Option<Plan>, PlanError> {
         (told.upstreams != wanted).then(|| self.plan_for(wanted)).transpose()
     }
 

@@ -39,7 +39,7 @@ impl fmt::Display for Origin {
 
 /// What moved a roster.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum By {
+pub enum Initiator {
     /// Another configuration.
     Configuration,
     /// A discovery source.
@@ -51,10 +51,10 @@ pub enum By {
     /// An operator, here.
     Operator,
     /// Orders that were kept, or given to another gateway.
-    Orders,
+    Overrides,
 }
 
-impl By {
+impl Initiator {
     /// In lower case, as the administration calls it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -64,12 +64,12 @@ impl By {
             Self::Instance => "instance",
             Self::Expiry => "expiry",
             Self::Operator => "operator",
-            Self::Orders => "orders",
+            Self::Overrides => "orders",
         }
     }
 }
 
-impl fmt::Display for By {
+impl fmt::Display for Initiator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -77,20 +77,20 @@ impl fmt::Display for By {
 
 /// Something was applied.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Event {
+pub struct RosterEvent {
     /// When.
     pub at: Timestamp,
     /// By whose doing.
-    pub by: By,
+    pub by: Initiator,
     /// The generation that was in force afterwards.
     pub generation: Generation,
     /// What.
-    pub kind: EventKind,
+    pub kind: RosterChange,
 }
 
 /// What was applied.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum EventKind {
+pub enum RosterChange {
     /// Another cluster. Without an effect it is the order of the upstreams that changed.
     Applied(Vec<Effect>),
     /// An upstream takes no new sessions.
@@ -107,7 +107,7 @@ pub enum EventKind {
     },
 }
 
-impl EventKind {
+impl RosterChange {
     /// The upstream that it is about, where it is one.
     #[must_use]
     pub fn upstream(&self) -> Option<&str> {
@@ -118,7 +118,7 @@ impl EventKind {
     }
 }
 
-impl fmt::Display for EventKind {
+impl fmt::Display for RosterChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Applied(effects) if effects.is_empty() => f.write_str("the order of the upstreams has changed"),

@@ -39,14 +39,14 @@
 //!
 //! # What it does not do
 //!
-//! It reads no clock and does no I/O: the time comes in, and a [`Store`] keeps what is to outlive the process. It is not
+//! It reads no clock and does no I/O: the time comes in, and a [`RosterStore`] keeps what is to outlive the process. It is not
 //! on the way of a request.
 
 mod apply;
 mod error;
 mod event;
-mod layers;
-mod order;
+mod membership;
+mod overrides;
 mod report;
 pub mod state_file;
 mod store;
@@ -56,12 +56,12 @@ pub mod ticker;
 mod tests;
 
 pub use error::{RosterError, StoreError};
-pub use event::{By, Event, EventKind, Origin};
-pub use order::{DrainOrder, Order, Orders, Placed, Registration, Registrations, State};
-pub use report::Report;
-pub use store::Store;
+pub use event::{Initiator, Origin, RosterChange, RosterEvent};
+pub use overrides::{DrainOverride, Override, Overrides, Registration, Registrations, RosterState, UpstreamOverride};
+pub use report::InstanceReport;
+pub use store::RosterStore;
 
-use apply::{Told, configs};
+use apply::{Published, configs};
 use arc_swap::ArcSwap;
 use homing::balancer::{Balancer, UnknownUpstream};
 use homing::cluster::{
@@ -69,13 +69,13 @@ use homing::cluster::{
 };
 use homing::health::{Subscribers, Subscription};
 use homing::time::Timestamp;
-use layers::{Base, Layers};
+use membership::{Base, Membership};
 use parking_lot::Mutex;
-use report::Heard;
+use report::Heartbeats;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use store::Forgetful;
+use store::NoStore;
 
 /// The shortest time that a registration may last without being heard of.
 pub const MIN_TTL: Duration = Duration::from_secs(1);
@@ -96,22 +96,22 @@ pub struct Applied {
 
 /// What a roster knows of an upstream.
 #[derive(Clone, PartialEq, Debug)]
-pub struct About {
+pub struct UpstreamRecord {
     /// By whose word it is there.
     pub origin: Origin,
     /// Its registration, if it has one.
-    pub registration: Option<Lasting>,
+    pub registration: Option<RegistrationLifetime>,
     /// What it said of itself last, and when.
-    pub report: Option<(Report, Timestamp)>,
+    pub report: Option<(InstanceReport, Timestamp)>,
     /// Where it is drained by an order, or for want of being heard of: when the sessions it has begin to leave.
-    pub drain: Option<DrainOrder>,
+    pub drain: Option<DrainOverride>,
     /// By whose doing it is drained: an operator's before all others.
-    pub drained_by: Option<By>,
+    pub drained_by: Option<Initiator>,
 }
 
 /// How long a registration lasts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Lasting {
+pub struct RegistrationLifetime {
     /// For how long, each time it is heard of.
     pub ttl: Duration,
     /// When it ends unless it is heard of; where it already drains, when it goes.
@@ -120,16 +120,16 @@ pub struct Lasting {
 
 /// Says to a balancer who is in its cluster. Shared by all threads. See the [module](self).
 ///
-/// Changes wait for each other, and for the [`Store`]; whoever only looks, or sends a heartbeat, waits for nobody. A change
+/// Changes wait for each other, and for the [`RosterStore`]; whoever only looks, or sends a heartbeat, waits for nobody. A change
 /// costs what building the next cluster costs.
 pub struct Roster {
     balancer: Arc<Balancer>,
-    store: Box<dyn Store>,
+    store: Box<dyn RosterStore>,
     /// Changed under the lock of `told` alone.
-    layers: ArcSwap<Layers>,
-    told: Mutex<Told>,
+    layers: ArcSwap<Membership>,
+    told: Mutex<Published>,
     /// Locked after `told`, where both are.
-    heard: Mutex<Heard>,
+    heard: Mutex<Heartbeats>,
 }
 
 impl std::fmt::Debug for Roster {
@@ -145,11 +145,11 @@ impl Roster {
         let upstreams = configs(&balancer.cluster());
         // A cluster has no name twice.
         let base = Arc::new(Base::new(upstreams.clone(), false).unwrap_or_default());
-        let layers = Arc::new(Layers { base, ..Layers::default() });
+        let layers = Arc::new(Membership { base, ..Membership::default() });
         Self {
             balancer,
-            store: Box::new(Forgetful),
-            told: Mutex::new(Told {
+            store: Box::new(NoStore),
+            told: Mutex::new(Published {
                 upstreams,
                 drains: BTreeMap::new(),
                 kept: Arc::clone(&layers),
@@ -163,7 +163,7 @@ impl Roster {
     /// With a base that a discovery source has said, as after [`set_discovered`](Self::set_discovered).
     #[must_use]
     pub fn discovered(mut self) -> Self {
-        let mut layers = Layers::clone(&self.layers.load());
+        let mut layers = Membership::clone(&self.layers.load());
         Arc::make_mut(&mut layers.base).is_discovered = true;
         let layers = Arc::new(layers);
         self.told.get_mut().kept = Arc::clone(&layers);
@@ -173,7 +173,7 @@ impl Roster {
 
     /// With a place where orders and registrations are kept.
     #[must_use]
-    pub fn store(mut self, store: impl Store + 'static) -> Self {
+    pub fn store(mut self, store: impl RosterStore + 'static) -> Self {
         self.store = Box::new(store);
         self
     }
@@ -188,11 +188,11 @@ impl Roster {
     ///
     /// # Errors
     /// [`RosterError::Plan`] where no cluster comes of it: the orders remove every upstream of the base, say.
-    pub fn restore(&self, state: State, now: Timestamp) -> Result<Applied, RosterError> {
+    pub fn restore(&self, state: RosterState, now: Timestamp) -> Result<Applied, RosterError> {
         let mut told = self.told.lock();
         let mut next = self.current(&mut told);
-        let State { orders, registered } = state;
-        (next.orders, next.registered) = (orders, registered);
+        let RosterState { overrides, registered } = state;
+        (next.overrides, next.registered) = (overrides, registered);
         {
             let mut heard = self.heard.lock();
             next.registered.keys().for_each(|name| heard.note(name, None, now));
@@ -215,7 +215,7 @@ impl Roster {
         let mut next = self.current(&mut told);
         next.base = Arc::new(Base::new(base, false)?);
         next.settle_all();
-        self.commit(&mut told, next, By::Configuration, now)
+        self.commit(&mut told, next, Initiator::Configuration, now)
     }
 
     /// Takes these upstreams, of a discovery source, for the base. Orders stay, whatever they are about: what a source has
@@ -227,17 +227,17 @@ impl Roster {
         let mut told = self.told.lock();
         let mut next = self.current(&mut told);
         next.base = Arc::new(Base::new(base, true)?);
-        self.commit(&mut told, next, By::Discovery, now)
+        self.commit(&mut told, next, Initiator::Discovery, now)
     }
 
     /// Takes all orders over as they were kept: those of another gateway, say. Nothing is saved, and nothing is dropped.
     ///
     /// # Errors
     /// [`RosterError::Plan`] where no cluster comes of it.
-    pub fn set_orders(&self, orders: Orders, now: Timestamp) -> Result<Applied, RosterError> {
+    pub fn set_overrides(&self, overrides: Overrides, now: Timestamp) -> Result<Applied, RosterError> {
         let mut told = self.told.lock();
         let mut next = self.current(&mut told);
-        next.orders = orders;
+        next.overrides = overrides;
         self.follow(&mut told, Arc::new(next.clone()), next, now)
     }
 
@@ -272,7 +272,7 @@ impl Roster {
         }
         let mut next = self.current(&mut told);
         changes.iter().try_for_each(|change| next.change(change))?;
-        self.commit(&mut told, next, By::Operator, now)
+        self.commit(&mut told, next, Initiator::Operator, now)
     }
 
     /// Orders a [drain](Balancer::drain), with a `deadline` from `now` on. It is kept as a moment of wall-clock time.
@@ -284,8 +284,8 @@ impl Roster {
         let mut next = self.current(&mut told);
         next.knows(name)?;
         let until = deadline.map(|deadline| now.after(deadline));
-        next.orders.entry(name.to_owned()).or_default().drain = Some(DrainOrder { until });
-        self.commit(&mut told, next, By::Operator, now).map(|_| ())
+        next.overrides.entry(name.to_owned()).or_default().drain = Some(DrainOverride { until });
+        self.commit(&mut told, next, Initiator::Operator, now).map(|_| ())
     }
 
     /// Ends an ordered drain. One of an instance that goes, or is not heard of, goes on.
@@ -296,13 +296,13 @@ impl Roster {
         let mut told = self.told.lock();
         let mut next = self.current(&mut told);
         next.knows(name)?;
-        if let Some(order) = next.orders.get_mut(name) {
-            order.drain = None;
+        if let Some(override_) = next.overrides.get_mut(name) {
+            override_.drain = None;
         }
         next.settle(name);
         // Also one that was drained past the roster.
         told.drains.entry(name.to_owned()).or_default();
-        self.commit(&mut told, next, By::Operator, now).map(|_| ())
+        self.commit(&mut told, next, Initiator::Operator, now).map(|_| ())
     }
 
     /// An instance puts itself there, for as long as it is heard of at least every `ttl`, or was again before it went. Saying
@@ -329,7 +329,7 @@ impl Roster {
             if next.registered.len() > MAX_UPSTREAMS {
                 return Err(ClusterError::TooMany { count: next.registered.len() }.into());
             }
-            applied = self.commit(&mut told, next, By::Instance, now)?;
+            applied = self.commit(&mut told, next, Initiator::Instance, now)?;
             self.heard.lock().note(&name, None, now);
             layers = self.layers.load_full();
         }
@@ -353,7 +353,7 @@ impl Roster {
             Some(drain) => registration.leaving = Some(now.after(drain)),
             None => next.unregister(name),
         }
-        self.commit(&mut told, next, By::Instance, now)
+        self.commit(&mut told, next, Initiator::Instance, now)
     }
 
     /// An instance is there, and says this of itself. It need not be registered to be believed.
@@ -361,7 +361,7 @@ impl Roster {
     /// # Errors
     /// [`RosterError::Unknown`] for one that is not there: it should register again. [`RosterError::Removed`] and
     /// [`RosterError::Report`].
-    pub fn heartbeat(&self, name: &str, report: Report, now: Timestamp) -> Result<(), RosterError> {
+    pub fn heartbeat(&self, name: &str, report: InstanceReport, now: Timestamp) -> Result<(), RosterError> {
         report.check()?;
         let mut layers = self.layers.load_full();
         if layers.knows(name).is_err() {
@@ -380,7 +380,7 @@ impl Roster {
             let registration = next.registered.get_mut(name);
             let registration = registration.ok_or_else(|| UnknownUpstream { name: name.to_owned() })?;
             registration.silent = None;
-            self.commit(&mut told, next, By::Instance, now)?;
+            self.commit(&mut told, next, Initiator::Instance, now)?;
         }
         known.map_err(|UnknownUpstream { name }| RosterError::Removed { name })
     }
@@ -413,42 +413,42 @@ impl Roster {
         // Somebody may have been heard of while the lock was waited for.
         self.adopt(&mut told);
         match expired() {
-            Some(next) => self.commit(&mut told, next, By::Expiry, now).map(|_| ()),
+            Some(next) => self.commit(&mut told, next, Initiator::Expiry, now).map(|_| ()),
             None => Ok(()),
         }
     }
 
     /// What is known of the upstream of this name, where it is to be in the cluster. Costs a look at three tables.
     #[must_use]
-    pub fn about(&self, name: &str) -> Option<About> {
+    pub fn about(&self, name: &str) -> Option<UpstreamRecord> {
         let layers = self.layers.load();
         let heard = self.heard.lock();
-        let lasting = |it: &Registration| Lasting {
+        let lasting = |it: &Registration| RegistrationLifetime {
             ttl: it.ttl,
             expires: match it.departure() {
                 Some(at) => at.after(self.balancer.drain_spread()),
                 None => heard.seen(name).after(it.ttl),
             },
         };
-        Some(About {
+        Some(UpstreamRecord {
             origin: layers.origin(name)?,
             registration: layers.registered.get(name).map(lasting),
             report: heard.report(name),
-            drain: layers.drain_of(name).map(|until| DrainOrder { until }),
+            drain: layers.drain_of(name).map(|until| DrainOverride { until }),
             drained_by: layers.drained_by(name),
         })
     }
 
     /// What is to be kept from this run to the next.
     #[must_use]
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> RosterState {
         let layers = self.layers.load();
-        State { orders: layers.orders.clone(), registered: layers.registered.clone() }
+        RosterState { overrides: layers.overrides.clone(), registered: layers.registered.clone() }
     }
 
     /// Every event from here on.
     #[must_use]
-    pub fn subscribe(&self) -> Subscription<Event> {
+    pub fn subscribe(&self) -> Subscription<RosterEvent> {
         self.told.lock().subscribers.subscribe()
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 /// What an instance says of itself. What is `None` it does not say.
 #[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Report {
+pub struct InstanceReport {
     /// Sessions in its memory.
     pub sessions: Option<u64>,
     /// Memory in use, in bytes.
@@ -20,7 +20,7 @@ pub struct Report {
     pub cpu: Option<f64>,
 }
 
-impl Report {
+impl InstanceReport {
     /// Whether it makes sense.
     ///
     /// # Errors
@@ -35,7 +35,7 @@ impl Report {
 
 /// When who was heard of, by a clock that does not jump.
 #[derive(Debug, Default)]
-pub(super) struct Heard {
+pub(super) struct Heartbeats {
     now: Timestamp,
     by_name: HashMap<String, Instance>,
 }
@@ -43,12 +43,12 @@ pub(super) struct Heard {
 #[derive(Debug, Default)]
 struct Instance {
     seen: Timestamp,
-    report: Option<(Report, Timestamp)>,
+    report: Option<(InstanceReport, Timestamp)>,
 }
 
-impl Heard {
+impl Heartbeats {
     /// Somebody was heard of, and with a report says this.
-    pub(super) fn note(&mut self, name: &str, report: Option<Report>, now: Timestamp) {
+    pub(super) fn note(&mut self, name: &str, report: Option<InstanceReport>, now: Timestamp) {
         self.look(now);
         let instance = self.by_name.entry(name.to_owned()).or_default();
         instance.seen = now;
@@ -62,7 +62,7 @@ impl Heard {
         self.by_name.get(name).map_or(self.now, |instance| instance.seen)
     }
 
-    pub(super) fn report(&self, name: &str) -> Option<(Report, Timestamp)> {
+    pub(super) fn report(&self, name: &str) -> Option<(InstanceReport, Timestamp)> {
         self.by_name.get(name)?.report
     }
 

@@ -4,7 +4,7 @@
 //! the last writer was stopped, finds all of one state. What it cannot be read as is refused, never begun anew without a word.
 //! One gateway writes it; two that share one would undo each other's changes.
 
-use crate::roster::{self, Orders, Registrations, State, Store, StoreError};
+use crate::roster::{self, Overrides, Registrations, RosterState, RosterStore, StoreError};
 use homing::http::is_host_port;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ const VERSION: u64 = 1;
 
 /// Why a state file cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum StateError {
+pub enum StateFileError {
     /// It could not be read.
     #[error("state file {}: can't be read: {source}", file.display())]
     Read {
@@ -81,36 +81,37 @@ struct Head {
 #[serde(deny_unknown_fields)]
 struct Document {
     version: u64,
-    orders: Orders,
+    #[serde(rename = "orders")]
+    overrides: Overrides,
     registered: Registrations,
 }
 
-/// A [`Store`] in one file.
+/// A [`RosterStore`] in one file.
 #[derive(Debug)]
 pub struct StateFile {
     path: PathBuf,
-    kept: Mutex<State>,
+    kept: Mutex<RosterState>,
 }
 
 impl StateFile {
     /// The file at `path` and what it holds. Where there is none, it is made, for its owner alone (mode 0600, on Unix).
     ///
     /// # Errors
-    /// [`StateError`].
-    pub fn open(path: &Path) -> Result<(Self, State), StateError> {
+    /// [`StateFileError`].
+    pub fn open(path: &Path) -> Result<(Self, RosterState), StateFileError> {
         let state = match read(path)? {
             Some(state) => state,
             None => {
-                let state = State::default();
+                let state = RosterState::default();
                 let written = text(&state).and_then(|text| replace(&Disk, path, text.as_bytes()));
-                written.map_err(|source| StateError::Write { file: path.to_owned(), source })?;
+                written.map_err(|source| StateFileError::Write { file: path.to_owned(), source })?;
                 state
             }
         };
         Ok((Self { path: path.to_owned(), kept: Mutex::new(state.clone()) }, state))
     }
 
-    fn keep(&self, change: impl FnOnce(&mut State)) -> Result<(), StoreError> {
+    fn keep(&self, change: impl FnOnce(&mut RosterState)) -> Result<(), StoreError> {
         let mut kept = self.kept.lock();
         let mut next = kept.clone();
         change(&mut next);
@@ -122,9 +123,9 @@ impl StateFile {
     }
 }
 
-impl Store for StateFile {
-    fn save(&self, _: &[(&str, Option<&roster::Order>)], all: &Orders) -> Result<(), StoreError> {
-        self.keep(|state| state.orders.clone_from(all))
+impl RosterStore for StateFile {
+    fn save(&self, _: &[(&str, Option<&roster::Override>)], all: &Overrides) -> Result<(), StoreError> {
+        self.keep(|state| state.overrides.clone_from(all))
     }
 
     fn save_registrations(&self, all: &Registrations) -> Result<(), StoreError> {
@@ -135,42 +136,43 @@ impl Store for StateFile {
 /// What the file at `path` holds, if there is one.
 ///
 /// # Errors
-/// [`StateError`], where it is not what it should be, say.
-pub fn read(path: &Path) -> Result<Option<State>, StateError> {
+/// [`StateFileError`], where it is not what it should be, say.
+pub fn read(path: &Path) -> Result<Option<RosterState>, StateFileError> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(StateError::Read { file: path.to_owned(), source }),
+        Err(source) => return Err(StateFileError::Read { file: path.to_owned(), source }),
     };
     let invalid = |error: &serde_json::Error| {
         // The place is said already.
         let message = error.to_string();
         let message = message.rsplit_once(" at line ").map_or(&*message, |(message, _)| message).to_owned();
-        StateError::Invalid { file: path.to_owned(), line: error.line().max(1), column: error.column(), message }
+        StateFileError::Invalid { file: path.to_owned(), line: error.line().max(1), column: error.column(), message }
     };
     let head: Head = serde_json::from_str(&text).map_err(|error| invalid(&error))?;
     if head.version != VERSION {
-        return Err(StateError::Version { file: path.to_owned(), version: head.version });
+        return Err(StateFileError::Version { file: path.to_owned(), version: head.version });
     }
-    let Document { version: _, orders, registered } = serde_json::from_str(&text).map_err(|error| invalid(&error))?;
-    let state = State { orders, registered };
+    let Document { version: _, overrides, registered } =
+        serde_json::from_str(&text).map_err(|error| invalid(&error))?;
+    let state = RosterState { overrides, registered };
     match nonsense(&state) {
         None => Ok(Some(state)),
         Some((name, message)) => {
             let key = format!("{name:?}");
             let line = text.lines().position(|line| line.trim_start().starts_with(&key)).map_or(1, |line| line + 1);
             let message = format!("{key}: {message}");
-            Err(StateError::Invalid { file: path.to_owned(), line, column: 0, message })
+            Err(StateFileError::Invalid { file: path.to_owned(), line, column: 0, message })
         }
     }
 }
 
 /// The first upstream of which it says what nobody can have meant.
-fn nonsense(state: &State) -> Option<(&str, &'static str)> {
+fn nonsense(state: &RosterState) -> Option<(&str, &'static str)> {
     let address = |address: &str| (!is_host_port(address)).then_some("the address is not host:port");
     let weight = |weight| (weight == 0).then_some("the weight is 0");
-    let orders = state.orders.iter().filter_map(|(name, order)| Some((name, order.put.as_ref()?)));
-    let mut orders = orders.filter_map(|(name, put)| {
+    let overrides = state.overrides.iter().filter_map(|(name, override_)| Some((name, override_.put.as_ref()?)));
+    let mut overrides = overrides.filter_map(|(name, put)| {
         let wrong = put.address.as_deref().and_then(address).or_else(|| put.weight.and_then(weight));
         Some((&**name, wrong?))
     });
@@ -179,12 +181,12 @@ fn nonsense(state: &State) -> Option<(&str, &'static str)> {
         let ttl = (!is_long).then_some("ttl_ms is not from 1000 to 86400000");
         Some((&**name, address(&it.address).or_else(|| weight(it.weight)).or(ttl)?))
     });
-    orders.next().or_else(|| registered.next())
+    overrides.next().or_else(|| registered.next())
 }
 
-fn text(state: &State) -> io::Result<String> {
-    let State { orders, registered } = state.clone();
-    let mut text = serde_json::to_string_pretty(&Document { version: VERSION, orders, registered })?;
+fn text(state: &RosterState) -> io::Result<String> {
+    let RosterState { overrides, registered } = state.clone();
+    let mut text = serde_json::to_string_pretty(&Document { version: VERSION, overrides, registered })?;
     text.push('\n');
     Ok(text)
 }
@@ -242,14 +244,14 @@ fn replace(steps: &impl Steps, path: &Path, bytes: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::roster::{DrainOrder, Order};
+    use crate::roster::{DrainOverride, Override};
     use homing::time::Timestamp;
     use std::cell::Cell;
 
-    fn drained(name: &str) -> State {
-        let drain = Some(DrainOrder { until: Some(Timestamp::from_millis(1_700_000_000_123)) });
-        let orders = Orders::from([(name.to_owned(), Order { drain, ..Order::default() })]);
-        State { orders, ..State::default() }
+    fn drained(name: &str) -> RosterState {
+        let drain = Some(DrainOverride { until: Some(Timestamp::from_millis(1_700_000_000_123)) });
+        let overrides = Overrides::from([(name.to_owned(), Override { drain, ..Override::default() })]);
+        RosterState { overrides, ..RosterState::default() }
     }
 
     /// Stops before its step of that number, or in the middle of writing.
@@ -298,7 +300,7 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("homing.state");
             let (file, _) = StateFile::open(&path).unwrap();
-            file.save(&[], &old.orders).unwrap();
+            file.save(&[], &old.overrides).unwrap();
             let steps = Stopped { at, step: Cell::new(0) };
             let replaced = replace(&steps, &path, text(&new).unwrap().as_bytes());
             assert_eq!(replaced.is_ok(), at == 4, "{at}");
@@ -306,7 +308,7 @@ mod tests {
             assert!(found == old || found == new, "{at}: {found:?}");
             seen.push(found == new);
             // Whatever was left, the next change is kept.
-            file.save(&[], &drained("app-3").orders).unwrap();
+            file.save(&[], &drained("app-3").overrides).unwrap();
             assert_eq!(read(&path).unwrap().unwrap(), drained("app-3"), "{at}");
             assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing lies about");
         }
@@ -333,7 +335,7 @@ mod tests {
         StateFile::open(&path).unwrap();
         let steps = InPlace(Stopped { at: 1, step: Cell::new(0) });
         replace(&steps, &path, text(&drained("app-1")).unwrap().as_bytes()).unwrap_err();
-        assert!(matches!(read(&path), Err(StateError::Invalid { .. })));
+        assert!(matches!(read(&path), Err(StateFileError::Invalid { .. })));
     }
 
     #[test]
@@ -345,7 +347,7 @@ mod tests {
             fs::write(&path, &whole[..cut]).unwrap();
             let refused = read(&path).map(drop);
             // Without its last brace it is cut off as well.
-            assert!(matches!(refused, Err(StateError::Invalid { .. })), "{cut}: {refused:?}");
+            assert!(matches!(refused, Err(StateFileError::Invalid { .. })), "{cut}: {refused:?}");
         }
         let refused = |text: &str| {
             fs::write(&path, text).unwrap();
@@ -361,7 +363,7 @@ mod tests {
         let put = whole.replace("\"drain\": {", "\"put\": { \"address\": \"nowhere\" }, \"drain\": {");
         assert!(refused(&put).starts_with("4:0: \"app-1\": the address is not host:port"), "{}", refused(&put));
         fs::write(&path, b"\xff\xfe").unwrap();
-        assert!(matches!(read(&path), Err(StateError::Read { .. })));
+        assert!(matches!(read(&path), Err(StateFileError::Read { .. })));
     }
 
     #[cfg(unix)]
@@ -371,15 +373,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("homing.state");
         let (file, state) = StateFile::open(&path).unwrap();
-        assert_eq!(state, State::default());
+        assert_eq!(state, RosterState::default());
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        file.save(&[], &drained("app-1").orders).unwrap();
+        file.save(&[], &drained("app-1").overrides).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let nowhere = folder.path().join("nowhere/homing.state");
         let error = StateFile::open(&nowhere).unwrap_err().to_string();
         assert!(error.contains("nowhere/homing.state: can't be written"), "{error}");
         drop(folder);
-        let error = file.save(&[], &Orders::new()).unwrap_err().to_string();
+        let error = file.save(&[], &Overrides::new()).unwrap_err().to_string();
         assert!(error.contains("homing.state"), "{error}");
     }
 }

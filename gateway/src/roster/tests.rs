@@ -33,22 +33,22 @@ struct Shelf(Arc<Kept>);
 struct Kept {
     fails: AtomicBool,
     fails_at_registrations: AtomicBool,
-    state: Mutex<State>,
+    state: Mutex<RosterState>,
 }
 
-impl Store for Shelf {
-    fn save(&self, changed: &[(&str, Option<&Order>)], all: &Orders) -> Result<(), StoreError> {
+impl RosterStore for Shelf {
+    fn save(&self, changed: &[(&str, Option<&Override>)], all: &Overrides) -> Result<(), StoreError> {
         if self.0.fails.load(Ordering::Relaxed) {
             return Err(StoreError::new("the disk is full"));
         }
         let mut state = self.0.state.lock();
-        for (name, order) in changed {
-            match order {
-                Some(order) => state.orders.insert((*name).to_owned(), (*order).clone()),
-                None => state.orders.remove(*name),
+        for (name, override_) in changed {
+            match override_ {
+                Some(override_) => state.overrides.insert((*name).to_owned(), (*override_).clone()),
+                None => state.overrides.remove(*name),
             };
         }
-        assert_eq!(&state.orders, all, "what changed makes all there is");
+        assert_eq!(&state.overrides, all, "what changed makes all there is");
         Ok(())
     }
 
@@ -66,7 +66,7 @@ impl Shelf {
         self.0.fails.store(fails, Ordering::Relaxed);
     }
 
-    fn state(&self) -> State {
+    fn state(&self) -> RosterState {
         self.0.state.lock().clone()
     }
 }
@@ -161,20 +161,20 @@ fn what_an_operator_added_or_removed_outlives_a_reload() {
 fn orders_that_say_nothing_new_are_dropped() {
     let stage = Stage::pair();
     stage.put(upstream("app-1", "a:1"));
-    assert_eq!(stage.roster.state().orders, Orders::new(), "as the base says");
+    assert_eq!(stage.roster.state().overrides, Overrides::new(), "as the base says");
     stage.put(upstream("app-9", "a:9"));
     stage.remove("app-9");
-    assert_eq!(stage.roster.state().orders, Orders::new(), "nobody else has it");
+    assert_eq!(stage.roster.state().overrides, Overrides::new(), "nobody else has it");
     stage.remove("app-1");
     stage.put(upstream("app-1", "a:1"));
-    assert_eq!(stage.roster.state().orders, Orders::new(), "as if it was never removed");
+    assert_eq!(stage.roster.state().overrides, Overrides::new(), "as if it was never removed");
     // The configuration catches up with the operator.
     stage.put(upstream("app-9", "a:9").weight(2));
     stage.remove("app-2");
     stage.roster.drain("app-1", None, stage.now).unwrap();
     stage.roster.set_base(vec![upstream("app-3", "a:3"), upstream("app-9", "a:9").weight(2)], stage.now).unwrap();
-    assert_eq!(stage.roster.state().orders, Orders::new());
-    assert_eq!(stage.shelf.state(), State::default(), "and are no longer kept");
+    assert_eq!(stage.roster.state().overrides, Overrides::new());
+    assert_eq!(stage.shelf.state(), RosterState::default(), "and are no longer kept");
 }
 
 #[test]
@@ -285,30 +285,33 @@ fn orders_are_put_back_where_registrations_cannot_be_kept() {
 fn a_registration_drains_when_it_falls_silent_then_goes() {
     let mut stage = Stage::pair();
     stage.roster.register(upstream("app-3", "a:3"), TTL, stage.now).unwrap();
-    let report = Report { sessions: Some(4), cpu: Some(0.5), ..Report::default() };
+    let report = InstanceReport { sessions: Some(4), cpu: Some(0.5), ..InstanceReport::default() };
     for _ in 0..5 {
         stage.wait(14);
         stage.roster.heartbeat("app-3", report, stage.now).unwrap();
     }
     let about = stage.roster.about("app-3").unwrap();
     assert_eq!(about.report, Some((report, stage.now)));
-    assert_eq!(about.registration, Some(Lasting { ttl: TTL, expires: stage.now.after(TTL) }));
+    assert_eq!(about.registration, Some(RegistrationLifetime { ttl: TTL, expires: stage.now.after(TTL) }));
     stage.wait(14);
     assert!(!stage.is_draining("app-3"), "heard of 14 s ago");
     let events = stage.roster.subscribe();
     stage.wait(1);
     assert!(stage.is_draining("app-3"), "silent for its TTL");
     let told = events.poll().unwrap();
-    assert_eq!((told.by, told.kind), (By::Expiry, EventKind::Draining { name: "app-3".into(), within: Some(TTL) }));
+    assert_eq!(
+        (told.by, told.kind),
+        (Initiator::Expiry, RosterChange::Draining { name: "app-3".into(), within: Some(TTL) })
+    );
     assert_eq!(stage.roster.about("app-3").unwrap().registration.unwrap().expires, stage.now.after(TTL).after(SPREAD));
     stage.wait(17);
     assert!(stage.names().contains(&"app-3".into()), "sessions leave over the spread");
     stage.wait(1);
     assert_eq!(stage.names(), ["app-1", "app-2"]);
     let told = events.poll().unwrap();
-    assert!(told.by == By::Expiry && told.kind.to_string().starts_with("app-3: removed"), "{told:?}");
+    assert!(told.by == Initiator::Expiry && told.kind.to_string().starts_with("app-3: removed"), "{told:?}");
     assert!(matches!(stage.roster.heartbeat("app-3", report, stage.now), Err(RosterError::Unknown(_))));
-    assert_eq!(stage.shelf.state(), State::default());
+    assert_eq!(stage.shelf.state(), RosterState::default());
 }
 
 #[test]
@@ -317,7 +320,7 @@ fn whoever_is_heard_of_again_takes_sessions_again() {
     stage.roster.register(upstream("app-3", "a:3"), TTL, stage.now).unwrap();
     stage.wait(20);
     assert!(stage.is_draining("app-3"));
-    stage.roster.heartbeat("app-3", Report::default(), stage.now).unwrap();
+    stage.roster.heartbeat("app-3", InstanceReport::default(), stage.now).unwrap();
     assert!(!stage.is_draining("app-3"));
     stage.wait(20);
     assert!(stage.is_draining("app-3"));
@@ -331,7 +334,7 @@ fn an_order_to_drain_holds_whatever_the_instance_says() {
     stage.roster.register(upstream("app-3", "a:3"), TTL, stage.now).unwrap();
     stage.roster.drain("app-3", None, stage.now).unwrap();
     stage.wait(16);
-    stage.roster.heartbeat("app-3", Report::default(), stage.now).unwrap();
+    stage.roster.heartbeat("app-3", InstanceReport::default(), stage.now).unwrap();
     assert!(stage.is_draining("app-3"));
     stage.roster.register(upstream("app-3", "a:33"), TTL, stage.now).unwrap();
     assert!(stage.is_draining("app-3"), "at another address too");
@@ -384,7 +387,7 @@ fn whoever_goes_is_gone_once_nothing_is_left_on_it() {
     for _ in 0..10 {
         stage.wait(10);
         // It still tells how it is.
-        stage.roster.heartbeat("app-3", Report::default(), stage.now).unwrap();
+        stage.roster.heartbeat("app-3", InstanceReport::default(), stage.now).unwrap();
         assert!(stage.is_draining("app-3"));
     }
     assert!(stage.restarted(&[upstream("app-1", "a:1")]).is_draining("app-3"), "it still goes after a restart");
@@ -405,14 +408,14 @@ fn a_removal_holds_while_the_instance_is_there() {
     stage.remove("app-3");
     for _ in 0..4 {
         stage.wait(10);
-        let heard = stage.roster.heartbeat("app-3", Report::default(), stage.now);
+        let heard = stage.roster.heartbeat("app-3", InstanceReport::default(), stage.now);
         assert!(matches!(heard, Err(RosterError::Removed { .. })));
         let again = stage.roster.register(upstream("app-3", "a:3"), TTL, stage.now);
         assert!(matches!(again, Err(RosterError::Removed { .. })));
         assert_eq!(stage.names(), ["app-1", "app-2"]);
     }
     stage.wait(60);
-    assert_eq!(stage.roster.state(), State::default(), "both are gone");
+    assert_eq!(stage.roster.state(), RosterState::default(), "both are gone");
     stage.roster.register(upstream("app-3", "a:3"), TTL, stage.now).unwrap();
     assert_eq!(stage.names(), ["app-1", "app-2", "app-3"]);
 }
@@ -420,12 +423,12 @@ fn a_removal_holds_while_the_instance_is_there() {
 #[test]
 fn figures_are_taken_from_everybody_and_only_where_they_make_sense() {
     let stage = Stage::pair();
-    let report = Report { memory_bytes: Some(1 << 30), ..Report::default() };
+    let report = InstanceReport { memory_bytes: Some(1 << 30), ..InstanceReport::default() };
     stage.roster.heartbeat("app-1", report, stage.now).unwrap();
     let about = stage.roster.about("app-1").unwrap();
     assert_eq!((about.report, about.registration), (Some((report, stage.now)), None));
     for cpu in [f64::NAN, f64::INFINITY, -0.1] {
-        let refused = stage.roster.heartbeat("app-1", Report { cpu: Some(cpu), ..report }, stage.now);
+        let refused = stage.roster.heartbeat("app-1", InstanceReport { cpu: Some(cpu), ..report }, stage.now);
         assert!(matches!(refused, Err(RosterError::Report)), "{cpu}");
     }
     for ttl in [Duration::from_millis(999), secs(24 * 3600 + 1)] {
@@ -444,7 +447,7 @@ fn a_drain_keeps_its_moment_over_a_restart() {
     stage.wait(100);
     let after = stage.restarted(&[upstream("app-1", "a:1"), upstream("app-2", "a:2")]);
     assert!(after.is_draining("app-1"));
-    assert_eq!(after.roster.about("app-1").unwrap().drain, Some(DrainOrder { until: Some(until) }));
+    assert_eq!(after.roster.about("app-1").unwrap().drain, Some(DrainOverride { until: Some(until) }));
     let cluster = after.roster.balancer().cluster();
     let departure = cluster.find_name("app-1").unwrap().upstream().drain_deadline(1).unwrap();
     assert!(departure >= until && departure <= until.after(SPREAD), "{departure}");
@@ -452,15 +455,15 @@ fn a_drain_keeps_its_moment_over_a_restart() {
 
 #[test]
 fn a_state_that_leaves_nobody_is_refused() {
-    let removed = Order { removed: true, ..Order::default() };
-    let state = State { orders: Orders::from([("app-1".to_owned(), removed)]), ..State::default() };
+    let removed = Override { removed: true, ..Override::default() };
+    let state = RosterState { overrides: Overrides::from([("app-1".to_owned(), removed)]), ..RosterState::default() };
     let stage = Stage::new(&[upstream("app-1", "a:1")]);
     let refused = stage.roster.restore(state.clone(), stage.now).unwrap_err();
     assert!(matches!(refused, RosterError::Plan(PlanError::Cluster(ClusterError::Empty))));
     // Where it is the order that is about nobody, there is nothing to refuse.
     let stage = Stage::new(&[upstream("app-2", "a:2")]);
     stage.roster.restore(state, stage.now).unwrap();
-    assert_eq!(stage.roster.state(), State::default());
+    assert_eq!(stage.roster.state(), RosterState::default());
 }
 
 #[test]
@@ -477,7 +480,7 @@ fn what_others_do_past_the_roster_counts() {
     let balancer = stage.roster.balancer();
     balancer.apply(balancer.plan(&changes).unwrap()).unwrap();
     balancer.drain("app-2", None, stage.now).unwrap();
-    stage.roster.heartbeat("app-7", Report::default(), stage.now).unwrap();
+    stage.roster.heartbeat("app-7", InstanceReport::default(), stage.now).unwrap();
     stage.roster.resume("app-2", stage.now).unwrap();
     assert!(!stage.is_draining("app-2"));
     stage.put(upstream("app-3", "a:3"));

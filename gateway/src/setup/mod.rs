@@ -2,11 +2,11 @@
 
 use crate::admin::{Admin, BearerToken};
 use crate::admin::{TokenFileError, load_token};
-use crate::config::{Config, Upstream};
-use crate::following::Following;
+use crate::config::{GatewayConfig, Upstream};
+use crate::following::FollowerHandle;
 use crate::listen::tls::{Acceptor, TlsError};
 use crate::roster::Roster;
-use crate::roster::state_file::StateError;
+use crate::roster::state_file::StateFileError;
 use homing::affinity::{KeyError, LifetimeError};
 use homing::config::keyfile::{KeyFile, KeyFileError, POOL};
 use homing::http::CookieError;
@@ -41,14 +41,14 @@ pub enum SetupError {
     Tls(#[from] TlsError),
     /// The state file.
     #[error(transparent)]
-    State(#[from] StateError),
+    State(#[from] StateFileError),
 }
 
 /// The proxy that `config` describes, and what accepts TLS for it. Reads the key file, and creates it where absent.
 ///
 /// # Errors
 /// [`SetupError`], saying what to change.
-pub fn setup(config: &Config) -> Result<(Proxy, Option<Acceptor>), SetupError> {
+pub fn setup(config: &GatewayConfig) -> Result<(Proxy, Option<Acceptor>), SetupError> {
     setup_with(config, None)
 }
 
@@ -56,7 +56,7 @@ pub fn setup(config: &Config) -> Result<(Proxy, Option<Acceptor>), SetupError> {
 ///
 /// # Errors
 /// [`SetupError`], saying what to change.
-pub fn setup_with(config: &Config, keys: Option<KeyRing>) -> Result<(Proxy, Option<Acceptor>), SetupError> {
+pub fn setup_with(config: &GatewayConfig, keys: Option<KeyRing>) -> Result<(Proxy, Option<Acceptor>), SetupError> {
     build(config, |path| keys.map_or_else(|| key_ring(&KeyFile::load_or_create(path)?), Ok))
 }
 
@@ -64,7 +64,7 @@ pub fn setup_with(config: &Config, keys: Option<KeyRing>) -> Result<(Proxy, Opti
 ///
 /// # Errors
 /// [`SetupError`], saying what to change.
-pub fn check(config: &Config) -> Result<(), SetupError> {
+pub fn check(config: &GatewayConfig) -> Result<(), SetupError> {
     let existing = |path: &Path| match path.try_exists() {
         Ok(false) => Ok(KeyRing::generate(POOL)?),
         _ => existing_keys(path),
@@ -81,7 +81,7 @@ pub fn check(config: &Config) -> Result<(), SetupError> {
 }
 
 /// The token of the administration, where it is to ask for one.
-pub(crate) fn admin_token(config: &Config) -> Result<Option<BearerToken>, SetupError> {
+pub(crate) fn admin_token(config: &GatewayConfig) -> Result<Option<BearerToken>, SetupError> {
     let file = config.admin.as_ref().and_then(|admin| admin.token_file.as_deref());
     Ok(file.map(load_token).transpose()?)
 }
@@ -89,10 +89,10 @@ pub(crate) fn admin_token(config: &Config) -> Result<Option<BearerToken>, SetupE
 /// The administration of `proxy`, which `config` has set up, where there is to be one. It makes changes through `roster`,
 /// and rotates keys by reading the key file again.
 pub(crate) fn setup_admin(
-    config: &Config,
+    config: &GatewayConfig,
     proxy: &Proxy,
     roster: &Arc<Roster>,
-    following: Option<&Following>,
+    following: Option<&FollowerHandle>,
     token: Option<BearerToken>,
 ) -> Option<Admin> {
     config.admin.as_ref()?;
@@ -116,7 +116,7 @@ pub(crate) fn setup_admin(
 }
 
 fn build(
-    config: &Config,
+    config: &GatewayConfig,
     keys: impl FnOnce(&Path) -> Result<KeyRing, SetupError>,
 ) -> Result<(Proxy, Option<Acceptor>), SetupError> {
     let balancer = config.parts().balancer(keys)?.build()?;
@@ -124,7 +124,7 @@ fn build(
 }
 
 /// The adapter's settings.
-pub(crate) fn proxy(config: &Config, balancer: impl Into<Arc<Balancer>>) -> Result<ProxyBuilder, SetupError> {
+pub(crate) fn proxy(config: &GatewayConfig, balancer: impl Into<Arc<Balancer>>) -> Result<ProxyBuilder, SetupError> {
     let mut proxy = Proxy::builder(balancer)
         .key(config.policy.key.clone())
         .trusted_proxies(config.trusted_proxies.clone())
@@ -148,7 +148,7 @@ pub(crate) fn proxy(config: &Config, balancer: impl Into<Arc<Balancer>>) -> Resu
 }
 
 /// What accepts TLS, where there is to be TLS.
-pub(crate) fn acceptor(config: &Config) -> Result<Option<Acceptor>, SetupError> {
+pub(crate) fn acceptor(config: &GatewayConfig) -> Result<Option<Acceptor>, SetupError> {
     Ok(config.tls.as_ref().map(|tls| Acceptor::load(tls, config.timeouts.header)).transpose()?)
 }
 

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use homing::UpstreamConfig;
-use homing_gateway::discovery::etcd::{Client, Prefix, Registration, Settings};
-use homing_gateway::roster::Report;
+use homing_gateway::discovery::etcd::{EtcdClient, EtcdRegistration, EtcdSettings, KeyPrefix};
+use homing_gateway::roster::InstanceReport;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::WebSocketStream;
@@ -70,12 +70,14 @@ pub fn run(name: &str, address: SocketAddr, journal: &Path, mode: Mode, register
 
 /// Is there on a lease, and says how many sessions it has.
 async fn stay_registered(config: UpstreamConfig, etcd: String, instance: Arc<Instance>) {
-    let client = Client::new(&Settings { endpoints: vec![etcd], ..Settings::default() }).expect("a client of etcd");
-    let mut registration = Registration::new(client, &Prefix::default(), &config, Duration::from_secs(10));
+    let client =
+        EtcdClient::new(&EtcdSettings { endpoints: vec![etcd], ..EtcdSettings::default() }).expect("a client of etcd");
+    let mut registration = EtcdRegistration::new(client, &KeyPrefix::default(), &config, Duration::from_secs(10));
     loop {
         let sessions = instance.sessions.lock().expect("lock").len() as u64;
         // An etcd that is away is asked again.
-        let _ = registration.refresh(Some(Report { sessions: Some(sessions), ..Report::default() })).await;
+        let _ =
+            registration.refresh(Some(InstanceReport { sessions: Some(sessions), ..InstanceReport::default() })).await;
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
 }

@@ -21,21 +21,21 @@ const WITHIN: Duration = Duration::from_secs(10);
 
 /// The body of an answer.
 #[derive(Debug)]
-pub struct AdminBody(Kind);
+pub struct AdminBody(BodyKind);
 
 #[derive(Debug)]
-enum Kind {
+enum BodyKind {
     Whole(Option<Bytes>),
     Events(Box<EventStream>),
 }
 
 impl AdminBody {
     pub(crate) fn whole(bytes: impl Into<Bytes>) -> Self {
-        Self(Kind::Whole(Some(bytes.into()).filter(|bytes| !bytes.is_empty())))
+        Self(BodyKind::Whole(Some(bytes.into()).filter(|bytes| !bytes.is_empty())))
     }
 
     pub(crate) fn events(stream: EventStream) -> Self {
-        Self(Kind::Events(Box::new(stream)))
+        Self(BodyKind::Events(Box::new(stream)))
     }
 }
 
@@ -45,19 +45,19 @@ impl Body for AdminBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match &mut self.0 {
-            Kind::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Kind::Events(stream) => stream.poll(cx).map(|bytes| Some(Ok(Frame::data(bytes)))),
+            BodyKind::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            BodyKind::Events(stream) => stream.poll(cx).map(|bytes| Some(Ok(Frame::data(bytes)))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.0, Kind::Whole(None))
+        matches!(self.0, BodyKind::Whole(None))
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
-            Kind::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Kind::Events(_) => SizeHint::default(),
+            BodyKind::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            BodyKind::Events(_) => SizeHint::default(),
         }
     }
 }

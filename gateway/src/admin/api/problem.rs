@@ -17,7 +17,7 @@ pub(crate) struct Problem {
 }
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct ProblemJson<'a> {
     title: &'a str,
     status: u16,
     code: &'a str,
@@ -67,7 +67,7 @@ impl Problem {
 
     pub(crate) fn document(&self) -> Vec<u8> {
         let title = self.status.canonical_reason().unwrap_or_default();
-        let document = Document { title, status: self.status.as_u16(), code: self.code, detail: &self.detail };
+        let document = ProblemJson { title, status: self.status.as_u16(), code: self.code, detail: &self.detail };
         serde_json::to_vec(&document).unwrap_or_default()
     }
 

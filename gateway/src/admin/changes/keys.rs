@@ -3,14 +3,14 @@
 use crate::admin::AdminBody;
 use crate::admin::api::problem::Problem;
 use crate::admin::api::reply;
-use crate::admin::builder::Shared;
+use crate::admin::builder::AdminContext;
 use crate::admin::changes::audit;
 use http::{Response, StatusCode};
 use serde::Serialize;
 use std::net::SocketAddr;
 
 #[derive(Serialize)]
-struct Rotated {
+struct RotateResponse {
     from_generation: u64,
     generation: u64,
     /// The id of the key that signs.
@@ -19,7 +19,7 @@ struct Rotated {
 
 /// Reads the keys anew and has the balancer take them over. It makes no key itself: those who share the pool have to get
 /// each new key before anybody signs with it, and only the operator knows when they have.
-pub(crate) fn rotate(shared: &Shared, peer: SocketAddr) -> Result<Response<AdminBody>, Problem> {
+pub(crate) fn rotate(shared: &AdminContext, peer: SocketAddr) -> Result<Response<AdminBody>, Problem> {
     let refused = |detail: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "keys", detail);
     let none = |detail| Problem::new(StatusCode::NOT_FOUND, "no_keys", detail);
     let read = shared.keys.as_ref().ok_or_else(|| none("no keys to read were configured here"))?;
@@ -32,5 +32,5 @@ pub(crate) fn rotate(shared: &Shared, peer: SocketAddr) -> Result<Response<Admin
     let text = format!("keys read; key {signer} signs");
     audit::done(peer, "rotate_keys", &text, from, to);
     shared.feed.changed(shared.clock.now(), "keys_rotated", to, &text);
-    reply::json(StatusCode::OK, &Rotated { from_generation: from.as_u64(), generation: to.as_u64(), signer })
+    reply::json(StatusCode::OK, &RotateResponse { from_generation: from.as_u64(), generation: to.as_u64(), signer })
 }

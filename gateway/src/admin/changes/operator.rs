@@ -3,11 +3,11 @@
 use crate::admin::api::body::AdminBody;
 use crate::admin::api::problem::Problem;
 use crate::admin::api::reply;
-use crate::admin::builder::Shared;
+use crate::admin::builder::AdminContext;
 use crate::admin::changes::audit;
 use crate::admin::changes::instances;
 use crate::admin::views::upstreams;
-use crate::roster::{Applied, EventKind, Report};
+use crate::roster::{Applied, InstanceReport, RosterChange};
 use homing::balancer::Capacity;
 use homing::cluster::{ApplyError, Change, Effect, Generation, UpstreamConfig};
 use homing::http::is_host_port;
@@ -21,17 +21,17 @@ use std::time::Duration;
 /// The longest deadline, as in configuration files: what is longer is surely a mistake.
 const MAX_DEADLINE: Duration = Duration::from_hours(400 * 24);
 
-pub(crate) type Answer = Result<Response<AdminBody>, Problem>;
+pub(crate) type HandlerResult = Result<Response<AdminBody>, Problem>;
 
 /// What stands in a body that says nothing.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Nothing {}
+pub(crate) struct EmptyRequest {}
 
 /// An upstream as it is to be. What is left out has its default, not what it had before.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Spec {
+pub(crate) struct PutRequest {
     address: String,
     #[serde(default = "one")]
     weight: u16,
@@ -41,7 +41,7 @@ pub(crate) struct Spec {
     #[serde(default)]
     pub(crate) ttl: Option<String>,
     #[serde(default)]
-    pub(crate) report: Option<Object<Report>>,
+    pub(crate) report: Option<Object<InstanceReport>>,
 }
 
 /// A value that is an object: serde would take an array for its values in order.
@@ -63,7 +63,7 @@ fn one() -> u16 {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-enum Wish {
+enum ChangeRequest {
     Put(Object<Named>),
     Remove(String),
 }
@@ -81,74 +81,74 @@ struct Named {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Planned {
-    changes: Vec<Wish>,
+pub(crate) struct PlanRequest {
+    changes: Vec<ChangeRequest>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Expected {
+pub(crate) struct ApplyRequest {
     generation: u64,
-    changes: Vec<Wish>,
+    changes: Vec<ChangeRequest>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Draining {
+pub(crate) struct DrainRequest {
     #[serde(default)]
     deadline: Option<String>,
 }
 
 /// What was done.
 #[derive(Serialize)]
-pub(crate) struct Done {
+pub(crate) struct ChangeResponse {
     from_generation: u64,
     generation: u64,
-    effects: Vec<Seen>,
+    effects: Vec<EffectJson>,
 }
 
 /// What one upstream sees of a change.
 #[derive(Serialize)]
-struct Seen {
+struct EffectJson {
     upstream: String,
     effect: &'static str,
     text: String,
 }
 
 #[derive(Serialize)]
-struct Explained {
+struct ForecastJson {
     generation: u64,
-    effects: Vec<Seen>,
+    effects: Vec<EffectJson>,
     moved_keys: Option<f64>,
     broken_sessions: u64,
-    before: Takes,
-    after: Takes,
+    before: CapacityJson,
+    after: CapacityJson,
     explanation: Vec<String>,
 }
 
 #[derive(Serialize)]
-struct Takes {
+struct CapacityJson {
     upstreams: usize,
     accepting: usize,
     weight: u64,
     max_in_flight: Option<u64>,
 }
 
-impl From<Capacity> for Takes {
+impl From<Capacity> for CapacityJson {
     fn from(capacity: Capacity) -> Self {
         let Capacity { upstreams, accepting, weight, max_in_flight } = capacity;
         Self { upstreams, accepting, weight, max_in_flight }
     }
 }
 
-fn seen(effects: &[Effect]) -> Vec<Seen> {
+fn seen(effects: &[Effect]) -> Vec<EffectJson> {
     let one = |effect: &Effect| {
         let (upstream, kind) = match effect {
             Effect::Added(name) => (name, "added"),
             Effect::Removed { name, .. } => (name, "removed"),
             Effect::Changed(name) => (name, "changed"),
         };
-        Seen { upstream: upstream.clone(), effect: kind, text: effect.to_string() }
+        EffectJson { upstream: upstream.clone(), effect: kind, text: effect.to_string() }
     };
     effects.iter().map(one).collect()
 }
@@ -162,17 +162,17 @@ fn config(name: &str, address: &str, weight: u16, max_in_flight: u32) -> Result<
     }
 }
 
-fn wishes(wishes: Vec<Wish>) -> Result<Vec<Change>, Problem> {
+fn wishes(wishes: Vec<ChangeRequest>) -> Result<Vec<Change>, Problem> {
     let change = |wish| match wish {
-        Wish::Put(Object(Named { name, address, weight, max_in_flight })) => {
+        ChangeRequest::Put(Object(Named { name, address, weight, max_in_flight })) => {
             config(&name, &address, weight, max_in_flight).map(Change::Put)
         }
-        Wish::Remove(name) => Ok(Change::Remove(name)),
+        ChangeRequest::Remove(name) => Ok(Change::Remove(name)),
     };
     wishes.into_iter().map(change).collect()
 }
 
-pub(crate) fn put(shared: &Shared, peer: SocketAddr, name: &str, spec: &Spec) -> Answer {
+pub(crate) fn put(shared: &AdminContext, peer: SocketAddr, name: &str, spec: &PutRequest) -> HandlerResult {
     let config = config(name, &spec.address, spec.weight, spec.max_in_flight)?;
     let report = spec.report.as_ref().map(|Object(report)| *report);
     let done = match (&spec.ttl, report) {
@@ -186,12 +186,12 @@ pub(crate) fn put(shared: &Shared, peer: SocketAddr, name: &str, spec: &Spec) ->
     reply::json(if is_new { StatusCode::CREATED } else { StatusCode::OK }, &done)
 }
 
-pub(crate) fn remove(shared: &Shared, peer: SocketAddr, name: &str) -> Answer {
+pub(crate) fn remove(shared: &AdminContext, peer: SocketAddr, name: &str) -> HandlerResult {
     let changes = [Change::Remove(name.to_owned())];
     reply::json(StatusCode::OK, &change(shared, peer, "remove", &changes, None)?)
 }
 
-pub(crate) fn apply(shared: &Shared, peer: SocketAddr, expected: Expected) -> Answer {
+pub(crate) fn apply(shared: &AdminContext, peer: SocketAddr, expected: ApplyRequest) -> HandlerResult {
     let generation = Generation::from_u64(expected.generation);
     // First, since what was planned may make no sense any more.
     let current = shared.balancer.generation();
@@ -203,30 +203,30 @@ pub(crate) fn apply(shared: &Shared, peer: SocketAddr, expected: Expected) -> An
 }
 
 fn change(
-    shared: &Shared,
+    shared: &AdminContext,
     peer: SocketAddr,
     action: &str,
     changes: &[Change],
     expected: Option<Generation>,
-) -> Result<Done, Problem> {
+) -> Result<ChangeResponse, Problem> {
     Ok(done(peer, action, &shared.roster.change(changes, expected, shared.clock.now())?))
 }
 
 /// Writes down what was applied, where anything was.
-pub(crate) fn done(peer: SocketAddr, action: &str, applied: &Applied) -> Done {
+pub(crate) fn done(peer: SocketAddr, action: &str, applied: &Applied) -> ChangeResponse {
     let Applied { from, generation, effects } = applied;
     if from != generation {
-        let effects = EventKind::Applied(effects.clone());
+        let effects = RosterChange::Applied(effects.clone());
         audit::done(peer, action, &effects, *from, *generation);
     }
-    Done { from_generation: from.as_u64(), generation: generation.as_u64(), effects: seen(effects) }
+    ChangeResponse { from_generation: from.as_u64(), generation: generation.as_u64(), effects: seen(effects) }
 }
 
-pub(crate) fn plan(shared: &Shared, planned: Planned) -> Answer {
+pub(crate) fn plan(shared: &AdminContext, planned: PlanRequest) -> HandlerResult {
     let changes = wishes(planned.changes)?;
     let plan = shared.roster.plan(&changes)?;
     let forecast = shared.balancer.forecast(&plan, shared.clock.now())?;
-    let explained = Explained {
+    let explained = ForecastJson {
         generation: forecast.base.as_u64(),
         effects: seen(&forecast.effects),
         moved_keys: forecast.moved_keys,
@@ -238,7 +238,7 @@ pub(crate) fn plan(shared: &Shared, planned: Planned) -> Answer {
     reply::json(StatusCode::OK, &explained)
 }
 
-pub(crate) fn drain(shared: &Shared, peer: SocketAddr, name: &str, draining: Draining) -> Answer {
+pub(crate) fn drain(shared: &AdminContext, peer: SocketAddr, name: &str, draining: DrainRequest) -> HandlerResult {
     let deadline = draining.deadline.as_deref().map(deadline).transpose()?;
     shared.roster.drain(name, deadline, shared.clock.now())?;
     let text = match deadline {
@@ -248,13 +248,13 @@ pub(crate) fn drain(shared: &Shared, peer: SocketAddr, name: &str, draining: Dra
     ordered(shared, peer, "drain", name, &text)
 }
 
-pub(crate) fn resume(shared: &Shared, peer: SocketAddr, name: &str) -> Answer {
+pub(crate) fn resume(shared: &AdminContext, peer: SocketAddr, name: &str) -> HandlerResult {
     shared.roster.resume(name, shared.clock.now())?;
     ordered(shared, peer, "resume", name, &format!("{name}: resume"))
 }
 
 /// What changes an upstream's state and no generation.
-fn ordered(shared: &Shared, peer: SocketAddr, action: &'static str, name: &str, text: &str) -> Answer {
+fn ordered(shared: &AdminContext, peer: SocketAddr, action: &'static str, name: &str, text: &str) -> HandlerResult {
     let generation = shared.balancer.generation();
     audit::done(peer, action, text, generation, generation);
     reply::json(StatusCode::OK, &upstreams::one(shared, name)?)

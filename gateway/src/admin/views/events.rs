@@ -3,7 +3,7 @@
 use crate::admin::api::body::AdminBody;
 use crate::admin::api::problem::Problem;
 use crate::admin::api::reply;
-use crate::admin::builder::Shared;
+use crate::admin::builder::AdminContext;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use std::fmt;
@@ -22,7 +22,7 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 
 /// A stream of events for whoever sent these fields: from the last one they have heard of, or all that are kept.
-pub(crate) fn open(shared: &Arc<Shared>, headers: &HeaderMap) -> Result<Response<AdminBody>, Problem> {
+pub(crate) fn open(shared: &Arc<AdminContext>, headers: &HeaderMap) -> Result<Response<AdminBody>, Problem> {
     let permit = Arc::clone(&shared.streams).try_acquire_owned().map_err(|_| {
         let detail = "too many streams of events are open; close one of them";
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "streams", detail)
@@ -43,7 +43,7 @@ pub(crate) fn open(shared: &Arc<Shared>, headers: &HeaderMap) -> Result<Response
 }
 
 pub(crate) struct EventStream {
-    shared: Arc<Shared>,
+    shared: Arc<AdminContext>,
     /// The number of the last event that was sent.
     after: u64,
     greeted: bool,

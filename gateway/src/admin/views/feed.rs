@@ -23,20 +23,20 @@ pub(crate) struct Feed {
 
 struct Inner {
     health: Subscription,
-    roster: Subscription<roster::Event>,
+    roster: Subscription<roster::RosterEvent>,
     kept: VecDeque<Arc<str>>,
     /// The number of the last event; the first is 1.
     last: u64,
 }
 
 /// What lies behind some number.
-pub(crate) struct News {
+pub(crate) struct NewEvents {
     pub(crate) text: String,
     pub(crate) last: u64,
 }
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct EventJson<'a> {
     at: String,
     kind: &'a str,
     upstream: Option<&'a str>,
@@ -52,7 +52,7 @@ struct Line<'a> {
 }
 
 impl Feed {
-    pub(crate) fn new(health: Subscription, roster: Subscription<roster::Event>, start: Timestamp) -> Self {
+    pub(crate) fn new(health: Subscription, roster: Subscription<roster::RosterEvent>, start: Timestamp) -> Self {
         let inner = Inner { health, roster, kept: VecDeque::new(), last: 0 };
         Self { epoch: start.as_millis(), inner: Mutex::new(inner) }
     }
@@ -60,7 +60,8 @@ impl Feed {
     /// Tells of something that was done here, past the roster.
     pub(crate) fn changed(&self, at: Timestamp, kind: &str, generation: Generation, text: &str) {
         let generation = Some(generation.as_u64());
-        let line = Line { at: rfc3339(at), kind, upstream: None, from: None, to: None, generation, by: None, text };
+        let line =
+            EventJson { at: rfc3339(at), kind, upstream: None, from: None, to: None, generation, by: None, text };
         let mut inner = self.inner.lock();
         // What has happened before comes before it.
         self.pump(&mut inner);
@@ -68,7 +69,7 @@ impl Feed {
     }
 
     /// Everything that is kept behind number `after`, ready to be sent. What is no more is told by its count.
-    pub(crate) fn after(&self, after: u64) -> Option<News> {
+    pub(crate) fn after(&self, after: u64) -> Option<NewEvents> {
         let mut inner = self.inner.lock();
         self.pump(&mut inner);
         let inner = &*inner;
@@ -82,7 +83,7 @@ impl Feed {
         }
         let skipped = usize::try_from(after.saturating_sub(gone)).unwrap_or(usize::MAX);
         inner.kept.iter().skip(skipped).for_each(|event| text.push_str(event));
-        Some(News { text, last: inner.last })
+        Some(NewEvents { text, last: inner.last })
     }
 
     /// The number that an id of this process stands for; of others nothing is known.
@@ -115,23 +116,24 @@ impl Feed {
             EventKind::PanicEnded => ("panic_ended", None, None),
         };
         let (upstream, text) = (upstream.as_deref(), event.to_string());
-        let line = Line { at: rfc3339(*at), kind, upstream, from, to, generation: None, by: None, text: &text };
+        let line = EventJson { at: rfc3339(*at), kind, upstream, from, to, generation: None, by: None, text: &text };
         self.keep(inner, &line);
     }
 
-    fn keep_applied(&self, inner: &mut Inner, event: &roster::Event) {
+    fn keep_applied(&self, inner: &mut Inner, event: &roster::RosterEvent) {
         let kind = match &event.kind {
-            roster::EventKind::Applied(_) => "applied",
-            roster::EventKind::Draining { .. } => "drain",
-            roster::EventKind::Resumed { .. } => "resume",
+            roster::RosterChange::Applied(_) => "applied",
+            roster::RosterChange::Draining { .. } => "drain",
+            roster::RosterChange::Resumed { .. } => "resume",
         };
         let (upstream, text) = (event.kind.upstream(), event.kind.to_string());
         let (by, generation) = (Some(event.by.as_str()), Some(event.generation.as_u64()));
-        let line = Line { at: rfc3339(event.at), kind, upstream, from: None, to: None, generation, by, text: &text };
+        let line =
+            EventJson { at: rfc3339(event.at), kind, upstream, from: None, to: None, generation, by, text: &text };
         self.keep(inner, &line);
     }
 
-    fn keep(&self, inner: &mut Inner, line: &Line<'_>) {
+    fn keep(&self, inner: &mut Inner, line: &EventJson<'_>) {
         // JSON has no line feed of its own, so it is one line of data.
         let Ok(data) = serde_json::to_string(line) else { return };
         inner.last += 1;

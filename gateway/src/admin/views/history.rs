@@ -28,12 +28,12 @@ pub(crate) struct History(Mutex<Inner>);
 struct Inner {
     /// How often it was looked.
     looks: u64,
-    kept: Kept,
+    kept: KeptSamples,
 }
 
 /// What is told: a copy, so that nobody waits while it is written.
 #[derive(Clone, Default)]
-pub(crate) struct Kept {
+pub(crate) struct KeptSamples {
     times: VecDeque<Timestamp>,
     /// By name, a figure for each of the times.
     live: BTreeMap<Arc<str>, VecDeque<u32>>,
@@ -50,12 +50,12 @@ impl History {
         inner.looks += 1;
     }
 
-    pub(crate) fn kept(&self) -> Kept {
+    pub(crate) fn kept(&self) -> KeptSamples {
         self.0.lock().kept.clone()
     }
 }
 
-impl Kept {
+impl KeptSamples {
     /// Of so many looks one is kept.
     fn stride(&self) -> u64 {
         (SAMPLES * self.live.len()).div_ceil(FIGURES).next_power_of_two() as u64
@@ -102,7 +102,7 @@ fn halve<T>(values: &mut VecDeque<T>, mut number: usize) {
     values.shrink_to_fit();
 }
 
-impl Serialize for Kept {
+impl Serialize for KeptSamples {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut told = serializer.serialize_struct("History", 2)?;
         told.serialize_field("interval_seconds", &(INTERVAL.as_secs() * self.stride()))?;
@@ -111,7 +111,7 @@ impl Serialize for Kept {
     }
 }
 
-struct Samples<'a>(&'a Kept);
+struct Samples<'a>(&'a KeptSamples);
 
 impl Serialize for Samples<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -124,7 +124,7 @@ impl Serialize for Samples<'_> {
 }
 
 struct Sample<'a> {
-    kept: &'a Kept,
+    kept: &'a KeptSamples,
     index: usize,
 }
 

@@ -3,7 +3,7 @@
 use crate::admin::api::problem::Problem;
 use crate::admin::views::exposition::to_prometheus;
 use crate::admin::views::reloads::Reloads;
-use crate::roster::{Report, Roster};
+use crate::roster::{InstanceReport, Roster};
 use homing::cluster::{Decision, Member, Upstream};
 use homing::health::State;
 use homing::proxy::{LocalReply, Proxy};
@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(crate) struct Metrics(Registry);
 
 impl Metrics {
-    pub(crate) fn new(figures: Figures) -> Self {
+    pub(crate) fn new(figures: MetricsCollector) -> Self {
         let mut registry = Registry::with_prefix("homing");
         registry.register_collector(Box::new(figures));
         Self(registry)
@@ -35,7 +35,7 @@ impl Metrics {
 }
 
 #[derive(Debug)]
-pub(crate) struct Figures {
+pub(crate) struct MetricsCollector {
     pub(crate) roster: Arc<Roster>,
     pub(crate) proxy: Option<Proxy>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -44,9 +44,9 @@ pub(crate) struct Figures {
     pub(crate) discovery: Option<Arc<AtomicBool>>,
 }
 
-impl Collector for Figures {
+impl Collector for MetricsCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut page = Page(&mut encoder);
+        let mut page = MetricsPage(&mut encoder);
         let now = self.clock.now();
         let balancer = self.roster.balancer();
         let cluster = balancer.cluster();
@@ -102,8 +102,8 @@ impl Collector for Figures {
     }
 }
 
-impl Figures {
-    fn states(&self, page: &mut Page<'_, '_>) -> fmt::Result {
+impl MetricsCollector {
+    fn states(&self, page: &mut MetricsPage<'_, '_>) -> fmt::Result {
         let mut family = page.family("upstream_state", "1 for the state that it is in", None, MetricType::Gauge)?;
         for status in self.roster.balancer().status() {
             for state in State::ALL {
@@ -115,22 +115,23 @@ impl Figures {
     }
 }
 
-impl Figures {
+impl MetricsCollector {
     /// What instances say of themselves, where they do.
-    fn reports(&self, page: &mut Page<'_, '_>, members: &[Member]) -> fmt::Result {
+    fn reports(&self, page: &mut MetricsPage<'_, '_>, members: &[Member]) -> fmt::Result {
         let reports: Vec<_> = members
             .iter()
             .filter_map(|member| Some((member.upstream(), self.roster.about(member.upstream().name())?.report?)))
             .collect();
-        let mut family = |name: &str, help: &str, unit: Option<&Unit>, value: &dyn Fn(&Report) -> Option<f64>| {
-            let mut family = page.family(name, help, unit, MetricType::Gauge)?;
-            for (upstream, (report, _)) in &reports {
-                if let Some(value) = value(report) {
-                    family.encode_family(&label(upstream))?.encode_gauge(&value)?;
+        let mut family =
+            |name: &str, help: &str, unit: Option<&Unit>, value: &dyn Fn(&InstanceReport) -> Option<f64>| {
+                let mut family = page.family(name, help, unit, MetricType::Gauge)?;
+                for (upstream, (report, _)) in &reports {
+                    if let Some(value) = value(report) {
+                        family.encode_family(&label(upstream))?.encode_gauge(&value)?;
+                    }
                 }
-            }
-            Ok::<_, fmt::Error>(())
-        };
+                Ok::<_, fmt::Error>(())
+            };
         let help = "Sessions that it says it has";
         family("upstream_reported_sessions", help, None, &|it| it.sessions.map(|count| count as f64))?;
         let help = "Memory that it says it uses";
@@ -149,7 +150,7 @@ impl Figures {
 }
 
 /// What the adapter has counted.
-fn adapter(page: &mut Page<'_, '_>, proxy: &Proxy, members: &[Member]) -> fmt::Result {
+fn adapter(page: &mut MetricsPage<'_, '_>, proxy: &Proxy, members: &[Member]) -> fmt::Result {
     let traffic = |member: &Member| proxy.traffic(member.upstream());
     let help = "WebSockets and other tunnels open";
     page.gauges("upstream_tunnels", help, members, |m| traffic(m).tunnels())?;
@@ -186,9 +187,9 @@ fn count(family: &mut MetricEncoder<'_>, labels: &impl EncodeLabelSet, value: u6
 }
 
 /// An exposition that grows family by family.
-struct Page<'p, 'e>(&'p mut DescriptorEncoder<'e>);
+struct MetricsPage<'p, 'e>(&'p mut DescriptorEncoder<'e>);
 
-impl Page<'_, '_> {
+impl MetricsPage<'_, '_> {
     fn family<'s>(
         &'s mut self,
         name: &'s str,

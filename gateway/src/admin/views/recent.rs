@@ -14,9 +14,9 @@ const SPAN: Duration = Duration::from_secs(60);
 
 /// The last two marks, a span apart.
 #[derive(Default)]
-pub(crate) struct Recent(Mutex<VecDeque<Mark>>);
+pub(crate) struct Recent(Mutex<VecDeque<TrafficMark>>);
 
-struct Mark {
+struct TrafficMark {
     at: Timestamp,
     /// Who has another address is another upstream of the same id.
     traffic: HashMap<UpstreamId, (Weak<Upstream>, Traffic)>,
@@ -25,14 +25,14 @@ struct Mark {
 impl Recent {
     /// To be called every few seconds.
     pub(crate) fn look(&self, at: Timestamp, cluster: &Cluster, traffic: impl Fn(&Upstream) -> Traffic) {
-        let is_recent = |mark: &Mark| mark.at <= at && at.since(mark.at) < SPAN;
+        let is_recent = |mark: &TrafficMark| mark.at <= at && at.since(mark.at) < SPAN;
         if self.0.lock().back().is_some_and(is_recent) {
             return;
         }
         let upstreams = cluster.members().iter().map(|member| member.upstream());
         let traffic = upstreams.map(|it| (it.id(), (Arc::downgrade(it), traffic(it)))).collect();
         let mut marks = self.0.lock();
-        marks.push_back(Mark { at, traffic });
+        marks.push_back(TrafficMark { at, traffic });
         if marks.len() > 2 {
             marks.pop_front();
         }

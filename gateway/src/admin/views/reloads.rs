@@ -6,17 +6,17 @@ use parking_lot::Mutex;
 
 /// How the last reload went, where there is such a thing.
 #[derive(Debug, Default)]
-pub(crate) struct Reloads(Mutex<Option<Last>>);
+pub(crate) struct Reloads(Mutex<Option<LastReload>>);
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Last {
+pub(crate) struct LastReload {
     pub(crate) succeeded: bool,
     /// When one succeeded last.
     pub(crate) success: Timestamp,
 }
 
 impl Reloads {
-    pub(crate) fn last(&self) -> Option<Last> {
+    pub(crate) fn last(&self) -> Option<LastReload> {
         *self.0.lock()
     }
 }
@@ -31,8 +31,8 @@ impl Admin {
         let before = last.map_or(Timestamp::default(), |last| last.success);
         let is_first = last.is_none();
         *last = Some(match refusal {
-            None => Last { succeeded: true, success: now },
-            Some(_) => Last { succeeded: false, success: before },
+            None => LastReload { succeeded: true, success: now },
+            Some(_) => LastReload { succeeded: false, success: before },
         });
         drop(last);
         let generation = shared.balancer.generation();

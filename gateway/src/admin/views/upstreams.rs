@@ -1,8 +1,8 @@
 //! What every upstream is and does, as JSON.
 
 use crate::admin::api::problem::Problem;
-use crate::admin::builder::Shared;
-use crate::roster::{About, By, Origin};
+use crate::admin::builder::AdminContext;
+use crate::roster::{Initiator, Origin, UpstreamRecord};
 use homing::balancer::UnknownUpstream;
 use homing::cluster::{Decision, Member};
 use homing::health::{Cause, UpstreamStatus};
@@ -13,18 +13,18 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, UNIX_EPOCH};
 
 #[derive(Serialize)]
-pub(crate) struct Upstreams {
+pub(crate) struct UpstreamsJson {
     generation: u64,
     now: String,
     /// Whether so many look bad that it is not believed.
     panic: bool,
     /// Requests that wait for room; none where there is no adapter to count them.
     waiting: Option<usize>,
-    upstreams: Vec<Upstream>,
+    upstreams: Vec<UpstreamJson>,
 }
 
 #[derive(Serialize)]
-pub(crate) struct Upstream {
+pub(crate) struct UpstreamJson {
     name: String,
     address: String,
     weight: u16,
@@ -42,23 +42,23 @@ pub(crate) struct Upstream {
     requests: u64,
     decisions: BTreeMap<&'static str, u64>,
     /// What the adapter has counted; `null` where there is none.
-    traffic: Option<Counted>,
+    traffic: Option<TrafficJson>,
     origin: &'static str,
-    registration: Option<Registration>,
-    report: Option<Reported>,
-    drain: Option<Drain>,
+    registration: Option<RegistrationJson>,
+    report: Option<ReportJson>,
+    drain: Option<DrainJson>,
 }
 
 /// How long it is believed to be there, where it says so itself.
 #[derive(Serialize)]
-struct Registration {
+struct RegistrationJson {
     ttl_seconds: f64,
     expires: String,
 }
 
 /// What it said of itself last.
 #[derive(Serialize)]
-struct Reported {
+struct ReportJson {
     at: String,
     sessions: Option<u64>,
     memory_bytes: Option<u64>,
@@ -67,28 +67,28 @@ struct Reported {
 }
 
 #[derive(Serialize)]
-struct Drain {
+struct DrainJson {
     /// When the sessions it has begin to leave; `null`: they stay.
     deadline: Option<String>,
 }
 
 #[derive(Serialize)]
-struct Counted {
+struct TrafficJson {
     tunnels: u64,
     received_bytes: u64,
     sent_bytes: u64,
-    response_seconds: Quantiles,
+    response_seconds: QuantilesJson,
 }
 
 /// Of the last minute or two, where somebody looks; `null` where nothing was answered.
 #[derive(Serialize)]
-struct Quantiles {
+struct QuantilesJson {
     p50: Option<f64>,
     p90: Option<f64>,
     p99: Option<f64>,
 }
 
-pub(crate) fn all(shared: &Shared) -> Upstreams {
+pub(crate) fn all(shared: &AdminContext) -> UpstreamsJson {
     let now = shared.clock.now();
     let cluster = shared.balancer.cluster();
     let statuses = shared.balancer.status();
@@ -98,7 +98,7 @@ pub(crate) fn all(shared: &Shared) -> Upstreams {
         let status = statuses.get(member.upstream().name())?;
         Some(upstream(shared, member, status, now))
     };
-    Upstreams {
+    UpstreamsJson {
         generation: shared.balancer.generation().as_u64(),
         now: rfc3339(now),
         panic: shared.balancer.panics(),
@@ -107,7 +107,7 @@ pub(crate) fn all(shared: &Shared) -> Upstreams {
     }
 }
 
-pub(crate) fn one(shared: &Shared, name: &str) -> Result<Upstream, Problem> {
+pub(crate) fn one(shared: &AdminContext, name: &str) -> Result<UpstreamJson, Problem> {
     let cluster = shared.balancer.cluster();
     let found = cluster.find_name(name).and_then(|member| {
         let status = shared.balancer.status_of(member.upstream().id())?;
@@ -116,12 +116,13 @@ pub(crate) fn one(shared: &Shared, name: &str) -> Result<Upstream, Problem> {
     found.ok_or_else(|| UnknownUpstream { name: name.to_owned() }.into())
 }
 
-fn upstream(shared: &Shared, member: &Member, status: &UpstreamStatus, now: Timestamp) -> Upstream {
+fn upstream(shared: &AdminContext, member: &Member, status: &UpstreamStatus, now: Timestamp) -> UpstreamJson {
     let upstream = member.upstream();
     // One that was put there past the roster, just now, is not known to it yet.
-    let unknown = About { origin: Origin::Configured, registration: None, report: None, drain: None, drained_by: None };
+    let unknown =
+        UpstreamRecord { origin: Origin::Configured, registration: None, report: None, drain: None, drained_by: None };
     let about = shared.roster.about(upstream.name()).unwrap_or(unknown);
-    Upstream {
+    UpstreamJson {
         name: upstream.name().to_owned(),
         address: upstream.address().to_owned(),
         weight: member.weight(),
@@ -129,8 +130,8 @@ fn upstream(shared: &Shared, member: &Member, status: &UpstreamStatus, now: Time
         state: status.state.as_str(),
         cause: match (status.cause, about.drained_by) {
             // The balancer knows no other.
-            (Cause::Operator, Some(By::Instance)) => "it said goodbye".to_owned(),
-            (Cause::Operator, Some(By::Expiry)) => "it was not heard of for its TTL".to_owned(),
+            (Cause::Operator, Some(Initiator::Instance)) => "it said goodbye".to_owned(),
+            (Cause::Operator, Some(Initiator::Expiry)) => "it was not heard of for its TTL".to_owned(),
             (cause, _) => cause.to_string(),
         },
         since: (status.since > Timestamp::default()).then(|| rfc3339(status.since)),
@@ -143,31 +144,32 @@ fn upstream(shared: &Shared, member: &Member, status: &UpstreamStatus, now: Time
         decisions: Decision::all().map(|decision| (decision.as_str(), upstream.decided(decision))).collect(),
         traffic: shared.proxy.as_ref().map(|proxy| {
             let total = proxy.traffic(upstream);
-            Counted::new(&total, &shared.recent.of(upstream, &total))
+            TrafficJson::new(&total, &shared.recent.of(upstream, &total))
         }),
         origin: about.origin.as_str(),
-        registration: about
-            .registration
-            .map(|lasting| Registration { ttl_seconds: lasting.ttl.as_secs_f64(), expires: rfc3339(lasting.expires) }),
-        report: about.report.map(|(report, at)| Reported {
+        registration: about.registration.map(|lasting| RegistrationJson {
+            ttl_seconds: lasting.ttl.as_secs_f64(),
+            expires: rfc3339(lasting.expires),
+        }),
+        report: about.report.map(|(report, at)| ReportJson {
             at: rfc3339(at),
             sessions: report.sessions,
             memory_bytes: report.memory_bytes,
             threads: report.threads,
             cpu: report.cpu,
         }),
-        drain: about.drain.map(|drain| Drain { deadline: drain.until.map(rfc3339) }),
+        drain: about.drain.map(|drain| DrainJson { deadline: drain.until.map(rfc3339) }),
     }
 }
 
-impl Counted {
+impl TrafficJson {
     fn new(total: &Traffic, recent: &Traffic) -> Self {
         let quantile = |q| recent.response_quantile(q).map(|duration| duration.as_secs_f64());
         Self {
             tunnels: total.tunnels(),
             received_bytes: total.received_bytes(),
             sent_bytes: total.sent_bytes(),
-            response_seconds: Quantiles { p50: quantile(0.5), p90: quantile(0.9), p99: quantile(0.99) },
+            response_seconds: QuantilesJson { p50: quantile(0.5), p90: quantile(0.9), p99: quantile(0.99) },
         }
     }
 }

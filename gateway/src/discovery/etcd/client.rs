@@ -1,7 +1,7 @@
 //! Calls of etcd's JSON interface.
 
-use super::lines::Lines;
-use super::message::{Failure, TokenAnswer, TxnAnswer};
+use super::lines::JsonLines;
+use super::message::{GrpcStatus, TokenResponse, TxnResponse};
 use super::tls;
 use http::{Request, Response, StatusCode, Uri, header};
 use hyper::body::{Body, Incoming};
@@ -38,7 +38,7 @@ const UNAUTHENTICATED: u32 = 16;
 
 /// Where etcd is, and how to be let in.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Settings {
+pub struct EtcdSettings {
     /// Its members, such as `http://127.0.0.1:2379` or `https://etcd-1:2379`.
     pub endpoints: Vec<String>,
     /// The certificates, PEM, of who signs etcd's; needed for `https`.
@@ -54,7 +54,7 @@ pub struct Settings {
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum SettingsError {
+pub enum EtcdSettingsError {
     /// There is no endpoint.
     #[error("there is no endpoint; name at least one member of etcd, such as \"http://127.0.0.1:2379\"")]
     NoEndpoint,
@@ -110,16 +110,16 @@ impl EtcdError {
 
 /// Calls etcd. Cheap to clone.
 #[derive(Clone)]
-pub struct Client {
-    shared: Arc<Shared>,
+pub struct EtcdClient {
+    shared: Arc<ClientShared>,
 }
 
-struct Shared {
+struct ClientShared {
     endpoints: Vec<Endpoint>,
     /// The one that answered last.
     preferred: AtomicUsize,
     tls: Option<TlsConnector>,
-    user: Option<User>,
+    user: Option<Credentials>,
     token: Mutex<Option<String>>,
 }
 
@@ -131,39 +131,40 @@ struct Endpoint {
     port: u16,
 }
 
-struct User {
+struct Credentials {
     name: String,
     password: String,
 }
 
-impl fmt::Debug for Client {
+impl fmt::Debug for EtcdClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let endpoints: Vec<_> = self.shared.endpoints.iter().map(|endpoint| &endpoint.text).collect();
         f.debug_struct("Client").field("endpoints", &endpoints).finish_non_exhaustive()
     }
 }
 
-impl Client {
+impl EtcdClient {
     /// With these settings. Reads their files; etcd need not be there.
     ///
     /// # Errors
-    /// [`SettingsError`].
-    pub fn new(settings: &Settings) -> Result<Self, SettingsError> {
+    /// [`EtcdSettingsError`].
+    pub fn new(settings: &EtcdSettings) -> Result<Self, EtcdSettingsError> {
         let endpoints: Vec<_> = settings.endpoints.iter().map(|text| endpoint(text)).collect::<Result<_, _>>()?;
         if endpoints.is_empty() {
-            return Err(SettingsError::NoEndpoint);
+            return Err(EtcdSettingsError::NoEndpoint);
         }
         let is_tls = endpoints.iter().any(|endpoint| endpoint.is_tls);
         let tls = is_tls.then(|| tls::connector(settings)).transpose()?;
         let user = settings.user.as_ref().map(|(name, file)| {
             let read = std::fs::read_to_string(file);
-            let wrong = |error: std::io::Error| SettingsError::File { file: file.clone(), message: error.to_string() };
+            let wrong =
+                |error: std::io::Error| EtcdSettingsError::File { file: file.clone(), message: error.to_string() };
             let password = read.map_err(wrong)?.trim_end_matches(['\r', '\n']).to_owned();
-            Ok(User { name: name.clone(), password })
+            Ok(Credentials { name: name.clone(), password })
         });
         let user = user.transpose()?;
         let (preferred, token) = (AtomicUsize::new(0), Mutex::new(None));
-        Ok(Self { shared: Arc::new(Shared { endpoints, preferred, tls, user, token }) })
+        Ok(Self { shared: Arc::new(ClientShared { endpoints, preferred, tls, user, token }) })
     }
 
     /// The members, for messages.
@@ -178,13 +179,17 @@ impl Client {
     }
 
     /// Calls `path`, and reads answers as they come.
-    pub(super) async fn stream<T: DeserializeOwned>(&self, path: &str, request: &Value) -> Result<Lines<T>, EtcdError> {
-        Ok(Lines::new(self.request(path, request).await?.into_body()))
+    pub(super) async fn stream<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        request: &Value,
+    ) -> Result<JsonLines<T>, EtcdError> {
+        Ok(JsonLines::new(self.request(path, request).await?.into_body()))
     }
 
     /// Makes up to [`AT_ONCE`] changes, all or none. The revision that they have.
     pub(super) async fn change(&self, parts: &[Value]) -> Result<i64, EtcdError> {
-        let answer: TxnAnswer = self.call("/v3/kv/txn", &json!({"success": parts})).await?;
+        let answer: TxnResponse = self.call("/v3/kv/txn", &json!({"success": parts})).await?;
         Ok(answer.header.revision.0)
     }
 
@@ -203,17 +208,17 @@ impl Client {
         }
     }
 
-    async fn log_in(&self, user: &User) -> Result<(), EtcdError> {
+    async fn log_in(&self, user: &Credentials) -> Result<(), EtcdError> {
         *self.shared.token.lock() = None;
         let request = json!({"name": user.name, "password": user.password});
-        let TokenAnswer { token } = parse(self.anywhere("/v3/auth/authenticate", &request).await?).await?;
+        let TokenResponse { token } = parse(self.anywhere("/v3/auth/authenticate", &request).await?).await?;
         *self.shared.token.lock() = Some(token);
         Ok(())
     }
 
     /// Asks the members one after the other, beginning with the one that answered last.
     async fn anywhere(&self, path: &str, request: &Value) -> Result<Response<Incoming>, EtcdError> {
-        let Shared { endpoints, preferred, .. } = &*self.shared;
+        let ClientShared { endpoints, preferred, .. } = &*self.shared;
         let first = preferred.load(Ordering::Relaxed);
         let mut last = EtcdError::Unreachable("no member was asked".to_owned());
         for turn in 0..endpoints.len() {
@@ -235,7 +240,7 @@ impl Client {
             let stream = TcpStream::connect((&*at.host, at.port)).await?;
             stream.set_nodelay(true)?;
             let tls = self.shared.tls.as_ref().filter(|_| at.is_tls);
-            let stream: Box<dyn Stream> = match tls {
+            let stream: Box<dyn IoStream> = match tls {
                 None => Box::new(stream),
                 Some(tls) => {
                     let name = ServerName::try_from(at.host.clone()).map_err(std::io::Error::other)?;
@@ -263,8 +268,8 @@ impl Client {
         let status = response.status();
         let body = read(response.into_body()).await?;
         match serde_json::from_slice(&body) {
-            Ok(Failure { code: UNAVAILABLE, message }) => Err(failed(&message)),
-            Ok(Failure { code, message }) if code != 0 => Err(EtcdError::Refused { code, message }),
+            Ok(GrpcStatus { code: UNAVAILABLE, message }) => Err(failed(&message)),
+            Ok(GrpcStatus { code, message }) if code != 0 => Err(EtcdError::Refused { code, message }),
             _ => Err(failed(&format!("{status} where etcd's JSON interface should be"))),
         }
     }
@@ -274,18 +279,18 @@ pub(super) fn late() -> EtcdError {
     EtcdError::Unreachable("no answer in time".to_owned())
 }
 
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+trait IoStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> IoStream for T {}
 
-/// Whether this may be one of [`Settings::endpoints`].
+/// Whether this may be one of [`EtcdSettings::endpoints`].
 #[must_use]
 pub fn is_endpoint(text: &str) -> bool {
     endpoint(text).is_ok()
 }
 
-fn endpoint(text: &str) -> Result<Endpoint, SettingsError> {
-    let wrong = || SettingsError::Endpoint { endpoint: text.to_owned() };
+fn endpoint(text: &str) -> Result<Endpoint, EtcdSettingsError> {
+    let wrong = || EtcdSettingsError::Endpoint { endpoint: text.to_owned() };
     let uri: Uri = text.parse().map_err(|_| wrong())?;
     let is_tls = match uri.scheme_str() {
         Some("http") => false,

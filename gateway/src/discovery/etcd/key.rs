@@ -4,19 +4,19 @@ use std::fmt;
 
 /// What the keys of one fleet begin with.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Prefix(String);
+pub struct KeyPrefix(String);
 
 /// A key below the prefix.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Key<'a> {
+pub(super) enum FleetKey<'a> {
     Upstream(&'a str),
-    Order(&'a str),
+    Override(&'a str),
     Keys,
     Report(&'a str),
     Live { gateway: &'a str, upstream: &'a str },
 }
 
-impl Prefix {
+impl KeyPrefix {
     /// As it is given, but for slashes at its end.
     #[must_use]
     pub fn new(text: &str) -> Self {
@@ -24,7 +24,7 @@ impl Prefix {
     }
 
     /// A key in full.
-    pub(super) fn full(&self, key: Key<'_>) -> String {
+    pub(super) fn full(&self, key: FleetKey<'_>) -> String {
         format!("{}/{key}", self.0)
     }
 
@@ -35,39 +35,39 @@ impl Prefix {
     }
 
     /// What a key stands for, where it is one that we know.
-    pub(super) fn parse<'k>(&self, full: &'k str) -> Option<Key<'k>> {
+    pub(super) fn parse<'k>(&self, full: &'k str) -> Option<FleetKey<'k>> {
         let key = full.strip_prefix(&*self.0)?.strip_prefix('/')?;
         let (kind, name) = key.split_once('/').unwrap_or((key, ""));
         match (kind, name) {
-            ("keys", "") => Some(Key::Keys),
+            ("keys", "") => Some(FleetKey::Keys),
             (_, "") => None,
-            ("upstreams", name) => Some(Key::Upstream(name)),
-            ("orders", name) => Some(Key::Order(name)),
-            ("reports", name) => Some(Key::Report(name)),
-            ("live", rest) => rest.split_once('/').map(|(gateway, upstream)| Key::Live { gateway, upstream }),
+            ("upstreams", name) => Some(FleetKey::Upstream(name)),
+            ("orders", name) => Some(FleetKey::Override(name)),
+            ("reports", name) => Some(FleetKey::Report(name)),
+            ("live", rest) => rest.split_once('/').map(|(gateway, upstream)| FleetKey::Live { gateway, upstream }),
             _ => None,
         }
     }
 }
 
-impl Default for Prefix {
+impl Default for KeyPrefix {
     /// `/homing`.
     fn default() -> Self {
         Self("/homing".to_owned())
     }
 }
 
-impl fmt::Display for Prefix {
+impl fmt::Display for KeyPrefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl fmt::Display for Key<'_> {
+impl fmt::Display for FleetKey<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Upstream(name) => write!(f, "upstreams/{name}"),
-            Self::Order(name) => write!(f, "orders/{name}"),
+            Self::Override(name) => write!(f, "orders/{name}"),
             Self::Keys => f.write_str("keys"),
             Self::Report(name) => write!(f, "reports/{name}"),
             Self::Live { gateway, upstream } => write!(f, "live/{gateway}/{upstream}"),
@@ -81,9 +81,9 @@ mod tests {
 
     #[test]
     fn keys_are_read_as_they_are_written() {
-        let prefix = Prefix::new("/shop/homing/");
-        let live = Key::Live { gateway: "gw", upstream: "a/b" };
-        for key in [Key::Upstream("a/b"), Key::Order("a"), Key::Keys, Key::Report("a"), live] {
+        let prefix = KeyPrefix::new("/shop/homing/");
+        let live = FleetKey::Live { gateway: "gw", upstream: "a/b" };
+        for key in [FleetKey::Upstream("a/b"), FleetKey::Override("a"), FleetKey::Keys, FleetKey::Report("a"), live] {
             let full = prefix.full(key);
             assert_eq!(prefix.parse(&full), Some(key), "{full}");
             let (from, to) = prefix.range();

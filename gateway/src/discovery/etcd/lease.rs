@@ -1,50 +1,51 @@
 //! What goes when whoever put it there is silent for too long.
 
-use super::client::{Client, EtcdError};
-use super::message::{Int, LeaseAnswer, Streamed};
+use super::client::{EtcdClient, EtcdError};
+use super::message::{Int64, LeaseResponse, StreamedResult};
 use serde_json::json;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// A lease that is taken when it is needed and again when it was lost.
 #[derive(Debug)]
-pub(super) struct Lease {
-    client: Client,
+pub(super) struct EtcdLease {
+    client: EtcdClient,
     ttl: Duration,
-    held: Option<(Int, Instant)>,
+    held: Option<(Int64, Instant)>,
 }
 
 /// A lease that holds.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Held {
-    pub(super) id: Int,
+pub(super) struct HeldLease {
+    pub(super) id: Int64,
     /// Nothing is on it yet.
     pub(super) is_new: bool,
 }
 
-impl Lease {
+impl EtcdLease {
     /// For `ttl`, of which etcd takes whole seconds.
-    pub(super) fn new(client: Client, ttl: Duration) -> Self {
+    pub(super) fn new(client: EtcdClient, ttl: Duration) -> Self {
         Self { client, ttl, held: None }
     }
 
     /// To be called often enough: it is renewed when a third of its time is over.
-    pub(super) async fn hold(&mut self) -> Result<Held, EtcdError> {
+    pub(super) async fn hold(&mut self) -> Result<HeldLease, EtcdError> {
         if let Some((id, renewed)) = self.held {
             if renewed.elapsed() < self.ttl / 3 {
-                return Ok(Held { id, is_new: false });
+                return Ok(HeldLease { id, is_new: false });
             }
-            let answer: Streamed<LeaseAnswer> = self.client.call("/v3/lease/keepalive", &json!({"ID": id})).await?;
+            let answer: StreamedResult<LeaseResponse> =
+                self.client.call("/v3/lease/keepalive", &json!({"ID": id})).await?;
             if answer.result.ttl.0 > 0 {
                 self.held = Some((id, Instant::now()));
-                return Ok(Held { id, is_new: false });
+                return Ok(HeldLease { id, is_new: false });
             }
         }
         self.held = None;
-        let seconds = Int(i64::try_from(self.ttl.as_secs().max(1)).unwrap_or(i64::MAX));
-        let answer: LeaseAnswer = self.client.call("/v3/lease/grant", &json!({"TTL": seconds})).await?;
+        let seconds = Int64(i64::try_from(self.ttl.as_secs().max(1)).unwrap_or(i64::MAX));
+        let answer: LeaseResponse = self.client.call("/v3/lease/grant", &json!({"TTL": seconds})).await?;
         self.held = Some((answer.id, Instant::now()));
-        Ok(Held { id: answer.id, is_new: true })
+        Ok(HeldLease { id: answer.id, is_new: true })
     }
 
     /// It is no more, as something else told.

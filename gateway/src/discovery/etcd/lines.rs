@@ -1,7 +1,7 @@
 //! The answers of a stream: JSON, one a line.
 
 use super::client::EtcdError;
-use super::message::{Failure, Streamed};
+use super::message::{GrpcStatus, StreamedResult};
 use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -14,13 +14,13 @@ const LONGEST: usize = 256 << 20;
 
 /// What still comes of a body. Ends with this value.
 #[derive(Debug)]
-pub(super) struct Lines<T> {
+pub(super) struct JsonLines<T> {
     body: Incoming,
     unread: Vec<u8>,
     answer: PhantomData<fn() -> T>,
 }
 
-impl<T: DeserializeOwned> Lines<T> {
+impl<T: DeserializeOwned> JsonLines<T> {
     pub(super) fn new(body: Incoming) -> Self {
         Self { body, unread: Vec::new(), answer: PhantomData }
     }
@@ -52,9 +52,9 @@ fn parse<T: DeserializeOwned>(line: &[u8]) -> Result<T, EtcdError> {
     let malformed = |error: serde_json::Error| EtcdError::unexpected(&error.to_string());
     let mut value: Value = serde_json::from_slice(line).map_err(malformed)?;
     if let Some(failure) = value.get_mut("error").map(Value::take) {
-        let Failure { code, message } = serde_json::from_value(failure).unwrap_or_default();
+        let GrpcStatus { code, message } = serde_json::from_value(failure).unwrap_or_default();
         return Err(EtcdError::Refused { code, message });
     }
-    let Streamed { result } = serde_json::from_value(value).map_err(malformed)?;
+    let StreamedResult { result } = serde_json::from_value(value).map_err(malformed)?;
     Ok(result)
 }

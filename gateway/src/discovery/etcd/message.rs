@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
-pub(super) struct Int(pub(super) i64);
+pub(super) struct Int64(pub(super) i64);
 
-impl<'de> Deserialize<'de> for Int {
+impl<'de> Deserialize<'de> for Int64 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let number = match Value::deserialize(deserializer)? {
             Value::String(text) => text.parse().ok(),
@@ -21,16 +21,16 @@ impl<'de> Deserialize<'de> for Int {
     }
 }
 
-impl Serialize for Int {
+impl Serialize for Int64 {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&self.0)
     }
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(super) struct Bytes(pub(super) Vec<u8>);
+pub(super) struct Base64Bytes(pub(super) Vec<u8>);
 
-impl<'de> Deserialize<'de> for Bytes {
+impl<'de> Deserialize<'de> for Base64Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         STANDARD.decode(String::deserialize(deserializer)?).map(Self).map_err(D::Error::custom)
     }
@@ -43,65 +43,65 @@ pub(super) fn bytes(bytes: impl AsRef<[u8]>) -> String {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Header {
-    pub(super) revision: Int,
+pub(super) struct ResponseHeader {
+    pub(super) revision: Int64,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Pair {
-    pub(super) key: Bytes,
-    pub(super) value: Bytes,
+pub(super) struct KeyValue {
+    pub(super) key: Base64Bytes,
+    pub(super) value: Base64Bytes,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct RangeAnswer {
-    pub(super) header: Header,
-    pub(super) kvs: Vec<Pair>,
+pub(super) struct RangeResponse {
+    pub(super) header: ResponseHeader,
+    pub(super) kvs: Vec<KeyValue>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct TxnAnswer {
-    pub(super) header: Header,
+pub(super) struct TxnResponse {
+    pub(super) header: ResponseHeader,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct LeaseAnswer {
+pub(super) struct LeaseResponse {
     #[serde(rename = "ID")]
-    pub(super) id: Int,
+    pub(super) id: Int64,
     /// Seconds; zero for a lease that is no more.
     #[serde(rename = "TTL")]
-    pub(super) ttl: Int,
+    pub(super) ttl: Int64,
 }
 
 /// An answer of a stream.
 #[derive(Debug, Deserialize)]
-pub(super) struct Streamed<T> {
+pub(super) struct StreamedResult<T> {
     pub(super) result: T,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct WatchAnswer {
-    pub(super) header: Header,
+pub(super) struct WatchResponse {
+    pub(super) header: ResponseHeader,
     pub(super) canceled: bool,
-    pub(super) events: Vec<Event>,
+    pub(super) events: Vec<WatchEvent>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Event {
+pub(super) struct WatchEvent {
     #[serde(rename = "type")]
-    pub(super) kind: EventKind,
-    pub(super) kv: Pair,
+    pub(super) kind: WatchEventKind,
+    pub(super) kv: KeyValue,
 }
 
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
-pub(super) enum EventKind {
+pub(super) enum WatchEventKind {
     #[default]
     Put,
     Delete,
@@ -109,21 +109,21 @@ pub(super) enum EventKind {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct TokenAnswer {
+pub(super) struct TokenResponse {
     pub(super) token: String,
 }
 
 /// What etcd says where it refuses.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Failure {
+pub(super) struct GrpcStatus {
     /// As gRPC counts them.
     pub(super) code: u32,
     pub(super) message: String,
 }
 
 /// A part of a transaction.
-pub(super) fn put(key: &str, value: impl AsRef<[u8]>, lease: Option<Int>) -> Value {
+pub(super) fn put(key: &str, value: impl AsRef<[u8]>, lease: Option<Int64>) -> Value {
     json!({"request_put": {"key": bytes(key), "value": bytes(value), "lease": lease.unwrap_or_default()}})
 }
 

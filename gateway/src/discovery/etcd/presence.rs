@@ -1,8 +1,8 @@
 //! What a gateway tells the others of its fleet.
 
-use super::client::{AT_ONCE, Client, EtcdError};
-use super::key::{Key, Prefix};
-use super::lease::Lease;
+use super::client::{AT_ONCE, EtcdClient, EtcdError};
+use super::key::{FleetKey, KeyPrefix};
+use super::lease::EtcdLease;
 use super::message;
 use homing::Balancer;
 use homing::cluster::Sketch;
@@ -15,20 +15,20 @@ const TTL: Duration = Duration::from_secs(15);
 
 /// Tells who lives where, as this gateway has seen it, on a lease.
 #[derive(Debug)]
-pub struct Presence {
-    client: Client,
-    prefix: Prefix,
+pub struct LiveSessionsPublisher {
+    client: EtcdClient,
+    prefix: KeyPrefix,
     gateway: String,
-    lease: Lease,
+    lease: EtcdLease,
     /// What was said, by upstream.
     said: HashMap<String, Sketch>,
 }
 
-impl Presence {
+impl LiveSessionsPublisher {
     /// Of the `gateway` of this name, which no other has, and which has no slash.
     #[must_use]
-    pub fn new(client: Client, prefix: Prefix, gateway: String) -> Self {
-        let lease = Lease::new(client.clone(), TTL);
+    pub fn new(client: EtcdClient, prefix: KeyPrefix, gateway: String) -> Self {
+        let lease = EtcdLease::new(client.clone(), TTL);
         Self { client, prefix, gateway, lease, said: HashMap::new() }
     }
 
@@ -49,7 +49,7 @@ impl Presence {
         };
         let news: Vec<_> = sketches.filter(|(name, sketch)| is_news(name, sketch)).collect();
         let gone: Vec<_> = self.said.keys().filter(|name| cluster.find_name(name).is_none()).cloned().collect();
-        let key = |upstream| self.prefix.full(Key::Live { gateway: &self.gateway, upstream });
+        let key = |upstream| self.prefix.full(FleetKey::Live { gateway: &self.gateway, upstream });
         let puts = news.iter().map(|(name, sketch)| message::put(&key(name), sketch.to_bytes(), Some(held.id)));
         let deletes = gone.iter().map(|name| message::delete(&key(name)));
         let parts: Vec<_> = puts.chain(deletes).collect();

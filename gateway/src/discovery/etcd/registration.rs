@@ -1,10 +1,10 @@
 //! An instance that puts itself there.
 
-use super::client::{Client, EtcdError};
-use super::key::{Key, Prefix};
-use super::lease::Lease;
+use super::client::{EtcdClient, EtcdError};
+use super::key::{FleetKey, KeyPrefix};
+use super::lease::EtcdLease;
 use super::message;
-use crate::roster::Report;
+use crate::roster::InstanceReport;
 use homing::cluster::UpstreamConfig;
 use serde_json::json;
 use std::time::Duration;
@@ -15,30 +15,30 @@ use std::time::Duration;
 /// Any client of etcd can do the same: `etcdctl lease grant 15`, `etcdctl put --lease=ID /homing/upstreams/app-1
 /// '{"address": "10.0.0.1:8080"}'`, `etcdctl lease keep-alive ID`.
 #[derive(Debug)]
-pub struct Registration {
-    client: Client,
-    lease: Lease,
+pub struct EtcdRegistration {
+    client: EtcdClient,
+    lease: EtcdLease,
     upstream: (String, String),
     report: String,
-    said: Option<Report>,
+    said: Option<InstanceReport>,
 }
 
-impl Registration {
+impl EtcdRegistration {
     /// Of this upstream, which is not there before it is refreshed. A `ttl` of less than a second is one second.
     #[must_use]
-    pub fn new(client: Client, prefix: &Prefix, upstream: &UpstreamConfig, ttl: Duration) -> Self {
+    pub fn new(client: EtcdClient, prefix: &KeyPrefix, upstream: &UpstreamConfig, ttl: Duration) -> Self {
         let UpstreamConfig { name, address, weight, max_in_flight, .. } = upstream;
         let value = json!({"address": address, "weight": weight, "max_in_flight": max_in_flight}).to_string();
-        let lease = Lease::new(client.clone(), ttl);
-        let key = prefix.full(Key::Upstream(name));
-        Self { client, lease, upstream: (key, value), report: prefix.full(Key::Report(name)), said: None }
+        let lease = EtcdLease::new(client.clone(), ttl);
+        let key = prefix.full(FleetKey::Upstream(name));
+        Self { client, lease, upstream: (key, value), report: prefix.full(FleetKey::Report(name)), said: None }
     }
 
     /// Says that the instance is there and, with a report, how it is. To be called at least three times a TTL.
     ///
     /// # Errors
     /// [`EtcdError`]. The next call makes good for it.
-    pub async fn refresh(&mut self, report: Option<Report>) -> Result<(), EtcdError> {
+    pub async fn refresh(&mut self, report: Option<InstanceReport>) -> Result<(), EtcdError> {
         let held = self.lease.hold().await?;
         let mut parts = Vec::new();
         if held.is_new {

@@ -1,12 +1,12 @@
 //! Reads what the fleet shares, and watches it.
 
-use super::client::{Client, EtcdError};
-use super::key::{Key, Prefix};
-use super::lines::Lines;
-use super::message::{Event, EventKind, Pair, RangeAnswer, WatchAnswer, bytes};
-use super::store::{OrderStore, Saved};
-use crate::discovery::{Discovery, DiscoveryError, KeysText, Next, Update};
-use crate::roster::{Order, Orders, Report};
+use super::client::{EtcdClient, EtcdError};
+use super::key::{FleetKey, KeyPrefix};
+use super::lines::JsonLines;
+use super::message::{KeyValue, RangeResponse, WatchEvent, WatchEventKind, WatchResponse, bytes};
+use super::store::{EtcdOverrideStore, SavedRevision};
+use crate::discovery::{DiscoveryError, DiscoverySource, DiscoveryUpdate, KeysText, NextUpdate};
+use crate::roster::{InstanceReport, Override, Overrides};
 use homing::cluster::{Sketch, UpstreamConfig};
 use homing::config::value;
 use serde::Deserialize;
@@ -22,18 +22,18 @@ const BACKOFF: std::ops::RangeInclusive<Duration> = Duration::from_millis(200)..
 
 /// What etcd has below a prefix, as it changes.
 #[derive(Debug)]
-pub struct Source {
-    client: Client,
-    prefix: Prefix,
+pub struct EtcdSource {
+    client: EtcdClient,
+    prefix: KeyPrefix,
     /// Whose sketches are our own.
     gateway: String,
     known: Known,
-    saved: Saved,
-    news: VecDeque<Result<Update, DiscoveryError>>,
-    watch: Option<Lines<WatchAnswer>>,
+    saved: SavedRevision,
+    news: VecDeque<Result<DiscoveryUpdate, DiscoveryError>>,
+    watch: Option<JsonLines<WatchResponse>>,
     is_synced: bool,
     /// They have changed and were not said yet.
-    owes_orders: bool,
+    owes_overrides: bool,
     backoff: Option<Duration>,
 }
 
@@ -41,7 +41,7 @@ pub struct Source {
 #[derive(Debug, Default)]
 struct Known {
     upstreams: BTreeMap<String, UpstreamConfig>,
-    orders: Orders,
+    overrides: Overrides,
     keys: Option<String>,
 }
 
@@ -49,39 +49,39 @@ struct Known {
 #[derive(Debug, Default)]
 struct Changed {
     upstreams: bool,
-    orders: bool,
+    overrides: bool,
     keys: bool,
 }
 
-impl Source {
+impl EtcdSource {
     /// Of the fleet whose keys begin with `prefix`. What the `gateway` itself tells is passed over.
     #[must_use]
-    pub fn new(client: Client, prefix: Prefix, gateway: String) -> Self {
+    pub fn new(client: EtcdClient, prefix: KeyPrefix, gateway: String) -> Self {
         Self {
             client,
             prefix,
             gateway,
             known: Known::default(),
-            saved: Saved::default(),
+            saved: SavedRevision::default(),
             news: VecDeque::new(),
             watch: None,
             is_synced: false,
-            owes_orders: false,
+            owes_overrides: false,
             backoff: None,
         }
     }
 
     /// Where operators' orders are to be kept: this source then says nothing of them that is older than what was kept last.
     #[must_use]
-    pub fn order_store(&self) -> OrderStore {
-        OrderStore::new(self.client.clone(), self.prefix.clone(), self.saved.clone())
+    pub fn override_store(&self) -> EtcdOverrideStore {
+        EtcdOverrideStore::new(self.client.clone(), self.prefix.clone(), self.saved.clone())
     }
 
     /// Reads everything, and watches from there on.
     async fn sync(&mut self) -> Result<(), EtcdError> {
         let (from, to) = self.prefix.range();
         let range = json!({"key": bytes(&from), "range_end": bytes(&to)});
-        let RangeAnswer { header, kvs } = self.client.call("/v3/kv/range", &range).await?;
+        let RangeResponse { header, kvs } = self.client.call("/v3/kv/range", &range).await?;
         let watch = json!({"create_request": {
             "key": range["key"],
             "range_end": range["range_end"],
@@ -92,15 +92,15 @@ impl Source {
         let mut changed = match self.is_synced {
             true => Changed::default(),
             // What there is not is news too, at first.
-            false => Changed { upstreams: true, orders: true, keys: false },
+            false => Changed { upstreams: true, overrides: true, keys: false },
         };
         let keys: HashSet<_> = kvs.iter().map(|pair| pair.key.0.clone()).collect();
-        let is_there = |key: Key<'_>| keys.contains(self.prefix.full(key).as_bytes());
-        let Known { upstreams, orders, .. } = &mut self.known;
-        changed.upstreams |= retain(upstreams, |name| is_there(Key::Upstream(name)));
-        changed.orders |= retain(orders, |name| is_there(Key::Order(name)));
+        let is_there = |key: FleetKey<'_>| keys.contains(self.prefix.full(key).as_bytes());
+        let Known { upstreams, overrides, .. } = &mut self.known;
+        changed.upstreams |= retain(upstreams, |name| is_there(FleetKey::Upstream(name)));
+        changed.overrides |= retain(overrides, |name| is_there(FleetKey::Override(name)));
         for pair in kvs {
-            self.take(Event { kind: EventKind::Put, kv: pair }, &mut changed);
+            self.take(WatchEvent { kind: WatchEventKind::Put, kv: pair }, &mut changed);
         }
         self.tell(changed, header.revision.0);
         (self.watch, self.is_synced) = (Some(watch), true);
@@ -108,15 +108,15 @@ impl Source {
     }
 
     /// Takes an event over.
-    fn take(&mut self, Event { kind, kv: Pair { key, value } }: Event, changed: &mut Changed) {
+    fn take(&mut self, WatchEvent { kind, kv: KeyValue { key, value } }: WatchEvent, changed: &mut Changed) {
         let Ok(full) = String::from_utf8(key.0) else { return };
         let Some(key) = self.prefix.parse(&full) else { return };
-        if kind == EventKind::Delete {
+        if kind == WatchEventKind::Delete {
             match key {
-                Key::Upstream(name) => changed.upstreams |= self.known.upstreams.remove(name).is_some(),
-                Key::Order(name) => changed.orders |= self.known.orders.remove(name).is_some(),
+                FleetKey::Upstream(name) => changed.upstreams |= self.known.upstreams.remove(name).is_some(),
+                FleetKey::Override(name) => changed.overrides |= self.known.overrides.remove(name).is_some(),
                 // Without a key nobody could be verified; and what was told goes by itself.
-                Key::Keys | Key::Report(_) | Key::Live { .. } => {}
+                FleetKey::Keys | FleetKey::Report(_) | FleetKey::Live { .. } => {}
             }
             return;
         }
@@ -126,33 +126,33 @@ impl Source {
         }
     }
 
-    fn put(&mut self, key: Key<'_>, value: &[u8], changed: &mut Changed) -> Result<(), String> {
+    fn put(&mut self, key: FleetKey<'_>, value: &[u8], changed: &mut Changed) -> Result<(), String> {
         match key {
-            Key::Upstream(name) => {
+            FleetKey::Upstream(name) => {
                 let config = upstream(name, value)?;
                 changed.upstreams |= self.known.upstreams.get(name) != Some(&config);
                 self.known.upstreams.insert(name.to_owned(), config);
             }
-            Key::Order(name) => {
-                let order: Order = serde_json::from_slice(value).map_err(|error| error.to_string())?;
-                changed.orders |= self.known.orders.get(name) != Some(&order);
-                self.known.orders.insert(name.to_owned(), order);
+            FleetKey::Override(name) => {
+                let override_: Override = serde_json::from_slice(value).map_err(|error| error.to_string())?;
+                changed.overrides |= self.known.overrides.get(name) != Some(&override_);
+                self.known.overrides.insert(name.to_owned(), override_);
             }
-            Key::Keys => {
+            FleetKey::Keys => {
                 let text = std::str::from_utf8(value).map_err(|_| "it is not UTF-8".to_owned())?;
                 changed.keys |= self.known.keys.as_deref() != Some(text);
                 self.known.keys = Some(text.to_owned());
             }
-            Key::Report(name) => {
-                let report: Report = serde_json::from_slice(value).map_err(|error| error.to_string())?;
+            FleetKey::Report(name) => {
+                let report: InstanceReport = serde_json::from_slice(value).map_err(|error| error.to_string())?;
                 report.check().map_err(|error| error.to_string())?;
-                self.news.push_back(Ok(Update::Report { upstream: name.to_owned(), report }));
+                self.news.push_back(Ok(DiscoveryUpdate::Report { upstream: name.to_owned(), report }));
             }
-            Key::Live { gateway, upstream } => {
+            FleetKey::Live { gateway, upstream } => {
                 if gateway != self.gateway {
                     let sketch = Sketch::from_bytes(value).map_err(|error| error.to_string())?;
                     let (gateway, upstream) = (gateway.to_owned(), upstream.to_owned());
-                    self.news.push_back(Ok(Update::Live { gateway, upstream, sketch }));
+                    self.news.push_back(Ok(DiscoveryUpdate::Live { gateway, upstream, sketch }));
                 }
             }
         }
@@ -162,14 +162,14 @@ impl Source {
     /// Says what has changed as a whole, the keys first.
     fn tell(&mut self, changed: Changed, revision: i64) {
         let Known { upstreams, keys, .. } = &self.known;
-        let keys = keys.as_ref().filter(|_| changed.keys).map(|text| Update::Keys(KeysText(text.clone())));
-        let members = changed.upstreams.then(|| Update::Members(upstreams.values().cloned().collect()));
-        self.owes_orders |= changed.orders;
-        let orders = self.owes_orders && self.saved.is_behind(revision);
-        self.owes_orders &= !orders;
-        let orders = orders.then(|| Update::Orders(self.known.orders.clone()));
+        let keys = keys.as_ref().filter(|_| changed.keys).map(|text| DiscoveryUpdate::Keys(KeysText(text.clone())));
+        let members = changed.upstreams.then(|| DiscoveryUpdate::Members(upstreams.values().cloned().collect()));
+        self.owes_overrides |= changed.overrides;
+        let overrides = self.owes_overrides && self.saved.is_behind(revision);
+        self.owes_overrides &= !overrides;
+        let overrides = overrides.then(|| DiscoveryUpdate::Overrides(self.known.overrides.clone()));
         // Before what is told of single upstreams, which may have just joined.
-        [orders, members, keys].into_iter().flatten().for_each(|update| self.news.push_front(Ok(update)));
+        [overrides, members, keys].into_iter().flatten().for_each(|update| self.news.push_front(Ok(update)));
     }
 
     async fn step(&mut self) -> Result<(), EtcdError> {
@@ -182,7 +182,7 @@ impl Source {
             return self.sync().await;
         };
         match timeout(SILENCE, watch.next()).await {
-            Ok(Ok(Some(WatchAnswer { header, canceled: false, events }))) => {
+            Ok(Ok(Some(WatchResponse { header, canceled: false, events }))) => {
                 self.backoff = None;
                 let mut changed = Changed::default();
                 events.into_iter().for_each(|event| self.take(event, &mut changed));
@@ -199,8 +199,8 @@ impl Source {
     }
 }
 
-impl Discovery for Source {
-    fn next(&mut self) -> Next<'_> {
+impl DiscoverySource for EtcdSource {
+    fn next(&mut self) -> NextUpdate<'_> {
         Box::pin(async move {
             loop {
                 if let Some(news) = self.news.pop_front() {

@@ -1,9 +1,9 @@
 //! Operators' orders, kept where all gateways see them.
 
-use super::client::{AT_ONCE, Client, EtcdError, late};
-use super::key::{Key, Prefix};
+use super::client::{AT_ONCE, EtcdClient, EtcdError, late};
+use super::key::{FleetKey, KeyPrefix};
 use super::message;
-use crate::roster::{Order, Orders, Store, StoreError};
+use crate::roster::{Override, Overrides, RosterStore, StoreError};
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -18,34 +18,34 @@ const WITHIN: Duration = Duration::from_secs(5);
 ///
 /// Up to 100 orders are one transaction.
 #[derive(Debug)]
-pub struct OrderStore {
-    client: Client,
-    prefix: Prefix,
+pub struct EtcdOverrideStore {
+    client: EtcdClient,
+    prefix: KeyPrefix,
     /// The revision of the last order of our own.
-    saved: Saved,
+    saved: SavedRevision,
 }
 
 /// The revision that orders have had last here. A source that has not come so far has nothing to say of them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Saved(Arc<AtomicI64>);
+pub(super) struct SavedRevision(Arc<AtomicI64>);
 
-impl Saved {
+impl SavedRevision {
     pub(super) fn is_behind(&self, revision: i64) -> bool {
         self.0.load(Ordering::Acquire) <= revision
     }
 }
 
-impl OrderStore {
-    pub(super) fn new(client: Client, prefix: Prefix, saved: Saved) -> Self {
+impl EtcdOverrideStore {
+    pub(super) fn new(client: EtcdClient, prefix: KeyPrefix, saved: SavedRevision) -> Self {
         Self { client, prefix, saved }
     }
 
-    async fn put(&self, changed: &[(&str, Option<&Order>)]) -> Result<(), EtcdError> {
+    async fn put(&self, changed: &[(&str, Option<&Override>)]) -> Result<(), EtcdError> {
         for changed in changed.chunks(AT_ONCE) {
-            let part = |(name, order): &(&str, Option<&Order>)| {
-                let key = self.prefix.full(Key::Order(name));
-                match order {
-                    Some(order) => message::put(&key, json!(order).to_string(), None),
+            let part = |(name, override_): &(&str, Option<&Override>)| {
+                let key = self.prefix.full(FleetKey::Override(name));
+                match override_ {
+                    Some(override_) => message::put(&key, json!(override_).to_string(), None),
                     None => message::delete(&key),
                 }
             };
@@ -57,8 +57,8 @@ impl OrderStore {
     }
 }
 
-impl Store for OrderStore {
-    fn save(&self, changed: &[(&str, Option<&Order>)], _all: &Orders) -> Result<(), StoreError> {
+impl RosterStore for EtcdOverrideStore {
+    fn save(&self, changed: &[(&str, Option<&Override>)], _all: &Overrides) -> Result<(), StoreError> {
         // On a thread of its own, since whoever calls may be part of a runtime.
         let save = || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -1,6 +1,6 @@
 //! TLS to etcd.
 
-use super::client::{Settings, SettingsError};
+use super::client::{EtcdSettings, EtcdSettingsError};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
@@ -10,8 +10,8 @@ use std::sync::Arc;
 use tokio_rustls::TlsConnector;
 
 /// By the certificate authority of `settings`, with the certificate there, if any.
-pub(super) fn connector(settings: &Settings) -> Result<TlsConnector, SettingsError> {
-    let Some(ca) = &settings.ca else { return Err(SettingsError::NoAuthority) };
+pub(super) fn connector(settings: &EtcdSettings) -> Result<TlsConnector, EtcdSettingsError> {
+    let Some(ca) = &settings.ca else { return Err(EtcdSettingsError::NoAuthority) };
     let mut roots = RootCertStore::empty();
     for certificate in certificates(ca)? {
         roots.add(certificate).map_err(|error| wrong(ca, error))?;
@@ -27,12 +27,12 @@ pub(super) fn connector(settings: &Settings) -> Result<TlsConnector, SettingsErr
             builder.with_client_auth_cert(chain, private).map_err(|error| wrong(certificate, error))?
         }
         (None, None) => builder.with_no_client_auth(),
-        _ => return Err(SettingsError::HalfPair),
+        _ => return Err(EtcdSettingsError::HalfPair),
     };
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, SettingsError> {
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, EtcdSettingsError> {
     let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     match read {
         Ok(certificates) if certificates.is_empty() => Err(wrong(file, "there is no certificate in it")),
@@ -41,6 +41,6 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, SettingsErr
     }
 }
 
-fn wrong(file: &Path, error: impl Display) -> SettingsError {
-    SettingsError::File { file: file.to_owned(), message: error.to_string() }
+fn wrong(file: &Path, error: impl Display) -> EtcdSettingsError {
+    EtcdSettingsError::File { file: file.to_owned(), message: error.to_string() }
 }

@@ -210,7 +210,7 @@ fn follows(stage: &Stage, model: &Model) -> Result<(), TestCaseError> {
         prop_assert_eq!(about.origin, origin, "{}", name);
     }
     // What is kept is what holds, but for silences, which are not kept.
-    prop_assert_eq!(stage.shelf.state().orders, stage.roster.state().orders);
+    prop_assert_eq!(stage.shelf.state().overrides, stage.roster.state().overrides);
     let kept = serde_json::to_value(stage.shelf.state()).unwrap();
     prop_assert_eq!(kept, serde_json::to_value(stage.roster.state()).unwrap());
     Ok(())
@@ -234,7 +234,7 @@ fn take(stage: &mut Stage, step: &Step) -> Result<(), RosterError> {
             }
         }
         Step::Deregister(name, drain) => roster.deregister(NAMES[*name], drain.map(secs), now).map(drop),
-        Step::Heartbeat(name) => match roster.heartbeat(NAMES[*name], Report::default(), now) {
+        Step::Heartbeat(name) => match roster.heartbeat(NAMES[*name], InstanceReport::default(), now) {
             Err(RosterError::Unknown(_) | RosterError::Removed { .. }) => Ok(()),
             other => other,
         },

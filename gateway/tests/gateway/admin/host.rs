@@ -6,7 +6,7 @@ use homing::proxy::{Protocol, Proxy};
 use homing::time::{Clock, SystemClock};
 use homing::{Affinity, Balancer, HealthSettings, KeyRing, UpstreamConfig};
 use homing_gateway::admin::{Admin, AdminBuilder};
-use homing_gateway::roster::{Roster, Store};
+use homing_gateway::roster::{Roster, RosterStore};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -56,7 +56,7 @@ impl Host {
     }
 
     /// With a place where changes are kept.
-    pub fn storing(upstreams: &[Upstream], store: impl Store + 'static) -> Self {
+    pub fn storing(upstreams: &[Upstream], store: impl RosterStore + 'static) -> Self {
         let roster = |proxy: &Proxy| Arc::new(Roster::new(Arc::clone(proxy.balancer())).store(store));
         let admin = |proxy: &Proxy| Admin::builder(proxy).roster(roster(proxy));
         Self::launch(upstreams, "round_robin", admin, SystemClock, false)

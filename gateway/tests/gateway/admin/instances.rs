@@ -5,7 +5,7 @@ use crate::support::until;
 use crate::support::upstream::Upstream;
 use homing::UpstreamConfig;
 use homing::time::{Clock, SystemClock};
-use homing_gateway::roster::{Order, Orders, Registrations, Store, StoreError};
+use homing_gateway::roster::{Override, Overrides, Registrations, RosterStore, StoreError};
 use serde_json::{Value, json as value};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -176,8 +176,8 @@ impl Disk {
     }
 }
 
-impl Store for Disk {
-    fn save(&self, _: &[(&str, Option<&Order>)], _: &Orders) -> Result<(), StoreError> {
+impl RosterStore for Disk {
+    fn save(&self, _: &[(&str, Option<&Override>)], _: &Overrides) -> Result<(), StoreError> {
         self.answer()
     }
 

@@ -5,7 +5,7 @@ use hickory_resolver::proto::op::{Message, ResponseCode};
 use hickory_resolver::proto::rr::rdata::SRV;
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use homing::UpstreamConfig;
-use homing_gateway::discovery::dns::{Dns, Question, Settings};
+use homing_gateway::discovery::dns::{DnsQuery, DnsSettings, DnsSource};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -72,10 +72,10 @@ impl Server {
         self.zone.lock().unwrap().asked.iter().filter(|asked| **asked == wanted).count()
     }
 
-    fn source(&self, question: Question) -> Dns {
+    fn source(&self, question: DnsQuery) -> DnsSource {
         let settings =
-            Settings { servers: vec![self.address], floor: Duration::from_millis(50), ..Settings::new(question) };
-        Dns::new(settings).unwrap()
+            DnsSettings { servers: vec![self.address], floor: Duration::from_millis(50), ..DnsSettings::new(question) };
+        DnsSource::new(settings).unwrap()
     }
 }
 
@@ -103,8 +103,8 @@ fn answer(zone: &Mutex<Zone>, query: &[u8]) -> Option<Vec<u8>> {
     Some(answer.to_vec().unwrap())
 }
 
-fn host() -> Question {
-    Question::Host { name: "app.internal.".to_owned(), port: 8080 }
+fn host() -> DnsQuery {
+    DnsQuery::Host { name: "app.internal.".to_owned(), port: 8080 }
 }
 
 fn at(address: &str) -> UpstreamConfig {
@@ -153,7 +153,7 @@ async fn a_service_is_its_targets_of_the_lowest_priority() {
     server.addresses("one.internal.", 0, &["10.0.0.1"]);
     server.addresses("two.internal.", 0, &["10.0.0.2", "fd00::2"]);
     server.addresses("spare.internal.", 0, &["10.0.0.9"]);
-    let mut source = server.source(Question::Service { name: "_http._tcp.app.internal.".to_owned() });
+    let mut source = server.source(DnsQuery::Service { name: "_http._tcp.app.internal.".to_owned() });
     let expected = [at("10.0.0.1:8001"), at("10.0.0.2:8002").weight(5), at("[fd00::2]:8002").weight(5)];
     assert_eq!(members(&mut source).await, expected);
 }
@@ -199,8 +199,8 @@ async fn it_is_asked_again_when_the_shortest_ttl_is_over_within_limits() {
             server.set("app.internal.", RecordType::A, vec![record(ttls[0]), other]);
         };
         zone(1);
-        let settings = Settings { servers: vec![server.address], floor, ceiling, question: host() };
-        let mut source = Dns::new(settings).unwrap();
+        let settings = DnsSettings { servers: vec![server.address], floor, ceiling, question: host() };
+        let mut source = DnsSource::new(settings).unwrap();
         members(&mut source).await;
         let since = Instant::now();
         zone(2);
@@ -211,6 +211,6 @@ async fn it_is_asked_again_when_the_shortest_ttl_is_over_within_limits() {
 
 #[test]
 fn what_is_no_name_is_refused() {
-    let settings = Settings::new(Question::Service { name: "a..b".to_owned() });
-    assert!(Dns::new(settings).unwrap_err().to_string().starts_with("\"a..b\" is no name"));
+    let settings = DnsSettings::new(DnsQuery::Service { name: "a..b".to_owned() });
+    assert!(DnsSource::new(settings).unwrap_err().to_string().starts_with("\"a..b\" is no name"));
 }

@@ -3,21 +3,23 @@
 use super::{GUARD, members, next};
 use crate::support::etcd::{self, Etcd};
 use homing::{Affinity, Balancer, KeyRing, Request, Timestamp, UpstreamConfig};
-use homing_gateway::discovery::etcd::{Client, Prefix, Presence, Registration, Settings, Source};
-use homing_gateway::discovery::{Discovery, DiscoveryError, KeysText, Update};
-use homing_gateway::roster::{DrainOrder, Order, Orders, Report, Roster, Store};
+use homing_gateway::discovery::etcd::{
+    EtcdClient, EtcdRegistration, EtcdSettings, EtcdSource, KeyPrefix, LiveSessionsPublisher,
+};
+use homing_gateway::discovery::{DiscoveryError, DiscoverySource, DiscoveryUpdate, KeysText};
+use homing_gateway::roster::{DrainOverride, InstanceReport, Override, Overrides, Roster, RosterStore};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
-fn client(etcd: &Etcd) -> Client {
-    Client::new(&Settings { endpoints: vec![etcd.endpoint()], ..Settings::default() }).unwrap()
+fn client(etcd: &Etcd) -> EtcdClient {
+    EtcdClient::new(&EtcdSettings { endpoints: vec![etcd.endpoint()], ..EtcdSettings::default() }).unwrap()
 }
 
-fn source(etcd: &Etcd) -> Source {
-    Source::new(client(etcd), Prefix::default(), "here".to_owned())
+fn source(etcd: &Etcd) -> EtcdSource {
+    EtcdSource::new(client(etcd), KeyPrefix::default(), "here".to_owned())
 }
 
 fn at(name: &str, port: u16) -> UpstreamConfig {
@@ -29,28 +31,28 @@ fn put(etcd: &Etcd, name: &str, port: u16) -> i64 {
 }
 
 /// What is said next, which must be good.
-async fn update(source: &mut Source) -> Update {
+async fn update(source: &mut EtcdSource) -> DiscoveryUpdate {
     next(source).await.expect("nothing is wrong")
 }
 
-async fn orders(source: &mut Source) -> Orders {
+async fn overrides(source: &mut EtcdSource) -> Overrides {
     loop {
-        if let Update::Orders(orders) = update(source).await {
-            return orders;
+        if let DiscoveryUpdate::Overrides(overrides) = update(source).await {
+            return overrides;
         }
     }
 }
 
 /// A source that has said that there is `a`, and no order.
-async fn begun(etcd: &Etcd) -> Source {
+async fn begun(etcd: &Etcd) -> EtcdSource {
     let mut source = source(etcd);
     assert_eq!(members(&mut source).await, [at("a", 1)]);
-    assert_eq!(update(&mut source).await, Update::Orders(Orders::new()));
+    assert_eq!(update(&mut source).await, DiscoveryUpdate::Overrides(Overrides::new()));
     source
 }
 
-fn drained() -> Order {
-    Order { drain: Some(DrainOrder { until: Some(NOW) }), ..Order::default() }
+fn drained() -> Override {
+    Override { drain: Some(DrainOverride { until: Some(NOW) }), ..Override::default() }
 }
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -71,12 +73,12 @@ fn what_is_there_is_said_first_and_then_what_changes() {
     etcd.put("/homingx/upstreams/c", "of another fleet");
     runtime().block_on(async {
         let mut source = source(&etcd);
-        assert_eq!(update(&mut source).await, Update::Keys(KeysText("the keys".to_owned())));
+        assert_eq!(update(&mut source).await, DiscoveryUpdate::Keys(KeysText("the keys".to_owned())));
         let first = vec![at("a", 1).weight(3).max_in_flight(9), at("b", 2)];
-        assert_eq!(update(&mut source).await, Update::Members(first));
-        assert_eq!(update(&mut source).await, Update::Orders([("a".to_owned(), drained())].into()));
-        let report = Report { sessions: Some(12), ..Report::default() };
-        assert_eq!(update(&mut source).await, Update::Report { upstream: "a".to_owned(), report });
+        assert_eq!(update(&mut source).await, DiscoveryUpdate::Members(first));
+        assert_eq!(update(&mut source).await, DiscoveryUpdate::Overrides([("a".to_owned(), drained())].into()));
+        let report = InstanceReport { sessions: Some(12), ..InstanceReport::default() };
+        assert_eq!(update(&mut source).await, DiscoveryUpdate::Report { upstream: "a".to_owned(), report });
 
         put(&etcd, "c", 3);
         etcd.delete("/homing/upstreams/a");
@@ -84,11 +86,11 @@ fn what_is_there_is_said_first_and_then_what_changes() {
         assert_eq!(members(&mut source).await, with_c);
         assert_eq!(members(&mut source).await, with_c[1..]);
         etcd.put("/homing/keys", "other keys");
-        assert_eq!(update(&mut source).await, Update::Keys(KeysText("other keys".to_owned())));
+        assert_eq!(update(&mut source).await, DiscoveryUpdate::Keys(KeysText("other keys".to_owned())));
         // Keys that are taken away are none to go by.
         etcd.delete("/homing/keys");
         etcd.delete("/homing/orders/a");
-        assert_eq!(update(&mut source).await, Update::Orders(Orders::new()));
+        assert_eq!(update(&mut source).await, DiscoveryUpdate::Overrides(Overrides::new()));
     });
 }
 
@@ -181,22 +183,24 @@ fn an_instance_is_there_as_long_as_it_says_so() {
     runtime().block_on(async {
         let mut source = begun(&etcd).await;
         let config = at("b", 2).weight(7);
-        let mut registration = Registration::new(client(&etcd), &Prefix::default(), &config, Duration::from_secs(1));
-        let report = Report { sessions: Some(3), cpu: Some(0.25), ..Report::default() };
+        let mut registration =
+            EtcdRegistration::new(client(&etcd), &KeyPrefix::default(), &config, Duration::from_secs(1));
+        let report = InstanceReport { sessions: Some(3), cpu: Some(0.25), ..InstanceReport::default() };
         registration.refresh(Some(report)).await.unwrap();
-        assert_eq!(update(&mut source).await, Update::Members(vec![at("a", 1), config.clone()]));
-        assert_eq!(update(&mut source).await, Update::Report { upstream: "b".to_owned(), report });
+        assert_eq!(update(&mut source).await, DiscoveryUpdate::Members(vec![at("a", 1), config.clone()]));
+        assert_eq!(update(&mut source).await, DiscoveryUpdate::Report { upstream: "b".to_owned(), report });
         registration.leave().await.unwrap();
-        assert_eq!(update(&mut source).await, Update::Members(vec![at("a", 1)]));
+        assert_eq!(update(&mut source).await, DiscoveryUpdate::Members(vec![at("a", 1)]));
 
-        let mut registration = Registration::new(client(&etcd), &Prefix::default(), &config, Duration::from_secs(1));
+        let mut registration =
+            EtcdRegistration::new(client(&etcd), &KeyPrefix::default(), &config, Duration::from_secs(1));
         registration.refresh(None).await.unwrap();
-        assert_eq!(update(&mut source).await, Update::Members(vec![at("a", 1), config.clone()]));
+        assert_eq!(update(&mut source).await, DiscoveryUpdate::Members(vec![at("a", 1), config.clone()]));
         // It falls silent; its lease runs out.
-        assert_eq!(update(&mut source).await, Update::Members(vec![at("a", 1)]));
+        assert_eq!(update(&mut source).await, DiscoveryUpdate::Members(vec![at("a", 1)]));
         // And it finds out and comes back.
         registration.refresh(None).await.unwrap();
-        assert_eq!(update(&mut source).await, Update::Members(vec![at("a", 1), config]));
+        assert_eq!(update(&mut source).await, DiscoveryUpdate::Members(vec![at("a", 1), config]));
     });
 }
 
@@ -212,25 +216,25 @@ fn orders_are_in_etcd_when_they_are_saved_and_an_older_word_does_not_undo_them()
     runtime.block_on(async {
         members(&mut here).await;
         members(&mut there).await;
-        assert_eq!((orders(&mut here).await, orders(&mut there).await), (Orders::new(), Orders::new()));
+        assert_eq!((overrides(&mut here).await, overrides(&mut there).await), (Overrides::new(), Overrides::new()));
     });
-    let store = here.order_store();
-    let (a, b) = (drained(), Order { removed: true, ..Order::default() });
-    store.save(&[("a", Some(&a)), ("b", Some(&b))], &Orders::new()).unwrap();
-    store.save(&[("b", None), ("c", Some(&b))], &Orders::new()).unwrap();
-    assert_eq!(serde_json::from_str::<Order>(&etcd.get("/homing/orders/a").unwrap()).unwrap(), a);
+    let store = here.override_store();
+    let (a, b) = (drained(), Override { removed: true, ..Override::default() });
+    store.save(&[("a", Some(&a)), ("b", Some(&b))], &Overrides::new()).unwrap();
+    store.save(&[("b", None), ("c", Some(&b))], &Overrides::new()).unwrap();
+    assert_eq!(serde_json::from_str::<Override>(&etcd.get("/homing/orders/a").unwrap()).unwrap(), a);
     assert_eq!(etcd.count("/homing/orders/"), 2);
-    let last: Orders = [("a".to_owned(), a.clone()), ("c".to_owned(), b.clone())].into();
+    let last: Overrides = [("a".to_owned(), a.clone()), ("c".to_owned(), b.clone())].into();
     runtime.block_on(async {
-        let between: Orders = [("a".to_owned(), a.clone()), ("b".to_owned(), b.clone())].into();
-        assert_eq!(orders(&mut there).await, between, "who did not save hears of every step");
-        assert_eq!(orders(&mut there).await, last);
-        assert_eq!(orders(&mut here).await, last, "who did hears of nothing older");
+        let between: Overrides = [("a".to_owned(), a.clone()), ("b".to_owned(), b.clone())].into();
+        assert_eq!(overrides(&mut there).await, between, "who did not save hears of every step");
+        assert_eq!(overrides(&mut there).await, last);
+        assert_eq!(overrides(&mut here).await, last, "who did hears of nothing older");
     });
     // From within a runtime, as the administration does.
-    runtime.block_on(async { store.save(&[("c", None)], &Orders::new()).unwrap() });
+    runtime.block_on(async { store.save(&[("c", None)], &Overrides::new()).unwrap() });
     etcd.kill();
-    let refused = store.save(&[("a", None)], &Orders::new()).unwrap_err().to_string();
+    let refused = store.save(&[("a", None)], &Overrides::new()).unwrap_err().to_string();
     assert!(refused.contains("etcd is not there"), "{refused}");
     etcd.revive();
     assert_eq!(etcd.count("/homing/orders/"), 1, "nothing of it was done");
@@ -259,22 +263,22 @@ fn gateways_that_tell_each_other_count_the_same() {
     }
     let before: u32 = live(&one).iter().sum();
     runtime().block_on(async {
-        let mut told = Presence::new(client(&etcd), Prefix::default(), "there".to_owned());
+        let mut told = LiveSessionsPublisher::new(client(&etcd), KeyPrefix::default(), "there".to_owned());
         told.tell(other.balancer(), NOW).await.unwrap();
         assert_eq!(etcd.count("/homing/live/there/"), 2);
         let mut source = source(&etcd);
         let mut heard = 0;
         while heard < 2 {
-            if let Update::Live { gateway, upstream, sketch } = update(&mut source).await {
+            if let DiscoveryUpdate::Live { gateway, upstream, sketch } = update(&mut source).await {
                 assert_eq!(gateway, "there");
                 let cluster = one.balancer().cluster();
                 assert!(cluster.find_name(&upstream).unwrap().upstream().absorb(&sketch, NOW));
                 heard += 1;
             }
         }
-        let mut own = Source::new(client(&etcd), Prefix::default(), "there".to_owned());
+        let mut own = EtcdSource::new(client(&etcd), KeyPrefix::default(), "there".to_owned());
         members(&mut own).await;
-        assert_eq!(update(&mut own).await, Update::Orders(Orders::new()));
+        assert_eq!(update(&mut own).await, DiscoveryUpdate::Overrides(Overrides::new()));
         let nothing = timeout(Duration::from_millis(300), own.next()).await;
         assert!(nothing.is_err(), "its own word is no news: {nothing:?}");
     });
@@ -299,20 +303,20 @@ fn whoever_has_to_log_in_does_and_does_again_when_that_runs_out() {
     let client = |password: &str| {
         std::fs::write(&file, password).unwrap();
         let user = Some(("root".to_owned(), file.clone()));
-        Client::new(&Settings { endpoints: vec![etcd.endpoint()], user, ..Settings::default() }).unwrap()
+        EtcdClient::new(&EtcdSettings { endpoints: vec![etcd.endpoint()], user, ..EtcdSettings::default() }).unwrap()
     };
     runtime().block_on(async {
         let client_of = client("secret\n");
-        let mut source = Source::new(client_of.clone(), Prefix::default(), "here".to_owned());
+        let mut source = EtcdSource::new(client_of.clone(), KeyPrefix::default(), "here".to_owned());
         assert_eq!(members(&mut source).await, [at("a", 1)]);
         // Longer than a token lasts that nobody uses.
         sleep(Duration::from_secs(3)).await;
         let config = at("b", 2);
-        let mut registration = Registration::new(client_of, &Prefix::default(), &config, Duration::from_secs(5));
+        let mut registration = EtcdRegistration::new(client_of, &KeyPrefix::default(), &config, Duration::from_secs(5));
         registration.refresh(None).await.unwrap();
         assert_eq!(members(&mut source).await, [at("a", 1), config]);
 
-        let mut stranger = Source::new(client("wrong"), Prefix::default(), "here".to_owned());
+        let mut stranger = EtcdSource::new(client("wrong"), KeyPrefix::default(), "here".to_owned());
         let refused = timeout(GUARD, stranger.next()).await.unwrap().unwrap_err().to_string();
         assert!(refused.contains("authentication failed"), "{refused}");
     });
@@ -357,15 +361,16 @@ fn over_tls_both_sides_are_known() {
     let file = |name: &str| signed.path(name).to_str().unwrap().to_owned();
     let etcd = Etcd::with_tls(&file("etcd.pem"), &file("etcd.key"), &file("ca.pem"));
     put(&etcd, "a", 1);
-    let settings = |ca: &Signed, ours: Option<&Signed>| Settings {
+    let settings = |ca: &Signed, ours: Option<&Signed>| EtcdSettings {
         endpoints: vec![etcd.tls_endpoint()],
         ca: Some(ca.path("ca.pem")),
         certificate: ours.map(|ours| ours.path("gateway.pem")),
         key: ours.map(|ours| ours.path("gateway.key")),
-        ..Settings::default()
+        ..EtcdSettings::default()
     };
-    let source =
-        |settings: &Settings| Source::new(Client::new(settings).unwrap(), Prefix::default(), "here".to_owned());
+    let source = |settings: &EtcdSettings| {
+        EtcdSource::new(EtcdClient::new(settings).unwrap(), KeyPrefix::default(), "here".to_owned())
+    };
     runtime().block_on(async {
         let mut good = source(&settings(&signed, Some(&signed)));
         assert_eq!(members(&mut good).await, [at("a", 1)]);
@@ -376,8 +381,8 @@ fn over_tls_both_sides_are_known() {
             assert!(matches!(refused, DiscoveryError::Unreachable { .. }), "{refused}");
         }
     });
-    let half = Settings { key: None, ..settings(&signed, Some(&signed)) };
-    assert!(Client::new(&half).unwrap_err().to_string().contains("belong together"));
-    let unsigned = Settings { ca: None, ..settings(&signed, None) };
-    assert!(Client::new(&unsigned).unwrap_err().to_string().contains("needs ca"));
+    let half = EtcdSettings { key: None, ..settings(&signed, Some(&signed)) };
+    assert!(EtcdClient::new(&half).unwrap_err().to_string().contains("belong together"));
+    let unsigned = EtcdSettings { ca: None, ..settings(&signed, None) };
+    assert!(EtcdClient::new(&unsigned).unwrap_err().to_string().contains("needs ca"));
 }

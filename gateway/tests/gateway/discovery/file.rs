@@ -2,7 +2,7 @@
 
 use super::{error, members};
 use homing::UpstreamConfig;
-use homing_gateway::discovery::{DiscoveryError, File};
+use homing_gateway::discovery::{DiscoveryError, FileSource};
 use std::fs;
 use std::path::Path;
 
@@ -21,7 +21,7 @@ fn entry(name: &str, port: u16) -> String {
 async fn each_version_is_said_once_and_a_wrong_one_is_refused_with_its_line() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("upstreams.toml");
-    let mut source = File::watch(&path);
+    let mut source = FileSource::watch(&path);
     let absent = error(&mut source).await;
     assert!(
         matches!(&absent, DiscoveryError::Unreachable { from, .. } if *from == path.display().to_string()),
@@ -68,7 +68,7 @@ async fn a_folder_of_links_is_followed() {
     }
     symlink("1", at("..data")).unwrap();
     symlink("..data/upstreams.json", at("upstreams.json")).unwrap();
-    let mut source = File::watch(at("upstreams.json"));
+    let mut source = FileSource::watch(at("upstreams.json"));
     assert_eq!(members(&mut source).await, [UpstreamConfig::new("a", "127.0.0.1:1")]);
     symlink("2", at("..next")).unwrap();
     fs::rename(at("..next"), at("..data")).unwrap();

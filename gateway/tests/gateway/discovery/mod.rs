@@ -5,7 +5,7 @@ mod etcd;
 mod file;
 
 use homing::UpstreamConfig;
-use homing_gateway::discovery::{Discovery, DiscoveryError, Update};
+use homing_gateway::discovery::{DiscoveryError, DiscoverySource, DiscoveryUpdate};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -13,21 +13,21 @@ use tokio::time::timeout;
 const GUARD: Duration = Duration::from_secs(60);
 
 /// What a source says next, good or bad.
-async fn next(source: &mut dyn Discovery) -> Result<Update, DiscoveryError> {
+async fn next(source: &mut dyn DiscoverySource) -> Result<DiscoveryUpdate, DiscoveryError> {
     timeout(GUARD, source.next()).await.expect("the source says something")
 }
 
 /// The members that it says next. Errors before them are passed over.
-async fn members(source: &mut dyn Discovery) -> Vec<UpstreamConfig> {
+async fn members(source: &mut dyn DiscoverySource) -> Vec<UpstreamConfig> {
     loop {
-        if let Ok(Update::Members(members)) = next(source).await {
+        if let Ok(DiscoveryUpdate::Members(members)) = next(source).await {
             return members;
         }
     }
 }
 
 /// The next error. Nothing new may come before it.
-async fn error(source: &mut dyn Discovery) -> DiscoveryError {
+async fn error(source: &mut dyn DiscoverySource) -> DiscoveryError {
     match next(source).await {
         Err(error) => error,
         Ok(update) => panic!("{update:?} where an error should be"),

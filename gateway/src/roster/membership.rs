@@ -1,7 +1,7 @@
 //! Who is in the cluster by which word, as plain data: later layers win, name by name.
 
-use super::order::{Order, Orders, Placed, Registration, Registrations};
-use super::{By, Origin};
+use super::overrides::{Override, Overrides, Registration, Registrations, UpstreamOverride};
+use super::{Initiator, Origin};
 use homing::balancer::UnknownUpstream;
 use homing::cluster::{Change, ClusterError, PlanError, UpstreamConfig};
 use homing::time::Timestamp;
@@ -34,13 +34,13 @@ impl Base {
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Layers {
+pub(super) struct Membership {
     pub(super) base: Arc<Base>,
     pub(super) registered: Registrations,
-    pub(super) orders: Orders,
+    pub(super) overrides: Overrides,
 }
 
-impl Layers {
+impl Membership {
     /// What all but the operator say of `name`.
     fn below(&self, name: &str) -> Option<UpstreamConfig> {
         let registered = self.registered.get(name).map(|registration| registration.config(name));
@@ -50,9 +50,9 @@ impl Layers {
     /// The upstream called `name` as it is to be, if it is to be at all.
     pub(super) fn wanted(&self, name: &str) -> Option<UpstreamConfig> {
         let below = self.below(name);
-        match self.orders.get(name) {
-            Some(Order { removed: true, .. }) => None,
-            Some(Order { put: Some(put), .. }) => put.over(name, below.as_ref()),
+        match self.overrides.get(name) {
+            Some(Override { removed: true, .. }) => None,
+            Some(Override { put: Some(put), .. }) => put.over(name, below.as_ref()),
             _ => below,
         }
     }
@@ -68,16 +68,16 @@ impl Layers {
     /// same is said, in whatever order that was heard.
     pub(super) fn wanted_all(&self) -> Vec<UpstreamConfig> {
         let base = self.base.list.iter().filter_map(|config| self.wanted(&config.name));
-        let others: BTreeSet<&String> = self.registered.keys().chain(self.orders.keys()).collect();
+        let others: BTreeSet<&String> = self.registered.keys().chain(self.overrides.keys()).collect();
         let others = others.into_iter().filter(|name| self.base.get(name).is_none());
         base.chain(others.filter_map(|name| self.wanted(name))).collect()
     }
 
     /// By whose word it is there; whoever says its address.
     pub(super) fn origin(&self, name: &str) -> Option<Origin> {
-        match self.orders.get(name) {
-            Some(Order { removed: true, .. }) => None,
-            Some(Order { put: Some(Placed { address: Some(_), .. }), .. }) => Some(Origin::Operator),
+        match self.overrides.get(name) {
+            Some(Override { removed: true, .. }) => None,
+            Some(Override { put: Some(UpstreamOverride { address: Some(_), .. }), .. }) => Some(Origin::Operator),
             _ if self.registered.contains_key(name) => Some(Origin::Registered),
             _ if self.base.get(name).is_none() => None,
             _ if self.base.is_discovered => Some(Origin::Discovered),
@@ -87,7 +87,7 @@ impl Layers {
 
     /// Which are to be drained, and when the sessions they have begin to leave.
     pub(super) fn drains(&self) -> BTreeMap<String, Option<Timestamp>> {
-        let ordered = self.orders.iter().filter(|(_, order)| order.drain.is_some()).map(|(name, _)| name);
+        let ordered = self.overrides.iter().filter(|(_, override_)| override_.drain.is_some()).map(|(name, _)| name);
         let going = self.registered.iter().filter(|(_, it)| it.departure().is_some()).map(|(name, _)| name);
         let names = ordered.chain(going).filter(|name| self.wanted(name).is_some());
         names.filter_map(|name| Some((name.clone(), self.drain_of(name)?))).collect()
@@ -95,18 +95,18 @@ impl Layers {
 
     /// The sooner, where both the operator and the instance say when.
     pub(super) fn drain_of(&self, name: &str) -> Option<Option<Timestamp>> {
-        let ordered = self.orders.get(name).and_then(|order| order.drain);
+        let ordered = self.overrides.get(name).and_then(|override_| override_.drain);
         let departure = self.registered.get(name).and_then(Registration::departure);
         let until = ordered.and_then(|drain| drain.until).into_iter().chain(departure).min();
         (ordered.is_some() || departure.is_some()).then_some(until)
     }
 
-    pub(super) fn drained_by(&self, name: &str) -> Option<By> {
-        let is_ordered = self.orders.get(name).is_some_and(|order| order.drain.is_some());
+    pub(super) fn drained_by(&self, name: &str) -> Option<Initiator> {
+        let is_ordered = self.overrides.get(name).is_some_and(|override_| override_.drain.is_some());
         match self.registered.get(name) {
-            _ if is_ordered => Some(By::Operator),
-            Some(registration) if registration.leaving.is_some() => Some(By::Instance),
-            Some(registration) if registration.silent.is_some() => Some(By::Expiry),
+            _ if is_ordered => Some(Initiator::Operator),
+            Some(registration) if registration.leaving.is_some() => Some(Initiator::Instance),
+            Some(registration) if registration.silent.is_some() => Some(Initiator::Expiry),
             _ => None,
         }
     }
@@ -115,17 +115,17 @@ impl Layers {
     pub(super) fn change(&mut self, change: &Change) -> Result<(), PlanError> {
         match change {
             Change::Put(config) => {
-                let order = self.orders.entry(config.name.clone()).or_default();
-                order.removed = false;
+                let override_ = self.overrides.entry(config.name.clone()).or_default();
+                override_.removed = false;
                 // In full: what of it others say as well is found by settling.
-                order.put = Placed::difference(config, None);
+                override_.put = UpstreamOverride::difference(config, None);
                 self.settle(&config.name);
             }
             Change::Remove(name) => {
                 if self.wanted(name).is_none() {
                     return Err(PlanError::Unknown { name: name.clone() });
                 }
-                self.orders.insert(name.clone(), Order { removed: true, ..Order::default() });
+                self.overrides.insert(name.clone(), Override { removed: true, ..Override::default() });
                 self.settle(name);
             }
         }
@@ -134,19 +134,19 @@ impl Layers {
 
     /// Lets go of what an order need not say: what others say as well, and all of one that is about nobody.
     pub(super) fn settle(&mut self, name: &str) {
-        let Some(mut order) = self.orders.get(name).cloned() else { return };
+        let Some(mut override_) = self.overrides.get(name).cloned() else { return };
         let below = self.below(name);
-        let wanted = order.put.and_then(|put| put.over(name, below.as_ref()));
-        order.put = wanted.and_then(|wanted| Placed::difference(&wanted, below.as_ref()));
-        let is_about_nobody = below.is_none() && order.put.is_none();
-        match is_about_nobody || order.is_empty() {
-            true => self.orders.remove(name),
-            false => self.orders.insert(name.to_owned(), order),
+        let wanted = override_.put.and_then(|put| put.over(name, below.as_ref()));
+        override_.put = wanted.and_then(|wanted| UpstreamOverride::difference(&wanted, below.as_ref()));
+        let is_about_nobody = below.is_none() && override_.put.is_none();
+        match is_about_nobody || override_.is_empty() {
+            true => self.overrides.remove(name),
+            false => self.overrides.insert(name.to_owned(), override_),
         };
     }
 
     pub(super) fn settle_all(&mut self) {
-        let names: Vec<String> = self.orders.keys().cloned().collect();
+        let names: Vec<String> = self.overrides.keys().cloned().collect();
         names.iter().for_each(|name| self.settle(name));
     }
 
@@ -214,8 +214,8 @@ impl Layers {
         let touched: BTreeSet<&String> = gone.chain(said).map(|config| &config.name).collect();
         for name in &touched {
             self.registered.remove(*name);
-            if let Some(order) = self.orders.get_mut(*name) {
-                (order.put, order.removed) = (None, false);
+            if let Some(override_) = self.overrides.get_mut(*name) {
+                (override_.put, override_.removed) = (None, false);
             }
         }
         let kept = |config: &UpstreamConfig| match touched.contains(&config.name) {

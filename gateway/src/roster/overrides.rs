@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// An operator's orders, by the name of the upstream.
-pub type Orders = BTreeMap<String, Order>;
+pub type Overrides = BTreeMap<String, Override>;
 
 /// Registrations, by the name of the upstream.
 pub type Registrations = BTreeMap<String, Registration>;
@@ -15,19 +15,19 @@ pub type Registrations = BTreeMap<String, Registration>;
 /// What an operator says of one upstream, whatever others say.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Order {
+pub struct Override {
     /// How it is to be.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub put: Option<Placed>,
+    pub put: Option<UpstreamOverride>,
     /// That it is not to be.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub removed: bool,
     /// That it is to take no new sessions.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub drain: Option<DrainOrder>,
+    pub drain: Option<DrainOverride>,
 }
 
-impl Order {
+impl Override {
     pub(super) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
@@ -37,7 +37,7 @@ impl Order {
 /// address that has moved since.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Placed {
+pub struct UpstreamOverride {
     /// Where it is reached. An upstream that nobody else knows needs one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
@@ -49,7 +49,7 @@ pub struct Placed {
     pub max_in_flight: Option<u32>,
 }
 
-impl Placed {
+impl UpstreamOverride {
     /// What has to be said for `config` to come of `below`, if anything. With another address it stands by itself.
     pub(super) fn difference(config: &UpstreamConfig, below: Option<&UpstreamConfig>) -> Option<Self> {
         let below = below.filter(|below| below.address == config.address);
@@ -75,7 +75,7 @@ impl Placed {
 /// A drain that an operator ordered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct DrainOrder {
+pub struct DrainOverride {
     /// When the sessions it has begin to leave, in milliseconds since the Unix epoch; `None`: they stay.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
@@ -135,9 +135,10 @@ mod millis {
 /// All that a roster keeps from one run to the next.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct State {
+pub struct RosterState {
     /// What operators ordered.
-    pub orders: Orders,
+    #[serde(rename = "orders")]
+    pub overrides: Overrides,
     /// Which instances put themselves there.
     pub registered: Registrations,
 }
