@@ -1,5 +1,7 @@
 //! Gives `libhoming.so` its soname, by which programs that are linked with it find it: `libhoming.so.MAJOR`.
 
+#![allow(clippy::disallowed_methods, reason = "cargo tells a build script by the environment what it builds for")]
+
 use std::env::var;
 
 fn main() {

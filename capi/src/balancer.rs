@@ -1,15 +1,14 @@
-//! Balancers: made of a configuration and a ring, asked by all threads.
+//! Balancers: built from a configuration and a key ring, shared by all threads.
 
 use crate::boundary::enter;
-use crate::config::Settings;
+use crate::config::ConfigObject;
+use crate::constants::*;
 use crate::failure::Failure;
-use crate::keyring::Ring;
-use crate::log;
+use crate::keyring::KeyRingObject;
 use crate::memory::{Buffer, Out};
-use crate::registry::{self, homing_handle};
-use crate::status::*;
+use crate::registry::{self, Handled, Kind, Table, homing_handle};
+use crate::sink;
 use homing::affinity::AcceptedCookie;
-use homing::balancer::View;
 use homing::cluster::{Upstream, UpstreamId};
 use homing::http::CookieSpec;
 use homing::time::{Clock, SystemClock, Timestamp};
@@ -17,18 +16,27 @@ use homing::{Balancer, KeyRing};
 use parking_lot::Mutex;
 use std::sync::Arc;
 
-pub(crate) struct Engine {
-    /// Plans keep it beyond the handle.
+pub(crate) struct BalancerObject {
+    /// Shared with plans, which outlive the handle.
     pub(crate) balancer: Arc<Balancer>,
     pub(crate) cookie: CookieSpec,
-    /// Cookies of the proxy that was here before.
+    /// The legacy cookies that are read.
     pub(crate) accepted: Arc<[AcceptedCookie]>,
-    /// The longest value of `Set-Cookie` that there can be.
+    /// The maximum length of a `Set-Cookie` value.
     pub(crate) set_cookie_max: usize,
 }
 
-impl Engine {
-    fn new(settings: Settings, ring: Option<KeyRing>) -> Result<Self, Failure> {
+impl Handled for BalancerObject {
+    const NAME: &'static str = "balancer";
+
+    fn table() -> &'static Table<Self> {
+        static TABLE: Table<BalancerObject> = Table::new(Kind::Balancer);
+        &TABLE
+    }
+}
+
+impl BalancerObject {
+    fn new(settings: ConfigObject, ring: Option<KeyRing>) -> Result<Self, Failure> {
         let cookie = settings.engine.affinity.cookie_spec()?;
         let longest = "0".repeat(HOMING_TOKEN_LEN);
         let set_cookie_max = cookie.set_cookie(&longest, true).len();
@@ -40,36 +48,30 @@ impl Engine {
     /// The upstream of an id.
     pub(crate) fn upstream(&self, id: u64) -> Result<Arc<Upstream>, Failure> {
         let view = self.balancer.view();
-        let member = view.cluster().find(UpstreamId::from_u64(id)).ok_or_else(|| unknown(id))?;
+        let member = view.cluster().find(UpstreamId::from_u64(id)).ok_or_else(|| Failure::unknown_id(id))?;
         Ok(Arc::clone(member.upstream()))
     }
 }
 
-pub(crate) fn unknown(id: u64) -> Failure {
-    Failure::Unknown(format!("of the id {id:016x}"))
-}
-
-/// The moment of a call.
-pub(crate) fn moment(now_ms: u64) -> Timestamp {
+/// The time of a call: the host's, or for 0 the clock's.
+pub(crate) fn timestamp(now_ms: u64) -> Timestamp {
     match now_ms {
         0 => SystemClock.now(),
         _ => Timestamp::from_millis(now_ms),
     }
 }
 
-pub(crate) fn generation(view: &View<'_>) -> u64 {
-    view.generation().as_u64()
-}
-
-/// Builds a balancer of a configuration, which may be used again. ring brings the keys of affinity. With 0 they
-/// come from the file that the configuration's TOML names as affinity.keys, relative to the working directory and
-/// created where absent; where it names none there is no affinity, and every request is placed by the policy. Free
-/// the balancer with homing_balancer_free(). One is enough for all threads. After a fork the parent's and the
-/// children's go separate ways, and leases that were in flight count in all of them; without affinity they also
-/// draw the same lots, so such a host builds one in each process.
+/// Builds a balancer from a configuration, which can be used again. ring holds the keys of affinity. With 0 they are
+/// read from the key file that the configuration's TOML names as affinity.keys, a path relative to the working
+/// directory, and the file is created if it does not exist. Where the TOML names none, there is no affinity, and the
+/// policy places every request. Free the balancer with homing_balancer_free().
+///
+/// One balancer serves all threads. After a fork, the balancers of parent and child share nothing; leases that were
+/// in flight count in both. Without affinity both also continue the same sequence of random numbers, so such a host
+/// builds a balancer in each process.
 ///
 /// # Safety
-/// balancer must take a handle.
+/// balancer must point to a writable homing_handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn homing_balancer_new(
     config: homing_handle,
@@ -77,48 +79,49 @@ pub unsafe extern "C" fn homing_balancer_new(
     balancer: *mut homing_handle,
 ) -> i32 {
     enter(|| {
-        // SAFETY: as the host says.
+        // SAFETY: by the host's guarantee, see above.
         let out = unsafe { Out::new("balancer", balancer) }?;
         let given = match ring {
             0 => None,
-            _ => Some(registry::with("ring", ring, Ring::keys)?),
+            _ => Some(registry::with("ring", ring, KeyRingObject::keys)?),
         };
-        let settings = registry::with("config", config, |settings: &Mutex<Settings>| Ok(settings.lock().clone()))?;
-        out.set(registry::insert(Engine::new(settings, given)?)?);
+        let settings = registry::with("config", config, |settings: &Mutex<ConfigObject>| Ok(settings.lock().clone()))?;
+        out.set(registry::insert(BalancerObject::new(settings, given)?)?);
         Ok(HOMING_OK)
     })
 }
 
-/// Frees a balancer. Leases, plans and streams of events that it gave stay good and are freed on their own.
+/// Frees a balancer. Its leases, plans and streams of events stay valid and are freed on their own.
 #[unsafe(no_mangle)]
 pub extern "C" fn homing_balancer_free(balancer: homing_handle) -> i32 {
-    enter(|| registry::remove::<Engine>("balancer", balancer).map(|()| HOMING_OK))
+    enter(|| registry::remove::<BalancerObject>("balancer", balancer).map(|()| HOMING_OK))
 }
 
-/// Changes the keys, for rotation: the new ring is of the same pool and identity. Tokens change over at each client's
-/// next request. The generation moves on, and indices stay what they were. HOMING_NOTHING where there is no affinity.
+/// Replaces the keys, for rotation: the new ring has to have the same pool and identity. Each client gets a token of
+/// the new key with its next request. The generation changes; indices do not. HOMING_NOTHING where there is no
+/// affinity.
 #[unsafe(no_mangle)]
 pub extern "C" fn homing_balancer_set_keys(balancer: homing_handle, ring: homing_handle) -> i32 {
     enter(|| {
-        let keys = registry::with("ring", ring, Ring::keys)?;
+        let keys = registry::with("ring", ring, KeyRingObject::keys)?;
         let signer = keys.signer();
-        let is_set = registry::with("balancer", balancer, |engine: &Engine| {
-            engine.balancer.set_keys(keys)?;
-            Ok(engine.balancer.affinity().is_some())
+        let is_set = registry::with("balancer", balancer, |object: &BalancerObject| {
+            object.balancer.set_keys(keys)?;
+            Ok(object.balancer.affinity().is_some())
         })?;
         if !is_set {
             return Ok(HOMING_NOTHING);
         }
-        log::info(&format!("the keys were changed: {signer} signs"));
+        sink::info(&format!("the keys were changed: {signer} signs"));
         Ok(HOMING_OK)
     })
 }
 
-/// How many upstreams the cluster has, and its generation: upstreams are called by their index, below count,
-/// for as long as the generation is the same.
+/// The number of upstreams, and the generation of the cluster: while the generation is the same, an upstream is known
+/// by its index, from 0 to count - 1.
 ///
 /// # Safety
-/// count must take a size, and generation a number.
+/// count must point to a writable size_t, and generation to a writable uint64_t.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn homing_balancer_upstreams(
     balancer: homing_handle,
@@ -126,21 +129,21 @@ pub unsafe extern "C" fn homing_balancer_upstreams(
     generation: *mut u64,
 ) -> i32 {
     enter(|| {
-        // SAFETY: as the host says.
+        // SAFETY: by the host's guarantee, see above.
         let (count, number) = unsafe { (Out::new("count", count)?, Out::new("generation", generation)?) };
-        registry::with("balancer", balancer, |engine: &Engine| {
-            let view = engine.balancer.view();
+        registry::with("balancer", balancer, |object: &BalancerObject| {
+            let view = object.balancer.view();
             count.set(view.cluster().len());
-            number.set(self::generation(&view));
+            number.set(view.generation().as_u64());
             Ok(HOMING_OK)
         })
     })
 }
 
-/// Where the upstream of this id is, as configured.
+/// The address of the upstream of this id, as configured.
 ///
 /// # Safety
-/// buf must take cap bytes, and len a size.
+/// cap bytes must be writable at buf, and a size_t at len.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn homing_address(
     balancer: homing_handle,
@@ -150,10 +153,10 @@ pub unsafe extern "C" fn homing_address(
     len: *mut usize,
 ) -> i32 {
     enter(|| {
-        // SAFETY: as the host says.
+        // SAFETY: by the host's guarantee, see above.
         let out = unsafe { Buffer::new("address", buf, cap, len) }?;
-        registry::with("balancer", balancer, |engine: &Engine| {
-            out.fill(engine.upstream(id)?.address().as_bytes()).map(|()| HOMING_OK)
+        registry::with("balancer", balancer, |object: &BalancerObject| {
+            out.fill(object.upstream(id)?.address().as_bytes()).map(|()| HOMING_OK)
         })
     })
 }

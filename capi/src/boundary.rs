@@ -1,8 +1,9 @@
-//! The one way in: no panic crosses it, and what went wrong is kept for the thread that asked.
+//! The panic boundary: every exported function runs inside [`enter`], which lets no panic out and keeps the text of the
+//! last error for the thread that called.
 
+use crate::constants::HOMING_ERR_PANIC;
 use crate::failure::Failure;
-use crate::log;
-use crate::status::HOMING_ERR_PANIC;
+use crate::sink;
 use std::any::Any;
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -10,17 +11,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 thread_local! {
     static LAST_ERROR: RefCell<String> = const { RefCell::new(String::new()) };
-    /// Whether the next call is to panic: see `homing_plant_panic`.
-    static PLANTED: Cell<bool> = const { Cell::new(false) };
+    /// Whether the next call panics: see `homing_plant_panic`.
+    static IS_PLANTED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs a call and makes a status of what comes of it.
+/// Runs a call and turns its result, or its panic, into a status.
 ///
-/// What a panic leaves behind is sound: locks of `parking_lot` are not poisoned but released, and the state
-/// behind each is changed by steps that do not panic or is replaced whole.
+/// The state that a panic leaves behind is consistent: locks of `parking_lot` are released and not poisoned, and
+/// what each protects is changed by steps that do not panic, or replaced as a whole.
 pub(crate) fn enter(call: impl FnOnce() -> Result<i32, Failure>) -> i32 {
     let guarded = AssertUnwindSafe(|| {
-        if cfg!(feature = "plant-panic") && PLANTED.try_with(|planted| planted.replace(false)).unwrap_or_default() {
+        if cfg!(feature = "plant-panic") && IS_PLANTED.try_with(|planted| planted.replace(false)).unwrap_or_default() {
             #[expect(clippy::panic, reason = "planted, by a library that was built for this test alone")]
             {
                 panic!("planted");
@@ -31,35 +32,35 @@ pub(crate) fn enter(call: impl FnOnce() -> Result<i32, Failure>) -> i32 {
     match catch_unwind(guarded) {
         Ok(Ok(status)) => status,
         Ok(Err(failure)) => {
-            remember(failure.to_string());
+            set_last_error(failure.to_string());
             failure.status()
         }
         Err(payload) => {
-            let text = format!("a bug in the library: {}", words(payload));
-            log::error(&text);
-            remember(text);
+            let text = format!("a bug in the library: {}", message(payload));
+            sink::error(&text);
+            set_last_error(text);
             HOMING_ERR_PANIC
         }
     }
 }
 
-fn words(payload: Box<dyn Any + Send>) -> Cow<'static, str> {
+fn message(payload: Box<dyn Any + Send>) -> Cow<'static, str> {
     let payload = match payload.downcast::<&'static str>() {
         Ok(text) => return Cow::Borrowed(*text),
         Err(payload) => payload,
     };
     match payload.downcast::<String>() {
         Ok(text) => Cow::Owned(*text),
-        Err(stranger) => {
-            // Dropping it could panic once more.
-            std::mem::forget(stranger);
-            Cow::Borrowed("a panic without words")
+        Err(other) => {
+            // Its destructor could panic again.
+            std::mem::forget(other);
+            Cow::Borrowed("a panic without a message")
         }
     }
 }
 
-/// A thread that is ending has nobody to tell.
-pub(crate) fn remember(text: String) {
+/// Does nothing on a thread whose thread-locals are destroyed already.
+pub(crate) fn set_last_error(text: String) {
     let _ = LAST_ERROR.try_with(|last| last.replace(text));
 }
 
@@ -69,5 +70,5 @@ pub(crate) fn last_error() -> String {
 
 #[cfg(feature = "plant-panic")]
 pub(crate) fn plant() {
-    let _ = PLANTED.try_with(|planted| planted.set(true));
+    let _ = IS_PLANTED.try_with(|planted| planted.set(true));
 }

@@ -1,42 +1,42 @@
-//! What happened, asked for by the host when it likes.
+//! Streams of events, which the host polls.
 
-use crate::balancer::Engine;
+use crate::balancer::BalancerObject;
 use crate::boundary::enter;
+use crate::constants::*;
 use crate::memory::{Blittable, Buffer, Out};
-use crate::registry::{self, homing_handle};
-use crate::stats::number_of;
-use crate::status::*;
+use crate::registry::{self, Handled, Kind, Table, homing_handle};
+use crate::upstream_status::number_of;
 use homing::health::{Event, EventKind, Subscription};
 use parking_lot::Mutex;
 
-/// An upstream changed its state.
+/// The state of an upstream changed.
 pub const HOMING_EVENT_CHANGED: i32 = 0;
 /// Another process is behind an upstream.
 pub const HOMING_EVENT_RESTARTED: i32 = 1;
-/// A draining upstream has nothing left: it can be stopped.
+/// A draining upstream has no sessions and no requests left: it can be stopped.
 pub const HOMING_EVENT_DRAINED: i32 = 2;
-/// Too many upstreams look bad to believe it: judgements are ignored from here on.
+/// Panic mode: too many upstreams are ejected for that to be plausible, so ejections are ignored from now on.
 pub const HOMING_EVENT_PANIC_BEGAN: i32 = 3;
-/// Judgements count again.
+/// Panic mode is over: ejections count again.
 pub const HOMING_EVENT_PANIC_ENDED: i32 = 4;
 
-/// Something happened. Set size before.
+/// An event. Set size before the call.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct homing_event {
     /// sizeof(struct homing_event)
     pub size: usize,
-    /// When, in milliseconds since 1970.
+    /// The time, in milliseconds since 1970.
     pub at_ms: u64,
-    /// How many events were missed so far, since more than 4096 waited.
+    /// The number of events that were dropped so far because the queue of 4096 was full.
     pub missed: u64,
-    /// HOMING_EVENT_
+    /// A HOMING_EVENT_ number
     pub kind: i32,
-    /// The HOMING_STATE_ before, or the incarnation.
+    /// The HOMING_STATE_ before, or the incarnation before.
     pub from: i32,
-    /// The HOMING_STATE_ now, or the incarnation.
+    /// The HOMING_STATE_ now, or the incarnation now.
     pub to: i32,
-    /// The event's text begins with so many bytes of the upstream's name; 0: it is about the cluster.
+    /// The length of the upstream's name, with which the event's text begins; 0: the event is about the cluster.
     pub name_len: u32,
 }
 
@@ -45,33 +45,44 @@ unsafe impl Blittable for homing_event {
     const FIRST: usize = size_of::<Self>();
 }
 
-pub(crate) struct Events {
+pub(crate) struct EventsObject {
     subscription: Subscription,
-    /// The next, which was too long for the buffer.
+    /// The next event, if its text did not fit into the buffer.
     next: Mutex<Option<Event>>,
 }
 
-/// Collects what happens in a balancer from here on, for homing_events_next() to take; up to 4096 events
-/// wait. Free it with homing_events_free().
+impl Handled for EventsObject {
+    const NAME: &'static str = "stream of events";
+
+    fn table() -> &'static Table<Self> {
+        static TABLE: Table<EventsObject> = Table::new(Kind::Events);
+        &TABLE
+    }
+}
+
+/// Creates a stream of the events of a balancer from now on, which homing_events_next() reads. It queues up to 4096
+/// events. Free it with homing_events_free().
 ///
 /// # Safety
-/// events must take a handle.
+/// events must point to a writable homing_handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn homing_events_new(balancer: homing_handle, events: *mut homing_handle) -> i32 {
     enter(|| {
-        // SAFETY: as the host says.
+        // SAFETY: by the host's guarantee, see above.
         let out = unsafe { Out::new("events", events) }?;
-        let subscription = registry::with("balancer", balancer, |engine: &Engine| Ok(engine.balancer.subscribe()))?;
-        out.set(registry::insert(Events { subscription, next: Mutex::new(None) })?);
+        let subscription =
+            registry::with("balancer", balancer, |object: &BalancerObject| Ok(object.balancer.subscribe()))?;
+        out.set(registry::insert(EventsObject { subscription, next: Mutex::new(None) })?);
         Ok(HOMING_OK)
     })
 }
 
-/// Takes the next event, with a line of UTF-8 text for people, or returns HOMING_NOTHING. With
-/// HOMING_ERR_BUFFER the event stays.
+/// Takes the next event from the queue, with a line of UTF-8 text for people; HOMING_NOTHING where the queue is
+/// empty. With HOMING_ERR_BUFFER the event stays in the queue.
 ///
 /// # Safety
-/// event must be a struct of its size, buf must take cap bytes, and len a size.
+/// event must point to a writable struct of the size it states; cap bytes must be writable at buf, and a size_t at
+/// len.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn homing_events_next(
     events: homing_handle,
@@ -81,9 +92,9 @@ pub unsafe extern "C" fn homing_events_next(
     len: *mut usize,
 ) -> i32 {
     enter(|| {
-        // SAFETY: as the host says.
+        // SAFETY: by the host's guarantee, see above.
         let (out, text) = unsafe { (Out::sized("event", event)?, Buffer::new("text", buf, cap, len)?) };
-        registry::with("events", events, |events: &Events| {
+        registry::with("events", events, |events: &EventsObject| {
             let mut waiting = events.next.lock();
             if waiting.is_none() {
                 *waiting = events.subscription.poll();
@@ -112,8 +123,8 @@ fn numbers(event: &Event, missed: u64, size: usize) -> homing_event {
     homing_event { size, at_ms: event.at.as_millis(), missed, kind, from, to, name_len }
 }
 
-/// Ends a stream of events.
+/// Frees a stream of events.
 #[unsafe(no_mangle)]
 pub extern "C" fn homing_events_free(events: homing_handle) -> i32 {
-    enter(|| registry::remove::<Events>("events", events).map(|()| HOMING_OK))
+    enter(|| registry::remove::<EventsObject>("events", events).map(|()| HOMING_OK))
 }

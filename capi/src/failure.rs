@@ -1,6 +1,6 @@
-//! Why a call failed: its number for programs, its words for people.
+//! Why a call failed: a status for programs, a text for people.
 
-use crate::status::*;
+use crate::constants::*;
 use homing::affinity::{KeyError, LifetimeError};
 use homing::balancer::{BuildError, PickError, UnknownUpstream};
 use homing::cluster::{ApplyError, PlanError};
@@ -13,17 +13,17 @@ use homing::rng::EntropyError;
 pub(crate) enum Failure {
     #[error("{0} is NULL")]
     Null(&'static str),
-    #[error("{name} is no {kind}: it was freed, is of another type, or never was")]
+    #[error("{name} is not the handle of a {kind}: it was freed, is of another kind, or was never given out")]
     Handle { name: &'static str, kind: &'static str },
     #[error(
         "the size of {name} is {size}, this library knows {known}: set it to sizeof, and use the library's own header"
     )]
     Size { name: &'static str, size: usize, known: usize },
-    #[error("{name} is {len} long, at most {max} are taken")]
+    #[error("the length of {name} is {len}, the limit is {max}")]
     Length { name: &'static str, len: usize, max: usize },
     #[error("{name} is not aligned")]
     Alignment { name: &'static str },
-    #[error("the buffer for {name} takes {capacity} bytes, {needed} are needed")]
+    #[error("the buffer for {name} has {capacity} bytes, {needed} are needed")]
     Buffer { name: &'static str, capacity: usize, needed: usize },
     #[error("{name}: {message}")]
     Value { name: &'static str, message: String },
@@ -33,7 +33,7 @@ pub(crate) enum Failure {
     Config(String),
     #[error("there is no upstream {0}")]
     Unknown(String),
-    #[error("the request speaks of generation {asked}, the cluster is at {current}: look its upstreams up again")]
+    #[error("the request is of generation {asked}, the cluster is at {current}: look its upstreams up again")]
     Generation { asked: u64, current: u64 },
     #[error(transparent)]
     Stale(#[from] ApplyError),
@@ -41,13 +41,18 @@ pub(crate) enum Failure {
     Pick(#[from] PickError),
     #[error(transparent)]
     Entropy(#[from] EntropyError),
-    #[error("there are {0} handles already: free some")]
+    #[error("there are {0} handles of this kind already: free some")]
     Limit(usize),
 }
 
 impl Failure {
     pub(crate) fn value(name: &'static str, message: impl Into<String>) -> Self {
         Self::Value { name, message: message.into() }
+    }
+
+    /// There is no upstream of this id.
+    pub(crate) fn unknown_id(id: u64) -> Self {
+        Self::Unknown(format!("of the id {id:016x}"))
     }
 
     pub(crate) fn status(&self) -> i32 {
@@ -65,7 +70,7 @@ impl Failure {
             Self::Pick(PickError::Unavailable) => HOMING_ERR_UNAVAILABLE,
             Self::Pick(PickError::Full) => HOMING_ERR_FULL,
             Self::Pick(PickError::Rejected(_)) => HOMING_ERR_REJECTED,
-            // Who cannot wait is never told to; who can is answered before it comes to this.
+            // Not reached: a request that cannot wait gets no such answer, and one that can is answered by `homing_pick`.
             Self::Pick(PickError::Later { .. }) => HOMING_ERR_UNAVAILABLE,
             Self::Entropy(_) | Self::Pick(PickError::Entropy(_)) => HOMING_ERR_SYSTEM,
             Self::Limit(_) => HOMING_ERR_LIMIT,
@@ -103,7 +108,7 @@ impl From<UnknownUpstream> for Failure {
     }
 }
 
-/// What is wrong with a configuration.
+/// Errors of a configuration.
 macro_rules! config {
     ($($error:ty),*) => {$(
         impl From<$error> for Failure {

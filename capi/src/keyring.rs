@@ -1,35 +1,44 @@
-//! Key rings: what signs tokens and verifies them.
+//! Key rings: the keys that sign and verify tokens.
 
 use crate::boundary::enter;
+use crate::constants::*;
 use crate::failure::Failure;
-use crate::log;
 use crate::memory::{Out, bytes, switch, text};
-use crate::registry::{self, homing_handle};
-use crate::status::*;
+use crate::registry::{self, Handled, Kind, Table, homing_handle};
+use crate::sink;
 use homing::KeyRing;
 use homing::affinity::KeyError;
 use homing::config::keyfile::KeyFile;
 use parking_lot::Mutex;
 use std::path::Path;
 
-/// The longest secret, in bytes.
+/// The maximum length of a secret, in bytes.
 const SECRET_MAX: usize = 1024;
-/// The longest path, in bytes.
+/// The maximum length of a path, in bytes.
 const PATH_MAX: usize = 4096;
 
-pub(crate) enum Ring {
+pub(crate) enum KeyRingObject {
     Whole(Box<KeyRing>),
-    /// One that the host adds keys to.
-    Parts(Mutex<Parts>),
+    /// A ring to which the host adds keys.
+    Parts(Mutex<KeyRingParts>),
 }
 
-pub(crate) struct Parts {
+pub(crate) struct KeyRingParts {
     pool: String,
     identity: Vec<u8>,
     keys: Vec<(u8, Vec<u8>, bool)>,
 }
 
-impl Ring {
+impl Handled for KeyRingObject {
+    const NAME: &'static str = "key ring";
+
+    fn table() -> &'static Table<Self> {
+        static TABLE: Table<KeyRingObject> = Table::new(Kind::KeyRing);
+        &TABLE
+    }
+}
+
+impl KeyRingObject {
     pub(crate) fn keys(&self) -> Result<KeyRing, Failure> {
         match self {
             Self::Whole(ring) => Ok(KeyRing::clone(ring)),
@@ -38,7 +47,7 @@ impl Ring {
     }
 }
 
-impl Parts {
+impl KeyRingParts {
     fn build(&self) -> Result<KeyRing, KeyError> {
         let mut ring = KeyRing::builder(&self.pool, self.identity.as_slice());
         for (id, secret, sign) in &self.keys {
@@ -51,54 +60,55 @@ impl Parts {
     }
 }
 
-/// The keys in a file, with a warning in the log where others can read it.
+/// The keys in a file. Logs a warning where other users can read it.
 pub(crate) fn load(path: &Path) -> Result<KeyRing, Failure> {
     let file = KeyFile::load_or_create(path)?;
     if let Some(warning) = file.warning() {
-        log::warn(warning);
+        sink::warn(warning);
     }
     Ok(file.ring()?)
 }
 
-/// Makes a ring with fresh secrets that nobody else has, for tokens that need not outlive the process and its
-/// forks. Free it with homing_keyring_free(). The pool is any name, at most 255 bytes of UTF-8: tokens of one
-/// pool mean nothing in another.
+/// Creates a ring with new random secrets, for tokens that need not outlive the process and its forks. The pool is
+/// any name, at most 255 bytes of UTF-8: tokens of one pool are not valid in another. Free the ring with
+/// homing_keyring_free().
 ///
 /// # Safety
-/// pool must have pool_len bytes, and ring take a handle.
+/// pool must have pool_len readable bytes, and ring must point to a writable homing_handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn homing_keyring_generate(pool: *const u8, pool_len: usize, ring: *mut homing_handle) -> i32 {
     enter(|| {
-        // SAFETY: as the host says.
+        // SAFETY: by the host's guarantee, see above.
         let (out, pool) = unsafe { (Out::new("ring", ring)?, text("pool", pool, pool_len, HOMING_NAME_MAX)?) };
-        out.set(registry::insert(Ring::Whole(Box::new(KeyRing::generate(pool)?)))?);
+        out.set(registry::insert(KeyRingObject::Whole(Box::new(KeyRing::generate(pool)?)))?);
         Ok(HOMING_OK)
     })
 }
 
-/// Reads a ring from a key file, which is created (for its owner alone) where there is none; it explains
-/// itself. Whoever has the same file shares tokens, gateways too. Free the ring with homing_keyring_free().
-/// To rotate keys, edit the file as it says, read it again, and give the new ring to
-/// homing_balancer_set_keys().
+/// Reads a ring from a key file. If the file does not exist it is created, readable by its owner only, with an
+/// explanation in it. All processes with the same file, gateways among them, accept each other's tokens. To rotate
+/// keys, edit the file as it explains, read it again, and pass the new ring to homing_balancer_set_keys(). Free the
+/// ring with homing_keyring_free().
 ///
 /// # Safety
-/// path must have path_len bytes (at most 4096), and ring take a handle.
+/// path must have path_len readable bytes (at most 4096), and ring must point to a writable homing_handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn homing_keyring_load(path: *const u8, path_len: usize, ring: *mut homing_handle) -> i32 {
     enter(|| {
-        // SAFETY: as the host says.
+        // SAFETY: by the host's guarantee, see above.
         let (out, path) = unsafe { (Out::new("ring", ring)?, text("path", path, path_len, PATH_MAX)?) };
-        out.set(registry::insert(Ring::Whole(Box::new(load(Path::new(path))?)))?);
+        out.set(registry::insert(KeyRingObject::Whole(Box::new(load(Path::new(path))?)))?);
         Ok(HOMING_OK)
     })
 }
 
-/// Begins a ring of secrets that the host keeps itself. identity names the upstreams in tokens and never
-/// changes: 32 to 1024 random bytes. Add one key that signs, and up to fifteen that verify, with
-/// homing_keyring_add(). Free it with homing_keyring_free().
+/// Creates a ring without keys, for secrets that the host stores itself. identity is 32 to 1024 random bytes, from
+/// which the ids of upstreams in tokens are derived; it never changes. Add one key that signs, and up to fifteen that
+/// only verify, with homing_keyring_add(). Free the ring with homing_keyring_free().
 ///
 /// # Safety
-/// pool and identity must have so many bytes, and ring take a handle.
+/// pool and identity must have as many readable bytes as their lengths say, and ring must point to a writable
+/// homing_handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn homing_keyring_new(
     pool: *const u8,
@@ -108,22 +118,22 @@ pub unsafe extern "C" fn homing_keyring_new(
     ring: *mut homing_handle,
 ) -> i32 {
     enter(|| {
-        // SAFETY: as the host says.
+        // SAFETY: by the host's guarantee, see above.
         let (out, pool) = unsafe { (Out::new("ring", ring)?, text("pool", pool, pool_len, HOMING_NAME_MAX)?) };
-        // SAFETY: likewise.
+        // SAFETY: by the same guarantee.
         let identity = unsafe { bytes("identity", identity, identity_len, SECRET_MAX) }?;
-        let parts = Parts { pool: pool.to_owned(), identity: identity.to_vec(), keys: Vec::new() };
-        out.set(registry::insert(Ring::Parts(Mutex::new(parts)))?);
+        let parts = KeyRingParts { pool: pool.to_owned(), identity: identity.to_vec(), keys: Vec::new() };
+        out.set(registry::insert(KeyRingObject::Parts(Mutex::new(parts)))?);
         Ok(HOMING_OK)
     })
 }
 
-/// Adds a key to a ring from homing_keyring_new(): id is 0 to 15, its secret 32 to 1024 random bytes, and
-/// sign is 1 for the one key that signs, 0 for those that only verify. A ring is judged where it is used, by
+/// Adds a key to a ring from homing_keyring_new(): id is 0 to 15, the secret is 32 to 1024 random bytes, and sign is
+/// 1 for the one key that signs, 0 for those that only verify. A ring is validated where it is used, by
 /// homing_balancer_new() and homing_balancer_set_keys(), which take the keys that it has then.
 ///
 /// # Safety
-/// secret must have secret_len bytes.
+/// secret must have secret_len readable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn homing_keyring_add(
     ring: homing_handle,
@@ -133,12 +143,12 @@ pub unsafe extern "C" fn homing_keyring_add(
     sign: i32,
 ) -> i32 {
     enter(|| {
-        // SAFETY: as the host says.
+        // SAFETY: by the host's guarantee, see above.
         let secret = unsafe { bytes("secret", secret, secret_len, SECRET_MAX) }?;
         let sign = switch("sign", sign)?;
-        registry::with("ring", ring, |ring: &Ring| {
-            let Ring::Parts(parts) = ring else {
-                return Err(Failure::value("ring", "is whole; add keys to one from homing_keyring_new"));
+        registry::with("ring", ring, |ring: &KeyRingObject| {
+            let KeyRingObject::Parts(parts) = ring else {
+                return Err(Failure::value("ring", "is complete; add keys to one from homing_keyring_new"));
             };
             parts.lock().keys.push((id, secret.to_vec(), sign));
             Ok(HOMING_OK)
@@ -146,8 +156,8 @@ pub unsafe extern "C" fn homing_keyring_add(
     })
 }
 
-/// Frees a ring. Balancers that were given it go on.
+/// Frees a ring. Balancers that use it keep its keys.
 #[unsafe(no_mangle)]
 pub extern "C" fn homing_keyring_free(ring: homing_handle) -> i32 {
-    enter(|| registry::remove::<Ring>("ring", ring).map(|()| HOMING_OK))
+    enter(|| registry::remove::<KeyRingObject>("ring", ring).map(|()| HOMING_OK))
 }

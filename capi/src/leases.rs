@@ -1,10 +1,10 @@
-//! Leases that hosts hold: by the thousand, taken and given back at each request. Threads keep theirs apart, so that a lease
-//! costs two locks that nobody else wants.
+//! The leases that hosts hold. A host takes and returns one for each request, so they are not kept in the registry's
+//! table: slabs are sharded by thread, and taking or returning a lease locks a mutex that other threads rarely want.
 //!
-//! A lease's handle is its type (4 bits), a serial number of its slot (32 bits), a shard (4 bits) and a slot (24 bits).
+//! A lease's handle is its kind (4 bits), a serial number of its slot (32 bits), a shard (4 bits) and a slot (24 bits).
 
 use crate::failure::Failure;
-use crate::registry::{LEASE, homing_handle};
+use crate::registry::{Kind, homing_handle};
 use homing::cluster::{Lease, Upstream};
 use parking_lot::Mutex;
 use std::cell::Cell;
@@ -15,15 +15,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const SHARDS: usize = 16;
 const SLOT_BITS: u32 = 24;
 const SERIAL_SHIFT: u32 = 28;
-const TYPE_SHIFT: u32 = 60;
 
-#[repr(align(128))] // two cache lines, since x86-64 prefetches them in pairs
+#[repr(align(128))] // two cache lines: x86-64 prefetches them in pairs
 struct Shard(Mutex<Slab>);
 
 struct Slab {
     slots: Vec<Slot>,
-    /// Used again from the front, so that serial numbers of slots grow slowly: an old handle meets its own again after
-    /// some 2^32 leases of every free slot.
+    /// First in, first out, so that serial numbers of slots grow slowly: a stale handle matches a live one again only
+    /// after 2^32 leases of every free slot.
     free: VecDeque<u32>,
 }
 
@@ -32,18 +31,20 @@ struct Slot {
     lease: Option<Lease>,
 }
 
-static ALL: [Shard; SHARDS] = [const { Shard(Mutex::new(Slab { slots: Vec::new(), free: VecDeque::new() })) }; SHARDS];
+static SHARD: [Shard; SHARDS] =
+    [const { Shard(Mutex::new(Slab { slots: Vec::new(), free: VecDeque::new() })) }; SHARDS];
 
 thread_local! {
-    static MINE: Cell<Option<usize>> = const { Cell::new(None) };
+    static OWN_SHARD: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
-fn mine() -> usize {
+/// The shard of this thread; threads take shards in turn. A thread whose thread-locals are destroyed uses the first.
+fn own_shard() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
-    let chosen = MINE.try_with(|mine| {
-        mine.get().unwrap_or_else(|| {
+    let chosen = OWN_SHARD.try_with(|own| {
+        own.get().unwrap_or_else(|| {
             let shard = NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS;
-            mine.set(Some(shard));
+            own.set(Some(shard));
             shard
         })
     });
@@ -51,8 +52,8 @@ fn mine() -> usize {
 }
 
 pub(crate) fn insert(lease: Lease) -> Result<homing_handle, Failure> {
-    let shard = mine();
-    let mut slab = ALL[shard].0.lock();
+    let shard = own_shard();
+    let mut slab = SHARD[shard].0.lock();
     let slot = match slab.free.pop_front() {
         Some(slot) => slot,
         None if slab.slots.len() < 1 << SLOT_BITS => {
@@ -64,11 +65,12 @@ pub(crate) fn insert(lease: Lease) -> Result<homing_handle, Failure> {
     let place = &mut slab.slots[slot as usize];
     place.lease = Some(lease);
     let serial = u64::from(place.serial) << SERIAL_SHIFT;
-    Ok(LEASE << TYPE_SHIFT | serial | (shard as u64) << SLOT_BITS | u64::from(slot))
+    Ok(Kind::Lease.bits() | serial | (shard as u64) << SLOT_BITS | u64::from(slot))
 }
 
+/// Frees a lease's handle and returns the lease.
 pub(crate) fn take(handle: homing_handle) -> Result<Lease, Failure> {
-    with(handle, |slab, slot| {
+    with_slot(handle, |slab, slot| {
         let place = &mut slab.slots[slot];
         let lease = place.lease.take()?;
         place.serial = place.serial.wrapping_add(1);
@@ -77,17 +79,17 @@ pub(crate) fn take(handle: homing_handle) -> Result<Lease, Failure> {
     })
 }
 
-/// The upstream of a lease that goes on.
+/// The upstream of a lease, which stays with its host.
 pub(crate) fn upstream(handle: homing_handle) -> Result<Arc<Upstream>, Failure> {
-    with(handle, |slab, slot| slab.slots[slot].lease.as_ref().map(|lease| Arc::clone(lease.upstream())))
+    with_slot(handle, |slab, slot| slab.slots[slot].lease.as_ref().map(|lease| Arc::clone(lease.upstream())))
 }
 
-fn with<R>(handle: homing_handle, what: impl FnOnce(&mut Slab, usize) -> Option<R>) -> Result<R, Failure> {
+fn with_slot<R>(handle: homing_handle, f: impl FnOnce(&mut Slab, usize) -> Option<R>) -> Result<R, Failure> {
     let shard = (handle >> SLOT_BITS) as usize % SHARDS;
     let slot = (handle % (1 << SLOT_BITS)) as usize;
-    let mut slab = ALL[shard].0.lock();
+    let mut slab = SHARD[shard].0.lock();
     let serial = slab.slots.get(slot).map(|place| place.serial);
-    let is_current = handle >> TYPE_SHIFT == LEASE && serial == Some((handle >> SERIAL_SHIFT) as u32);
-    let done = if is_current { what(&mut slab, slot) } else { None };
-    done.ok_or(Failure::Handle { name: "lease", kind: "lease" })
+    let is_current = Kind::Lease.is_of(handle) && serial == Some((handle >> SERIAL_SHIFT) as u32);
+    let result = if is_current { f(&mut slab, slot) } else { None };
+    result.ok_or(Failure::Handle { name: "lease", kind: "lease" })
 }

@@ -1,39 +1,38 @@
-//! Picks, and what becomes of them.
+//! Picks, and the end of their leases.
 
-use crate::balancer::{Engine, generation};
+use crate::balancer::BalancerObject;
 use crate::boundary::enter;
+use crate::constants::*;
 use crate::health::{self, outcome_of};
 use crate::leases;
 use crate::memory::{Blittable, Buffer, Out};
 use crate::registry::{self, homing_handle};
-use crate::request::{Asked, homing_request};
-use crate::status::*;
+use crate::request::{HostRequest, homing_request};
 use homing::balancer::PickError;
 use std::time::Duration;
 
-/// Where a request goes. Set size before.
+/// Where a request goes. Set size before the call.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct homing_pick_result {
     /// sizeof(struct homing_pick_result)
     pub size: usize,
-    /// The request's place on its upstream. Give it to homing_finish() when the response, or the tunnel, has
-    /// ended.
+    /// The request's lease. Pass it to homing_finish() when the response, or the tunnel, has ended.
     pub lease: homing_handle,
     /// The generation that index is of.
     pub generation: u64,
-    /// What the upstream is called by, for as long as its name stays.
+    /// The upstream's id, which stays the same while its name does.
     pub id: u64,
-    /// The session's number, the same at each request of it, for logs and homing_departure(). Without
-    /// affinity of this request alone.
+    /// The session id, the same for each request of the session, for logs and homing_departure(). Without affinity
+    /// each request has its own.
     pub session: u64,
-    /// With HOMING_LATER: when to pick again, in milliseconds since 1970. Sooner does no harm.
+    /// With HOMING_LATER: when to pick again, in milliseconds since 1970. Picking earlier does no harm.
     pub retry_at_ms: u64,
     /// The upstream's index.
     pub index: u32,
-    /// Why it goes there: HOMING_DECISION_.
+    /// Why the request goes there: a HOMING_DECISION_ number.
     pub decision: i32,
-    /// The length of token: HOMING_TOKEN_LEN, or 0 where the client keeps what it has.
+    /// The length of token: HOMING_TOKEN_LEN, or 0 where the client keeps its token.
     pub token_len: u32,
     /// 0
     pub reserved: u32,
@@ -46,25 +45,24 @@ unsafe impl Blittable for homing_pick_result {
     const FIRST: usize = size_of::<Self>();
 }
 
-/// Decides where a request goes, and takes a place there. This is all that most hosts need: it reads the
-/// token out of the cookie header, verifies it, brings the session home or places it, and says which cookie
-/// to set.
+/// Decides where a request goes, and takes a lease on that upstream. This is all that most hosts need: it reads the
+/// token from the Cookie header, verifies it, picks the session's upstream or places the session, and says which
+/// cookie to set.
 ///
-/// The upstream's name is copied to name, unless that is NULL (then name_cap is 0 and name_len NULL);
-/// name_cap must be HOMING_NAME_MAX at least. The value for a Set-Cookie header is copied to set_cookie,
-/// unless that is NULL likewise, with a length of 0 where none is due; set_cookie_cap must be what
-/// homing_set_cookie_max() says at least. Both are looked at first: where they are too small nothing is
-/// picked.
+/// The upstream's name is copied to name, unless that is NULL (then name_cap is 0 and name_len NULL); name_cap must
+/// be at least HOMING_NAME_MAX. The value for a Set-Cookie header is copied to set_cookie, unless that is NULL in the
+/// same way; its length is 0 where no cookie is due; set_cookie_cap must be at least what homing_set_cookie_max()
+/// says. Both capacities are checked first: where one is too small, nothing is picked.
 ///
-/// Returns HOMING_OK; HOMING_LATER, where nothing but size and retry_at_ms of the result means anything;
-/// HOMING_ERR_UNAVAILABLE, HOMING_ERR_FULL and HOMING_ERR_REJECTED where nobody takes the request;
-/// HOMING_ERR_GENERATION where eligible is of another one; HOMING_ERR_SYSTEM without randomness; or an error
-/// of the arguments. Takes no lock that another thread would hold for long, and costs about half a
-/// microsecond with a token.
+/// Returns HOMING_OK; HOMING_LATER, with which only size and retry_at_ms of the result are valid;
+/// HOMING_ERR_UNAVAILABLE, HOMING_ERR_FULL or HOMING_ERR_REJECTED where no upstream can take the request;
+/// HOMING_ERR_GENERATION where eligible is of another generation; HOMING_ERR_SYSTEM without random numbers; or an
+/// error of the arguments. Takes no lock that another thread holds for long, and costs about half a microsecond with
+/// a token.
 ///
 /// # Safety
-/// request and all that it points to must be readable, result must be a struct of its size, name and
-/// set_cookie must take so many bytes.
+/// request and all that it points to must be readable, result must point to a writable struct of the size it states,
+/// and name and set_cookie must have as many writable bytes as their capacities say.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn homing_pick(
     balancer: homing_handle,
@@ -78,7 +76,7 @@ pub unsafe extern "C" fn homing_pick(
     set_cookie_len: *mut usize,
 ) -> i32 {
     enter(|| {
-        // SAFETY: as the host says.
+        // SAFETY: by the host's guarantee, see above.
         let (out, name, cookie) = unsafe {
             (
                 Out::sized("result", result)?,
@@ -86,20 +84,20 @@ pub unsafe extern "C" fn homing_pick(
                 Buffer::wanted("set_cookie", set_cookie, set_cookie_cap, set_cookie_len)?,
             )
         };
-        registry::with("balancer", balancer, |engine: &Engine| {
+        registry::with("balancer", balancer, |object: &BalancerObject| {
             if let Some(name) = &name {
                 name.reserve(HOMING_NAME_MAX)?;
             }
             if let Some(cookie) = &cookie {
-                cookie.reserve(engine.set_cookie_max)?;
+                cookie.reserve(object.set_cookie_max)?;
             }
-            let view = engine.balancer.view();
-            // SAFETY: as the host says.
-            let asked = unsafe { Asked::read(request, engine, &view) }?;
+            let view = object.balancer.view();
+            // SAFETY: by the host's guarantee, see above.
+            let asked = unsafe { HostRequest::read(request, object, &view) }?;
             let mut picked = homing_pick_result {
                 size: out.size(),
                 lease: 0,
-                generation: generation(&view),
+                generation: view.generation().as_u64(),
                 id: 0,
                 session: 0,
                 retry_at_ms: 0,
@@ -131,10 +129,10 @@ pub unsafe extern "C" fn homing_pick(
                 picked.token_len = HOMING_TOKEN_LEN as u32;
                 picked.token.copy_from_slice(token.as_bytes());
                 if cookie.is_some() {
-                    value = engine.cookie.set_cookie(token.as_str(), asked.is_https());
+                    value = object.cookie.set_cookie(token.as_str(), asked.is_https());
                 }
             }
-            // The last thing that can fail: nothing is written before.
+            // The last step that can fail: no output is written before it.
             picked.lease = leases::insert(pick.lease)?;
             out.set(picked);
             if let Some(name) = &name {
@@ -148,10 +146,10 @@ pub unsafe extern "C" fn homing_pick(
     })
 }
 
-/// Ends a request's place on its upstream, and tells how it fared: outcome is HOMING_OUTCOME_, latency_us the
-/// time from sending the request to the head of its response in microseconds, 0 where that is not known (with
-/// HOMING_OUTCOME_TIMED_OUT, how long it waited). balancer is the one that gave the lease; with 0, or where
-/// it was freed since, nothing is reported, and the lease ends all the same.
+/// Ends a lease, and reports the outcome of its request: outcome is a HOMING_OUTCOME_ number, latency_us is the time
+/// from sending the request to the head of its response in microseconds, 0 where it is unknown (with
+/// HOMING_OUTCOME_TIMED_OUT, how long it waited). balancer is the one that gave the lease; with 0, or if it was freed
+/// since, nothing is reported, and the lease ends all the same.
 #[unsafe(no_mangle)]
 pub extern "C" fn homing_finish(
     balancer: homing_handle,
@@ -163,18 +161,18 @@ pub extern "C" fn homing_finish(
     enter(|| {
         let latency = Duration::from_micros(latency_us);
         let outcome = outcome_of(outcome, latency)?;
-        registry::optional("balancer", balancer, |engine: Option<&Engine>| {
+        registry::optional("balancer", balancer, |object: Option<&BalancerObject>| {
             let lease = leases::take(lease)?;
-            if let (Some(outcome), Some(engine)) = (outcome, engine) {
-                health::tell(engine, lease.upstream(), outcome, latency, now_ms);
+            if let (Some(outcome), Some(object)) = (outcome, object) {
+                health::report_outcome(object, lease.upstream(), outcome, latency, now_ms);
             }
             Ok(HOMING_OK)
         })
     })
 }
 
-/// Tells how a request fares whose lease goes on: at the head of its response, say, when the body is still to
-/// come. Finish the lease with HOMING_OUTCOME_NONE then. Parameters are those of homing_finish().
+/// Reports the outcome of a request whose lease goes on: at the head of its response, for instance, while the body is
+/// still to come. Finish the lease with HOMING_OUTCOME_NONE then. The parameters are those of homing_finish().
 #[unsafe(no_mangle)]
 pub extern "C" fn homing_report(
     balancer: homing_handle,
@@ -187,9 +185,9 @@ pub extern "C" fn homing_report(
         let latency = Duration::from_micros(latency_us);
         let outcome = outcome_of(outcome, latency)?;
         let upstream = leases::upstream(lease)?;
-        registry::with("balancer", balancer, |engine: &Engine| {
+        registry::with("balancer", balancer, |object: &BalancerObject| {
             if let Some(outcome) = outcome {
-                health::tell(engine, &upstream, outcome, latency, now_ms);
+                health::report_outcome(object, &upstream, outcome, latency, now_ms);
             }
             Ok(HOMING_OK)
         })

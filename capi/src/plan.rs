@@ -1,29 +1,38 @@
-//! Changes of membership: collected, explained, and made whole or not at all.
+//! Plans: changes of membership that are collected, explained, and applied as a whole or not at all.
 
-use crate::balancer::{Engine, moment};
+use crate::balancer::{BalancerObject, timestamp};
 use crate::boundary::enter;
 use crate::config::homing_upstream_options;
+use crate::constants::*;
 use crate::failure::Failure;
-use crate::log;
 use crate::memory::{Buffer, Out, text};
-use crate::registry::{self, homing_handle};
-use crate::status::*;
+use crate::registry::{self, Handled, Kind, Table, homing_handle};
+use crate::sink;
 use homing::Balancer;
 use homing::cluster::{ApplyError, Change, Generation, MAX_UPSTREAMS, Plan};
 use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-pub(crate) struct Draft {
+pub(crate) struct PlanObject {
     balancer: Arc<Balancer>,
-    /// The generation that it was begun at, which the host knows.
+    /// The generation at which the plan was begun, which the host has seen.
     base: Generation,
     changes: Vec<Change>,
-    /// Whether upstreams that are not put go.
+    /// Whether upstreams that are not put are removed.
     clears: bool,
 }
 
-impl Draft {
+impl Handled for Mutex<PlanObject> {
+    const NAME: &'static str = "plan";
+
+    fn table() -> &'static Table<Self> {
+        static TABLE: Table<Mutex<PlanObject>> = Table::new(Kind::Plan);
+        &TABLE
+    }
+}
+
+impl PlanObject {
     fn add(&mut self, change: Change) -> Result<(), Failure> {
         let max = 2 * MAX_UPSTREAMS;
         if self.changes.len() == max {
@@ -34,7 +43,7 @@ impl Draft {
     }
 
     fn plan(&self) -> Result<Plan, Failure> {
-        // First: changes that made sense at the base may make none since.
+        // First: changes that are valid at the base may be invalid since.
         self.check(self.balancer.generation())?;
         let plan = match self.clears {
             false => self.balancer.plan(&self.changes)?,
@@ -67,73 +76,74 @@ impl Draft {
     }
 }
 
-fn with(plan: homing_handle, what: impl FnOnce(&mut Draft) -> Result<(), Failure>) -> Result<i32, Failure> {
-    registry::with("plan", plan, |draft: &Mutex<Draft>| what(&mut draft.lock()).map(|()| HOMING_OK))
+fn with(plan: homing_handle, f: impl FnOnce(&mut PlanObject) -> Result<(), Failure>) -> Result<i32, Failure> {
+    registry::with("plan", plan, |plan: &Mutex<PlanObject>| f(&mut plan.lock()).map(|()| HOMING_OK))
 }
 
-/// Begins a plan: a change of the cluster as it is now, which is made by homing_plan_apply() whole or not at
-/// all. Free it with homing_plan_free().
+/// Creates a plan: a change of the current cluster, which homing_plan_apply() makes as a whole or not at all. Free it
+/// with homing_plan_free().
 ///
 /// # Safety
-/// plan must take a handle.
+/// plan must point to a writable homing_handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn homing_plan_new(balancer: homing_handle, plan: *mut homing_handle) -> i32 {
     enter(|| {
-        // SAFETY: as the host says.
+        // SAFETY: by the host's guarantee, see above.
         let out = unsafe { Out::new("plan", plan) }?;
-        let draft = registry::with("balancer", balancer, |engine: &Engine| {
-            let balancer = Arc::clone(&engine.balancer);
-            Ok(Draft { base: balancer.generation(), balancer, changes: Vec::new(), clears: false })
+        let plan = registry::with("balancer", balancer, |object: &BalancerObject| {
+            let balancer = Arc::clone(&object.balancer);
+            Ok(PlanObject { base: balancer.generation(), balancer, changes: Vec::new(), clears: false })
         })?;
-        out.set(registry::insert(Mutex::new(draft))?);
+        out.set(registry::insert(Mutex::new(plan))?);
         Ok(HOMING_OK)
     })
 }
 
-/// Adds an upstream to the plan, or changes the one of its name. With a new address it is a new process,
-/// whose counts start anew.
+/// Adds an upstream in the plan, or changes the one of this name. With a new address it is another process: its
+/// counters start at 0.
 ///
 /// # Safety
 /// upstream and all that it points to must be readable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn homing_plan_put(plan: homing_handle, upstream: *const homing_upstream_options) -> i32 {
     enter(|| {
-        // SAFETY: as the host says.
+        // SAFETY: by the host's guarantee, see above.
         let upstream = unsafe { homing_upstream_options::read(upstream) }?;
-        with(plan, |draft| draft.add(Change::Put(upstream)))
+        with(plan, |plan| plan.add(Change::Put(upstream)))
     })
 }
 
-/// Removes the upstream of this name in the plan. Its requests in flight finish, its sessions move at their
-/// next.
+/// Removes the upstream of this name in the plan. Its requests in flight finish; its sessions move with their next
+/// request.
 ///
 /// # Safety
-/// name must have name_len bytes.
+/// name must have name_len readable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn homing_plan_remove(plan: homing_handle, name: *const u8, name_len: usize) -> i32 {
     enter(|| {
-        // SAFETY: as the host says.
+        // SAFETY: by the host's guarantee, see above.
         let name = unsafe { text("name", name, name_len, HOMING_NAME_MAX) }?;
-        with(plan, |draft| draft.add(Change::Remove(name.to_owned())))
+        with(plan, |plan| plan.add(Change::Remove(name.to_owned())))
     })
 }
 
-/// Removes all upstreams that the plan does not put, now or later: for hosts that are told the whole cluster at a time.
+/// Removes all upstreams that are not put in the plan, before or after this call: for hosts that get complete lists
+/// of upstreams.
 #[unsafe(no_mangle)]
 pub extern "C" fn homing_plan_clear(plan: homing_handle) -> i32 {
     enter(|| {
-        with(plan, |draft| {
-            draft.clears = true;
+        with(plan, |plan| {
+            plan.clears = true;
             Ok(())
         })
     })
 }
 
-/// Says line by line, as UTF-8 text for people, what the plan would do: who comes and goes, which sessions
-/// break, how much capacity is left.
+/// Explains, line by line as UTF-8 text for people, what the plan would do: which upstreams are added and removed,
+/// which sessions move, how much capacity is left.
 ///
 /// # Safety
-/// buf must take cap bytes, and len a size.
+/// cap bytes must be writable at buf, and a size_t at len.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn homing_plan_explain(
     plan: homing_handle,
@@ -143,32 +153,32 @@ pub unsafe extern "C" fn homing_plan_explain(
     len: *mut usize,
 ) -> i32 {
     enter(|| {
-        // SAFETY: as the host says.
+        // SAFETY: by the host's guarantee, see above.
         let out = unsafe { Buffer::new("text", buf, cap, len) }?;
-        with(plan, |draft| {
-            let forecast = draft.balancer.forecast(&draft.plan()?, moment(now_ms))?;
+        with(plan, |plan| {
+            let forecast = plan.balancer.forecast(&plan.plan()?, timestamp(now_ms))?;
             out.fill(forecast.to_string().as_bytes())
         })
     })
 }
 
-/// Makes the change, and says the generation that began with it. HOMING_ERR_CONFIG where it makes no sense;
-/// HOMING_ERR_GENERATION where another change came first: then begin another plan. Requests are picked
-/// meanwhile as before. The plan is still to be freed.
+/// Applies the plan, and gives the generation that begins with it. HOMING_ERR_CONFIG where the result would be
+/// invalid; HOMING_ERR_GENERATION where another change came first: then create a new plan. Picks go on while the
+/// change is prepared. The plan has to be freed afterwards.
 ///
 /// # Safety
-/// generation must take a number.
+/// generation must point to a writable uint64_t.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn homing_plan_apply(plan: homing_handle, generation: *mut u64) -> i32 {
     enter(|| {
-        // SAFETY: as the host says.
+        // SAFETY: by the host's guarantee, see above.
         let out = unsafe { Out::new("generation", generation) }?;
-        let (generation, changes) = registry::with("plan", plan, |draft: &Mutex<Draft>| {
-            let draft = draft.lock();
-            Ok((draft.balancer.apply(draft.plan()?)?.as_u64(), draft.changes.len()))
+        let (generation, changes) = registry::with("plan", plan, |plan: &Mutex<PlanObject>| {
+            let plan = plan.lock();
+            Ok((plan.balancer.apply(plan.plan()?)?.as_u64(), plan.changes.len()))
         })?;
         out.set(generation);
-        log::info(&format!("generation {generation}: {changes} changes were made"));
+        sink::info(&format!("generation {generation}: {changes} changes"));
         Ok(HOMING_OK)
     })
 }
@@ -176,5 +186,5 @@ pub unsafe extern "C" fn homing_plan_apply(plan: homing_handle, generation: *mut
 /// Frees a plan, whether it was applied or not.
 #[unsafe(no_mangle)]
 pub extern "C" fn homing_plan_free(plan: homing_handle) -> i32 {
-    enter(|| registry::remove::<Mutex<Draft>>("plan", plan).map(|()| HOMING_OK))
+    enter(|| registry::remove::<Mutex<PlanObject>>("plan", plan).map(|()| HOMING_OK))
 }

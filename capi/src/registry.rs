@@ -1,97 +1,94 @@
-//! Handles: numbers in place of pointers, so that a wrong one is found out and never followed.
+//! Handles: numbers in place of pointers, so that a wrong one is detected and never dereferenced.
 //!
-//! A handle is a type (4 bits), a serial number (48 bits) that no other handle of the process has had, and a slot (12 bits). Looking
-//! one up takes no lock and no reference count, since hosts do so for each request from all threads.
+//! A handle is a kind (4 bits), a serial number (48 bits) that no other handle of its kind has had in this process, and a slot
+//! (12 bits) of its kind's table. A lookup is wait-free: one load of the slot, protected by arc-swap's debt slots, no lock and no
+//! reference count, since hosts look handles up for each request from all threads. Allocating and freeing lock the table.
 
 use crate::failure::Failure;
-use crate::{balancer::Engine, config::Settings, events::Events, keyring::Ring, plan::Draft};
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use std::sync::Arc;
 
-/// The number of anything that this library keeps for its host; 0 is none. Parameters are called after what
-/// they are to be: a ring, a config, a balancer, a plan, a lease, events. A handle may be used from any
-/// thread, by several at a time; each is to be freed once, by the function that says so, and is good for the
-/// process that made it and for those that it forked since.
+/// A number in place of a pointer: what stands for a configuration, a key ring, a balancer, a plan, a lease or a stream
+/// of events; 0 is none. The name of a parameter says which one it has to be. A handle may be used from any thread, by
+/// several at a time. It is freed once, by the function named where it is created, and is valid in the process that
+/// created it and in those forked from it later.
 pub type homing_handle = u64;
 
 const SLOT_BITS: u32 = 12;
 const SLOTS: usize = 1 << SLOT_BITS;
-const TYPE_SHIFT: u32 = 60;
+const KIND_SHIFT: u32 = 60;
 
-/// The first four bits of a lease's handle, which is no object of this table.
-pub(crate) const LEASE: u64 = 15;
-
-#[expect(clippy::large_enum_variant, reason = "behind a pointer each, and few")]
-pub(crate) enum Object {
-    Ring(Ring),
-    Config(Mutex<Settings>),
-    Balancer(Engine),
-    Plan(Mutex<Draft>),
-    Events(Events),
+/// The first four bits of a handle.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    KeyRing = 1,
+    Config = 2,
+    Balancer = 3,
+    Plan = 4,
+    Events = 5,
+    /// Leases come and go with each request: they are kept in [`leases`](crate::leases).
+    Lease = 15,
 }
 
-/// What an object is called, and how it is told from others.
-pub(crate) trait Kind: Sized {
-    const TYPE: u64;
+impl Kind {
+    /// The kind's bits, in their place in a handle.
+    pub(crate) const fn bits(self) -> u64 {
+        (self as u64) << KIND_SHIFT
+    }
+
+    pub(crate) const fn is_of(self, handle: homing_handle) -> bool {
+        handle >> KIND_SHIFT == self as u64
+    }
+}
+
+/// A type whose values hosts know by handles.
+pub(crate) trait Handled: Send + Sync + 'static {
+    /// What error messages call it.
     const NAME: &'static str;
 
-    fn of(object: &Object) -> Option<&Self>;
-    fn into_object(self) -> Object;
+    /// The one table of its values.
+    fn table() -> &'static Table<Self>
+    where
+        Self: Sized;
 }
 
-macro_rules! kinds {
-    ($($variant:ident($type:ty) = $number:literal, $name:literal;)*) => {$(
-        impl Kind for $type {
-            const TYPE: u64 = $number;
-            const NAME: &'static str = $name;
-
-            fn of(object: &Object) -> Option<&Self> {
-                match object {
-                    Object::$variant(this) => Some(this),
-                    _ => None,
-                }
-            }
-
-            fn into_object(self) -> Object {
-                Object::$variant(self)
-            }
-        }
-    )*};
+/// All values of one type that have handles.
+pub(crate) struct Table<T> {
+    kind: Kind,
+    slots: [ArcSwapOption<Entry<T>>; SLOTS],
+    free: Mutex<FreeSlots>,
 }
 
-kinds! {
-    Ring(Ring) = 1, "key ring";
-    Config(Mutex<Settings>) = 2, "configuration";
-    Balancer(Engine) = 3, "balancer";
-    Plan(Mutex<Draft>) = 4, "plan";
-    Events(Events) = 5, "stream of events";
-}
-
-struct Entry {
+struct Entry<T> {
     handle: homing_handle,
-    object: Object,
+    object: T,
 }
 
-struct Free {
+struct FreeSlots {
     /// Slots that were used before.
-    slots: Vec<usize>,
+    returned: Vec<usize>,
     /// How many slots were ever used.
     used: usize,
     serial: u64,
 }
 
-static TABLE: [ArcSwapOption<Entry>; SLOTS] = [const { ArcSwapOption::const_empty() }; SLOTS];
-static FREE: Mutex<Free> = Mutex::new(Free { slots: Vec::new(), used: 0, serial: 0 });
+impl<T> Table<T> {
+    pub(crate) const fn new(kind: Kind) -> Self {
+        let free = FreeSlots { returned: Vec::new(), used: 0, serial: 0 };
+        Self { kind, slots: [const { ArcSwapOption::const_empty() }; SLOTS], free: Mutex::new(free) }
+    }
 
-fn slot_of(handle: homing_handle) -> &'static ArcSwapOption<Entry> {
-    &TABLE[handle as usize % SLOTS]
+    fn slot_of(&self, handle: homing_handle) -> &ArcSwapOption<Entry<T>> {
+        &self.slots[handle as usize % SLOTS]
+    }
 }
 
-pub(crate) fn insert<K: Kind>(object: K) -> Result<homing_handle, Failure> {
+pub(crate) fn insert<T: Handled>(object: T) -> Result<homing_handle, Failure> {
+    let table = T::table();
     let handle = {
-        let mut free = FREE.lock();
-        let slot = match free.slots.pop() {
+        let mut free = table.free.lock();
+        let slot = match free.returned.pop() {
             Some(slot) => slot,
             None if free.used < SLOTS => {
                 free.used += 1;
@@ -100,51 +97,52 @@ pub(crate) fn insert<K: Kind>(object: K) -> Result<homing_handle, Failure> {
             None => return Err(Failure::Limit(SLOTS)),
         };
         free.serial += 1;
-        K::TYPE << TYPE_SHIFT | free.serial << SLOT_BITS | slot as u64
+        table.kind.bits() | free.serial << SLOT_BITS | slot as u64
     };
-    slot_of(handle).store(Some(Arc::new(Entry { handle, object: object.into_object() })));
+    table.slot_of(handle).store(Some(Arc::new(Entry { handle, object })));
     Ok(handle)
 }
 
-/// Does something with the object of a handle, which lives for so long though another thread frees it.
-pub(crate) fn with<K: Kind, R>(
+/// Calls `f` with the object of a handle, which stays alive until `f` returns, even if another thread frees it.
+pub(crate) fn with<T: Handled, R>(
     name: &'static str,
     handle: homing_handle,
-    what: impl FnOnce(&K) -> Result<R, Failure>,
+    f: impl FnOnce(&T) -> Result<R, Failure>,
 ) -> Result<R, Failure> {
-    let entry = slot_of(handle).load();
-    what(object(entry.as_deref(), handle).ok_or(Failure::Handle { name, kind: K::NAME })?)
-}
-
-/// The object of a handle that may be 0, or of one that was freed.
-pub(crate) fn optional<K: Kind, R>(
-    name: &'static str,
-    handle: homing_handle,
-    what: impl FnOnce(Option<&K>) -> Result<R, Failure>,
-) -> Result<R, Failure> {
-    if handle != 0 && handle >> TYPE_SHIFT != K::TYPE {
-        return Err(Failure::Handle { name, kind: K::NAME });
+    let entry = T::table().slot_of(handle).load();
+    match entry.as_deref().filter(|entry| entry.handle == handle) {
+        Some(entry) => f(&entry.object),
+        None => Err(Failure::Handle { name, kind: T::NAME }),
     }
-    let entry = slot_of(handle).load();
-    what(object(entry.as_deref(), handle))
 }
 
-fn object<K: Kind>(entry: Option<&Entry>, handle: homing_handle) -> Option<&K> {
-    entry.filter(|entry| entry.handle == handle).and_then(|entry| K::of(&entry.object))
+/// Calls `f` with the object of a handle, or with `None` where the handle is 0 or was freed.
+pub(crate) fn optional<T: Handled, R>(
+    name: &'static str,
+    handle: homing_handle,
+    f: impl FnOnce(Option<&T>) -> Result<R, Failure>,
+) -> Result<R, Failure> {
+    let table = T::table();
+    if handle != 0 && !table.kind.is_of(handle) {
+        return Err(Failure::Handle { name, kind: T::NAME });
+    }
+    let entry = table.slot_of(handle).load();
+    f(entry.as_deref().filter(|entry| entry.handle == handle).map(|entry| &entry.object))
 }
 
-/// Frees a handle; 0 is fine.
-pub(crate) fn remove<K: Kind>(name: &'static str, handle: homing_handle) -> Result<(), Failure> {
+/// Frees a handle. Freeing 0 does nothing.
+pub(crate) fn remove<T: Handled>(name: &'static str, handle: homing_handle) -> Result<(), Failure> {
     if handle == 0 {
         return Ok(());
     }
-    let slot = slot_of(handle);
-    let mut free = FREE.lock();
-    let entry = slot.load_full().filter(|entry| entry.handle == handle && K::of(&entry.object).is_some());
-    let Some(_entry) = entry else { return Err(Failure::Handle { name, kind: K::NAME }) };
+    let table = T::table();
+    let slot = table.slot_of(handle);
+    let mut free = table.free.lock();
+    let entry = slot.load_full().filter(|entry| entry.handle == handle);
+    let Some(_entry) = entry else { return Err(Failure::Handle { name, kind: T::NAME }) };
     slot.store(None);
-    free.slots.push(handle as usize % SLOTS);
-    // Before the object, which may take long to drop.
+    free.returned.push(handle as usize % SLOTS);
+    // The lock ends before the object, which may take long to drop.
     drop(free);
     Ok(())
 }

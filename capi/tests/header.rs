@@ -1,13 +1,30 @@
-//! `include/homing.h` is what cbindgen makes of `capi/src/`.
+//! `include/homing.h` is what cbindgen generates from `capi/src/`.
+//!
+//! `HOMING_BLESS=1 cargo test -p homing-capi header` generates the header again, after a change of `capi/src/`.
 
 use std::fs;
 
 use crate::root;
 
-/// The files in the order of the header: first what the others speak of.
-const FILES: [&str; 14] = [
-    "status", "registry", "version", "log", "keyring", "config", "balancer", "request", "pick", "parts", "health",
-    "plan", "stats", "events",
+/// The files in the order of the header: what others refer to comes first.
+const FILES: [&str; 17] = [
+    "constants",
+    "registry",
+    "version",
+    "sink",
+    "log",
+    "keyring",
+    "config",
+    "config_options",
+    "balancer",
+    "request",
+    "pick",
+    "steps",
+    "cookies",
+    "health",
+    "plan",
+    "upstream_status",
+    "events",
 ];
 
 fn generated() -> String {
@@ -20,11 +37,11 @@ fn generated() -> String {
     let mut header = Vec::new();
     builder.generate().expect("a header").write(&mut header);
     let header = String::from_utf8(header).expect("UTF-8");
-    // What Rust wants under this heading, C programmers read without it.
+    // Rust wants this heading; C programmers need its text alone.
     header.lines().filter(|line| line.trim() != "* # Safety").map(|line| with_macro(line) + "\n").collect()
 }
 
-/// Below zero, macros want parentheses; C++ of 1998 has no names for the greatest numbers.
+/// Macros of negative numbers need parentheses, and C++98 does not define UINT32_MAX and UINT64_MAX.
 fn with_macro(line: &str) -> String {
     let Some((define, value)) = line.rsplit_once(' ').filter(|(define, _)| define.starts_with("#define ")) else {
         return line.to_owned();
@@ -48,13 +65,13 @@ fn the_header_is_that_of_the_code() {
     let first = generated.lines().zip(committed.lines()).position(|(new, old)| new != old);
     assert!(
         generated == committed,
-        "include/homing.h is not what capi/src/ says (first at line {:?}): \
+        "include/homing.h differs from capi/src/ (first at line {:?}): \
          run HOMING_BLESS=1 cargo test -p homing-capi header",
         first.map(|line| line + 1)
     );
 }
 
-/// The control: what is exported without being in the list of files would be missing.
+/// The control: an export of a file that is not in the list would be missing.
 #[test]
 fn every_export_is_in_the_header() {
     let header = generated();

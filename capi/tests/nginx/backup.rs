@@ -1,6 +1,6 @@
 //! Backup servers: used only where no primary one is left.
 
-use super::nginx::{Nginx, Setup};
+use super::server::{Nginx, Setup};
 use crate::support::until;
 use crate::support::upstream::Upstream;
 use crate::support::visitor::Visitor;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use super::nginx::{Nginx, Setup, check, servers};
+use super::server::{Nginx, Setup, check, servers};
 use crate::support::client::get;
 use crate::support::upstream::Upstream;
 

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::nginx::{Nginx, Setup, servers};
+use super::server::{Nginx, Setup, servers};
 use crate::support::client::{Response, exchange, get, request};
 use crate::support::upstream::Upstream;
 use crate::support::visitor::{Visitor, token};

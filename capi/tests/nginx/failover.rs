@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
-use super::nginx::{Nginx, Setup, servers};
+use super::server::{Nginx, Setup, servers};
 use crate::support::client::{connect, exchange, get, post, request};
 use crate::support::until;
 use crate::support::upstream::{Next, Upstream};

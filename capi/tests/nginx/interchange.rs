@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::nginx::{Nginx, Setup, servers};
+use super::server::{Nginx, Setup, servers};
 use crate::support::client::{exchange, get, request};
 use crate::support::gateway::{Gateway, config};
 use crate::support::upstream::Upstream;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 
-use super::nginx::{Nginx, Setup};
+use super::server::{Nginx, Setup};
 use crate::support::client::{connect, request};
 use crate::support::dice::Dice;
 use crate::support::upstream::Upstream;

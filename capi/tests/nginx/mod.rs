@@ -9,7 +9,7 @@ mod cookies;
 mod failover;
 mod interchange;
 mod ip_hash;
-mod nginx;
 mod reload;
+mod server;
 mod status;
 mod stickiness;

@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use super::nginx::{Nginx, Setup, servers};
+use super::server::{Nginx, Setup, servers};
 use crate::support::upstream::Upstream;
 use crate::support::visitor::Visitor;
 

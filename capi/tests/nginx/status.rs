@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::nginx::{Nginx, Setup, module, servers};
+use super::server::{Nginx, Setup, module, servers};
 use crate::support::client::{exchange, get, request};
 use crate::support::upstream::Upstream;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::nginx::{Nginx, Setup, servers};
+use super::server::{Nginx, Setup, servers};
 use crate::support::client::get;
 use crate::support::upstream::Upstream;
 use crate::support::visitor::Visitor;

@@ -1,30 +1,30 @@
-//! How the upstreams are doing, as numbers and as JSON.
+//! The status of the upstreams, as numbers and as JSON.
 
-use crate::balancer::{Engine, generation, moment};
+use crate::balancer::{BalancerObject, timestamp};
 use crate::boundary::enter;
+use crate::constants::*;
 use crate::failure::Failure;
 use crate::memory::{Blittable, Buffer, Out, text};
 use crate::registry::{self, homing_handle};
-use crate::status::*;
 use homing::cluster::{Decision, Member};
 use homing::health::{State, UpstreamStatus};
 use homing::time::Timestamp;
 use serde_json::{Map, Value, json};
 
-/// Serves and accepts.
+/// It serves, and takes new sessions.
 pub const HOMING_STATE_ACTIVE: i32 = 0;
-/// Serves, and accepts a growing share.
+/// Slow start: it serves, and takes a growing share of new sessions.
 pub const HOMING_STATE_WARMING: i32 = 1;
-/// Says itself that it wants no new sessions.
+/// It says itself that it wants no new sessions.
 pub const HOMING_STATE_FULL: i32 = 2;
-/// Looks bad, and takes no new sessions until it looks better.
+/// It is ejected or silent: it serves its sessions, and takes no new ones for now.
 pub const HOMING_STATE_SUSPECT: i32 = 3;
-/// Is drained.
+/// It is draining.
 pub const HOMING_STATE_DRAINING: i32 = 4;
-/// Is proven not to answer.
+/// It is proven not to serve.
 pub const HOMING_STATE_DOWN: i32 = 5;
 
-/// How an upstream is doing. Set size before.
+/// The status of an upstream. Set size before the call.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct homing_upstream_status {
@@ -32,32 +32,32 @@ pub struct homing_upstream_status {
     pub size: usize,
     /// The generation that its index is of.
     pub generation: u64,
-    /// What it is called by.
+    /// Its id.
     pub id: u64,
-    /// Requests so far.
+    /// The number of requests so far.
     pub requests: u64,
-    /// When it came into its state, in milliseconds since 1970; 0: it has been in it since the start.
+    /// When it entered its state, in milliseconds since 1970; 0: at the start.
     pub since_ms: u64,
-    /// What it is expected to take to answer, in microseconds; 0 where the policy does not go by it.
+    /// The expected time until it responds, in microseconds; 0 where the policy does not use latencies.
     pub latency_us: u64,
     /// Its weight.
     pub weight: u32,
-    /// The most it may have in flight; 0: no limit.
+    /// Its limit of requests and tunnels in flight; 0: no limit.
     pub max_in_flight: u32,
     /// Requests and tunnels in flight.
     pub in_flight: u32,
-    /// About how many sessions live there: those with a request in the last minutes. One that only holds a
-    /// WebSocket is in flight, and does not count here.
+    /// The estimated number of live sessions: those with a request within live_window_ms. One that only holds a
+    /// WebSocket counts in in_flight, not here.
     pub live_sessions: u32,
-    /// HOMING_STATE_
+    /// A HOMING_STATE_ number
     pub state: i32,
     /// Whether it takes new sessions: 0 or 1.
     pub accepting: i32,
-    /// Whether it serves those it has: 0 or 1.
+    /// Whether it serves the sessions it has: 0 or 1.
     pub serving: i32,
-    /// Which process it is; 0: unknown.
+    /// The incarnation of its process; 0: unknown.
     pub incarnation: u32,
-    /// Requests by HOMING_DECISION_, with room for those that are yet to come.
+    /// The number of requests by HOMING_DECISION_, with room for decisions of later versions.
     pub decided: [u64; 32],
 }
 
@@ -77,11 +77,12 @@ pub(crate) fn number_of(state: State) -> i32 {
     }
 }
 
-/// How the upstream at index is doing, and its name, which is copied to name unless that is NULL (then
-/// name_cap is 0 and name_len NULL).
+/// The status of the upstream at index, and its name, which is copied to name unless that is NULL (then name_cap is 0
+/// and name_len NULL).
 ///
 /// # Safety
-/// status must be a struct of its size, name must take name_cap bytes, and name_len a size.
+/// status must point to a writable struct of the size it states, name must have name_cap writable bytes, and name_len
+/// must point to a writable size_t.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn homing_status(
     balancer: homing_handle,
@@ -93,25 +94,25 @@ pub unsafe extern "C" fn homing_status(
     name_len: *mut usize,
 ) -> i32 {
     enter(|| {
-        // SAFETY: as the host says.
+        // SAFETY: by the host's guarantee, see above.
         let (out, name) = unsafe { (Out::sized("status", status)?, Buffer::wanted("name", name, name_cap, name_len)?) };
-        registry::with("balancer", balancer, |engine: &Engine| {
-            let view = engine.balancer.view();
+        registry::with("balancer", balancer, |object: &BalancerObject| {
+            let view = object.balancer.view();
             let member = view.cluster().members().get(index as usize);
             let member = member.ok_or_else(|| Failure::Unknown(format!("at index {index}")))?;
             let upstream = member.upstream();
             if let Some(name) = &name {
                 name.fill(upstream.name().as_bytes())?;
             }
-            let known = engine.balancer.status_of(upstream.id());
-            let now = moment(now_ms);
+            let known = object.balancer.status_of(upstream.id());
+            let now = timestamp(now_ms);
             let mut decided = [0; 32];
             for decision in Decision::all() {
                 decided[decision.index()] = upstream.decided(decision);
             }
             out.set(homing_upstream_status {
                 size: out.size(),
-                generation: generation(&view),
+                generation: view.generation().as_u64(),
                 id: upstream.id().as_u64(),
                 requests: upstream.total(),
                 since_ms: known.as_ref().map_or(0, |known| known.since.as_millis()),
@@ -134,7 +135,7 @@ pub unsafe extern "C" fn homing_status(
 /// The id and the index of the upstream of this name.
 ///
 /// # Safety
-/// name must have name_len bytes, id and index each take a number.
+/// name must have name_len readable bytes, id must point to a writable uint64_t, and index to a writable uint32_t.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn homing_find(
     balancer: homing_handle,
@@ -144,11 +145,11 @@ pub unsafe extern "C" fn homing_find(
     index: *mut u32,
 ) -> i32 {
     enter(|| {
-        // SAFETY: as the host says.
+        // SAFETY: by the host's guarantee, see above.
         let (id, index, name) =
             unsafe { (Out::new("id", id)?, Out::new("index", index)?, text("name", name, name_len, HOMING_NAME_MAX)?) };
-        registry::with("balancer", balancer, |engine: &Engine| {
-            let view = engine.balancer.view();
+        registry::with("balancer", balancer, |object: &BalancerObject| {
+            let view = object.balancer.view();
             let place = view.cluster().members().iter().position(|member| member.upstream().name() == name);
             let place = place.ok_or_else(|| Failure::Unknown(format!("{name:?}")))?;
             id.set(view.cluster().members()[place].upstream().id().as_u64());
@@ -158,12 +159,12 @@ pub unsafe extern "C" fn homing_find(
     })
 }
 
-/// How all upstreams are doing, as JSON: an object with generation, panics and upstreams, an array of objects
-/// with the members of struct homing_upstream_status (state as its name, decided as an object), name, address
+/// The status of all upstreams as JSON: an object with generation, panics and upstreams. upstreams is an array of
+/// objects with the members of struct homing_upstream_status (state by name, decided as an object) and name, address
 /// and cause.
 ///
 /// # Safety
-/// buf must take cap bytes, and len a size.
+/// cap bytes must be writable at buf, and a size_t at len.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn homing_status_json(
     balancer: homing_handle,
@@ -173,16 +174,16 @@ pub unsafe extern "C" fn homing_status_json(
     len: *mut usize,
 ) -> i32 {
     enter(|| {
-        // SAFETY: as the host says.
+        // SAFETY: by the host's guarantee, see above.
         let out = unsafe { Buffer::new("json", buf, cap, len) }?;
-        registry::with("balancer", balancer, |engine: &Engine| {
-            let view = engine.balancer.view();
-            let now = moment(now_ms);
-            let describe = |member| describe(member, engine.balancer.status_of(member.upstream().id()), now);
+        registry::with("balancer", balancer, |object: &BalancerObject| {
+            let view = object.balancer.view();
+            let now = timestamp(now_ms);
+            let describe = |member| describe(member, object.balancer.status_of(member.upstream().id()), now);
             let upstreams: Vec<Value> = view.cluster().members().iter().map(describe).collect();
             let text = json!({
-                "generation": generation(&view),
-                "panics": engine.balancer.panics(),
+                "generation": view.generation().as_u64(),
+                "panics": object.balancer.panics(),
                 "upstreams": upstreams,
             });
             out.fill(text.to_string().as_bytes()).map(|()| HOMING_OK)
