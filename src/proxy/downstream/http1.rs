@@ -14,7 +14,7 @@ use crate::proxy::http1::date::http_date;
 use crate::proxy::http1::fields;
 use crate::proxy::http1::header_rules::{accepts_trailers, lines};
 use crate::proxy::http1::{Received, has_end, line, receive};
-use crate::proxy::io::lingering_close::Linger;
+use crate::proxy::io::lingering_close::LingeringClose;
 use crate::proxy::io::read_buffer;
 use crate::proxy::tunnel::Tunnel;
 use bytes::{Buf, Bytes};
@@ -58,7 +58,7 @@ where
             After::Next => {}
             After::Close => break,
             After::Tunnel(tunnel) => {
-                read_buffer::let_go(&mut connection.input);
+                read_buffer::release_if_empty(&mut connection.input);
                 tokio::spawn(tunnel.run(connection.stream, connection.input));
                 return Ok(None);
             }
@@ -142,7 +142,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
                 }
             } else {
                 client.activity.note_head(true);
-                read_buffer::leave(&mut self.input);
+                read_buffer::detach(&mut self.input);
             }
             if ready!(self.poll_read(cx))? == 0 {
                 return Poll::Ready(Ok(Next::End));
@@ -351,7 +351,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
     async fn close(&mut self) -> io::Result<()> {
         poll_fn(|cx| Pin::new(&mut self.stream).poll_shutdown(cx)).await?;
         if self.client.activity.has_unread() || !self.input.is_empty() {
-            let mut linger = Linger::default();
+            let mut linger = LingeringClose::default();
             poll_fn(|cx| linger.poll(cx, &mut self.stream)).await;
         }
         Ok(())

@@ -3,7 +3,7 @@
 //! It notes progress for the loop that watches the connection, and gives back bytes that were read ahead.
 
 use crate::proxy::exchange::client::Client;
-use crate::proxy::io::lingering_close::Linger;
+use crate::proxy::io::lingering_close::LingeringClose;
 use crate::proxy::io::write::poll_write_vectored;
 use bytes::{Buf, Bytes};
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -18,12 +18,12 @@ pub(crate) struct ClientIo<T> {
     client: Arc<Client>,
     /// Read before hyper was given the socket.
     ahead: Bytes,
-    linger: Linger,
+    linger: LingeringClose,
 }
 
 impl<T> ClientIo<T> {
     pub(crate) fn new(stream: T, client: Arc<Client>, ahead: Bytes) -> Self {
-        Self { stream, client, ahead, linger: Linger::default() }
+        Self { stream, client, ahead, linger: LingeringClose::default() }
     }
 
     fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {

@@ -5,7 +5,8 @@ use super::http2::ClientIo;
 use super::service::ProxyService;
 use crate::proxy::Timeouts;
 use crate::proxy::exchange::client::{Activity, Client, Phase};
-use crate::proxy::io::latched_waker::Bell;
+use crate::proxy::io::latched_waker::LatchedWaker;
+use crate::proxy::io::timer::LazyTimer;
 use crate::proxy::proxy::Proxy;
 use bytes::Bytes;
 use hyper::server::conn::http2;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 
 /// How long a connection that has brought nothing yet is listened to when the server stops.
 const FIRST_BYTE: Duration = Duration::from_millis(500);
@@ -177,9 +178,10 @@ impl<'a, F: Future<Output = Duration>> Watch<'a, F> {
         C: Future<Output = Result<O, E>>,
         E: Into<Box<dyn Error + Send + Sync>>,
     {
+        let sleep = pin!(tokio::time::sleep(self.timeouts.header));
         let mut alarm = Alarm {
             // The first head has to come like any other.
-            sleep: pin!(tokio::time::sleep(self.timeouts.header)),
+            timer: LazyTimer::from_sleep(sleep),
             for_head: false,
             asked: false,
             progress: kind.progress(self.activity),
@@ -189,12 +191,12 @@ impl<'a, F: Future<Output = Duration>> Watch<'a, F> {
         }
         // Told to end while it is idle: the next request's first byte may be in the socket already.
         let mut hears_on = None;
-        let bell = Bell::new();
-        let ringer = Waker::from(Arc::clone(&bell));
+        let latch = LatchedWaker::new();
+        let waker = Waker::from(Arc::clone(&latch));
         poll_fn(|cx| {
-            let mut side = Context::from_waker(&ringer);
-            let rung = bell.answer(cx);
-            if rung
+            let mut side = Context::from_waker(&waker);
+            let woken = latch.take(cx);
+            if woken
                 && !self.is_ending
                 && let Poll::Ready(linger) = self.ending.as_mut().poll(&mut side)
             {
@@ -223,7 +225,7 @@ impl<'a, F: Future<Output = Duration>> Watch<'a, F> {
                     continue;
                 }
                 let (phase, progress) = (kind.phase(self.activity), kind.progress(self.activity));
-                match alarm.poll(rung, &mut side, phase, progress, self.timeouts) {
+                match alarm.poll(woken, &mut side, phase, progress, self.timeouts) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Err(end)) => return Poll::Ready(Err(end)),
                     Poll::Ready(Ok(())) => stop(connection.as_mut()),
@@ -235,7 +237,7 @@ impl<'a, F: Future<Output = Duration>> Watch<'a, F> {
 }
 
 struct Alarm<'a> {
-    sleep: Pin<&'a mut Sleep>,
+    timer: LazyTimer<&'a mut Sleep>,
     /// It stands for a head that has begun, and not for idleness.
     for_head: bool,
     /// The connection was asked to end, for want of anything to do.
@@ -245,11 +247,11 @@ struct Alarm<'a> {
 }
 
 impl Alarm<'_> {
-    /// Ready when the connection has been idle for too long, or with an error when its client is too slow. `rung`
-    /// says that the sleep may have fired.
+    /// Ready when the connection has been idle for too long, or with an error when its client is too slow. `woken`
+    /// says that the timer may have fired.
     fn poll(
         &mut self,
-        rung: bool,
+        woken: bool,
         cx: &mut Context<'_>,
         phase: Phase,
         progress: u32,
@@ -259,10 +261,10 @@ impl Alarm<'_> {
         self.for_head = phase == Phase::Head;
         if begun {
             self.set(timeouts.header, progress);
-        } else if !rung {
+        } else if !woken {
             return Poll::Pending;
         }
-        while self.sleep.as_mut().poll(cx).is_ready() {
+        while self.timer.poll(cx).is_ready() {
             let stands_still = progress == self.progress;
             let was_asked = std::mem::take(&mut self.asked) && stands_still;
             self.set(timeouts.idle, progress);
@@ -283,7 +285,6 @@ impl Alarm<'_> {
 
     fn set(&mut self, after: Duration, progress: u32) {
         self.progress = progress;
-        let now = Instant::now();
-        self.sleep.as_mut().reset(now.checked_add(after).unwrap_or(now + Duration::from_secs(86400)));
+        self.timer.restart(after);
     }
 }

@@ -1,12 +1,11 @@
 //! What is on its way to a client of HTTP/1.
 
 use crate::proxy::exchange::client::Activity;
-use crate::proxy::io::write::SMALL;
+use crate::proxy::io::write::{SMALL, poll_write_all};
 use crate::proxy::upstream::upload::last_chunk;
 use bytes::{Buf, Bytes};
 use http_body::Frame;
 use std::io::{self, IoSlice, Write};
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::AsyncWrite;
 
@@ -89,24 +88,31 @@ impl Outgoing {
     where
         S: AsyncWrite + Unpin,
     {
-        loop {
-            let buffer = &self.buffer[self.sent..];
-            let stream = Pin::new(&mut *stream);
-            let written = match (buffer, &*self.piece, self.end) {
-                ([], [], []) => break,
-                (only, [], []) => stream.poll_write(cx, only),
-                (buffer, piece, end) => stream.poll_write_vectored(cx, &[buffer, piece, end].map(IoSlice::new)),
-            };
-            let written = ready!(written)?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            activity.note_write(written);
-            self.advance(written);
-        }
+        ready!(poll_write_all(stream, cx, self, |written| activity.note_write(written)))?;
         self.buffer.clear();
         self.sent = 0;
         Poll::Ready(Ok(()))
+    }
+}
+
+/// What is left to write.
+impl Buf for Outgoing {
+    fn remaining(&self) -> usize {
+        self.buffer.len() - self.sent + self.piece.len() + self.end.len()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        match (&self.buffer[self.sent..], &*self.piece) {
+            ([], []) => self.end,
+            ([], piece) => piece,
+            (buffer, _) => buffer,
+        }
+    }
+
+    fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let pieces = [&self.buffer[self.sent..], &self.piece, self.end];
+        let pieces = pieces.into_iter().filter(|piece| !piece.is_empty());
+        slices.iter_mut().zip(pieces).map(|(slice, piece)| *slice = IoSlice::new(piece)).count()
     }
 
     fn advance(&mut self, written: usize) {

@@ -44,12 +44,12 @@ impl Inbox {
         let mut state = self.lock();
         let State { input, framing, .. } = &mut *state;
         Poll::Ready(match framing.decode(input) {
-            Ok(Piece::Data(data)) => Some(Ok(Frame::data(read_buffer::leave_if_small(data)))),
+            Ok(Piece::Data(data)) => Some(Ok(Frame::data(read_buffer::detach_if_small(data)))),
             Ok(Piece::Trailers(trailers)) => Some(Ok(Frame::trailers(trailers))),
             Ok(Piece::End) => None,
             Ok(Piece::Starved) if state.is_closed => Some(Err(UploadError::Closed)),
             Ok(Piece::Starved) => {
-                read_buffer::leave(&mut state.input);
+                read_buffer::detach(&mut state.input);
                 state.is_wanted = true;
                 return Poll::Pending;
             }

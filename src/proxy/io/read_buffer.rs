@@ -1,4 +1,8 @@
-//! What is read from sockets lands in blocks that connections share.
+//! Reads into blocks that all connections of a thread share.
+//!
+//! A read allocates nothing most of the time, and an idle connection holds no buffer: what was read is a slice
+//! ([`Bytes`]) of a block of 64 KiB, one at a time per thread. A slice keeps its whole block alive, so bytes that may wait
+//! for long (the beginning of a head, a small piece of a body) are copied out: [`detach`], [`detach_if_small`].
 
 use bytes::{Bytes, BytesMut};
 use std::cell::RefCell;
@@ -8,49 +12,47 @@ use std::pin::pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// What is read shares blocks of this size, one at a time per thread, so that a read allocates nothing and a
-/// connection that lies idle holds nothing.
+/// The size of a block.
 const BLOCK: usize = 64 * 1024;
 
 /// The least room that is read into.
-const ROOM: usize = 8 * 1024;
+const MIN_ROOM: usize = 8 * 1024;
 
 thread_local! {
-    static BUFFER: RefCell<BytesMut> = RefCell::default();
+    static CURRENT: RefCell<BytesMut> = RefCell::default();
 }
 
-/// Reads once, behind what is left in `input`. 0 at the end of the stream.
-pub(crate) fn poll_read<S>(stream: &mut S, cx: &mut Context<'_>, input: &mut Bytes) -> Poll<io::Result<usize>>
+/// Reads once and appends to what is left in `unread`. Yields 0 at the end of the stream.
+pub(crate) fn poll_read<S>(stream: &mut S, cx: &mut Context<'_>, unread: &mut Bytes) -> Poll<io::Result<usize>>
 where
     S: AsyncRead + Unpin,
 {
-    let_go(input);
-    BUFFER.with_borrow_mut(|buffer| {
-        buffer.clear();
-        if buffer.capacity() < input.len() + ROOM {
-            buffer.reserve(input.len() + BLOCK);
+    release_if_empty(unread);
+    CURRENT.with_borrow_mut(|block| {
+        block.clear();
+        if block.capacity() < unread.len() + MIN_ROOM {
+            block.reserve(unread.len() + BLOCK);
         }
-        buffer.extend_from_slice(input);
-        let count = ready!(pin!(stream.read_buf(buffer)).poll(cx))?;
-        *input = buffer.split().freeze();
+        block.extend_from_slice(unread);
+        let count = ready!(pin!(stream.read_buf(block)).poll(cx))?;
+        *unread = block.split().freeze();
         Poll::Ready(Ok(count))
     })
 }
 
-/// Lets go of the block of what has been taken to its end, which would still hold on to it.
-pub(crate) fn let_go(input: &mut Bytes) {
-    if input.is_empty() {
-        *input = Bytes::new();
+/// Releases the block behind a slice that has been consumed: an empty `Bytes` still holds a reference.
+pub(crate) fn release_if_empty(unread: &mut Bytes) {
+    if unread.is_empty() {
+        *unread = Bytes::new();
     }
 }
 
-/// Moves what a client has begun and not finished out of the block, which it could keep alive for the price of a
-/// byte.
-pub(crate) fn leave(input: &mut Bytes) {
-    *input = Bytes::copy_from_slice(input);
+/// Copies out of the block what has to wait for more input: otherwise one byte of a slow client could keep 64 KiB alive.
+pub(crate) fn detach(unread: &mut Bytes) {
+    *unread = Bytes::copy_from_slice(unread);
 }
 
-/// As [`leave`], for a piece of a body that is small beside its block.
-pub(crate) fn leave_if_small(piece: Bytes) -> Bytes {
+/// As [`detach`], for a piece of a body that is small beside its block.
+pub(crate) fn detach_if_small(piece: Bytes) -> Bytes {
     if piece.len() < BLOCK / 8 { Bytes::copy_from_slice(&piece) } else { piece }
 }

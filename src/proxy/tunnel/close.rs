@@ -1,7 +1,7 @@
 //! A tunnel's end in good order, where the proxy wants it: its upstream is to go, and its client to come back.
 
 use super::{Direction, SCRATCH};
-use crate::proxy::io::timer::Timer;
+use crate::proxy::io::timer::LazyTimer;
 use bytes::Bytes;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -29,7 +29,7 @@ where
     U: AsyncRead + AsyncWrite + Unpin,
 {
     let (mut up, mut down) = (Way { direction: up, cut: false }, Way { direction: down, cut: false });
-    let mut timer = Timer::new(GRACE);
+    let mut timer = LazyTimer::new(GRACE);
     let mut late = false;
     poll_fn(|cx| {
         while timer.poll(cx).is_ready() {

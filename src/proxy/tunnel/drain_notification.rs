@@ -1,6 +1,6 @@
 //! When tunnels are to leave their upstreams: known late, changed at will, and told to all that wait.
 
-use crate::proxy::io::timer::Timer;
+use crate::proxy::io::timer::LazyTimer;
 use crate::time::{Clock, Timestamp};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -28,7 +28,7 @@ impl Departures {
                 None => None,
                 Some(moment) => match moment.as_millis().saturating_sub(clock.now().as_millis()) {
                     0 => return,
-                    left => Some(Timer::new(Duration::from_millis(left))),
+                    left => Some(LazyTimer::new(Duration::from_millis(left))),
                 },
             };
             poll_fn(|cx| match &mut timer {

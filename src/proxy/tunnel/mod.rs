@@ -11,13 +11,14 @@ mod tests;
 
 use crate::proxy::access_log::AccessLog;
 use crate::proxy::exchange::place::Place;
-use crate::proxy::io::latched_waker::Bell;
+use crate::proxy::io::latched_waker::LatchedWaker;
 use crate::proxy::io::read_buffer;
-use crate::proxy::io::timer::Timer;
+use crate::proxy::io::timer::LazyTimer;
+use crate::proxy::io::write::poll_write_all;
 use crate::proxy::proxy::Shared;
 use crate::proxy::upstream::connection::Conn;
 use crate::proxy::upstream::statistics::OpenTunnel;
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use frames::Frames;
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -97,13 +98,13 @@ where
     let [said, early] = said;
     let mut up = Direction::new(said, said_by_client);
     let mut down = Direction::new(early, said_by_server);
-    let mut unfinished: Option<(Timer, u64)> = None;
-    let bell = Bell::new();
+    let mut unfinished: Option<(LazyTimer, u64)> = None;
+    let latch = LatchedWaker::new();
     // A block, since an async function would hold its arguments twice.
     async move {
         let told = poll_fn(|cx| {
-            if bell.answer(cx) {
-                let waker = Waker::from(Arc::clone(&bell));
+            if latch.take(cx) {
+                let waker = Waker::from(Arc::clone(&latch));
                 if leaving.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
                     return Poll::Ready(Ok(true));
                 }
@@ -117,7 +118,7 @@ where
                 return Poll::Pending;
             }
             let moved = up.moved + down.moved;
-            let (timer, seen) = unfinished.get_or_insert_with(|| (Timer::new(idle), moved));
+            let (timer, seen) = unfinished.get_or_insert_with(|| (LazyTimer::new(idle), moved));
             // Nobody becomes unfinished anew without a byte that moved, so this is never the time of an earlier stall.
             if std::mem::replace(seen, moved) != moved {
                 timer.restart(idle);
@@ -174,15 +175,9 @@ impl Direction {
 
     /// Writes what was kept.
     fn write<W: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, writer: &mut W) -> Poll<io::Result<()>> {
-        while self.kept.has_remaining() {
-            let written = ready!(Pin::new(&mut *writer).poll_write(cx, &self.kept))?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.kept.advance(written);
-            self.moved += written as u64;
-        }
-        read_buffer::let_go(&mut self.kept);
+        let Self { kept, moved, .. } = self;
+        ready!(poll_write_all(writer, cx, kept, |written| *moved += written as u64))?;
+        read_buffer::release_if_empty(&mut self.kept);
         Poll::Ready(Ok(()))
     }
 
@@ -208,15 +203,8 @@ impl Direction {
                 return Poll::Pending;
             }
             let mut read = buffer.filled();
-            while !read.is_empty() {
-                match Pin::new(&mut *writer).poll_write(cx, read)? {
-                    Poll::Ready(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                    Poll::Ready(written) => read = &read[written..],
-                    Poll::Pending => {
-                        self.kept = Bytes::copy_from_slice(read);
-                        break;
-                    }
-                }
+            if poll_write_all(writer, cx, &mut read, |_| {})?.is_pending() {
+                self.kept = Bytes::copy_from_slice(read);
             }
             Poll::Ready(Ok(()))
         })

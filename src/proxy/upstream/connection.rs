@@ -11,7 +11,7 @@ use crate::cluster::Upstream;
 use crate::proxy::exchange::body::BodyError;
 use crate::proxy::http1::{Framing, Malformed, Piece, ResponseHead};
 use crate::proxy::io::read_buffer;
-use crate::proxy::io::timer::Timer;
+use crate::proxy::io::timer::LazyTimer;
 use bytes::{Buf, Bytes};
 use http::StatusCode;
 use http_body::{Frame, SizeHint};
@@ -66,7 +66,7 @@ pub(crate) struct Conn {
     /// The upstream keeps it open behind the response.
     keep_alive: bool,
     reused: bool,
-    timer: Timer,
+    timer: LazyTimer,
 }
 
 impl Conn {
@@ -93,7 +93,7 @@ impl Conn {
             deaf: false,
             keep_alive: true,
             reused: false,
-            timer: Timer::new(within),
+            timer: LazyTimer::new(within),
         })
     }
 
@@ -252,7 +252,7 @@ impl Conn {
         self.upload.as_ref().map_or(0, |upload| upload.frames)
     }
 
-    pub(crate) fn timer(&mut self) -> &mut Timer {
+    pub(crate) fn timer(&mut self) -> &mut LazyTimer {
         &mut self.timer
     }
 
@@ -277,7 +277,7 @@ impl Conn {
 
     /// Lets go of the block that was read into, where nothing of it is left.
     pub(crate) fn rest(&mut self) {
-        read_buffer::let_go(&mut self.input);
+        read_buffer::release_if_empty(&mut self.input);
     }
 }
 
