@@ -1,29 +1,29 @@
-//! One line a request, when the exchange is over.
+//! The access log: one line a request, written when the exchange is over.
 
 use crate::cluster::{Decision, Upstream};
-use crate::proxy::LocalReply;
+use crate::proxy::local_reply::LocalReply;
 use http::{StatusCode, request};
 use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// The `tracing` target of access lines, at level INFO.
+/// The `tracing` target of the access log, at level INFO.
 pub const ACCESS_TARGET: &str = "homing::access";
 
-/// Collects an access line and writes it when dropped. Empty, and free, where nobody listens.
+/// Collects the entry of a request and writes it when dropped. Empty, and free, where no subscriber is interested.
 #[derive(Debug, Default)]
-pub(crate) struct AccessLog(Option<Box<Line>>);
+pub(crate) struct AccessLog(Option<Box<AccessEntry>>);
 
 #[derive(Debug)]
-struct Line {
+struct AccessEntry {
     client: IpAddr,
     method: http::Method,
     /// Without the query, which may hold what logs should not.
     path: String,
     start: Instant,
-    /// `None` where the client left before there was an answer.
+    /// `None` where the client left before there was a response.
     status: Option<StatusCode>,
-    refusal: Option<LocalReply>,
+    reply: Option<LocalReply>,
     upstream: Option<Arc<Upstream>>,
     decision: Option<Decision>,
     sent: u64,
@@ -34,13 +34,13 @@ impl AccessLog {
         if !tracing::enabled!(target: ACCESS_TARGET, tracing::Level::INFO) {
             return Self(None);
         }
-        Self(Some(Box::new(Line {
+        Self(Some(Box::new(AccessEntry {
             client,
             method: parts.method.clone(),
             path: parts.uri.path().to_owned(),
             start: Instant::now(),
             status: None,
-            refusal: None,
+            reply: None,
             upstream: None,
             decision: None,
             sent: 0,
@@ -48,47 +48,47 @@ impl AccessLog {
     }
 
     pub(super) fn picked(&mut self, upstream: &Arc<Upstream>, decision: Decision) {
-        if let Some(line) = &mut self.0 {
-            line.upstream = Some(Arc::clone(upstream));
-            // A request that was tried on two upstreams tells why it left the first.
-            line.decision = Some(decision);
+        if let Some(entry) = &mut self.0 {
+            entry.upstream = Some(Arc::clone(upstream));
+            // Of a request that was tried on two upstreams, the decision tells why it left the first.
+            entry.decision = Some(decision);
         }
     }
 
     pub(super) fn answered(&mut self, status: StatusCode) {
-        if let Some(line) = &mut self.0 {
-            line.status = Some(status);
+        if let Some(entry) = &mut self.0 {
+            entry.status = Some(status);
         }
     }
 
-    pub(super) fn refused(&mut self, refusal: LocalReply) {
-        if let Some(line) = &mut self.0 {
-            line.status = Some(refusal.status());
-            line.refusal = Some(refusal);
+    pub(super) fn replied(&mut self, reply: LocalReply) {
+        if let Some(entry) = &mut self.0 {
+            entry.status = Some(reply.status());
+            entry.reply = Some(reply);
         }
     }
 
     pub(super) fn sent(&mut self, bytes: usize) {
-        if let Some(line) = &mut self.0 {
-            line.sent += bytes as u64;
+        if let Some(entry) = &mut self.0 {
+            entry.sent += bytes as u64;
         }
     }
 }
 
 impl Drop for AccessLog {
     fn drop(&mut self) {
-        let Some(line) = self.0.take() else { return };
+        let Some(entry) = self.0.take() else { return };
         tracing::info!(
             target: ACCESS_TARGET,
-            client = %line.client,
-            method = %line.method,
-            path = line.path,
-            status = line.status.map(|status| status.as_u16()),
-            refusal = line.refusal.map(LocalReply::as_str),
-            upstream = line.upstream.as_ref().map(|upstream| upstream.name()),
-            decision = line.decision.map(Decision::as_str),
-            bytes = line.sent,
-            ms = line.start.elapsed().as_secs_f64() * 1e3,
+            client = %entry.client,
+            method = %entry.method,
+            path = entry.path,
+            status = entry.status.map(|status| status.as_u16()),
+            refusal = entry.reply.map(LocalReply::as_str),
+            upstream = entry.upstream.as_ref().map(|upstream| upstream.name()),
+            decision = entry.decision.map(Decision::as_str),
+            bytes = entry.sent,
+            ms = entry.start.elapsed().as_secs_f64() * 1e3,
         );
     }
 }

@@ -46,6 +46,10 @@
 mod access_log;
 mod downstream;
 mod exchange;
+#[cfg(any(test, fuzzing))]
+#[allow(clippy::panic, reason = "a finding is a panic")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod health;
 mod http1;
 mod io;
@@ -58,15 +62,12 @@ mod upstream;
 pub use access_log::ACCESS_TARGET;
 pub use downstream::serve::Protocol;
 pub use downstream::service::ProxyService;
-pub use exchange::body::{BodyError, ResponseBody};
+pub use exchange::response_body::ResponseBody;
 pub use exchange::retry_budget::RetryBudget;
 pub use health::checker::HEALTH_TARGET;
 pub use http1::Malformed;
-#[cfg(fuzzing)]
-#[doc(hidden)]
-pub use http1::fuzzing;
 pub use local_reply::{LocalReply, LocalReplyCounts};
 pub use proxy::{OtherBalancer, Proxy, ProxyBuilder};
 pub use settings::{Limits, ProbeProfile, ProbeSettings, QueueSettings, RetrySettings, Timeouts};
+pub use upstream::error::{BodyError, UploadError};
 pub use upstream::statistics::Traffic;
-pub use upstream::upload::UploadError;

@@ -1,69 +1,34 @@
-//! The proxy as an embedder configures it.
+//! The proxy as an embedder configures and runs it.
 
+use super::downstream::serve::{self, Protocol};
+use super::downstream::service::ProxyService;
+use super::exchange::client::Client;
+use super::exchange::queue::Queue;
+use super::exchange::retry_budget::RetryBudget;
+use super::exchange::worker::{ConnectionSettings, Worker};
+use super::health::checker;
+use super::local_reply::LocalReplyCounts;
+use super::settings::{Limits, ProbeSettings, QueueSettings, RetrySettings, Timeouts};
+use super::upstream::pool::Pool;
+use super::upstream::statistics::{StatisticsRegistry, Traffic};
 use crate::balancer::Balancer;
 use crate::cluster::Upstream;
-use crate::health::Outcome;
 use crate::http::{CookieSpec, RequestKey, TrustedProxies};
-use crate::proxy::downstream::service::ProxyService;
-use crate::proxy::exchange::client::Client;
-use crate::proxy::exchange::queue::Queue;
-use crate::proxy::tunnel::drain_notification::Departures;
-use crate::proxy::upstream::pool::Pool;
-use crate::proxy::upstream::statistics::Ledger;
-use crate::proxy::{Limits, LocalReplyCounts, QueueSettings, RetryBudget, RetrySettings, Timeouts};
 use crate::time::{Clock, SystemClock};
 use arc_swap::ArcSwap;
 use http::HeaderName;
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Forwards requests to the upstreams that a [`Balancer`] picks.
 ///
 /// Cheap to clone; clones share connections, counters and configuration. See the [module](super) for an example.
 #[derive(Clone, Debug)]
 pub struct Proxy {
-    shared: Arc<Shared>,
-}
-
-/// What a connection goes by from its beginning to its end.
-#[derive(Debug)]
-pub(crate) struct Settings {
-    /// `None` where the balancer has no affinity.
-    pub(super) cookie: Option<CookieSpec>,
-    pub(super) key: RequestKey,
-    pub(super) trusted_proxies: TrustedProxies,
-    pub(super) timeouts: Timeouts,
-    pub(super) limits: Limits,
-    pub(super) lost_header: Option<HeaderName>,
-}
-
-/// What all connections of a worker share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(super) balancer: Arc<Balancer>,
-    /// Those for connections to come. All workers' the same.
-    pub(super) settings: Arc<ArcSwap<Settings>>,
-    pub(super) refusals: Arc<LocalReplyCounts>,
-    pub(super) retries: Arc<RetryBudget>,
-    pub(super) queue: Arc<Queue>,
-    /// How many look after the upstreams.
-    pub(super) keepers: Arc<AtomicUsize>,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) pool: Arc<Pool>,
-    pub(super) departures: Arc<Departures>,
-    pub(super) ledger: Arc<Ledger>,
-    /// By which number this worker counts in the ledger.
-    pub(super) worker: usize,
-}
-
-impl Shared {
-    /// Tells how a request fared, where somebody looks after the upstreams: what is judged down comes back only by that.
-    pub(super) fn report(&self, upstream: &Upstream, outcome: Outcome) {
-        if self.keepers.load(Ordering::Relaxed) > 0 {
-            self.balancer.report_at(upstream, outcome, || self.clock.now());
-        }
-    }
+    worker: Arc<Worker>,
 }
 
 impl Proxy {
@@ -93,89 +58,129 @@ impl Proxy {
     /// crosses threads.
     #[must_use]
     pub fn worker(&self) -> Self {
-        let Shared { balancer, settings, refusals, retries, queue, keepers, clock, .. } = &*self.shared;
-        let Shared { departures, ledger, .. } = &*self.shared;
-        let shared = Shared {
-            balancer: Arc::clone(balancer),
-            settings: Arc::clone(settings),
-            refusals: Arc::clone(refusals),
-            retries: Arc::clone(retries),
-            queue: Arc::clone(queue),
-            keepers: Arc::clone(keepers),
-            clock: Arc::clone(clock),
-            pool: Pool::new(settings.load().timeouts.idle),
-            departures: Arc::clone(departures),
-            ledger: Arc::clone(ledger),
-            worker: ledger.worker(),
-        };
-        Self { shared: Arc::new(shared) }
+        Self { worker: Arc::new(self.worker.another()) }
     }
 
-    /// The hyper service for one connection, for those who run hyper's server themselves: HTTP/1.1 (with upgrades)
-    /// or HTTP/2. `https` says that the client came over TLS. Most want [`serve`](Self::serve) instead, which adds
-    /// the timeouts, limits and refusals that need the connection.
+    /// Serves one accepted connection until it is closed: HTTP/1.1 with upgrades, or HTTP/2, with every timeout and limit. Spawn
+    /// it on a task of its own.
+    ///
+    /// When `shutdown` completes, the connection accepts no further request and ends with those it has. Tunnels live on as
+    /// tasks of their own.
+    pub async fn serve<T>(&self, stream: T, peer: SocketAddr, protocol: Protocol, shutdown: impl Future<Output = ()>)
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let shutdown = async {
+            shutdown.await;
+            Duration::ZERO
+        };
+        self.serve_until(stream, peer, protocol, shutdown).await;
+    }
+
+    /// As [`serve`](Self::serve). For as long as `ending` says when it completes, an idle connection of HTTP/1 accepts one
+    /// request more, whose response ends it: a client that sends one while its connection is closed cannot know what became of
+    /// it. HTTP/2 has a frame to say so.
+    pub fn serve_until<T>(
+        &self,
+        stream: T,
+        peer: SocketAddr,
+        protocol: Protocol,
+        ending: impl Future<Output = Duration>,
+    ) -> impl Future<Output = ()>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        serve::serve_until(self.client(peer, protocol != Protocol::Clear), stream, protocol, ending)
+    }
+
+    /// Checks the health of the upstreams until `shutdown` completes. Spawn it once for all workers, on a runtime that lives as
+    /// long as the proxy.
+    ///
+    /// It probes every upstream, also those that join later, where `probes` say how; calls
+    /// [`Balancer::tick`](crate::Balancer::tick) ten times a second; and logs every health event to
+    /// [`HEALTH_TARGET`](super::HEALTH_TARGET).
+    ///
+    /// Outcomes of requests are reported, and upstreams judged by them, only while it runs: otherwise an ejected upstream would
+    /// never recover.
+    pub fn run_health_checks<F>(
+        &self,
+        probes: Option<ProbeSettings>,
+        shutdown: F,
+    ) -> impl Future<Output = ()> + Send + use<F>
+    where
+        F: Future<Output = ()> + Send,
+    {
+        checker::run(Arc::clone(&self.worker), probes, shutdown)
+    }
+
+    /// The hyper service for one connection, for those who run hyper's server themselves: HTTP/1.1 (with upgrades) or
+    /// HTTP/2. `https` says that the client came over TLS. Prefer [`serve`](Self::serve), which adds the timeouts, limits and
+    /// local replies that need the connection.
     #[must_use]
     pub fn service(&self, peer: SocketAddr, https: bool) -> ProxyService {
         ProxyService::new(self.client(peer, https))
     }
 
-    /// Takes over the settings of `builder`, for all workers: connections that come from now on go by them, and those there
-    /// are, with their requests and tunnels, go on by those that they began with. The queue and the budget of retries are
-    /// everybody's, and change for all at once.
+    /// Takes over the settings of `builder`, for all workers, for connections to come. A connection keeps the settings that it
+    /// began with, also for its later requests and its tunnel. The queue and the retry budget are shared, and change for all at
+    /// once.
     ///
-    /// Counters, the queue and connections to upstreams stay. So does the clock: the builder's is not looked at.
+    /// Counters, the queue and connections to upstreams stay. So does the clock: the builder's is ignored.
     ///
     /// # Errors
     /// [`OtherBalancer`] where the builder is not for this proxy's balancer, which changes by
     /// [`Balancer::reconfigure`]. Nothing has changed then.
     pub fn reconfigure(&self, builder: ProxyBuilder) -> Result<(), OtherBalancer> {
-        let shared = &self.shared;
-        if !Arc::ptr_eq(&builder.balancer, &shared.balancer) {
+        let worker = &self.worker;
+        if !Arc::ptr_eq(&builder.balancer, &worker.balancer) {
             return Err(OtherBalancer);
         }
-        shared.queue.reconfigure(builder.queue);
-        shared.retries.reconfigure(builder.retry);
-        shared.settings.store(Arc::new(builder.settings()));
+        worker.queue.reconfigure(builder.queue);
+        worker.retries.reconfigure(builder.retry);
+        worker.settings.store(Arc::new(builder.settings()));
         Ok(())
     }
 
-    /// How often the proxy answered in its own name, over all workers.
+    /// How many local replies there were, by reason, over all workers.
     #[must_use]
     pub fn local_replies(&self) -> &LocalReplyCounts {
-        &self.shared.refusals
+        &self.worker.local_replies
     }
 
     /// How many requests wait for a place at an upstream, over all workers.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.shared.queue.waiting()
+        self.worker.queue.waiting()
     }
 
-    /// The budget that retries are taken from, over all workers.
+    /// The retry budget of all workers.
     #[must_use]
     pub fn retries(&self) -> &RetryBudget {
-        &self.shared.retries
+        &self.worker.retries
     }
 
     /// The balancer that picks.
     #[must_use]
     pub fn balancer(&self) -> &Arc<Balancer> {
-        &self.shared.balancer
+        &self.worker.balancer
     }
 
     /// The clock that dates tokens.
     #[must_use]
     pub fn clock(&self) -> &Arc<dyn Clock> {
-        &self.shared.clock
+        &self.worker.clock
     }
 
-    pub(super) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+    /// What has passed between this proxy and an upstream of its balancer, over all workers. Takes a lock that requests take
+    /// only to connect.
+    #[must_use]
+    pub fn traffic(&self, upstream: &Upstream) -> Traffic {
+        self.worker.statistics.sum(upstream)
     }
 
     pub(super) fn client(&self, peer: SocketAddr, https: bool) -> Arc<Client> {
-        let client = Client::new(Arc::clone(&self.shared), peer, https);
-        self.shared.pool.keep_for(client.settings.timeouts.idle);
+        let client = Client::new(Arc::clone(&self.worker), peer, https);
+        self.worker.pool.set_timeout(client.settings.timeouts.idle);
         Arc::new(client)
     }
 }
@@ -201,44 +206,44 @@ pub struct ProxyBuilder {
 }
 
 impl ProxyBuilder {
-    /// The cookie that carries the token; [`CookieSpec::default`] unless said
-    /// otherwise. Without affinity in the balancer there is none. It goes no further; the cookies of other proxies that affinity
-    /// [accepts](crate::affinity::AffinityBuilder::accept) travel on, since an application may read its own session from them.
+    /// The cookie that carries the token. Default: [`CookieSpec::default`]. Without affinity in the balancer there is none.
+    /// Upstreams do not see it; the cookies of other proxies that affinity [accepts](crate::affinity::AffinityBuilder::accept) are passed on,
+    /// since an application may read its own session from them.
     #[must_use]
     pub fn cookie(mut self, cookie: CookieSpec) -> Self {
         self.cookie = Some(cookie);
         self
     }
 
-    /// What of a request hash policies hash; the client's address unless said otherwise.
+    /// The part of a request that hash policies hash. Default: the client's address.
     #[must_use]
     pub fn key(mut self, key: RequestKey) -> Self {
         self.key = key;
         self
     }
 
-    /// The proxies in front whose `X-Forwarded-*` and `Forwarded` are believed; none unless said otherwise.
+    /// The proxies in front whose `X-Forwarded-*` and `Forwarded` are trusted. Default: none.
     #[must_use]
     pub fn trusted_proxies(mut self, trusted: TrustedProxies) -> Self {
         self.trusted_proxies = trusted;
         self
     }
 
-    /// How long to wait for what.
+    /// The timeouts.
     #[must_use]
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = timeouts;
         self
     }
 
-    /// How much a request may bring.
+    /// The limits on requests.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// How often requests are tried again.
+    /// The retry budget.
     #[must_use]
     pub fn retry(mut self, retry: RetrySettings) -> Self {
         self.retry = retry;
@@ -252,16 +257,15 @@ impl ProxyBuilder {
         self
     }
 
-    /// The field of responses to sessions that were displaced, and so have lost what their upstream knew of them; its
-    /// value is the [decision's name](crate::Decision::as_str). Upstreams' own fields of that name go no further. None
-    /// unless said otherwise.
+    /// The header field of responses to sessions that were displaced, and so have lost what their upstream knew of them. Its
+    /// value is the [decision's name](crate::Decision::as_str). Upstreams' own fields of that name are removed. Default: none.
     #[must_use]
     pub fn lost_header(mut self, name: HeaderName) -> Self {
         self.lost_header = Some(name);
         self
     }
 
-    /// The clock that dates tokens; the system's unless said otherwise.
+    /// The clock that dates tokens. Default: the system's.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
         self.clock = Arc::new(clock);
@@ -272,25 +276,25 @@ impl ProxyBuilder {
     #[must_use]
     pub fn build(self) -> Proxy {
         let requests = self.balancer.requests();
-        let ledger = Arc::<Ledger>::default();
-        let shared = Shared {
+        let statistics = Arc::<StatisticsRegistry>::default();
+        let worker = Worker {
             balancer: Arc::clone(&self.balancer),
-            refusals: Arc::default(),
+            local_replies: Arc::default(),
             retries: Arc::new(RetryBudget::new(self.retry, requests)),
             queue: Arc::new(Queue::new(self.queue)),
-            keepers: Arc::default(),
+            health_checkers: Arc::default(),
             clock: Arc::clone(&self.clock),
             pool: Pool::new(self.timeouts.idle),
-            departures: Arc::default(),
-            worker: ledger.worker(),
-            ledger,
+            drain_notification: Arc::default(),
+            number: statistics.add_worker(),
+            statistics,
             settings: Arc::new(ArcSwap::from_pointee(self.settings())),
         };
-        Proxy { shared: Arc::new(shared) }
+        Proxy { worker: Arc::new(worker) }
     }
 
-    fn settings(self) -> Settings {
-        Settings {
+    fn settings(self) -> ConnectionSettings {
+        ConnectionSettings {
             cookie: self.balancer.affinity().map(|_| self.cookie.unwrap_or_default()),
             key: self.key,
             trusted_proxies: self.trusted_proxies,

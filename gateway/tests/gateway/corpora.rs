@@ -1,7 +1,7 @@
 //! What the fuzzers found, replayed: the checks of `fuzz/src` on every file of `fuzz/corpus`. And the controls, which show
 //! that each check can fail and that its corpus gets it to: a wrong oracle, or a policy that goes by another's name.
 //!
-//! The corpus `http1` is replayed beside what it checks, in `src/proxy/http1/fuzzing.rs`.
+//! The corpus `http1` is replayed beside what it checks, in `src/proxy/fuzzing/mod.rs`.
 
 #[path = "../../../fuzz/src/lib.rs"]
 mod checks;

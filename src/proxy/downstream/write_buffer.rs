@@ -1,28 +1,29 @@
-//! What is on its way to a client of HTTP/1.
+//! The bytes that are on their way to a client of HTTP/1.1.
 
-use crate::proxy::exchange::client::Activity;
+use crate::proxy::exchange::activity::Activity;
+use crate::proxy::http1::{CHUNK_END, write_chunk_size, write_last_chunk};
 use crate::proxy::io::write::{SMALL, poll_write_all};
-use crate::proxy::upstream::upload::last_chunk;
 use bytes::{Buf, Bytes};
+use http::HeaderMap;
 use http_body::Frame;
-use std::io::{self, IoSlice, Write};
+use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
 use tokio::io::AsyncWrite;
 
 /// How a body is framed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Coding {
-    /// As it is: its head says how long it is, or the end of the connection ends it.
+    /// Not at all: its length, or the end of the connection, ends it.
     Plain,
     Chunked {
-        /// The client wants to have trailers.
+        /// The client accepts trailers.
         trailers: bool,
     },
 }
 
-/// Lines and small pieces in one buffer, and behind them perhaps one large piece.
+/// Heads and small pieces in one buffer, and behind them at most one large piece, which is not copied.
 #[derive(Debug, Default)]
-pub(crate) struct Outgoing {
+pub(crate) struct WriteBuffer {
     buffer: Vec<u8>,
     sent: usize,
     piece: Bytes,
@@ -30,22 +31,23 @@ pub(crate) struct Outgoing {
     end: &'static [u8],
 }
 
-impl Outgoing {
+impl WriteBuffer {
     /// Whether more can join what is not yet written.
     pub(crate) fn has_room(&self) -> bool {
         self.piece.is_empty() && self.end.is_empty() && self.buffer.len() < SMALL
     }
 
-    pub(crate) fn lines(&mut self, lines: Vec<u8>) {
-        if self.buffer.is_empty() { self.buffer = lines } else { self.buffer.extend_from_slice(&lines) }
+    /// Appends a head; takes over its allocation where there is nothing before it.
+    pub(crate) fn push_head(&mut self, head: Vec<u8>) {
+        if self.buffer.is_empty() { self.buffer = head } else { self.buffer.extend_from_slice(&head) }
     }
 
-    /// True if it was the last frame.
-    pub(crate) fn frame(&mut self, frame: Frame<Bytes>, coding: Coding) -> bool {
+    /// Appends a frame of the body. True if it was the last.
+    pub(crate) fn push_frame(&mut self, frame: Frame<Bytes>, coding: Coding) -> bool {
         match (frame.into_data(), coding) {
-            (Ok(data), _) => self.data(data, coding != Coding::Plain),
+            (Ok(data), _) => self.push_data(data, coding != Coding::Plain),
             (Err(frame), Coding::Chunked { trailers: true }) => {
-                self.buffer.extend_from_slice(&last_chunk(&frame.into_trailers().unwrap_or_default()));
+                write_last_chunk(&mut self.buffer, &frame.into_trailers().unwrap_or_default());
                 return true;
             }
             (Err(_), _) => {}
@@ -53,16 +55,15 @@ impl Outgoing {
         false
     }
 
-    fn data(&mut self, data: Bytes, chunked: bool) {
+    fn push_data(&mut self, data: Bytes, chunked: bool) {
         if data.is_empty() {
-            // As a chunk it would end the body.
+            // An empty chunk would end the body.
             return;
         }
         if chunked {
-            // A vector takes what it is given.
-            let _ = write!(self.buffer, "{:x}\r\n", data.len());
+            write_chunk_size(&mut self.buffer, data.len());
         }
-        let end: &[u8] = if chunked { b"\r\n" } else { b"" };
+        let end = if chunked { CHUNK_END } else { b"" };
         if data.len() <= SMALL {
             self.buffer.extend_from_slice(&data);
             self.buffer.extend_from_slice(end);
@@ -71,14 +72,14 @@ impl Outgoing {
         }
     }
 
-    /// The body is whole.
+    /// Appends the end of the body.
     pub(crate) fn end(&mut self, coding: Coding) {
         if coding != Coding::Plain {
-            self.buffer.extend_from_slice(b"0\r\n\r\n");
+            write_last_chunk(&mut self.buffer, &HeaderMap::new());
         }
     }
 
-    /// Writes all of it.
+    /// Writes all of it. Does not flush.
     pub(crate) fn poll_write<S>(
         &mut self,
         cx: &mut Context<'_>,
@@ -96,7 +97,7 @@ impl Outgoing {
 }
 
 /// What is left to write.
-impl Buf for Outgoing {
+impl Buf for WriteBuffer {
     fn remaining(&self) -> usize {
         self.buffer.len() - self.sent + self.piece.len() + self.end.len()
     }

@@ -1,14 +1,15 @@
 //! Requests that wait while upstreams are at their limit: first come, first served.
 //!
-//! Who waits stands in one of several lines: for any place there is, or for one at the upstream where its session
-//! lives. A place that comes free is offered to whoever has waited longest of those who could take it. The queue hands
-//! nothing over: who is woken picks again, and stands where it stood if that comes to nothing.
+//! A request waits in one of several lists: for any place, or for one at its session's own upstream. A place that comes free
+//! is offered to the request that has waited longest of those that could take it. The queue hands over no lease: a woken
+//! request picks again, and keeps its position if that fails.
 
 #[cfg(test)]
 mod tests;
 
 use crate::cluster::{Decision, UpstreamId};
-use crate::proxy::{LocalReply, QueueSettings};
+use crate::proxy::local_reply::LocalReply;
+use crate::proxy::settings::QueueSettings;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::future::{Future, poll_fn};
@@ -18,58 +19,58 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 use tokio::time::{Sleep, sleep};
 
-/// How often one asks without having been woken: whoever waits for what nobody would tell, and the first of a line, since
-/// an upstream may have come back, or been given more room, and a wake may have crossed the one who was about to wait.
-pub(crate) const LOOK: Duration = Duration::from_millis(100);
+/// How often a request asks again without having been woken: where no wake is to be expected, and at the head of a list, since
+/// an upstream may have recovered or been given a higher limit, and a wake may have crossed a request that was about to wait.
+pub(crate) const RECHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Where one waits.
+/// What a request waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) enum Line {
-    /// For any place.
+pub(crate) enum WaitFor {
+    /// A place at any upstream.
     Any,
-    /// For one at this upstream.
-    Home(UpstreamId),
+    /// A place at this upstream.
+    Upstream(UpstreamId),
 }
 
-/// What came of asking.
-pub(crate) enum Asked<T> {
+/// The outcome of asking the balancer.
+pub(crate) enum PickOutcome<T> {
     Placed(T, UpstreamId),
-    Full(Line),
-    Later(Duration),
-    Refused(LocalReply),
+    Full(WaitFor),
+    RetryAfter(Duration),
+    Rejected(LocalReply),
 }
 
 #[derive(Debug)]
 pub(crate) struct Queue {
-    /// The most that wait at once.
+    /// The most requests that wait at once.
     size: AtomicUsize,
-    /// The longest that one waits, in milliseconds.
+    /// The longest wait, in milliseconds.
     timeout: AtomicU64,
-    /// How many wait. Written with the lock held.
+    /// How many requests wait. Written with the lock held.
     waiting: AtomicUsize,
-    lines: Mutex<Lines>,
+    lists: Mutex<WaitLists>,
 }
 
 #[derive(Debug, Default)]
-struct Lines {
-    /// Numbers are drawn in the order of arrival.
-    drawn: u64,
-    /// None is empty.
-    standing: HashMap<Line, BTreeMap<u64, Waiter>>,
+struct WaitLists {
+    /// Tickets are numbered in the order of arrival.
+    last_number: u64,
+    /// No list is empty.
+    waiters: HashMap<WaitFor, BTreeMap<u64, Waiter>>,
 }
 
 #[derive(Debug)]
 struct Waiter {
-    woken: Option<Woken>,
+    woken: Option<WakeReason>,
     waker: Waker,
 }
 
-/// Why one was woken.
+/// Why a request was woken.
 #[derive(Clone, Copy, Debug)]
-enum Woken {
-    /// There is a place here.
+enum WakeReason {
+    /// A place at this upstream came free.
     Place(UpstreamId),
-    /// Whoever stood before has gone.
+    /// It is the head of its list now.
     First,
 }
 
@@ -79,20 +80,20 @@ impl Queue {
             size: AtomicUsize::new(0),
             timeout: AtomicU64::new(0),
             waiting: AtomicUsize::new(0),
-            lines: Mutex::default(),
+            lists: Mutex::default(),
         };
         queue.reconfigure(settings);
         queue
     }
 
-    /// Who waits already, waits on.
+    /// Requests that wait already keep their deadline.
     pub(crate) fn reconfigure(&self, settings: QueueSettings) {
         let timeout = u64::try_from(settings.timeout.as_millis()).unwrap_or(u64::MAX);
         self.size.store(settings.size, Ordering::Relaxed);
         self.timeout.store(timeout, Ordering::Relaxed);
     }
 
-    /// Whether nobody waits. One relaxed load.
+    /// Whether no request waits. One relaxed load.
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting() == 0
     }
@@ -101,55 +102,59 @@ impl Queue {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// Whether anybody may wait.
+    /// Whether requests may wait at all.
     pub(crate) fn is_open(&self) -> bool {
         self.size.load(Ordering::Relaxed) > 0
     }
 
-    /// A place at `upstream` is free.
+    /// Announces that a place at `upstream` is free.
     pub(crate) fn freed(&self, upstream: UpstreamId) {
         if !self.is_empty() {
-            self.lines.lock().offer(upstream);
+            self.lists.lock().offer(upstream);
         }
     }
 
-    /// Whether a newcomer who was given a place at `upstream` has overtaken somebody. A session that comes home
-    /// overtakes only those who wait for the same home.
+    /// Whether a new request that was assigned to `upstream` would overtake one that waits. A pinned session overtakes only those
+    /// that wait for the same upstream: others do not compete for its place.
     pub(crate) fn overtakes(&self, decision: Decision, upstream: UpstreamId) -> bool {
-        let lines = self.lines.lock();
-        let stands = |line| lines.standing.contains_key(&line);
-        stands(Line::Home(upstream)) || (decision != Decision::Pinned && stands(Line::Any))
+        let lists = self.lists.lock();
+        let has_waiters = |target| lists.waiters.contains_key(&target);
+        has_waiters(WaitFor::Upstream(upstream)) || (decision != Decision::Pinned && has_waiters(WaitFor::Any))
     }
 
-    /// Waits until `ask` has an answer, from `first` on.
-    pub(crate) async fn wait<T>(&self, first: Asked<T>, mut ask: impl FnMut() -> Asked<T>) -> Result<T, LocalReply> {
+    /// Waits until `ask` is placed or rejected. `first` is the outcome before the wait.
+    pub(crate) async fn wait<T>(
+        &self,
+        first: PickOutcome<T>,
+        mut ask: impl FnMut() -> PickOutcome<T>,
+    ) -> Result<T, LocalReply> {
         let mut deadline = pin!(sleep(Duration::from_millis(self.timeout.load(Ordering::Relaxed))));
         let mut ticket = self.join().ok_or(LocalReply::QueueFull)?;
         let mut asked = first;
         loop {
             let pause = match asked {
-                Asked::Placed(placed, upstream) if ticket.overtakes(upstream) => {
+                PickOutcome::Placed(placed, upstream) if ticket.overtakes(upstream) => {
                     drop(placed);
-                    // Whoever is meant may have been woken and not have run yet.
+                    // The request in front may have been woken and not have run yet.
                     tokio::task::yield_now().await;
-                    LOOK
+                    RECHECK_INTERVAL
                 }
-                Asked::Placed(placed, upstream) => {
+                PickOutcome::Placed(placed, upstream) => {
                     ticket.served(upstream);
                     return Ok(placed);
                 }
-                Asked::Refused(refusal) => {
+                PickOutcome::Rejected(reply) => {
                     ticket.failed();
-                    return Err(refusal);
+                    return Err(reply);
                 }
-                Asked::Full(line) => {
+                PickOutcome::Full(target) => {
                     ticket.failed();
-                    ticket.stand(Some(line));
-                    LOOK
+                    ticket.wait_for(Some(target));
+                    RECHECK_INTERVAL
                 }
-                Asked::Later(pause) => {
+                PickOutcome::RetryAfter(pause) => {
                     ticket.failed();
-                    ticket.stand(None);
+                    ticket.wait_for(None);
                     pause
                 }
             };
@@ -160,36 +165,37 @@ impl Queue {
         }
     }
 
-    /// `None` where as many wait as may.
+    /// `None` where the queue is full.
     fn join(&self) -> Option<Ticket<'_>> {
-        let mut lines = self.lines.lock();
+        let mut lists = self.lists.lock();
         let waiting = self.waiting();
         if waiting >= self.size.load(Ordering::Relaxed) {
             return None;
         }
         self.waiting.store(waiting + 1, Ordering::SeqCst);
-        lines.drawn += 1;
-        Some(Ticket { queue: self, number: lines.drawn, line: None, woken: None })
+        lists.last_number += 1;
+        Some(Ticket { queue: self, number: lists.last_number, target: None, woken: None })
     }
 }
 
-impl Lines {
-    /// Offers a place at `upstream` to whoever has waited longest and was not woken yet.
+impl WaitLists {
+    /// Offers a place at `upstream` to the request that has waited longest and is not woken yet.
     fn offer(&mut self, upstream: UpstreamId) {
-        let lines = [Line::Any, Line::Home(upstream)];
-        let first = lines.into_iter().filter_map(|line| Some((self.first_asleep(line)?, line))).min_by_key(|(n, _)| *n);
-        if let Some((_, line)) = first {
-            self.wake(line, Woken::Place(upstream));
+        let lists = [WaitFor::Any, WaitFor::Upstream(upstream)];
+        let first =
+            lists.into_iter().filter_map(|target| Some((self.first_unwoken(target)?, target))).min_by_key(|(n, _)| *n);
+        if let Some((_, target)) = first {
+            self.wake(target, WakeReason::Place(upstream));
         }
     }
 
-    fn first_asleep(&self, line: Line) -> Option<u64> {
-        self.standing.get(&line)?.iter().find(|(_, waiter)| waiter.woken.is_none()).map(|(number, _)| *number)
+    fn first_unwoken(&self, target: WaitFor) -> Option<u64> {
+        self.waiters.get(&target)?.iter().find(|(_, waiter)| waiter.woken.is_none()).map(|(number, _)| *number)
     }
 
-    /// Wakes the first of a line who was not woken yet.
-    fn wake(&mut self, line: Line, why: Woken) {
-        let waiters = self.standing.get_mut(&line).into_iter().flat_map(BTreeMap::values_mut);
+    /// Wakes the first request of a list that is not woken yet.
+    fn wake(&mut self, target: WaitFor, why: WakeReason) {
+        let waiters = self.waiters.get_mut(&target).into_iter().flat_map(BTreeMap::values_mut);
         if let Some(waiter) = { waiters }.find(|waiter| waiter.woken.is_none()) {
             waiter.woken = Some(why);
             waiter.waker.wake_by_ref();
@@ -197,33 +203,33 @@ impl Lines {
     }
 }
 
-/// A number of one who waits, until it is dropped.
+/// A request that waits, until it is dropped.
 struct Ticket<'q> {
     queue: &'q Queue,
     number: u64,
-    line: Option<Line>,
-    /// Why it asks now.
-    woken: Option<Woken>,
+    target: Option<WaitFor>,
+    /// Why it asks now; `None` after a pause.
+    woken: Option<WakeReason>,
 }
 
 impl Ticket<'_> {
-    /// Stands in this line from now on, by its number, or in none.
-    fn stand(&mut self, line: Option<Line>) {
-        if self.line == line {
+    /// Moves to the list of this target, to the position of its number, or to none.
+    fn wait_for(&mut self, target: Option<WaitFor>) {
+        if self.target == target {
             return;
         }
-        let mut lines = self.queue.lines.lock();
-        self.leave(&mut lines);
-        self.line = line;
-        let Some(line) = line else { return };
-        let waiters = lines.standing.entry(line).or_default();
-        // A place may have come free just before anybody could know that this one waits.
+        let mut lists = self.queue.lists.lock();
+        self.leave(&mut lists);
+        self.target = target;
+        let Some(target) = target else { return };
+        let waiters = lists.waiters.entry(target).or_default();
+        // A place may have come free just before this request was in the list.
         let is_first = waiters.keys().next().is_none_or(|first| *first > self.number);
-        let woken = is_first.then_some(Woken::First);
+        let woken = is_first.then_some(WakeReason::First);
         waiters.insert(self.number, Waiter { woken, waker: Waker::noop().clone() });
     }
 
-    /// Completes when it should ask again: true; or when it is too late: false.
+    /// Completes with true when the request is to ask again, and with false at its deadline.
     async fn turn(&mut self, pause: Duration, mut deadline: Pin<&mut Sleep>) -> bool {
         loop {
             let mut pause = pin!(sleep(pause));
@@ -245,17 +251,17 @@ impl Ticket<'_> {
         }
     }
 
-    /// Whether somebody waited longer for the place at `upstream` that this one has been given.
+    /// Whether another request has waited longer for the place at `upstream` that this one has been assigned.
     fn overtakes(&self, upstream: UpstreamId) -> bool {
-        let lines = self.queue.lines.lock();
-        let home = lines.standing.get(&Line::Home(upstream)).and_then(|waiters| waiters.keys().next());
+        let lists = self.queue.lists.lock();
+        let home = lists.waiters.get(&WaitFor::Upstream(upstream)).and_then(|waiters| waiters.keys().next());
         home.is_some_and(|first| *first < self.number)
     }
 
     fn is_woken(&mut self, waker: &Waker) -> bool {
-        let Some(line) = self.line else { return false };
-        let mut lines = self.queue.lines.lock();
-        let Some(waiter) = lines.standing.get_mut(&line).and_then(|waiters| waiters.get_mut(&self.number)) else {
+        let Some(target) = self.target else { return false };
+        let mut lists = self.queue.lists.lock();
+        let Some(waiter) = lists.waiters.get_mut(&target).and_then(|waiters| waiters.get_mut(&self.number)) else {
             return false;
         };
         waiter.waker.clone_from(waker);
@@ -264,45 +270,45 @@ impl Ticket<'_> {
     }
 
     fn is_first(&self) -> bool {
-        let Some(line) = self.line else { return true };
-        let lines = self.queue.lines.lock();
-        let first = lines.standing.get(&line).and_then(|waiters| waiters.keys().next().copied());
+        let Some(target) = self.target else { return true };
+        let lists = self.queue.lists.lock();
+        let first = lists.waiters.get(&target).and_then(|waiters| waiters.keys().next().copied());
         first == Some(self.number)
     }
 
-    /// What it was offered it could not take; another line might.
+    /// It could not take the place that it was offered; a request of another list might.
     fn failed(&mut self) {
-        if let (Some(Woken::Place(upstream)), Some(Line::Any)) = (self.woken.take(), self.line) {
-            self.queue.lines.lock().wake(Line::Home(upstream), Woken::Place(upstream));
+        if let (Some(WakeReason::Place(upstream)), Some(WaitFor::Any)) = (self.woken.take(), self.target) {
+            self.queue.lists.lock().wake(WaitFor::Upstream(upstream), WakeReason::Place(upstream));
         }
     }
 
-    /// It has a place at `upstream`. There may be more, for whoever stands behind it; and what it was offered may have been
-    /// another's.
+    /// It has been placed at `upstream`. There may be more places, for the request behind it; and the place that it was offered
+    /// may be another one.
     fn served(mut self, upstream: UpstreamId) {
-        let mut lines = self.queue.lines.lock();
+        let mut lists = self.queue.lists.lock();
         match self.woken.take() {
-            Some(Woken::Place(offered)) if offered != upstream => lines.offer(offered),
+            Some(WakeReason::Place(offered)) if offered != upstream => lists.offer(offered),
             _ => {}
         }
-        let line = self.line;
-        self.leave(&mut lines);
-        if let Some(line) = line {
-            lines.wake(line, Woken::First);
+        let target = self.target;
+        self.leave(&mut lists);
+        if let Some(target) = target {
+            lists.wake(target, WakeReason::First);
         }
     }
 
-    /// Leaves its line. What it was woken for and did not come to ask for goes to the next.
-    fn leave(&mut self, lines: &mut Lines) {
-        let Some(line) = self.line.take() else { return };
-        let Some(waiters) = lines.standing.get_mut(&line) else { return };
+    /// Leaves its list. A wake that it did not act upon goes to the next request.
+    fn leave(&mut self, lists: &mut WaitLists) {
+        let Some(target) = self.target.take() else { return };
+        let Some(waiters) = lists.waiters.get_mut(&target) else { return };
         let waiter = waiters.remove(&self.number);
         if waiters.is_empty() {
-            lines.standing.remove(&line);
+            lists.waiters.remove(&target);
         }
         match waiter.and_then(|waiter| waiter.woken) {
-            Some(Woken::Place(upstream)) => lines.offer(upstream),
-            Some(Woken::First) => lines.wake(line, Woken::First),
+            Some(WakeReason::Place(upstream)) => lists.offer(upstream),
+            Some(WakeReason::First) => lists.wake(target, WakeReason::First),
             None => {}
         }
     }
@@ -311,8 +317,8 @@ impl Ticket<'_> {
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
         let queue = self.queue;
-        let mut lines = queue.lines.lock();
-        self.leave(&mut lines);
+        let mut lists = queue.lists.lock();
+        self.leave(&mut lists);
         queue.waiting.store(queue.waiting() - 1, Ordering::Relaxed);
     }
 }

@@ -1,19 +1,20 @@
-//! The head of a request as its upstream gets it: the client's fields without those that were for this hop, and
-//! then ours.
+//! Writes the head of a request as its upstream gets it: the client's fields without those for one hop only, and then ours.
+//!
+//! The head is written once, from the client's fields straight into the bytes that are sent, and sent again as it is.
 
 use super::client::Client;
 use crate::http::Stripped;
 use crate::http::cookie::strip;
 use crate::proxy::http1::fields::{self, Fields};
-use crate::proxy::http1::header_rules::{accepts_trailers, is_alias, is_end_to_end, lines, named_by_connection, via};
+use crate::proxy::http1::header_rules::{accepts_trailers, is_alias, is_end_to_end, named_by_connection, values, via};
 use crate::proxy::http1::{Length, line};
 use http::header::{COOKIE, FORWARDED, HOST, HeaderName, TE};
 use http::{HeaderMap, HeaderValue, request};
 
-/// What ours add to a head besides what depends on the client's address and host.
+/// What our fields add to a head besides what depends on the client's address and host.
 const ADDED: usize = 256;
 
-/// Fields that never travel on, and those that are written in a place of their own.
+/// Fields that are never passed on, and those that are written in a place of their own.
 const LEFT_OUT: u16 = fields::CONNECTION
     | fields::HOP_BY_HOP
     | fields::TE
@@ -22,8 +23,8 @@ const LEFT_OUT: u16 = fields::CONNECTION
     | fields::CONTENT_LENGTH
     | fields::COOKIE;
 
-/// Writes the head. `protocol` is what the client asks to change to, if it may; `address` is the `Host` for a client
-/// that named none, as HTTP/1.0 allows.
+/// Writes the head. `protocol` is what the client asks to upgrade to, if it may; `address` is the `Host` for a client that sent
+/// none, as HTTP/1.0 allows.
 pub(crate) fn request_head(
     parts: &request::Parts,
     present: Fields,
@@ -58,14 +59,14 @@ pub(crate) fn request_head(
     if let Some(protocol) = protocol {
         line(&mut head, "connection", b"upgrade");
         line(&mut head, "upgrade", protocol.as_bytes());
-    } else if present.has(fields::TE) && lines(headers, &TE).any(accepts_trailers) {
+    } else if present.has(fields::TE) && values(headers, &TE).any(accepts_trailers) {
         line(&mut head, "te", b"trailers");
     }
     line(&mut head, "via", via(parts.version).as_bytes());
     if trusted && present.has(fields::FORWARDED | fields::ORIGIN) {
         forwarded(&mut head, headers, client);
     } else {
-        client.write_introduction(host, &mut head);
+        client.write_forwarding_headers(host, &mut head);
     }
     if present.has(fields::COOKIE) {
         cookies(&mut head, headers, client);
@@ -79,16 +80,16 @@ pub(crate) fn request_head(
     head
 }
 
-/// What proxies that are trusted said of the client, and this hop after them.
+/// What trusted proxies say of the client, and this hop behind them.
 fn forwarded(head: &mut Vec<u8>, headers: &HeaderMap, client: &Client) {
     const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
     let host = headers.get(HOST);
     let hop = client.hop(host);
     let mut value = Vec::with_capacity(128);
-    hop.write_x_forwarded_for(lines(headers, &X_FORWARDED_FOR), &mut value);
+    hop.write_x_forwarded_for(values(headers, &X_FORWARDED_FOR), &mut value);
     line(head, "x-forwarded-for", &value);
     value.clear();
-    hop.write_forwarded(lines(headers, &FORWARDED), &mut value);
+    hop.write_forwarded(values(headers, &FORWARDED), &mut value);
     line(head, "forwarded", &value);
     if !headers.contains_key("x-forwarded-proto") {
         line(head, "x-forwarded-proto", client.scheme().as_bytes());
@@ -98,10 +99,9 @@ fn forwarded(head: &mut Vec<u8>, headers: &HeaderMap, client: &Client) {
     }
 }
 
-/// The client's cookies without ours, in one line, for HTTP/2 may have split it and HTTP/1.1 has only one (RFC 9113,
-/// 8.2.3).
+/// The client's cookies without ours, in one line: HTTP/2 may have split it, HTTP/1.1 has only one (RFC 9113, section 8.2.3).
 fn cookies(head: &mut Vec<u8>, headers: &HeaderMap, client: &Client) {
-    let mut received = lines(headers, &COOKIE);
+    let mut received = values(headers, &COOKIE);
     let (first, second) = (received.next().unwrap_or_default(), received.next());
     let joined;
     let cookies = match second {

@@ -1,17 +1,17 @@
-//! What a request is answered with, before it is known how: as lines for HTTP/1, or as a map of fields for hyper.
+//! The response to a request before it is known how it is written: as lines for HTTP/1.1, or as a map of fields for hyper.
 
-use super::body::ResponseBody;
-use crate::proxy::LocalReply;
+use super::response_body::ResponseBody;
+use super::upgrade::Upgrade;
 use crate::proxy::http1::{ResponseHead, fields_of, line, status_line};
-use crate::proxy::tunnel::Tunnel;
+use crate::proxy::local_reply::LocalReply;
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, RETRY_AFTER, UPGRADE};
 use http::{HeaderValue, Response, StatusCode, Version};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
-/// An upstream's response or a refusal.
+/// An upstream's response or a local reply.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct DownstreamResponse {
     pub(crate) status: StatusCode,
     /// The status line and the fields, without those that say how the body is framed.
     pub(crate) lines: Vec<u8>,
@@ -29,44 +29,43 @@ pub(crate) struct Answer {
 pub(crate) enum Content {
     Body(ResponseBody),
     /// After a 101.
-    Tunnel(Box<Tunnel>),
+    Upgrade(Box<Upgrade>),
 }
 
-impl Answer {
-    /// The head of an upstream's answer; its content is still to be set.
-    pub(crate) fn upstreams(head: ResponseHead) -> Self {
+impl DownstreamResponse {
+    /// The head of an upstream's response; its content is still to be set.
+    pub(crate) fn from_upstream(head: ResponseHead) -> Self {
         let ResponseHead { status, lines, length, is_dated, protocol, .. } = head;
         let content = Content::Body(ResponseBody::text(""));
-        let mut answer = Self { status, lines, length, is_dated, is_last: false, content };
+        let mut response = Self { status, lines, length, is_dated, is_last: false, content };
         if let Some(protocol) = protocol.filter(|_| status == StatusCode::SWITCHING_PROTOCOLS) {
-            answer.add(&CONNECTION, b"upgrade");
-            answer.add(&UPGRADE, &protocol);
+            response.add(&CONNECTION, b"upgrade");
+            response.add(&UPGRADE, &protocol);
         }
-        answer
+        response
     }
 
-    /// An answer in the proxy's own name. `has_unread` says that the request's body will not be read.
-    pub(crate) fn local_reply(reply: LocalReply, has_unread: bool) -> Self {
+    /// A local reply. `has_unread` says that the request's body will not be read.
+    pub(crate) fn local(reply: LocalReply, has_unread: bool) -> Self {
         let (status, text) = (reply.status(), reply.text());
-        let mut answer = Self {
+        let mut response = Self {
             status,
             lines: status_line(status, status.canonical_reason().unwrap_or_default(), 512),
             length: Some(text.len() as u64),
             is_dated: false,
-            // After a bad request nobody knows where the next one begins, and after a body that nobody reads it is
-            // far off.
+            // Where the next request begins is unknown after a bad one, and far off behind a body that stays unread.
             is_last: status.is_client_error() || has_unread,
             content: Content::Body(ResponseBody::text(text)),
         };
-        answer.add(&CONTENT_TYPE, b"text/plain; charset=utf-8");
-        answer.add(&CACHE_CONTROL, b"no-store");
+        response.add(&CONTENT_TYPE, b"text/plain; charset=utf-8");
+        response.add(&CACHE_CONTROL, b"no-store");
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            answer.add(&RETRY_AFTER, b"1");
+            response.add(&RETRY_AFTER, b"1");
         }
-        answer
+        response
     }
 
-    /// Drops every field of this name: it is ours to set.
+    /// Removes every field of this name: the proxy alone sets it.
     pub(crate) fn remove(&mut self, name: &HeaderName) {
         let is_named = |line: &[u8]| {
             let field = line.split_at_checked(name.as_str().len());
@@ -84,15 +83,15 @@ impl Answer {
         line(&mut self.lines, name.as_str(), value);
     }
 
-    /// For hyper's server, which frames it. Where it is a 101, the tunnel waits for `upgrade` in a task of its own.
-    pub(crate) fn into_response(self, received: Version, upgrade: Option<OnUpgrade>) -> Response<ResponseBody> {
+    /// For hyper's server, which frames it. After a 101 the tunnel waits for `on_upgrade` in a task of its own.
+    pub(crate) fn into_response(self, received: Version, on_upgrade: Option<OnUpgrade>) -> Response<ResponseBody> {
         let body = match self.content {
             Content::Body(body) => body,
-            Content::Tunnel(tunnel) => {
-                if let Some(upgrade) = upgrade {
+            Content::Upgrade(upgrade) => {
+                if let Some(on_upgrade) = on_upgrade {
                     tokio::spawn(async move {
-                        if let Ok(client) = upgrade.await {
-                            tunnel.run(TokioIo::new(client), bytes::Bytes::new()).await;
+                        if let Ok(client) = on_upgrade.await {
+                            upgrade.run(TokioIo::new(client), bytes::Bytes::new()).await;
                         }
                     });
                 }

@@ -1,22 +1,21 @@
-//! How many retries there may be, so that they do not finish off what has trouble already.
+//! How many retries there may be: a bound on the load that failures add to upstreams that are in trouble already.
 
-use crate::proxy::RetrySettings;
+use crate::proxy::settings::RetrySettings;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// For how long what was not spent can still be: some time constant, as Finagle's budget lets deposits expire after
-/// ten seconds.
-const KEPT: Duration = Duration::from_secs(10);
-/// How often the requests are counted at most: that looks at every upstream.
-const LOOK: Duration = Duration::from_millis(50);
+/// Deposits that are not spent decay with this time constant, as those of Finagle's budget expire after ten seconds.
+const TIME_CONSTANT: Duration = Duration::from_secs(10);
+/// The least time between two counts of the requests: a count looks at every upstream.
+const COUNT_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A budget of retries: a part of the requests, and some a second besides (Finagle's `RetryBudget`; tower has one too).
 ///
-/// Requests pay nothing in. A retry works out what has come in since the last one, from how many requests there were
-/// meanwhile. What comes in is forgotten with a time constant of ten seconds, so the budget never holds more than ten
-/// seconds' worth, which is what it begins with of its part a second.
+/// A request costs it nothing. A retry computes the income since the last one, from how many requests there were meanwhile.
+/// Income decays with a time constant of ten seconds, so the budget never holds more than ten seconds' worth; it begins with
+/// that of its part a second. Reading and withdrawing are thread-safe; a withdrawal takes a lock.
 #[derive(Debug)]
 pub struct RetryBudget {
     balance: Mutex<Balance>,
@@ -36,32 +35,31 @@ struct Balance {
 }
 
 impl RetryBudget {
-    /// With what has been counted of requests so far.
+    /// `requests` is how many there were so far.
     pub(crate) fn new(settings: RetrySettings, requests: u64) -> Self {
         let settings = sane(settings);
-        let retries = f64::from(settings.min_per_second) * KEPT.as_secs_f64();
+        let retries = f64::from(settings.min_per_second) * TIME_CONSTANT.as_secs_f64();
         let balance = Balance { settings, retries, at: Instant::now(), requests, granted: 0 };
         Self { balance: Mutex::new(balance), granted: AtomicU64::new(0), denied: AtomicU64::new(0) }
     }
 
-    /// From the next retry on, also for what has come in since the last.
+    /// Takes effect with the next retry, also for the income since the last.
     pub(crate) fn reconfigure(&self, settings: RetrySettings) {
         self.balance.lock().settings = sane(settings);
     }
 
-    /// Whether there may be another retry, which it then counts. `requests` counts the requests so far, retries
-    /// included.
+    /// Takes one retry, if there is one. `requests` counts the requests so far, retries included.
     pub(crate) fn withdraw(&self, requests: impl FnOnce() -> u64) -> bool {
         let balance = &mut *self.balance.lock();
         let now = Instant::now();
         let elapsed = now.duration_since(balance.at);
-        if elapsed >= LOOK {
+        if elapsed >= COUNT_INTERVAL {
             // An upstream that leaves the cluster takes its count with it.
             let requests = requests();
             let new = requests.saturating_sub(balance.requests).saturating_sub(balance.granted);
             let RetrySettings { ratio, min_per_second } = balance.settings;
             let income = elapsed.as_secs_f64() * f64::from(min_per_second) + new as f64 * ratio;
-            let age = elapsed.as_secs_f64() / KEPT.as_secs_f64();
+            let age = elapsed.as_secs_f64() / TIME_CONSTANT.as_secs_f64();
             let left = (-age).exp();
             balance.retries = balance.retries * left + income * (1.0 - left) / age;
             (balance.at, balance.requests, balance.granted) = (now, requests, 0);
@@ -82,7 +80,7 @@ impl RetryBudget {
         self.granted.load(Ordering::Relaxed)
     }
 
-    /// How many there would have been, had the budget allowed it.
+    /// How many retries were denied for want of budget.
     #[must_use]
     pub fn denied(&self) -> u64 {
         self.denied.load(Ordering::Relaxed)

@@ -1,17 +1,18 @@
-//! What a request must be before anything is done for it.
+//! Validates a request before anything is done for it.
 //!
-//! The parsers are strict about bytes and lenient about meaning. Where two servers could read one request
-//! differently, a proxy must refuse it, or the difference becomes a hole (RFC 9112, section 11.2).
+//! The parsers are strict about bytes and lenient about meaning. Where two servers could read one request differently, a
+//! proxy has to reject it, or the difference allows request smuggling (RFC 9112, section 11.2).
 
 use crate::proxy::http1::fields::{self, Fields};
-use crate::proxy::{Limits, LocalReply};
+use crate::proxy::local_reply::LocalReply;
+use crate::proxy::settings::Limits;
 use http::header::{EXPECT, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderValue, Method, Version};
 
-/// Refuses what cannot be forwarded, and leaves the request with an origin-form target and exactly one `Host`.
-pub(crate) fn check(parts: &mut Parts, fields: Fields, limits: &Limits) -> Result<(), LocalReply> {
+/// Rejects what cannot be forwarded, and leaves the request with an origin-form target and exactly one `Host`.
+pub(crate) fn validate(parts: &mut Parts, fields: Fields, limits: &Limits) -> Result<(), LocalReply> {
     let authority = parts.uri.authority().map_or(0, |authority| authority.as_str().len());
     let path = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
     if authority + path > limits.uri_bytes {
@@ -36,7 +37,7 @@ pub(crate) fn check(parts: &mut Parts, fields: Fields, limits: &Limits) -> Resul
     host(parts)
 }
 
-/// hyper's parser looks at the last coding alone, ours at none.
+/// hyper's parser looks at the last coding only, ours at none.
 fn transfer_encoding(headers: &HeaderMap) -> Result<(), LocalReply> {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
@@ -56,8 +57,8 @@ fn target(parts: &Parts) -> Result<(), LocalReply> {
     }
 }
 
-/// An absolute-form target (and HTTP/2's `:authority`) says which host is meant, whatever `Host` says; HTTP/1.1 must
-/// send a good one all the same (RFC 9112, 3.2).
+/// An absolute-form target (and HTTP/2's `:authority`) overrides `Host`; HTTP/1.1 must send a valid one all the same (RFC 9112,
+/// section 3.2).
 fn host(parts: &mut Parts) -> Result<(), LocalReply> {
     let mut hosts = parts.headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
@@ -75,7 +76,7 @@ fn host(parts: &mut Parts) -> Result<(), LocalReply> {
         parts.headers.insert(HOST, host);
         let target = parts.uri.path_and_query().cloned();
         parts.uri = match target {
-            // The path may be empty in the absolute form alone (RFC 9112, 3.2.1).
+            // The path may be empty in the absolute form only (RFC 9112, section 3.2.1).
             Some(target) if target.as_str().starts_with('?') => {
                 PathAndQuery::try_from(format!("/{}", target.as_str())).map_err(|_| LocalReply::BadTarget)?.into()
             }
@@ -136,10 +137,10 @@ fn is_host(host: &[u8]) -> Result<(), LocalReply> {
 mod tests {
     use super::*;
 
-    fn checked(request: http::request::Builder) -> Result<Parts, LocalReply> {
+    fn validated(request: http::request::Builder) -> Result<Parts, LocalReply> {
         let mut parts = request.body(()).unwrap().into_parts().0;
         let fields = Fields::of(&parts.headers);
-        check(&mut parts, fields, &Limits::default()).map(|()| parts)
+        validate(&mut parts, fields, &Limits::default()).map(|()| parts)
     }
 
     fn get(uri: &str) -> http::request::Builder {
@@ -175,30 +176,30 @@ mod tests {
 
     #[test]
     fn an_absolute_target_replaces_the_host() {
-        let parts = checked(get("http://right.example:81/x?y").header(HOST, "wrong.example")).unwrap();
+        let parts = validated(get("http://right.example:81/x?y").header(HOST, "wrong.example")).unwrap();
         assert_eq!(
             (parts.headers[HOST].to_str().unwrap(), parts.uri.to_string().as_str()),
             ("right.example:81", "/x?y")
         );
-        let parts = checked(get("http://right.example?y").header(HOST, "right.example")).unwrap();
+        let parts = validated(get("http://right.example?y").header(HOST, "right.example")).unwrap();
         assert_eq!(parts.uri.path_and_query().unwrap().as_str(), "/?y");
-        assert_eq!(checked(get("http://right.example")).unwrap_err(), LocalReply::NoHost);
-        let parts = checked(get("http://user@right.example").header(HOST, "right.example")).unwrap();
+        assert_eq!(validated(get("http://right.example")).unwrap_err(), LocalReply::NoHost);
+        let parts = validated(get("http://user@right.example").header(HOST, "right.example")).unwrap();
         assert_eq!((parts.headers[HOST].to_str().unwrap(), parts.uri.to_string().as_str()), ("right.example", "/"));
     }
 
     #[test]
-    fn each_rule_has_its_refusal() {
+    fn each_rule_has_its_local_reply() {
         let ok = || get("/").header(HOST, "a");
-        let refused = |request| checked(request).unwrap_err();
-        assert!(checked(ok()).is_ok());
+        let refused = |request| validated(request).unwrap_err();
+        assert!(validated(ok()).is_ok());
         assert_eq!(refused(get("/")), LocalReply::NoHost);
-        assert!(checked(get("/").version(Version::HTTP_10)).is_ok());
+        assert!(validated(get("/").version(Version::HTTP_10)).is_ok());
         assert_eq!(refused(ok().header(HOST, "a")), LocalReply::BadHost);
         assert_eq!(refused(ok().method("CONNECT")), LocalReply::Connect);
         assert_eq!(refused(get("*").header(HOST, "a")), LocalReply::BadTarget);
-        assert!(checked(get("*").header(HOST, "a").method("OPTIONS")).is_ok());
-        assert!(checked(ok().header(TRANSFER_ENCODING, "Chunked")).is_ok());
+        assert!(validated(get("*").header(HOST, "a").method("OPTIONS")).is_ok());
+        assert!(validated(ok().header(TRANSFER_ENCODING, "Chunked")).is_ok());
         for coding in ["identity, chunked", "chunked, chunked", "gzip, chunked", "xchunked", ""] {
             assert_eq!(refused(ok().header(TRANSFER_ENCODING, coding)), LocalReply::BadTransferEncoding, "{coding}");
         }
@@ -207,7 +208,7 @@ mod tests {
         let both = ok().header(TRANSFER_ENCODING, "chunked").header("content-length", "4");
         assert_eq!(refused(both), LocalReply::BadTransferEncoding);
         assert_eq!(refused(ok().header(EXPECT, "the-unexpected")), LocalReply::Expectation);
-        assert!(checked(ok().header(EXPECT, "100-Continue")).is_ok());
+        assert!(validated(ok().header(EXPECT, "100-Continue")).is_ok());
         assert_eq!(refused(ok().header("x", "y".repeat(16 * 1024))), LocalReply::HeadersTooLarge);
         assert_eq!(refused(get(&format!("/{}", "x".repeat(8192))).header(HOST, "a")), LocalReply::UriTooLong);
     }

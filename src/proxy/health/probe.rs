@@ -1,12 +1,12 @@
-//! One upstream's probes: what is asked, what the answer means, and which process gave it.
+//! The probes of one upstream: what is sent, what the response means, and which process gave it.
 
 use crate::cluster::Upstream;
 use crate::health::{Outcome, ProbeResult};
-use crate::proxy::exchange::body::BodyError;
-use crate::proxy::exchange::forward::connect_outcome;
 use crate::proxy::http1::{fields_of, line};
-use crate::proxy::upstream::connection::{Conn, ConnectError, ExchangeError};
-use crate::proxy::{ProbeProfile, ProbeSettings};
+use crate::proxy::settings::{ProbeProfile, ProbeSettings};
+use crate::proxy::upstream::connection::UpstreamConnection;
+use crate::proxy::upstream::error::{BodyError, ConnectError, ExchangeError};
+use crate::proxy::upstream::upload::NoBody;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, StatusCode};
 use std::future::poll_fn;
@@ -15,39 +15,39 @@ use std::time::Duration;
 use tokio::time::timeout;
 use twox_hash::XxHash64;
 
-/// What is read of a body. One that is longer ends the connection, and says nothing of the process.
-const BODY: usize = 64 * 1024;
+/// The most that is read of a body. A longer one ends the connection, and tells nothing of the process.
+const MAX_BODY: usize = 64 * 1024;
 
-/// What a probe has found out.
+/// What a probe has found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Finding {
-    /// `None` where the probe failed for want of something here, and says nothing of the upstream.
+    /// `None` where the probe failed because of this machine, and tells nothing of the upstream.
     pub(crate) result: Option<ProbeResult>,
     /// The process that answered, where it says so.
     pub(crate) incarnation: Option<u16>,
 }
 
-/// Why there was no answer.
+/// Why there was no response.
 enum Failure {
     Connect(ConnectError),
-    /// What came, if anything, was no answer.
+    /// Nothing came, or no valid response.
     Broken,
 }
 
-/// The probes of one upstream, with the connection that is kept from one to the next.
+/// Probes one upstream, over a connection that is kept from one probe to the next.
 #[derive(Debug)]
 pub(crate) struct Prober {
     upstream: Arc<Upstream>,
     settings: Arc<ProbeSettings>,
-    /// The request; `None` where a connection is all that is asked for.
+    /// The request; `None` where a probe is a connection alone.
     head: Option<Vec<u8>>,
-    conn: Option<Conn>,
+    connection: Option<UpstreamConnection>,
 }
 
 impl Prober {
     pub(crate) fn new(upstream: Arc<Upstream>, settings: Arc<ProbeSettings>) -> Self {
         let head = settings.path.as_deref().map(|path| request(path, upstream.address()));
-        Self { upstream, settings, head, conn: None }
+        Self { upstream, settings, head, connection: None }
     }
 
     pub(crate) fn upstream(&self) -> &Arc<Upstream> {
@@ -56,15 +56,15 @@ impl Prober {
 
     pub(crate) async fn probe(&mut self) -> Finding {
         let within = self.settings.timeout;
-        let answer = match timeout(within, self.ask(within)).await {
-            Ok(answer) => answer,
+        let probed = match timeout(within, self.exchange(within)).await {
+            Ok(probed) => probed,
             Err(_) => Err(Failure::Broken),
         };
         let none = |result| Finding { result, incarnation: None };
-        match answer {
+        match probed {
             Ok(finding) => finding,
             Err(Failure::Broken) => none(Some(ProbeResult::TimedOut)),
-            Err(Failure::Connect(error)) => none(match connect_outcome(&error) {
+            Err(Failure::Connect(error)) => none(match error.outcome() {
                 Some(Outcome::ConnectRefused) => Some(ProbeResult::Refused),
                 Some(_) => Some(ProbeResult::TimedOut),
                 None => None,
@@ -72,37 +72,39 @@ impl Prober {
         }
     }
 
-    async fn ask(&mut self, within: Duration) -> Result<Finding, Failure> {
-        let kept = self.conn.take().and_then(|mut conn| conn.is_still_open().then_some(conn));
-        let mut conn = match kept {
-            Some(conn) => conn,
+    async fn exchange(&mut self, within: Duration) -> Result<Finding, Failure> {
+        let kept = self.connection.take().and_then(|mut connection| connection.is_still_open().then_some(connection));
+        let mut connection = match kept {
+            Some(connection) => connection,
             None => self.connect(within).await?,
         };
         let Some(head) = &self.head else {
             return Ok(Finding { result: Some(ProbeResult::Passed), incarnation: None });
         };
         let response = loop {
-            match conn.exchange(head, None, false, within).await {
+            match connection.exchange::<NoBody>(head, &mut None, false, within).await {
                 Ok(response) => break response,
-                // It was closed while it lay here.
-                Err(ExchangeError::Unsent(_) | ExchangeError::Broken { answered: false, .. }) if conn.is_reused() => {
-                    conn = self.connect(within).await?;
+                // The upstream closed it between two probes.
+                Err(ExchangeError::Unsent | ExchangeError::Broken { answered: false, .. })
+                    if connection.is_reused() =>
+                {
+                    connection = self.connect(within).await?;
                 }
                 Err(_) => return Err(Failure::Broken),
             }
         };
-        let body = body(&mut conn).await.map_err(|_| Failure::Broken)?;
+        let body = body(&mut connection).await.map_err(|_| Failure::Broken)?;
         let (status, fields) = (response.status, fields_of(response.lines));
         let finding = Finding {
             result: Some(self.result(status, &fields)),
             incarnation: self.incarnation(&fields, body.as_deref().unwrap_or_default()),
         };
-        self.conn = Some(conn).filter(|conn| conn.is_free());
+        self.connection = Some(connection).filter(|connection| connection.is_reusable());
         Ok(finding)
     }
 
-    async fn connect(&self, within: Duration) -> Result<Conn, Failure> {
-        Conn::connect(Arc::clone(&self.upstream), None, within).await.map_err(Failure::Connect)
+    async fn connect(&self, within: Duration) -> Result<UpstreamConnection, Failure> {
+        UpstreamConnection::connect(Arc::clone(&self.upstream), None, within).await.map_err(Failure::Connect)
     }
 
     fn result(&self, status: StatusCode, fields: &HeaderMap) -> ProbeResult {
@@ -143,19 +145,19 @@ fn request(path: &str, address: &str) -> Vec<u8> {
 }
 
 /// The body, unless it is too long.
-async fn body(conn: &mut Conn) -> Result<Option<Vec<u8>>, BodyError> {
+async fn body(connection: &mut UpstreamConnection) -> Result<Option<Vec<u8>>, BodyError> {
     let mut body = Vec::new();
-    while let Some(frame) = poll_fn(|cx| conn.poll_frame(cx)).await {
+    while let Some(frame) = poll_fn(|cx| connection.poll_frame::<NoBody>(cx, &mut None)).await {
         let frame = frame?;
         body.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
-        if body.len() > BODY {
+        if body.len() > MAX_BODY {
             return Ok(None);
         }
     }
     Ok(Some(body))
 }
 
-/// The number of the process that calls itself so: the same on every proxy, and never 0.
+/// The incarnation number of a process with this name: the same on every proxy, and never 0.
 fn number(name: &[u8]) -> u16 {
     let hash = XxHash64::oneshot(0, name);
     1 + (hash % u64::from(u16::MAX)) as u16

@@ -1,8 +1,8 @@
 //! The chunked coding (RFC 9112, section 7.1), undone. Extensions end here.
 
-use super::framing::Piece;
-use super::request::has_bare_line_end;
-use super::{MAX_FIELDS, Malformed};
+use super::error::{MAX_FIELDS, Malformed};
+use super::piece::Piece;
+use super::syntax::has_bare_line_end;
 use bytes::{Buf, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue};
 

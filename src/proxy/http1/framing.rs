@@ -1,9 +1,9 @@
 //! Where a response's body ends (RFC 9112, section 6.3).
 
-use super::Malformed;
 use super::chunked::Chunked;
+use super::error::Malformed;
+use super::piece::Piece;
 use bytes::Bytes;
-use http::HeaderMap;
 use http_body::SizeHint;
 
 /// What is left of a body on its connection.
@@ -14,17 +14,6 @@ pub(crate) enum Framing {
     Chunked(Chunked),
     /// All that comes until the upstream closes the connection.
     UntilClose,
-}
-
-/// What a body's bytes turned out to be.
-#[derive(Debug)]
-pub(crate) enum Piece {
-    Data(Bytes),
-    Trailers(HeaderMap),
-    /// The body is whole.
-    End,
-    /// More has to be read first.
-    Starved,
 }
 
 /// How the upstream is told where the body ends.
@@ -38,7 +27,7 @@ pub(crate) enum Length {
 
 impl Framing {
     pub(crate) const NONE: Self = Self::Length(0);
-    pub(super) const CHUNKED: Self = Self::Chunked(Chunked::Size);
+    pub(crate) const CHUNKED: Self = Self::Chunked(Chunked::Size);
 
     /// Takes the next piece off `input`.
     pub(crate) fn decode(&mut self, input: &mut Bytes) -> Result<Piece, Malformed> {

@@ -1,9 +1,10 @@
 //! The head of a client's request, read strictly: what two servers could read differently is refused.
 
+use super::error::MAX_FIELDS;
 use super::fields::{self, Fields};
+use super::framing::Framing;
 use super::header_rules::options;
-use super::response::length;
-use super::{Framing, MAX_FIELDS};
+use super::syntax::{content_length, has_bare_line_end};
 use crate::proxy::{Limits, LocalReply};
 use bytes::Bytes;
 use http::header::HeaderName;
@@ -85,14 +86,6 @@ pub(crate) fn has_end(input: &[u8], seen: usize) -> bool {
     recent.windows(2).any(|pair| pair == b"\n\n") || recent.windows(3).any(|three| three == b"\n\r\n")
 }
 
-/// A line feed alone ends a line only for some, which is how requests are smuggled. (A carriage return alone is
-/// nothing to the parser.)
-pub(super) fn has_bare_line_end(head: &[u8]) -> bool {
-    // Without a branch a byte, many are compared at once.
-    let is_bare = |(before, byte): (&u8, &u8)| (*byte == b'\n') & (*before != b'\r');
-    head[0] == b'\n' || head.iter().zip(&head[1..]).fold(false, |any, pair| any | is_bare(pair))
-}
-
 fn method(name: &str) -> Result<Method, LocalReply> {
     Method::from_bytes(name.as_bytes()).map_err(|_| LocalReply::Malformed)
 }
@@ -118,7 +111,7 @@ struct Hop {
 impl Hop {
     fn read(&mut self, group: u16, value: &[u8]) -> Result<(), LocalReply> {
         if group & fields::CONTENT_LENGTH != 0 {
-            let length = length(value).ok_or(LocalReply::Malformed)?;
+            let length = content_length(value).ok_or(LocalReply::Malformed)?;
             if self.length.replace(length).is_some() {
                 return Err(LocalReply::Malformed);
             }

@@ -1,8 +1,10 @@
 //! The head of an upstream's response, taken over as lines: what was for this hop is left out, the rest stays as it was.
 
+use super::error::{MAX_FIELDS, MAX_HEAD, Malformed};
 use super::fields;
+use super::framing::Framing;
 use super::header_rules::{is_end_to_end, options};
-use super::{Framing, MAX_FIELDS, MAX_HEAD, Malformed, line};
+use super::syntax::{content_length, line};
 use bytes::Bytes;
 use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -132,7 +134,7 @@ impl<'h> Hop<'h> {
     /// Notes a field of [`HOP`].
     fn read(&mut self, group: u16, value: &'h [u8]) -> Result<(), Malformed> {
         if group & fields::CONTENT_LENGTH != 0 {
-            let length = length(value).ok_or(Malformed::Length)?;
+            let length = content_length(value).ok_or(Malformed::Length)?;
             if self.length.replace(length).is_some_and(|known| known != length) {
                 return Err(Malformed::Length);
             }
@@ -174,15 +176,6 @@ impl<'h> Hop<'h> {
             None => Framing::UntilClose,
         })
     }
-}
-
-/// The value of `Content-Length`: digits alone.
-pub(super) fn length(value: &[u8]) -> Option<u64> {
-    let digit = |number: u64, byte: &u8| {
-        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
-        number.checked_mul(10)?.checked_add(digit)
-    };
-    if value.is_empty() { None } else { value.iter().try_fold(0, digit) }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! A tunnel's end in good order, where the proxy wants it: its upstream is to go, and its client to come back.
+//! Closes a tunnel gracefully: its upstream drains, and its client is to reconnect.
 
-use super::{Direction, SCRATCH};
+use super::direction::{Direction, SCRATCH};
 use crate::proxy::io::timer::LazyTimer;
 use bytes::Bytes;
 use std::future::poll_fn;
@@ -9,26 +9,26 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// How long both sides have to finish their frames and to answer a Close, and, where one has not, how long it has
-/// to end its stream once it has been told the end of ours.
+/// How long both sides have to finish their frames and to answer a Close; and, where one has not, how long it has to end its
+/// stream once it has been shut down.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
 
-/// Takes leave of both sides.
+/// Closes both sides.
 ///
-/// Each way, what is left of a frame is passed on and a Close with status 1012 behind it: fragments of a message
-/// are frames too, and a Close may come between them (RFC 6455, section 5.4). Nothing is passed on after that, also
-/// not the answer, which would be a second Close. A side that has answered, or ended, is told the end of the stream.
-/// What does not speak WebSocket, or breaks its rules, is told that alone, at once; who is not done within
-/// [`GRACE`], whatever is under way.
+/// Each way, the rest of the frame under way is passed on and a Close with status 1012 ("Service Restart") behind it:
+/// fragments of a message are frames too, and a Close may come between them (RFC 6455, section 5.4). Nothing is passed on
+/// after that, not even the answering Close, which would be a second one. A side that has answered, or ended, is shut down.
+/// Where the protocol is no WebSocket, or its rules are broken, both sides are shut down at once. After [`GRACE`] they are
+/// shut down wherever they are.
 ///
-/// Both sides are read until they end, for a socket that is closed with bytes unread resets its connection, and a
-/// reset may overtake the Close. A side that fails is done, and does not keep the other from its Close.
-pub(super) async fn leave<C, U>(client: &mut C, upstream: &mut U, up: Direction, down: Direction)
+/// Both sides are read until they end: a socket that is closed with bytes unread resets its connection, and a reset may
+/// overtake the Close. A side that fails is done, and does not keep the other from its Close.
+pub(super) async fn close<C, U>(client: &mut C, upstream: &mut U, up: Direction, down: Direction)
 where
     C: AsyncRead + AsyncWrite + Unpin,
     U: AsyncRead + AsyncWrite + Unpin,
 {
-    let (mut up, mut down) = (Way { direction: up, cut: false }, Way { direction: down, cut: false });
+    let (mut up, mut down) = (Closing { direction: up, cut: false }, Closing { direction: down, cut: false });
     let mut timer = LazyTimer::new(GRACE);
     let mut late = false;
     poll_fn(|cx| {
@@ -45,7 +45,7 @@ where
             let framed = up.is_framed() && down.is_framed();
             up.read(cx, client, upstream, framed);
             down.read(cx, upstream, client, framed);
-            // One may have broken the rules just now, which is a matter for both.
+            // A stream that broke the rules just now changes how both are closed.
             if framed == (up.is_framed() && down.is_framed()) {
                 break framed;
             }
@@ -57,15 +57,15 @@ where
     .await;
 }
 
-/// One direction of a tunnel that is taking leave.
-struct Way {
+/// One direction of a tunnel that is being closed.
+struct Closing {
     direction: Direction,
     /// Nothing that is read is passed on any more.
     cut: bool,
 }
 
-impl Way {
-    /// Reads all there is: up to the end of a frame for the writer, and from there on for nobody.
+impl Closing {
+    /// Reads all there is: passes it on up to the end of the frame, and discards the rest.
     fn read<R, W>(&mut self, cx: &mut Context<'_>, reader: &mut R, writer: &mut W, framed: bool)
     where
         R: AsyncRead + Unpin,
@@ -95,26 +95,26 @@ impl Way {
         }
     }
 
-    /// Ends what is passed on, with a Close if it is made of frames.
+    /// Ends what is passed on, with a Close if it consists of frames.
     fn cut(&mut self, framed: bool) {
-        let Direction { kept, frames, .. } = &mut self.direction;
+        let Direction { unsent, frames, .. } = &mut self.direction;
         if let Some(close) = frames.close().filter(|_| framed) {
-            *kept = match kept.is_empty() {
+            *unsent = match unsent.is_empty() {
                 true => Bytes::from_static(close),
-                false => [kept, close].concat().into(),
+                false => [unsent, close].concat().into(),
             };
         }
         self.cut = true;
     }
 
-    /// Ends what is passed on, wherever that is.
+    /// Ends what is passed on, even inside a frame.
     fn abandon(&mut self) {
-        self.direction.kept.clear();
+        self.direction.unsent.clear();
         self.cut = true;
     }
 
-    /// Writes what is left to write and, once `may_shut`, the end of the stream. Where the reader ended by itself,
-    /// that is passed on as ever.
+    /// Writes what is unsent and, once `may_shut`, shuts the writer down. Where the reader ended by itself, that is passed on
+    /// as always.
     fn write<W: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, writer: &mut W, may_shut: bool) {
         let Self { direction, cut } = self;
         if !*cut && !direction.ended {
@@ -126,8 +126,8 @@ impl Way {
             other => other,
         };
         if let Poll::Ready(Err(_)) = written {
-            // It takes nothing any more, so it is as shut as can be.
-            direction.kept.clear();
+            // It accepts nothing any more, which is as good as shut down.
+            direction.unsent.clear();
             direction.shut = true;
         }
     }
@@ -136,7 +136,7 @@ impl Way {
         !self.direction.frames.are_opaque()
     }
 
-    /// Whether its reader has nothing more to say.
+    /// Whether the reader sends nothing more that counts.
     fn is_over(&self) -> bool {
         self.direction.ended || self.direction.frames.have_closed()
     }

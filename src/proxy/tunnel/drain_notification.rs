@@ -1,4 +1,7 @@
-//! When tunnels are to leave their upstreams: known late, changed at will, and told to all that wait.
+//! Tells tunnels that drain deadlines have changed.
+//!
+//! When a session has to leave a draining upstream is known late and changes at an operator's will. A tunnel may live for
+//! hours before, so it waits without a timer until there is a deadline.
 
 use crate::proxy::io::timer::LazyTimer;
 use crate::time::{Clock, Timestamp};
@@ -8,25 +11,25 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// Has those who wait for their departure look again for its moment. Shared by all workers of a proxy.
+/// Makes all that wait read their drain deadline again. Shared by all workers of a proxy.
 #[derive(Debug, Default)]
-pub(crate) struct Departures(Notify);
+pub(crate) struct DrainNotification(Notify);
 
-impl Departures {
-    /// Says that moments may have changed: an upstream drains, or no longer.
+impl DrainNotification {
+    /// Announces that deadlines may have changed: an upstream drains, or no longer.
     pub(crate) fn changed(&self) {
         self.0.notify_waiters();
     }
 
-    /// Completes once the `moment` that is in force has come. It is asked for at first and after every change, and
-    /// there is no timer while it is `None`.
-    pub(crate) async fn wait(&self, moment: impl Fn() -> Option<Timestamp>, clock: &dyn Clock) {
+    /// Completes once the deadline in force has passed. `deadline` is read at first and after every change; there is no timer
+    /// while it is `None`.
+    pub(crate) async fn wait(&self, deadline: impl Fn() -> Option<Timestamp>, clock: &dyn Clock) {
         loop {
-            // Before the question, so that a change after the answer is not missed.
+            // Registered before the deadline is read, so that a change after that is not missed.
             let mut changed = pin!(self.0.notified());
-            let mut timer = match moment() {
+            let mut timer = match deadline() {
                 None => None,
-                Some(moment) => match moment.as_millis().saturating_sub(clock.now().as_millis()) {
+                Some(deadline) => match deadline.as_millis().saturating_sub(clock.now().as_millis()) {
                     0 => return,
                     left => Some(LazyTimer::new(Duration::from_millis(left))),
                 },
@@ -60,45 +63,45 @@ mod tests {
         }
     }
 
-    /// Somebody who waits, and what for: milliseconds, 0 for none.
+    /// A task that waits, and its deadline: milliseconds, 0 for none.
     struct Waiting {
-        departures: Arc<Departures>,
+        notification: Arc<DrainNotification>,
         moment: Arc<AtomicU64>,
         left: JoinHandle<Duration>,
     }
 
     impl Waiting {
         async fn start(moment: u64) -> Self {
-            let departures = Arc::new(Departures::default());
+            let notification = Arc::new(DrainNotification::default());
             let moment = Arc::new(AtomicU64::new(moment));
-            let (waited, asked) = (Arc::clone(&departures), Arc::clone(&moment));
+            let (waited, asked) = (Arc::clone(&notification), Arc::clone(&moment));
             let left = tokio::spawn(async move {
                 let start = Instant::now();
                 let moment = || Some(asked.load(Ordering::Relaxed)).filter(|at| *at > 0).map(Timestamp::from_millis);
                 waited.wait(moment, &Running(start)).await;
                 start.elapsed()
             });
-            // Has it ask for the first time.
+            // Lets it read its deadline for the first time.
             tokio::task::yield_now().await;
-            Self { departures, moment, left }
+            Self { notification, moment, left }
         }
 
-        /// At `at` milliseconds, the moment becomes `moment`.
+        /// After `at` milliseconds, the deadline becomes `moment`.
         async fn change(&self, at: u64, moment: u64) {
             tokio::time::sleep(Duration::from_millis(at)).await;
             self.moment.store(moment, Ordering::Relaxed);
-            self.departures.changed();
+            self.notification.changed();
         }
 
         async fn left(self) -> u64 {
-            // A moment that never comes is noticed: nothing else wakes the runtime then.
+            // A deadline that is missed is noticed: nothing else wakes the runtime then.
             let left = tokio::time::timeout(Duration::from_secs(3600), self.left).await;
-            left.expect("it leaves at last").expect("no panic").as_millis() as u64
+            left.expect("it completes at last").expect("no panic").as_millis() as u64
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_moment_in_force_is_the_one_that_counts() {
+    async fn the_deadline_in_force_counts() {
         for (first, changes, expected) in [
             (700, vec![], 700),
             (0, vec![(1000, 5000)], 5000),
@@ -119,7 +122,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn without_a_moment_there_is_nothing_to_wake_for() {
+    async fn without_a_deadline_there_is_no_timer() {
         let waiting = Waiting::start(0).await;
         waiting.change(1000, 0).await;
         tokio::time::sleep(Duration::from_secs(86_400)).await;
@@ -128,17 +131,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_change_between_question_and_wait_is_not_missed() {
-        let departures = Departures::default();
+    async fn a_change_between_reading_the_deadline_and_waiting_is_not_missed() {
+        let notification = DrainNotification::default();
         let asked = AtomicU64::new(0);
         let moment = || match asked.fetch_add(1, Ordering::Relaxed) {
             0 => {
-                departures.changed();
+                notification.changed();
                 None
             }
             _ => Some(Timestamp::default()),
         };
-        departures.wait(moment, &FakeClock::default()).await;
+        notification.wait(moment, &FakeClock::default()).await;
         assert_eq!(asked.into_inner(), 2);
     }
 }

@@ -1,19 +1,19 @@
-//! Where the frames of a WebSocket end (RFC 6455, section 5.2), without holding any of them.
+//! Finds where the frames of a WebSocket end (RFC 6455, section 5.2), without holding any of them.
 
-/// A header up to its mask, which counts as payload here: nobody looks at either.
+/// A header up to its mask, which counts as payload here: neither is looked at.
 const MAX_HEADER: usize = 10;
 
 const MASKED: u8 = 0x80;
 const MASK: u64 = 4;
 const MAX_CONTROL: u64 = 125;
 
-/// Close with status 1012, "Service Restart", as a server says it.
+/// Close with status 1012, "Service Restart", as a server sends it.
 const CLOSE: &[u8] = &[0x88, 2, 0x03, 0xf4];
-/// The same as a client says it. Masks are there to keep a script in a browser from choosing the bytes on the wire
+/// The same as a client sends it. Masks are there to keep a script in a browser from choosing the bytes on the wire
 /// (section 10.3); these are chosen here, so a mask of zeros does.
 const MASKED_CLOSE: &[u8] = &[0x88, 0x80 | 2, 0, 0, 0, 0, 0x03, 0xf4];
 
-/// Follows what one end says from frame to frame.
+/// Follows what one end sends from frame to frame.
 #[derive(Debug)]
 pub(super) struct Frames {
     /// Bytes to come of the frame whose header is read.
@@ -27,32 +27,32 @@ pub(super) struct Frames {
 }
 
 impl Frames {
-    /// What a client says: all its frames are masked.
+    /// The stream of a client: all its frames are masked.
     pub(super) fn of_client() -> Self {
         Self { left: 0, header: [0; MAX_HEADER], held: 0, masked: true, opaque: false, closed: false }
     }
 
-    /// What a server says: none of its frames is masked.
+    /// The stream of a server: none of its frames is masked.
     pub(super) fn of_server() -> Self {
         Self { masked: false, ..Self::of_client() }
     }
 
-    /// What is not made of frames.
+    /// A stream that does not consist of frames.
     pub(super) fn opaque() -> Self {
         Self { opaque: true, ..Self::of_client() }
     }
 
-    /// Whether there are no frames to be seen, or no longer: what breaks the protocol's rules might be anything.
+    /// Whether there are no known frames, or no longer: a stream that breaks the protocol's rules might be anything.
     pub(super) fn are_opaque(&self) -> bool {
         self.opaque
     }
 
-    /// Whether a Close has come, at least its header. No frame may follow it.
+    /// Whether the header of a Close has come. No frame may follow it.
     pub(super) fn have_closed(&self) -> bool {
         self.closed
     }
 
-    /// How many bytes the frame under way takes at least: 0 between two frames, and for what is opaque.
+    /// How many bytes the frame under way needs at least: 0 between two frames, and in an opaque stream.
     pub(super) fn owed(&self) -> u64 {
         match (self.left, self.held) {
             (0, 0) => 0,
@@ -61,13 +61,13 @@ impl Frames {
         }
     }
 
-    /// The Close that this end could say at the end of a frame, if it has not said one.
+    /// The Close that may be written at the end of a frame, unless this end has sent one.
     pub(super) fn close(&self) -> Option<&'static [u8]> {
         let close = if self.masked { MASKED_CLOSE } else { CLOSE };
         (!self.opaque && !self.closed).then_some(close)
     }
 
-    /// Takes what comes next. Costs a few instructions a frame, whatever its length.
+    /// Consumes what comes next. Costs a few instructions a frame, whatever its length.
     pub(super) fn follow(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && !self.opaque {
             if self.left > 0 {

@@ -1,10 +1,17 @@
-//! Tunnels that are told to leave, between two ends in memory.
+//! Tunnels that are closed when their upstream drains, between two ends in memory.
 
 use super::close::GRACE;
-use super::*;
+use super::copy::*;
+use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::task::Wake;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -57,14 +64,14 @@ async fn told(tell: oneshot::Receiver<()>) {
 }
 
 impl Scene {
-    fn new(speech: Speech) -> Self {
-        Self::with(speech, b"", ROOM)
+    fn new(protocol: TunnelProtocol) -> Self {
+        Self::with(protocol, b"", ROOM)
     }
 
-    fn with(speech: Speech, early: &'static [u8], room: usize) -> Self {
+    fn with(protocol: TunnelProtocol, early: &'static [u8], room: usize) -> Self {
         Self::of(room, move |mut client, mut upstream, tell| async move {
             let leaving = std::pin::pin!(told(tell));
-            tunnel(&mut client, &mut upstream, [Bytes::new(), Bytes::from_static(early)], speech, IDLE, leaving).await
+            tunnel(&mut client, &mut upstream, [Bytes::new(), Bytes::from_static(early)], protocol, IDLE, leaving).await
         })
     }
 
@@ -176,11 +183,11 @@ fn whole(frames: &[u8], close: &[u8]) -> Vec<u8> {
 async fn a_close_waits_for_the_end_of_the_frame_both_ways() {
     let (down, up) = (data(0x82), masked_data());
     for split in 1..=up.len() {
-        let (client, upstream) = leaving_amid(Scene::new(Speech::WebSocket), &down, &up, split).await;
+        let (client, upstream) = leaving_amid(Scene::new(TunnelProtocol::WebSocket), &down, &up, split).await;
         assert_eq!(client, whole(&down, CLOSE), "{split}");
         assert_eq!(upstream, whole(&up, MASKED_CLOSE), "{split}");
     }
-    let (client, upstream) = leaving_amid(Scene::new(Speech::WebSocket), &down, &up, 0).await;
+    let (client, upstream) = leaving_amid(Scene::new(TunnelProtocol::WebSocket), &down, &up, 0).await;
     assert_eq!((client.as_slice(), upstream.as_slice()), (CLOSE, MASKED_CLOSE));
 }
 
@@ -211,13 +218,13 @@ async fn a_close_inside_a_frame_is_noticed() {
 #[tokio::test(start_paused = true)]
 async fn a_close_may_come_between_fragments() {
     let fragment = data(0x01);
-    let (client, _) = leaving_amid(Scene::new(Speech::WebSocket), &fragment, b"", fragment.len()).await;
+    let (client, _) = leaving_amid(Scene::new(TunnelProtocol::WebSocket), &fragment, b"", fragment.len()).await;
     assert_eq!(client, whole(&fragment, CLOSE));
 }
 
 #[tokio::test(start_paused = true)]
 async fn bytes_beside_the_101_are_frames_too() {
-    let mut scene = Scene::with(Speech::WebSocket, &[0x81, 5, b'h', b'e'], ROOM);
+    let mut scene = Scene::with(TunnelProtocol::WebSocket, &[0x81, 5, b'h', b'e'], ROOM);
     scene.leave();
     assert_eq!(scene.heard(), (open([0x81, 5, b'h', b'e']), open(MASKED_CLOSE)));
     scene.upstream_says(b"llo and no more").await;
@@ -226,7 +233,7 @@ async fn bytes_beside_the_101_are_frames_too() {
 
 #[tokio::test(start_paused = true)]
 async fn a_side_that_answers_is_told_the_end() {
-    let mut scene = Scene::new(Speech::WebSocket);
+    let mut scene = Scene::new(TunnelProtocol::WebSocket);
     scene.leave();
     assert_eq!(scene.heard(), (open(CLOSE), open(MASKED_CLOSE)));
     // What the client said before it knew, and its answer in two pieces: the upstream hears neither.
@@ -241,7 +248,7 @@ async fn a_side_that_answers_is_told_the_end() {
 
 #[tokio::test(start_paused = true)]
 async fn a_side_that_has_closed_is_not_closed_again() {
-    let mut scene = Scene::new(Speech::WebSocket);
+    let mut scene = Scene::new(TunnelProtocol::WebSocket);
     scene.upstream_says(&[0x88, 2, 0x03, 0xe8]).await;
     scene.leave();
     assert_eq!(scene.heard(), (open([0x88, 2, 0x03, 0xe8]), ended(MASKED_CLOSE)));
@@ -250,7 +257,7 @@ async fn a_side_that_has_closed_is_not_closed_again() {
     scene.end().await;
 
     // The client's Close is under way while the tunnel is told.
-    let mut scene = Scene::new(Speech::WebSocket);
+    let mut scene = Scene::new(TunnelProtocol::WebSocket);
     scene.client_says(&MASKED_CLOSE[..5]).await;
     scene.leave();
     scene.client_says(&MASKED_CLOSE[5..]).await;
@@ -263,7 +270,7 @@ async fn a_side_that_has_closed_is_not_closed_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_half_closed_tunnel_says_a_close_where_it_still_can() {
-    let mut scene = Scene::new(Speech::WebSocket);
+    let mut scene = Scene::new(TunnelProtocol::WebSocket);
     scene.upstream.shutdown().await.expect("shut down");
     assert!(scene.turn().is_pending());
     assert_eq!(scene.heard(), (ended(b""), open(b"")));
@@ -274,7 +281,7 @@ async fn a_half_closed_tunnel_says_a_close_where_it_still_can() {
 
 #[tokio::test(start_paused = true)]
 async fn an_end_amid_a_frame_is_passed_on() {
-    let mut scene = Scene::new(Speech::WebSocket);
+    let mut scene = Scene::new(TunnelProtocol::WebSocket);
     scene.upstream_says(&[0x81, 5, b'h']).await;
     scene.leave();
     scene.upstream.shutdown().await.expect("shut down");
@@ -285,7 +292,7 @@ async fn an_end_amid_a_frame_is_passed_on() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_no_websocket_is_told_the_end_alone() {
-    let mut scene = Scene::new(Speech::Opaque);
+    let mut scene = Scene::new(TunnelProtocol::Opaque);
     scene.upstream_says(CLOSE).await;
     scene.client_says(&[0x81]).await;
     scene.leave();
@@ -300,7 +307,7 @@ async fn what_is_no_websocket_is_told_the_end_alone() {
 async fn who_breaks_the_rules_passes_and_is_told_the_end_alone() {
     // An unmasked frame from a client, before the tunnel is told and while it leaves.
     let bare = [0x81, 2, b'h', b'i'];
-    let mut scene = Scene::new(Speech::WebSocket);
+    let mut scene = Scene::new(TunnelProtocol::WebSocket);
     scene.client_says(&bare).await;
     scene.upstream_says(&data(0x82)).await;
     scene.client_says(b"anything").await;
@@ -310,7 +317,7 @@ async fn who_breaks_the_rules_passes_and_is_told_the_end_alone() {
     assert_eq!(scene.heard(), (ended([0x82, 9]), ended(b"")));
     scene.end().await;
 
-    let mut scene = Scene::new(Speech::WebSocket);
+    let mut scene = Scene::new(TunnelProtocol::WebSocket);
     scene.client_says(&bare[..1]).await;
     scene.upstream_says(&[0x82, 9]).await;
     scene.leave();
@@ -322,7 +329,7 @@ async fn who_breaks_the_rules_passes_and_is_told_the_end_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn who_does_not_answer_is_told_the_end_after_the_grace() {
-    let mut scene = Scene::new(Speech::WebSocket);
+    let mut scene = Scene::new(TunnelProtocol::WebSocket);
     scene.leave();
     assert_eq!(scene.heard(), (open(CLOSE), open(MASKED_CLOSE)));
     tokio::time::advance(GRACE - Duration::from_millis(2)).await;
@@ -336,7 +343,7 @@ async fn who_does_not_answer_is_told_the_end_after_the_grace() {
 
 #[tokio::test(start_paused = true)]
 async fn a_frame_that_does_not_end_is_cut_after_the_grace() {
-    let mut scene = Scene::new(Speech::WebSocket);
+    let mut scene = Scene::new(TunnelProtocol::WebSocket);
     scene.upstream_says(&[0x82, 9, 1]).await;
     scene.client_says(&HELLO[..7]).await;
     scene.leave();
@@ -350,13 +357,13 @@ async fn a_frame_that_does_not_end_is_cut_after_the_grace() {
 }
 
 /// Runs until both sides' patience is over; the clock moves on only where nothing else can.
-async fn lasts(speech: Speech, room: usize, said: &[u8]) -> Duration {
+async fn lasts(protocol: TunnelProtocol, room: usize, said: &[u8]) -> Duration {
     let (mut client, mut to_client) = duplex(room);
     let (mut upstream, mut to_upstream) = duplex(room);
     let (tell, wait) = oneshot::channel();
     let tunnelling = tokio::spawn(async move {
         let leaving = std::pin::pin!(told(wait));
-        tunnel(&mut to_client, &mut to_upstream, Default::default(), speech, IDLE, leaving).await
+        tunnel(&mut to_client, &mut to_upstream, Default::default(), protocol, IDLE, leaving).await
     });
     client.write_all(&said[..said.len().min(room)]).await.expect("room for it");
     upstream.write_all(&said[..said.len().min(room)]).await.expect("room for it");
@@ -370,10 +377,10 @@ async fn lasts(speech: Speech, room: usize, said: &[u8]) -> Duration {
 async fn nobody_keeps_a_tunnel_longer_than_twice_the_grace() {
     let late = |lasted: Duration, due: Duration| lasted >= due && lasted < due + Duration::from_millis(5);
     // Ends that stay open and silent, speak no frames, stop amid one, or take nothing.
-    assert!(late(lasts(Speech::WebSocket, ROOM, b"").await, 2 * GRACE));
-    assert!(late(lasts(Speech::Opaque, ROOM, b"bytes").await, GRACE));
-    assert!(late(lasts(Speech::WebSocket, ROOM, &[0x82]).await, 2 * GRACE));
-    assert!(late(lasts(Speech::WebSocket, 2, CLOSE).await, 2 * GRACE));
+    assert!(late(lasts(TunnelProtocol::WebSocket, ROOM, b"").await, 2 * GRACE));
+    assert!(late(lasts(TunnelProtocol::Opaque, ROOM, b"bytes").await, GRACE));
+    assert!(late(lasts(TunnelProtocol::WebSocket, ROOM, &[0x82]).await, 2 * GRACE));
+    assert!(late(lasts(TunnelProtocol::WebSocket, 2, CLOSE).await, 2 * GRACE));
 }
 
 #[tokio::test(start_paused = true)]
@@ -382,7 +389,7 @@ async fn who_takes_nothing_is_waited_for_as_long_as_a_side_that_has_ended() {
     let (mut upstream, mut to_upstream) = duplex(8);
     let tunnelling = tokio::spawn(async move {
         let leaving = std::pin::pin!(std::future::pending());
-        tunnel(&mut to_client, &mut to_upstream, Default::default(), Speech::Opaque, IDLE, leaving).await
+        tunnel(&mut to_client, &mut to_upstream, Default::default(), TunnelProtocol::Opaque, IDLE, leaving).await
     });
     // A stall that ended long ago is none any more; nor is silence.
     upstream.write_all(&[1; 24]).await.expect("room for it");
@@ -403,7 +410,7 @@ async fn who_takes_nothing_is_waited_for_as_long_as_a_side_that_has_ended() {
 
 #[tokio::test(start_paused = true)]
 async fn a_side_that_fails_does_not_keep_the_other_from_its_close() {
-    let mut scene = Scene::new(Speech::WebSocket);
+    let mut scene = Scene::new(TunnelProtocol::WebSocket);
     scene.upstream_says(&[0x82, 9, 1]).await;
     scene.tell.take().expect("once").send(()).expect("the tunnel listens");
     assert!(scene.turn().is_pending());
@@ -425,7 +432,7 @@ async fn endpoints_that_check_take_the_close_for_what_it_is() {
     let (tell, wait) = oneshot::channel();
     let tunnelling = tokio::spawn(async move {
         let leaving = std::pin::pin!(told(wait));
-        tunnel(&mut to_client, &mut to_upstream, Default::default(), Speech::WebSocket, IDLE, leaving).await
+        tunnel(&mut to_client, &mut to_upstream, Default::default(), TunnelProtocol::WebSocket, IDLE, leaving).await
     });
     let talk = |stream: DuplexStream, role: Role, size: usize, mut tell: Option<oneshot::Sender<()>>| async move {
         let (mut sink, mut stream) = WebSocketStream::from_raw_socket(stream, role, None).await.split();
@@ -485,7 +492,9 @@ async fn a_client_that_talks_on_is_not_reset() {
         let (upstream, mut to_upstream) = connected().await;
         drop(upstream);
         let leaving = std::pin::pin!(std::future::ready(()));
-        let left = tunnel(&mut to_client, &mut to_upstream, Default::default(), Speech::WebSocket, IDLE, leaving).await;
+        let left =
+            tunnel(&mut to_client, &mut to_upstream, Default::default(), TunnelProtocol::WebSocket, IDLE, leaving)
+                .await;
         left.expect("in good order");
     });
     assert_eq!(heard.await.expect("no reset"), CLOSE);
@@ -501,6 +510,6 @@ async fn a_client_that_talks_on_is_not_reset() {
 fn an_idle_tunnel_is_small() {
     let (mut client, mut upstream) = duplex(1);
     let leaving = std::pin::pin!(std::future::pending());
-    let tunnel = tunnel(&mut client, &mut upstream, Default::default(), Speech::WebSocket, IDLE, leaving);
+    let tunnel = tunnel(&mut client, &mut upstream, Default::default(), TunnelProtocol::WebSocket, IDLE, leaving);
     assert!(size_of_val(&tunnel) <= 320, "{}", size_of_val(&tunnel));
 }

@@ -1,28 +1,27 @@
-//! What passes between the proxy and each upstream: bytes, tunnels, and how long answers take.
+//! Statistics of each upstream: bytes, tunnels, and response times.
 //!
-//! Each worker counts in cells of its own, which a connection finds when it is made and keeps: counting looks nothing up
-//! and shares no cache line with another worker. Whoever wants the figures adds the cells up.
+//! Counters share no cache line between workers: each worker has counters of its own for every upstream, which a connection
+//! looks up once, when it is made. A request adds to them and looks nothing up; a reader sums them over the workers.
 
 use crate::cluster::{IdMap, Upstream};
-use crate::proxy::proxy::Proxy;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-/// Buckets an octave: a quantile is told to less than a quarter.
+/// Buckets an octave: a quantile is exact to less than a quarter.
 const STEPS: u64 = 4;
 
-/// Answers that come within 2^6 µs share the first bucket.
+/// Responses within 2^6 µs share the first bucket.
 const FIRST_OCTAVE: u32 = 6;
 
-/// From 64 µs to 2^27 µs, some two minutes; the last bucket has all beyond.
+/// From 64 µs to 2^27 µs, some two minutes; the last bucket has all that took longer.
 const BUCKETS: usize = 4 * 21 + 2;
 
-/// What one worker has counted of one upstream. Two lines, since x86-64 prefetches them in pairs.
+/// What one worker has counted of one upstream. Aligned to two cache lines, since x86-64 prefetches them in pairs.
 #[derive(Debug)]
 #[repr(align(128))]
-pub(crate) struct Cell {
+pub(crate) struct WorkerStatistics {
     received: AtomicU64,
     sent: AtomicU64,
     tunnels: AtomicU64,
@@ -30,7 +29,7 @@ pub(crate) struct Cell {
     responses: [AtomicU64; BUCKETS],
 }
 
-impl Default for Cell {
+impl Default for WorkerStatistics {
     fn default() -> Self {
         Self {
             received: AtomicU64::new(0),
@@ -42,7 +41,7 @@ impl Default for Cell {
     }
 }
 
-impl Cell {
+impl WorkerStatistics {
     pub(crate) fn received(&self, bytes: usize) {
         self.received.fetch_add(bytes as u64, Ordering::Relaxed);
     }
@@ -51,7 +50,7 @@ impl Cell {
         self.sent.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// A response's head came so long after its request was sent.
+    /// A response's head came `after` its request was sent.
     pub(crate) fn responded(&self, after: Duration) {
         let micros = u64::try_from(after.as_micros()).unwrap_or(u64::MAX);
         self.micros.fetch_add(micros, Ordering::Relaxed);
@@ -61,12 +60,12 @@ impl Cell {
 
 /// Counts a tunnel as open while it lives.
 #[derive(Debug)]
-pub(crate) struct OpenTunnel(Arc<Cell>);
+pub(crate) struct OpenTunnel(Arc<WorkerStatistics>);
 
 impl OpenTunnel {
-    pub(crate) fn new(cell: Arc<Cell>) -> Self {
-        cell.tunnels.fetch_add(1, Ordering::Relaxed);
-        Self(cell)
+    pub(crate) fn new(statistics: Arc<WorkerStatistics>) -> Self {
+        statistics.tunnels.fetch_add(1, Ordering::Relaxed);
+        Self(statistics)
     }
 }
 
@@ -76,7 +75,7 @@ impl Drop for OpenTunnel {
     }
 }
 
-/// The bucket of a time: four of equal width an octave.
+/// The bucket of a response time: there are four of equal width an octave.
 fn bucket(micros: u64) -> usize {
     if micros < 1 << FIRST_OCTAVE {
         return 0;
@@ -87,7 +86,7 @@ fn bucket(micros: u64) -> usize {
     usize::try_from(index).unwrap_or(usize::MAX).min(BUCKETS - 1)
 }
 
-/// The time below which a bucket's times are; none for the last.
+/// The exclusive upper bound of a bucket; none for the last.
 fn bound(bucket: usize) -> Option<Duration> {
     (bucket < BUCKETS - 1).then(|| {
         let (octave, step) = (bucket as u64 / STEPS, bucket as u64 % STEPS);
@@ -95,61 +94,64 @@ fn bound(bucket: usize) -> Option<Duration> {
     })
 }
 
-/// The cells of all workers.
+/// The statistics of all workers.
 #[derive(Debug, Default)]
-pub(crate) struct Ledger {
+pub(crate) struct StatisticsRegistry {
     workers: AtomicUsize,
-    pages: Mutex<IdMap<Page>>,
+    by_upstream: Mutex<IdMap<UpstreamStatistics>>,
 }
 
 #[derive(Debug)]
-struct Page {
-    /// A changed address makes another cell of the same id, whose figures start anew.
+struct UpstreamStatistics {
+    /// A changed address makes another `Upstream` of the same id, whose figures start from 0.
     upstream: Weak<Upstream>,
-    /// By the number of the worker.
-    cells: Vec<(usize, Arc<Cell>)>,
+    /// With the number of the worker.
+    by_worker: Vec<(usize, Arc<WorkerStatistics>)>,
 }
 
-impl Ledger {
-    /// A number for one more worker.
-    pub(crate) fn worker(&self) -> usize {
+impl StatisticsRegistry {
+    /// The number of one more worker.
+    pub(crate) fn add_worker(&self) -> usize {
         self.workers.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Where `worker` counts what passes to and from `upstream`. Takes a lock: ask once a connection.
-    pub(crate) fn cell(&self, worker: usize, upstream: &Arc<Upstream>) -> Arc<Cell> {
-        let mut pages = self.pages.lock();
-        if !pages.get(&upstream.id()).is_some_and(|page| page.is_of(upstream)) {
-            pages.retain(|_, page| page.upstream.strong_count() > 0);
-            pages.insert(upstream.id(), Page { upstream: Arc::downgrade(upstream), cells: Vec::new() });
+    /// The counters of `worker` for `upstream`. Takes a lock: call it once a connection.
+    pub(crate) fn worker_statistics(&self, worker: usize, upstream: &Arc<Upstream>) -> Arc<WorkerStatistics> {
+        let mut by_upstream = self.by_upstream.lock();
+        if !by_upstream.get(&upstream.id()).is_some_and(|entry| entry.is_of(upstream)) {
+            by_upstream.retain(|_, entry| entry.upstream.strong_count() > 0);
+            by_upstream.insert(
+                upstream.id(),
+                UpstreamStatistics { upstream: Arc::downgrade(upstream), by_worker: Vec::new() },
+            );
         }
-        let Some(page) = pages.get_mut(&upstream.id()) else { return Arc::default() };
-        match page.cells.iter().find(|(number, _)| *number == worker) {
-            Some((_, cell)) => Arc::clone(cell),
+        let Some(entry) = by_upstream.get_mut(&upstream.id()) else { return Arc::default() };
+        match entry.by_worker.iter().find(|(number, _)| *number == worker) {
+            Some((_, statistics)) => Arc::clone(statistics),
             None => {
-                let cell = Arc::<Cell>::default();
-                page.cells.push((worker, Arc::clone(&cell)));
-                cell
+                let statistics = Arc::<WorkerStatistics>::default();
+                entry.by_worker.push((worker, Arc::clone(&statistics)));
+                statistics
             }
         }
     }
 
-    fn sum(&self, upstream: &Upstream) -> Traffic {
+    pub(crate) fn sum(&self, upstream: &Upstream) -> Traffic {
         let mut sum = Traffic::default();
-        if let Some(page) = self.pages.lock().get(&upstream.id()).filter(|page| page.is_of(upstream)) {
-            page.cells.iter().for_each(|(_, cell)| sum.add(cell));
+        if let Some(entry) = self.by_upstream.lock().get(&upstream.id()).filter(|entry| entry.is_of(upstream)) {
+            entry.by_worker.iter().for_each(|(_, statistics)| sum.add(statistics));
         }
         sum
     }
 }
 
-impl Page {
+impl UpstreamStatistics {
     fn is_of(&self, upstream: &Upstream) -> bool {
         std::ptr::eq(self.upstream.as_ptr(), upstream)
     }
 }
 
-/// What has passed between a proxy and an upstream since the first of them began, over all workers. Probes are not
+/// What has passed between a proxy and an upstream since the later of the two was made, over all workers. Probes are not
 /// counted.
 #[derive(Clone, Debug)]
 pub struct Traffic {
@@ -170,22 +172,22 @@ impl Traffic {
     /// The traffic of `count` responses that took `after` each, for tests of what reads one.
     #[must_use]
     pub fn of_answers(count: u64, after: Duration) -> Self {
-        let (cell, mut traffic) = (Cell::default(), Self::default());
-        (0..count).for_each(|_| cell.responded(after));
-        traffic.add(&cell);
+        let (statistics, mut traffic) = (WorkerStatistics::default(), Self::default());
+        (0..count).for_each(|_| statistics.responded(after));
+        traffic.add(&statistics);
         traffic
     }
 
-    fn add(&mut self, cell: &Cell) {
+    fn add(&mut self, statistics: &WorkerStatistics) {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        self.received += count(&cell.received);
-        self.sent += count(&cell.sent);
-        self.tunnels += count(&cell.tunnels);
-        self.micros = self.micros.wrapping_add(count(&cell.micros));
-        self.responses.iter_mut().zip(&cell.responses).for_each(|(sum, counter)| *sum += count(counter));
+        self.received += count(&statistics.received);
+        self.sent += count(&statistics.sent);
+        self.tunnels += count(&statistics.tunnels);
+        self.micros = self.micros.wrapping_add(count(&statistics.micros));
+        self.responses.iter_mut().zip(&statistics.responses).for_each(|(sum, counter)| *sum += count(counter));
     }
 
-    /// What of this has passed since `earlier`, an older look at the same upstream. Tunnels are those that are open now.
+    /// The difference to `earlier`, an older value of the same upstream. Tunnels are those that are open now.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         Self {
@@ -203,32 +205,32 @@ impl Traffic {
         self.tunnels
     }
 
-    /// Bytes that came from it: heads, bodies and tunnels.
+    /// Bytes received from the upstream: heads, bodies and tunnels.
     #[must_use]
     pub fn received_bytes(&self) -> u64 {
         self.received
     }
 
-    /// Bytes that went to it: heads, bodies and tunnels.
+    /// Bytes sent to the upstream: heads, bodies and tunnels.
     #[must_use]
     pub fn sent_bytes(&self) -> u64 {
         self.sent
     }
 
-    /// How many requests had the head of a response.
+    /// How many requests were answered: the head of a response came.
     #[must_use]
     pub fn responses(&self) -> u64 {
         self.responses.iter().sum()
     }
 
-    /// From sending a request to the head of its response, all of them together.
+    /// The sum of all response times: from sending a request to the head of its response.
     #[must_use]
     pub fn response_time(&self) -> Duration {
         Duration::from_micros(self.micros)
     }
 
-    /// How long that took for the part `q` (0 to 1) of them that was quickest, to less than a quarter; no more than some
-    /// two minutes. `None` where there was none.
+    /// The quantile `q` (0 to 1) of response times, exact to less than a quarter and at most some two minutes. `None` where
+    /// there was no response.
     #[must_use]
     pub fn response_quantile(&self, q: f64) -> Option<Duration> {
         let rank = ((q.clamp(0.0, 1.0) * self.responses() as f64).ceil() as u64).max(1);
@@ -240,7 +242,8 @@ impl Traffic {
         bound(bucket.min(BUCKETS - 2))
     }
 
-    /// How many took less than so many seconds, octave by octave, each without those before it; infinity comes last.
+    /// A histogram of response times: upper bounds in seconds, octave by octave, each with the count of its own bucket (not
+    /// cumulative). The last bound is infinity.
     pub fn response_buckets(&self) -> impl Iterator<Item = (f64, u64)> {
         let mut next = 0;
         (0..BUCKETS - 1).step_by(STEPS as usize).chain([BUCKETS - 1]).map(move |last| {
@@ -248,15 +251,6 @@ impl Traffic {
             next = last + 1;
             (bound(last).map_or(f64::INFINITY, |bound| bound.as_secs_f64()), count)
         })
-    }
-}
-
-impl Proxy {
-    /// What has passed between this proxy and an upstream of its balancer, over all workers. Takes a lock that requests
-    /// take only to connect.
-    #[must_use]
-    pub fn traffic(&self, upstream: &Upstream) -> Traffic {
-        self.shared().ledger.sum(upstream)
     }
 }
 
@@ -281,13 +275,13 @@ mod tests {
 
     #[test]
     fn quantiles_are_near_the_exact_ones() {
-        let cell = Cell::default();
+        let statistics = WorkerStatistics::default();
         let mut times: Vec<u64> = (1..=1000).map(|n| 70 + n * n * 7 % 90_000).collect();
-        times.iter().for_each(|micros| cell.responded(Duration::from_micros(*micros)));
+        times.iter().for_each(|micros| statistics.responded(Duration::from_micros(*micros)));
         times.sort_unstable();
         let mut traffic = Traffic::default();
         assert_eq!(traffic.response_quantile(0.5), None);
-        traffic.add(&cell);
+        traffic.add(&statistics);
         for (q, rank) in [(0.0, 0), (0.5, 499), (0.9, 899), (0.99, 989), (1.0, 999)] {
             let (told, exact) = (traffic.response_quantile(q).unwrap().as_micros() as u64, times[rank]);
             assert!(exact < told && told * 4 <= exact * 5, "{q}: {told} for {exact}");
@@ -308,21 +302,21 @@ mod tests {
     fn workers_count_apart_and_are_told_together_until_the_address_changes() {
         let balancer = Balancer::builder().upstream(UpstreamConfig::new("a", "a:1")).build().unwrap();
         let upstream = || Arc::clone(balancer.cluster().find_name("a").unwrap().upstream());
-        let ledger = Ledger::default();
-        let (one, two) = (ledger.worker(), ledger.worker());
+        let registry = StatisticsRegistry::default();
+        let (one, two) = (registry.add_worker(), registry.add_worker());
         let first = upstream();
-        ledger.cell(one, &first).sent(1);
-        ledger.cell(two, &first).sent(2);
-        ledger.cell(one, &first).received(4);
-        assert!(!Arc::ptr_eq(&ledger.cell(one, &first), &ledger.cell(two, &first)));
-        let open = OpenTunnel::new(ledger.cell(two, &first));
-        let sum = ledger.sum(&first);
+        registry.worker_statistics(one, &first).sent(1);
+        registry.worker_statistics(two, &first).sent(2);
+        registry.worker_statistics(one, &first).received(4);
+        assert!(!Arc::ptr_eq(&registry.worker_statistics(one, &first), &registry.worker_statistics(two, &first)));
+        let open = OpenTunnel::new(registry.worker_statistics(two, &first));
+        let sum = registry.sum(&first);
         assert_eq!((sum.sent_bytes(), sum.received_bytes(), sum.tunnels()), (3, 4, 1));
         drop(open);
-        assert_eq!(ledger.sum(&first).tunnels(), 0);
+        assert_eq!(registry.sum(&first).tunnels(), 0);
 
         balancer.apply(balancer.plan(&[Change::Put(UpstreamConfig::new("a", "a:2"))]).unwrap()).unwrap();
-        ledger.cell(one, &upstream()).sent(8);
-        assert_eq!(ledger.sum(&upstream()).sent_bytes(), 8);
+        registry.worker_statistics(one, &upstream()).sent(8);
+        assert_eq!(registry.sum(&upstream()).sent_bytes(), 8);
     }
 }

@@ -32,25 +32,26 @@ impl Town {
         Arc::new(Self { queue, free: Mutex::default(), served: Mutex::default() })
     }
 
-    fn ask(self: &Arc<Self>, line: Line) -> Asked<Spot> {
+    fn ask(self: &Arc<Self>, line: WaitFor) -> PickOutcome<Spot> {
         let mut free = self.free.lock();
-        let found = free.iter_mut().find(|(id, left)| **left > 0 && (line == Line::Any || line == Line::Home(**id)));
+        let found =
+            free.iter_mut().find(|(id, left)| **left > 0 && (line == WaitFor::Any || line == WaitFor::Upstream(**id)));
         match found {
             Some((id, left)) => {
                 *left -= 1;
-                Asked::Placed(Spot(Arc::clone(self), *id), *id)
+                PickOutcome::Placed(Spot(Arc::clone(self), *id), *id)
             }
-            None => Asked::Full(line),
+            None => PickOutcome::Full(line),
         }
     }
 
     /// One who keeps the place for good, once there is one.
-    async fn queue(self: &Arc<Self>, number: u32, line: Line) -> JoinHandle<Result<(), LocalReply>> {
+    async fn queue(self: &Arc<Self>, number: u32, line: WaitFor) -> JoinHandle<Result<(), LocalReply>> {
         let town = Arc::clone(self);
-        let drawn = || self.queue.lines.lock().drawn;
+        let drawn = || self.queue.lists.lock().last_number;
         let before = drawn();
         let task = tokio::spawn(async move {
-            let spot = town.queue.wait(Asked::Full(line), || town.ask(line)).await?;
+            let spot = town.queue.wait(PickOutcome::Full(line), || town.ask(line)).await?;
             town.served.lock().push(number);
             std::mem::forget(spot);
             Ok(())
@@ -87,7 +88,7 @@ async fn settle() {
 async fn who_came_first_is_served_first() {
     let (town, start) = (Town::with(100), Instant::now());
     for number in 0..50 {
-        town.queue(number, Line::Any).await;
+        town.queue(number, WaitFor::Any).await;
     }
     for number in 0..50 {
         town.free([HOME, OTHER][number as usize % 2]);
@@ -102,7 +103,7 @@ async fn who_came_first_is_served_first() {
 async fn many_places_at_once_serve_as_many_in_order() {
     let town = Town::with(100);
     for number in 0..50 {
-        town.queue(number, Line::Any).await;
+        town.queue(number, WaitFor::Any).await;
     }
     (0..20).for_each(|_| town.free(HOME));
     settle().await;
@@ -112,8 +113,8 @@ async fn many_places_at_once_serve_as_many_in_order() {
 #[tokio::test(start_paused = true)]
 async fn no_more_wait_than_may_and_none_for_longer_than_they_should() {
     let (town, start) = (Town::with(2), Instant::now());
-    let waiting = [town.queue(0, Line::Any).await, town.queue(1, Line::Home(HOME)).await];
-    let over = town.queue(2, Line::Any).await;
+    let waiting = [town.queue(0, WaitFor::Any).await, town.queue(1, WaitFor::Upstream(HOME)).await];
+    let over = town.queue(2, WaitFor::Any).await;
     assert_eq!(over.await.unwrap(), Err(LocalReply::QueueFull));
     assert_eq!(start.elapsed(), Duration::ZERO);
     for task in waiting {
@@ -121,27 +122,27 @@ async fn no_more_wait_than_may_and_none_for_longer_than_they_should() {
     }
     assert_eq!((start.elapsed(), town.queue.waiting()), (TIMEOUT, 0));
     town.free(HOME);
-    assert_eq!(town.queue(3, Line::Any).await.await.unwrap(), Ok(()), "the queue is of use again");
+    assert_eq!(town.queue(3, WaitFor::Any).await.await.unwrap(), Ok(()), "the queue is of use again");
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_offered_to_one_who_leaves_goes_to_the_next() {
     let (town, start) = (Town::with(10), Instant::now());
-    let first = town.queue(0, Line::Any).await;
-    let _second = town.queue(1, Line::Any).await;
+    let first = town.queue(0, WaitFor::Any).await;
+    let _second = town.queue(1, WaitFor::Any).await;
     town.free(HOME);
-    // Woken, and gone before it could run.
+    // WakeReason, and gone before it could run.
     first.abort();
     settle().await;
     assert_eq!((town.served(), start.elapsed()), (vec![1], Duration::ZERO));
-    assert!(town.queue.is_empty() && town.queue.lines.lock().standing.is_empty());
+    assert!(town.queue.is_empty() && town.queue.lists.lock().waiters.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_waits_for_one_place_does_not_hold_up_those_who_take_any() {
     let town = Town::with(10);
-    town.queue(0, Line::Home(HOME)).await;
-    town.queue(1, Line::Any).await;
+    town.queue(0, WaitFor::Upstream(HOME)).await;
+    town.queue(1, WaitFor::Any).await;
     town.free(OTHER);
     settle().await;
     assert_eq!(town.served(), [1]);
@@ -152,7 +153,9 @@ async fn who_waits_for_one_place_does_not_hold_up_those_who_take_any() {
 
 #[tokio::test(start_paused = true)]
 async fn of_those_who_could_take_it_the_first_does() {
-    for (lines, name) in [([Line::Any, Line::Home(HOME)], "any"), ([Line::Home(HOME), Line::Any], "home")] {
+    for (lines, name) in
+        [([WaitFor::Any, WaitFor::Upstream(HOME)], "any"), ([WaitFor::Upstream(HOME), WaitFor::Any], "home")]
+    {
         let town = Town::with(10);
         town.queue(0, lines[0]).await;
         town.queue(1, lines[1]).await;
@@ -168,10 +171,10 @@ async fn what_one_cannot_take_is_offered_to_the_other_line() {
     // As if it had tried there before.
     let picky = Arc::clone(&town);
     let _picky = tokio::spawn(async move {
-        picky.queue.wait::<Spot>(Asked::Full(Line::Any), || Asked::Full(Line::Any)).await.map(drop)
+        picky.queue.wait::<Spot>(PickOutcome::Full(WaitFor::Any), || PickOutcome::Full(WaitFor::Any)).await.map(drop)
     });
     settle().await;
-    town.queue(1, Line::Home(HOME)).await;
+    town.queue(1, WaitFor::Upstream(HOME)).await;
     town.free(HOME);
     settle().await;
     assert_eq!((town.served(), start.elapsed()), (vec![1], Duration::ZERO));
@@ -180,29 +183,29 @@ async fn what_one_cannot_take_is_offered_to_the_other_line() {
 #[tokio::test(start_paused = true)]
 async fn a_place_that_nobody_announced_is_found_by_the_first() {
     let (town, start) = (Town::with(10), Instant::now());
-    let first = town.queue(0, Line::Any).await;
-    let second = town.queue(1, Line::Any).await;
+    let first = town.queue(0, WaitFor::Any).await;
+    let second = town.queue(1, WaitFor::Any).await;
     town.free_unheard(HOME);
     town.free_unheard(HOME);
     first.await.unwrap().unwrap();
     second.await.unwrap().unwrap();
-    assert_eq!((town.served(), start.elapsed()), (vec![0, 1], LOOK), "the first tells the second");
+    assert_eq!((town.served(), start.elapsed()), (vec![0, 1], RECHECK_INTERVAL), "the first tells the second");
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_is_to_come_later_comes_then() {
     let (town, start) = (Town::with(10), Instant::now());
     let mut times = 0;
-    let asked = town.queue.wait(Asked::Later(Duration::from_millis(700)), || {
+    let asked = town.queue.wait(PickOutcome::RetryAfter(Duration::from_millis(700)), || {
         times += 1;
         match times {
-            1 => Asked::Later(Duration::from_millis(300)),
-            _ => Asked::Placed((), HOME),
+            1 => PickOutcome::RetryAfter(Duration::from_millis(300)),
+            _ => PickOutcome::Placed((), HOME),
         }
     });
     assert_eq!(asked.await, Ok(()));
     assert_eq!((start.elapsed(), times), (Duration::from_secs(1), 2));
-    let late = town.queue.wait::<()>(Asked::Later(TIMEOUT * 2), || Asked::Later(TIMEOUT * 2));
+    let late = town.queue.wait::<()>(PickOutcome::RetryAfter(TIMEOUT * 2), || PickOutcome::RetryAfter(TIMEOUT * 2));
     assert_eq!(late.await, Err(LocalReply::QueueTimeout));
     assert_eq!(start.elapsed(), Duration::from_secs(1) + TIMEOUT);
 }
@@ -213,10 +216,10 @@ async fn newcomers_see_whom_they_would_overtake() {
     let (new, pinned) = (Decision::New, Decision::Pinned);
     let overtakes = |decision, upstream| town.queue.overtakes(decision, upstream);
     assert!(!overtakes(new, HOME));
-    town.queue(0, Line::Home(HOME)).await;
+    town.queue(0, WaitFor::Upstream(HOME)).await;
     assert!(overtakes(new, HOME) && overtakes(pinned, HOME));
     assert!(!overtakes(new, OTHER) && !overtakes(pinned, OTHER));
-    town.queue(1, Line::Any).await;
+    town.queue(1, WaitFor::Any).await;
     assert!(overtakes(new, OTHER) && overtakes(Decision::PinLost(PinLoss::NotServing), OTHER));
     assert!(!overtakes(pinned, OTHER), "a session that comes home goes straight on");
 }
@@ -225,10 +228,10 @@ async fn newcomers_see_whom_they_would_overtake() {
 #[tokio::test(start_paused = true)]
 async fn a_home_is_left_to_who_waited_longer_for_it() {
     let (town, start) = (Town::with(10), Instant::now());
-    let home = town.queue(0, Line::Home(HOME)).await;
+    let home = town.queue(0, WaitFor::Upstream(HOME)).await;
     // Nobody tells, so both have to look; the one who takes any is there first.
     town.free_unheard(HOME);
-    let any = town.queue(1, Line::Any).await;
+    let any = town.queue(1, WaitFor::Any).await;
     assert_eq!(town.served(), [0], "{:?}", start.elapsed());
     home.await.unwrap().unwrap();
     any.abort();

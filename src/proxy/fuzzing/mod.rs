@@ -5,7 +5,7 @@
 
 pub mod requests;
 
-use super::{Framing, Malformed, Piece, ResponseHead, fields_of};
+use crate::proxy::http1::{Framing, Malformed, Piece, ResponseHead, fields_of};
 use bytes::Bytes;
 use http::HeaderMap;
 

@@ -3,11 +3,11 @@
 //!
 //! The first byte of an input says in pieces of how many bytes the rest comes.
 
-use super::super::{Framing, Malformed, has_end, receive};
 use super::{MAX_INPUT, naive_chunks, naive_trailers};
-use crate::proxy::exchange::body_channel::Inbox;
-use crate::proxy::exchange::validate::check as check_request;
-use crate::proxy::upstream::upload::UploadError;
+use crate::proxy::exchange::body_channel::BodyChannel;
+use crate::proxy::exchange::validate::validate;
+use crate::proxy::http1::{Framing, Malformed, has_end, receive};
+use crate::proxy::upstream::error::UploadError;
 use crate::proxy::{Limits, LocalReply};
 use bytes::Bytes;
 use http::{HeaderMap, Request};
@@ -89,10 +89,10 @@ fn read(wire: &[u8], step: usize) -> Option<Read> {
             Err(refusal) => panic!("{refusal}"),
         }
     };
-    check_request(&mut parts, received.fields, &limits).ok()?;
-    let inbox = Inbox::new(input.slice(received.length..), received.framing);
-    let body = body(&inbox, &mut pieces).map(|body| {
-        let left = std::mem::take(&mut inbox.lock().input);
+    validate(&mut parts, received.fields, &limits).ok()?;
+    let channel = BodyChannel::new(input.slice(received.length..), received.framing);
+    let body = body(&channel, &mut pieces).map(|body| {
+        let left = std::mem::take(&mut channel.lock().input);
         (body, left.iter().chain(pieces.flatten()).copied().collect())
     });
     Some(Read {
@@ -105,19 +105,19 @@ fn read(wire: &[u8], step: usize) -> Option<Read> {
     })
 }
 
-fn body<'w>(inbox: &Inbox, pieces: &mut impl Iterator<Item = &'w [u8]>) -> Result<Vec<u8>, Malformed> {
+fn body<'w>(channel: &BodyChannel, pieces: &mut impl Iterator<Item = &'w [u8]>) -> Result<Vec<u8>, Malformed> {
     let mut body = Vec::new();
     loop {
-        match inbox.poll_frame() {
+        match channel.poll_frame() {
             Poll::Ready(None) => return Ok(body),
             Poll::Ready(Some(Ok(frame))) => body.extend(frame.into_data().unwrap_or_default()),
             Poll::Ready(Some(Err(UploadError::Malformed(error)))) => return Err(error),
             Poll::Ready(Some(Err(error))) => panic!("{error}"),
             Poll::Pending => {
-                let mut inbox = inbox.lock();
-                assert!(inbox.is_wanted);
+                let mut channel = channel.lock();
+                assert!(channel.is_wanted);
                 let more = pieces.next().ok_or(Malformed::Incomplete)?;
-                inbox.input = [&inbox.input, more].concat().into();
+                channel.input = [&channel.input, more].concat().into();
             }
         }
     }
