@@ -1,12 +1,16 @@
 //! Time as the core sees it: a number that the host passes in.
 //!
 //! Hosts read a [`Clock`] once a request and hand the [`Timestamp`] on. [`SystemClock`] is the real one;
-//! [`FakeClock`] is for tests, ours and yours.
+//! [`FakeClock`] is for tests.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// How far the clock readings of two threads may be apart. One that lies further back was taken after the clock was set back, and
+/// what was dated before moves with it; one that lies further ahead follows a pause in which nothing was observed.
+pub(crate) const CLOCK_TOLERANCE: Duration = Duration::from_secs(2);
 
 /// A moment of wall-clock time, in milliseconds since the Unix epoch.
 ///
@@ -41,6 +45,11 @@ impl Timestamp {
         self.0
     }
 
+    /// Microseconds since the Unix epoch, saturating.
+    pub(crate) const fn as_micros(self) -> u64 {
+        self.0.saturating_mul(1000)
+    }
+
     /// This moment plus `duration`, to the millisecond, saturating.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
@@ -53,7 +62,7 @@ impl Timestamp {
         Self(self.0.saturating_sub(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    /// How long `earlier` is past; zero where it is still to come.
+    /// The time from `earlier` to this moment; zero where `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
@@ -84,14 +93,14 @@ impl Clock for SystemClock {
     }
 }
 
-/// A shared clock, so that whoever gave it away can still move it.
+/// A shared clock: a test keeps one handle to move it.
 impl<C: Clock + ?Sized> Clock for Arc<C> {
     fn now(&self) -> Timestamp {
         (**self).now()
     }
 }
 
-/// A clock that stands still until it is told to move.
+/// A clock that moves only when it is told to.
 ///
 /// ```
 /// use homing::time::{Clock, FakeClock};

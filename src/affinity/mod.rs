@@ -25,5 +25,5 @@ pub(crate) use failover_target::failover_target;
 pub(crate) use legacy::LegacyCookieTable;
 #[cfg(feature = "http")]
 pub(crate) use legacy::MAX_VALUES;
-pub(crate) use rebalance::{Rank, Veto};
+pub(crate) use rebalance::{MoveRank, Veto};
 pub(crate) use token::Claims;

@@ -61,20 +61,20 @@ pub(crate) type Veto = Arc<dyn Fn(&Candidate<'_>) -> bool + Send + Sync>;
 
 /// Where a session stands among those that may move.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Rank {
+pub(crate) struct MoveRank {
     windows: u64,
     /// Its own among equals: those with a low one go first.
     pub(crate) lot: u32,
 }
 
-impl Rank {
+impl MoveRank {
     /// Of a session, in a draw of this `salt`.
     pub(crate) fn new(claims: &Claims, salt: u64, now: Timestamp) -> Self {
         Self { windows: claims.idle_windows(now), lot: (mix64(claims.session_id ^ salt) >> 32) as u32 }
     }
 
     /// For how long the budget must have lain unspent before it is its turn.
-    pub(crate) fn patience(self, quota: Quota) -> u64 {
+    pub(crate) fn required_budget(self, quota: Quota) -> u64 {
         let missing = (WINDOWS - 1).saturating_sub(self.windows);
         missing * quota.interval + ((u128::from(quota.interval) * u128::from(self.lot)) >> 32) as u64
     }

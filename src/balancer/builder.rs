@@ -1,14 +1,16 @@
-//! How a balancer is configured, and why a configuration may be refused.
+//! Configures a balancer, and builds its first snapshot.
 
+use super::balancer::Balancer;
+use super::build_error::BuildError;
 use super::rebalance::{RebalanceSettings, RebalanceState};
-use super::settings::BalancerSettings;
+use super::settings::{BalancerSettings, PolicySpec};
 use super::slow_start::SlowStartState;
-use super::{Balancer, Snapshot, build_cluster, legacy_cookie_table};
+use super::snapshot::{Snapshot, build_cluster, legacy_cookie_table};
 use crate::affinity::{Affinity, Candidate, Rebalance, Veto};
-use crate::cluster::{Cluster, ClusterError, Generation, UpstreamConfig};
-use crate::health::{HealthSettings, HealthSettingsError, Monitor};
-use crate::policy::{Factory, ParamError, Params, Policy, UnknownPolicy};
-use crate::rng::{Entropy, EntropyError, OsEntropy, SeededEntropy};
+use crate::cluster::{Cluster, Generation, UpstreamConfig};
+use crate::health::{HealthSettings, Monitor};
+use crate::policy::{Factory, Params, Policy};
+use crate::rng::{Entropy, OsEntropy, SeededEntropy};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -16,27 +18,7 @@ use std::sync::Arc;
 /// The policy of a balancer that was given none.
 const DEFAULT_POLICY: &str = "least_conn";
 
-/// Why a balancer could not be built.
-#[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    /// The upstreams are no cluster.
-    #[error(transparent)]
-    Cluster(#[from] ClusterError),
-    /// The policy's name is unknown.
-    #[error(transparent)]
-    Policy(#[from] UnknownPolicy),
-    /// The policy refuses its parameters.
-    #[error(transparent)]
-    Param(#[from] ParamError),
-    /// A setting of health makes no sense.
-    #[error(transparent)]
-    Health(#[from] HealthSettingsError),
-    /// No randomness to start from.
-    #[error(transparent)]
-    Entropy(#[from] EntropyError),
-}
-
-pub(super) enum PolicyChoice {
+enum PolicyChoice {
     Named(String, Params),
     Custom(Factory),
 }
@@ -58,9 +40,11 @@ impl std::fmt::Debug for BalancerBuilder {
     }
 }
 
-impl BalancerBuilder {
-    pub(super) fn new() -> Self {
-        Self {
+impl Balancer {
+    /// Starts a configuration.
+    #[must_use]
+    pub fn builder() -> BalancerBuilder {
+        BalancerBuilder {
             upstreams: Vec::new(),
             policy: PolicyChoice::Named(DEFAULT_POLICY.into(), Params::new()),
             affinity: None,
@@ -70,7 +54,9 @@ impl BalancerBuilder {
             entropy: None,
         }
     }
+}
 
+impl BalancerBuilder {
     /// Adds an upstream.
     #[must_use]
     pub fn upstream(mut self, upstream: UpstreamConfig) -> Self {
@@ -85,14 +71,15 @@ impl BalancerBuilder {
         self
     }
 
-    /// Places new sessions by the policy of this name; `least_conn` unless said otherwise. See
-    /// [`policy::registry`](crate::policy::registry) for the names.
+    /// Places new sessions by the policy of this name; default `least_conn`. See [`policy::registry`](crate::policy::registry)
+    /// for the names.
     #[must_use]
     pub fn policy(self, name: impl Into<String>) -> Self {
         self.policy_params(name, Params::new())
     }
 
-    /// Places new sessions by the policy of this name, with parameters. See [`policy::registry`](crate::policy::registry) for both.
+    /// Places new sessions by the policy of this name, with parameters. See [`policy::registry`](crate::policy::registry)
+    /// for both.
     #[must_use]
     pub fn policy_params(mut self, name: impl Into<String>, params: Params) -> Self {
         self.policy = PolicyChoice::Named(name.into(), params);
@@ -106,14 +93,15 @@ impl BalancerBuilder {
         self
     }
 
-    /// Brings known sessions back by tokens. Without it every request is placed by the policy.
+    /// Pins sessions to their upstreams by tokens. Without affinity the policy places every request.
     #[must_use]
     pub fn affinity(mut self, affinity: Affinity) -> Self {
         self.affinity = Some(affinity);
         self
     }
 
-    /// How quickly what is believed of upstreams; see [`health`](crate::health).
+    /// Thresholds and time constants of health checking, outlier ejection, slow start and failover; see
+    /// [`health`](crate::health).
     #[must_use]
     pub fn health(mut self, settings: HealthSettings) -> Self {
         self.health = settings;
@@ -121,20 +109,21 @@ impl BalancerBuilder {
     }
 
     /// Moves sessions from upstreams that hold more than their share of the [live ones](crate::Upstream::live_sessions) to
-    /// those with room, as after a scale-out; off unless said otherwise. Longest idle first, at most so many a minute, until
-    /// each is within 5 % of its share; a session moves forward in its own rendezvous order only. It takes affinity, and
+    /// those with room, as after a scale-out; off by default. The longest idle move first, at a limited rate, until each
+    /// upstream is within 5 % of its share; a session moves forward in its own rendezvous order only. Needs affinity, and
     /// [`tick`](Balancer::tick).
     ///
-    /// Every proxy has a budget of its own, and chooses the same sessions. Whoever is moved loses what its upstream keeps in
-    /// memory; so does a request that the same page sends meanwhile with the old token, which is answered by the old upstream.
+    /// Every proxy has a budget of its own, and all choose the same sessions. A moved session loses what its upstream keeps in
+    /// memory. A request that the same page sends meanwhile with the old token is still served by the old upstream, and what it
+    /// changes there is lost too.
     #[must_use]
     pub fn rebalance(mut self, rebalance: Rebalance) -> Self {
         self.rebalance = rebalance;
         self
     }
 
-    /// Asks before a session is [rebalanced](Self::rebalance): where `veto` says `true` it stays. It is asked within a pick, so
-    /// it should be quick, and again at each request of a session that stays; and by [`explain`](Balancer::explain).
+    /// Asked before a session is [rebalanced](Self::rebalance): where `veto` returns `true` the session stays. Called within a
+    /// pick, so it should be quick, and again at each request of a session that stays; and by [`explain`](Balancer::explain).
     #[must_use]
     pub fn veto(mut self, veto: impl Fn(&Candidate<'_>) -> bool + Send + Sync + 'static) -> Self {
         self.veto = Some(Arc::new(veto));
@@ -151,8 +140,8 @@ impl BalancerBuilder {
     /// Checks the configuration and builds the first snapshot.
     ///
     /// # Errors
-    /// [`BuildError`] where the upstreams are no cluster, the policy or a parameter is unknown, a setting of health makes no sense, or
-    /// there is no randomness.
+    /// [`BuildError`] where the upstreams are no cluster, the policy or a parameter is unknown, a health setting is out of its
+    /// range, or the entropy source fails.
     pub fn build(mut self) -> Result<Balancer, BuildError> {
         let upstreams = std::mem::take(&mut self.upstreams);
         let entropy = self.entropy.take().unwrap_or_else(|| Box::new(OsEntropy));
@@ -168,22 +157,22 @@ impl BalancerBuilder {
             writer: Mutex::new(()),
             health,
             slow_start: SlowStartState::default(),
-            rebalance_state: RebalanceState::default(),
-            dice: SeededEntropy::new(entropy.next()?),
+            rebalance: RebalanceState::default(),
+            seeded: SeededEntropy::new(entropy.next()?),
             entropy,
         })
     }
 
-    /// What it says of all but the upstreams, checked.
+    /// The settings besides upstreams and entropy, checked.
     pub(super) fn settings(self) -> Result<(BalancerSettings, HealthSettings), BuildError> {
         self.health.check()?;
-        let paces = (self.health.failover, self.health.slow_start);
-        let settings = BalancerSettings::new(
-            self.policy,
-            self.affinity,
-            paces,
-            RebalanceSettings::new(self.rebalance, self.veto),
-        )?;
+        let policy_spec = match self.policy {
+            PolicyChoice::Named(name, params) => PolicySpec::named(name, params)?,
+            PolicyChoice::Custom(factory) => PolicySpec::custom(factory),
+        };
+        let rebalance = RebalanceSettings::new(self.rebalance, self.veto);
+        let HealthSettings { failover, slow_start, .. } = self.health;
+        let settings = BalancerSettings::new(policy_spec, self.affinity, failover, slow_start, rebalance);
         Ok((settings, self.health))
     }
 }

@@ -1,6 +1,10 @@
 //! What a pick would do and why, told without doing it.
 
-use super::{Balancer, PickError, Request, Snapshot, Wait, pinned_upstream};
+use super::balancer::Balancer;
+use super::pick::{PickError, Wait};
+use super::pinned::pinned_upstream;
+use super::request::Request;
+use super::snapshot::Snapshot;
 use crate::affinity::{Affinity, Claims, MAX_TOKENS, failover_target};
 use crate::cluster::{Decision, Generation, Member, PinLoss, Session};
 use crate::hash::mix64;
@@ -144,27 +148,27 @@ impl Balancer {
     #[must_use]
     pub fn explain(&self, request: &Request<'_>) -> Explanation {
         let snapshot = self.snapshot.load();
-        let mut teller = Teller { balancer: self, snapshot: &snapshot, request, steps: Vec::new() };
+        let mut explainer = Explainer { balancer: self, snapshot: &snapshot, request, steps: Vec::new() };
         let outcome = match &snapshot.settings.affinity {
-            Some(affinity) => teller.bound(affinity),
+            Some(affinity) => explainer.bound(affinity),
             None => {
-                teller.steps.push(Step::NoAffinity);
-                teller.place(&request.session(draw(request)), None).map(|member| (member, Decision::New))
+                explainer.steps.push(Step::NoAffinity);
+                explainer.place(&request.session(draw(request)), None).map(|member| (member, Decision::New))
             }
         };
         let (upstream, decision) = outcome.map(|(member, decision)| (name(member), decision)).unzip();
-        Explanation { generation: snapshot.generation, steps: teller.steps, upstream, decision }
+        Explanation { generation: snapshot.generation, steps: explainer.steps, upstream, decision }
     }
 }
 
-struct Teller<'s> {
+struct Explainer<'s> {
     balancer: &'s Balancer,
     snapshot: &'s Snapshot,
     request: &'s Request<'s>,
     steps: Vec<Step>,
 }
 
-impl<'s> Teller<'s> {
+impl<'s> Explainer<'s> {
     fn bound(&mut self, affinity: &Affinity) -> Option<(&'s Member, Decision)> {
         let (cluster, request) = (&self.snapshot.cluster, self.request);
         let opened = self.open(affinity);
@@ -194,7 +198,7 @@ impl<'s> Teller<'s> {
                 full_or_loss => {
                     let loss = full_or_loss.err().unwrap_or(PinLoss::Full);
                     self.steps.push(Step::Displaced { reason: loss });
-                    if let Some(refusal) = self.snapshot.keeps(affinity, claims, loss, request) {
+                    if let Some(refusal) = self.snapshot.keeps_pin(affinity, claims, loss, request) {
                         self.steps.extend(refused(refusal));
                         return None;
                     }
@@ -246,8 +250,8 @@ impl<'s> Teller<'s> {
         let members = || cluster.members().iter();
         let tried = |member: &Member| session.tried.contains(&member.upstream().id());
         let displaced = loss.is_some_and(PinLoss::is_displaced);
-        let limited = match !displaced && self.balancer.is_slow_starting(session.now) {
-            true => self.balancer.limit_slow_start(self.snapshot, session, false),
+        let limited = match !displaced && self.balancer.slow_start.is_active(session.now) {
+            true => self.balancer.slow_start.limit(self.snapshot, session, false),
             false => *session,
         };
         self.steps.push(Step::Candidates {
@@ -272,7 +276,7 @@ impl<'s> Teller<'s> {
         }
         self.steps.push(Step::FailedOver { upstream });
         if !self.request.no_wait
-            && let Err(refusal) = self.snapshot.admission_of(member, session)
+            && let Err(refusal) = self.snapshot.peek_admission(member, session)
         {
             self.steps.extend(refused(refusal));
             return None;

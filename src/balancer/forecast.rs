@@ -1,6 +1,7 @@
 //! What a planned change would do to those who are being served.
 
-use super::{Balancer, Snapshot};
+use super::balancer::Balancer;
+use super::snapshot::Snapshot;
 use crate::cluster::{ApplyError, Cluster, Effect, Generation, Member, Plan, Session, SlowStartAccess};
 use crate::hash::mix64;
 use crate::policy::Policy;

@@ -1,6 +1,6 @@
 //! What a host tells a balancer about its upstreams, and what it hears back.
 
-use super::Balancer;
+use super::balancer::Balancer;
 use crate::cluster::{Availability, Upstream, UpstreamId};
 use crate::health::{Monitor, Outcome, ProbeResult, Subscription, UpstreamStatus};
 use crate::time::Timestamp;
@@ -57,9 +57,9 @@ impl Balancer {
         let mut health = self.health.lock();
         health.tick(now);
         let (snapshot, now) = (self.snapshot.load(), health.now());
-        self.update_slow_start(snapshot.settings.slow_start, &snapshot.cluster, now);
+        self.slow_start.update(snapshot.settings.slow_start, &snapshot.cluster, now);
         if let (Some(rebalance), Some(affinity)) = (&snapshot.settings.rebalance, &snapshot.settings.affinity) {
-            self.rebalance_state.weigh(
+            self.rebalance.update(
                 rebalance.quota,
                 &snapshot.cluster,
                 Duration::from_secs(1 << affinity.live_window()),
@@ -138,7 +138,7 @@ impl Balancer {
         what(&mut health);
         if upstream.lifecycle().slow_start_since() != before {
             let snapshot = self.snapshot.load();
-            self.update_slow_start(snapshot.settings.slow_start, &snapshot.cluster, health.now());
+            self.slow_start.update(snapshot.settings.slow_start, &snapshot.cluster, health.now());
         }
     }
 

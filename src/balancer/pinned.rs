@@ -1,11 +1,12 @@
-//! A session whose token is good, or that is adopted from another proxy: whether it comes home, has to move, or is to wait.
+//! Sessions with a good token or a legacy cookie: whether they stay on their upstream, wait for it, or have to move.
 
-use super::{PickError, Request, Snapshot, Wait};
+use super::pick::{PickError, Wait};
+use super::request::Request;
+use super::snapshot::Snapshot;
 use crate::affinity::{Affinity, Claims, OnFull, OnRestart, OnUnavailable};
 use crate::cluster::{Cluster, Decision, Member, PinLoss};
 
-/// The upstream that a token names, where it serves the session it holds, and why the session goes there. It may be
-/// full.
+/// The upstream that a token names, if it serves the session, and the decision that this makes. It may be full.
 pub(super) fn pinned_upstream<'c>(
     cluster: &'c Cluster,
     affinity: &Affinity,
@@ -19,7 +20,7 @@ pub(super) fn pinned_upstream<'c>(
         Err(loss) if affinity.on_restart() == OnRestart::Keep => Decision::PinLost(loss),
         Err(loss) => return Err(loss),
     };
-    if upstream.drain_deadline(claims.session_id).is_some_and(|moment| request.now >= moment) {
+    if upstream.drain_deadline(claims.session_id).is_some_and(|deadline| request.now >= deadline) {
         return Err(PinLoss::Drained);
     }
     match upstream.availability().serving && !request.tried.contains(&claims.upstream) {
@@ -29,15 +30,16 @@ pub(super) fn pinned_upstream<'c>(
 }
 
 impl Snapshot {
-    /// What a token of ours would say of a session that comes from another proxy, with the cookie that this set. It is as if
-    /// the client had brought that token, so that all holds of it that holds of any session.
+    /// The claims that a token of ours would have for a session with a legacy cookie. The session is treated as if its client
+    /// had brought that token, so that everything that holds for pinned sessions holds for it.
     pub(super) fn legacy_claims(&self, affinity: &Affinity, request: &Request<'_>, session_id: u64) -> Option<Claims> {
         let (_, member) = self.legacy_cookies.as_ref()?.find(&self.cluster, request.legacy_cookies)?;
         Some(affinity.next_claims(None, session_id, member.upstream(), request.now))
     }
 
-    /// Why a session whose home cannot take it is not moved, or not yet.
-    pub(super) fn keeps(
+    /// The error to answer with where a session keeps its pin although its upstream cannot take it, or is to wait first.
+    /// `None`: it moves.
+    pub(super) fn keeps_pin(
         &self,
         affinity: &Affinity,
         claims: &Claims,
@@ -48,8 +50,8 @@ impl Snapshot {
             (PinLoss::NotServing | PinLoss::Full, OnUnavailable::Reject, _) => Some(PickError::Rejected(loss)),
             (PinLoss::Full, _, OnFull::Wait) => Some(PickError::Full),
             (PinLoss::NotServing, ..) if !request.no_wait && !self.settings.failover.return_timeout.is_zero() => {
-                let since = self.cluster.find(claims.upstream)?.upstream().lifecycle().down_since()?;
-                let at = since.after(self.settings.failover.return_timeout);
+                let down_since = self.cluster.find(claims.upstream)?.upstream().lifecycle().down_since()?;
+                let at = down_since.after(self.settings.failover.return_timeout);
                 (request.now < at).then_some(PickError::Later { at, reason: Wait::UpstreamReturn })
             }
             _ => None,

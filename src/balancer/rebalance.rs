@@ -1,23 +1,23 @@
-//! Which sessions move from crowded upstreams to those with room: see [`affinity::rebalance`](crate::affinity::Rebalance).
+//! Rebalancing under way: which upstreams give sessions away, which have room, and which session moves now.
+//! [`affinity::rebalance`](crate::affinity::Rebalance) has the algorithm.
 
-use super::place::{JUMP, micros};
-use super::{Balancer, Request, Snapshot};
-use crate::affinity::{Candidate, Claims, Rank, Rebalance, Veto};
+use super::request::Request;
+use crate::affinity::{Candidate, Claims, MoveRank, Rebalance, Veto};
 use crate::cluster::{Cluster, Gcra, Lease, Member, Quota};
 use crate::hash::mix64;
 use crate::time::Timestamp;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// By how much more than its share an upstream holds when it becomes crowded, and when it no longer is. Between the two
-/// nothing begins, so that what has been moved is not moved on.
-const CROWDED: f64 = 0.10;
+/// An upstream becomes overloaded at this excess over its share, and stops being so at [`EVEN`]. The gap is hysteresis: what
+/// has been moved does not start another move.
+const OVERLOADED: f64 = 0.10;
 const EVEN: f64 = 0.05;
 
-/// Fewer sessions than this above the share are chance.
-const FEW: f64 = 4.0;
+/// An excess of fewer sessions than this is chance.
+const MIN_EXCESS: f64 = 4.0;
 
-/// How sessions are moved, where they are.
+/// Rebalancing as configured.
 #[derive(Clone)]
 pub(super) struct RebalanceSettings {
     pub(super) quota: Quota,
@@ -31,17 +31,17 @@ impl RebalanceSettings {
     }
 }
 
-/// How far that is.
+/// The progress of rebalancing.
 #[derive(Default)]
 pub(super) struct RebalanceState {
     budget: Gcra,
-    /// Of the lots that are drawn.
+    /// Salt of the hash that selects sessions.
     salt: AtomicU64,
     is_under_way: AtomicBool,
 }
 
 impl RebalanceState {
-    /// Nobody is to be moved any more.
+    /// No more sessions move.
     pub(super) fn end(&self, cluster: &Cluster) {
         for member in cluster.members() {
             member.upstream().lifecycle().imbalance().excess.store(0, Ordering::Relaxed);
@@ -49,10 +49,10 @@ impl RebalanceState {
         self.is_under_way.store(false, Ordering::Relaxed);
     }
 
-    /// Works out who is crowded and who has room, in time linear in the upstreams. Live sessions are counted in windows of
-    /// this length.
-    pub(super) fn weigh(&self, quota: Quota, cluster: &Cluster, window: Duration, now: Timestamp) {
-        // Counted once: an estimate looks at a whole map.
+    /// Works out which upstreams are overloaded and which have room, in time linear in the upstreams. Live sessions are
+    /// counted in windows of this length.
+    pub(super) fn update(&self, quota: Quota, cluster: &Cluster, window: Duration, now: Timestamp) {
+        // Estimated once each: an estimate reads a whole map.
         let resident = |member: &Member| f64::from(member.upstream().resident_sessions(now));
         let members: Vec<_> = cluster.members().iter().map(|member| (member, resident(member))).collect();
         let accepting = || members.iter().filter(|(member, _)| member.upstream().availability().accepting);
@@ -75,25 +75,25 @@ impl RebalanceState {
             }
             let share = share(member);
             let above = live - share;
-            // So many of its sessions have one with room before it in their order.
+            // The fraction of its sessions that have an upstream with room before it in their order.
             let ahead = room / (room + f64::from(member.weight()));
-            // Of those that may move at all.
+            // The sessions that may move at all.
             let movable = (live - upstream.guarded_sessions() as f64).max(0.0);
             let part = ((above / (movable * ahead)).clamp(0.0, 1.0) * f64::from(u32::MAX)) as u32;
-            let is_crowded = above > (CROWDED * share).max(FEW);
+            let is_overloaded = above > (OVERLOADED * share).max(MIN_EXCESS);
             let drawn_at = Timestamp::from_millis(imbalance.drawn_at.load(Ordering::Relaxed));
             let before = imbalance.excess.load(Ordering::Relaxed);
             let excess = match before {
-                // What was moved there is not moved on, unless the cluster changes.
+                // Sessions that were moved to it do not move on, unless the cluster changes.
                 _ if !upstream.availability().accepting || imbalance.is_filled.load(Ordering::Relaxed) => 0,
-                0 if is_crowded => part,
+                0 if is_overloaded => part,
                 0 => 0,
                 _ if above <= EVEN * share => 0,
-                // All that were drawn have gone, and what other proxies have moved is known here too.
-                _ if is_crowded && now.since(drawn_at) > 3 * window && !upstream.is_leaving(now) => {
+                // All selected sessions have moved, and what other proxies moved has become visible here: select more.
+                _ if is_overloaded && now.since(drawn_at) > 3 * window && !upstream.is_leaving(now) => {
                     before.saturating_add(part)
                 }
-                // What was drawn stands, or those who see less of what moves would draw others.
+                // The selection stands, or proxies that see fewer of the moves would select others.
                 _ => before.max(part),
             };
             if excess > before {
@@ -103,17 +103,17 @@ impl RebalanceState {
             imbalance.has_room.store(above < 0.0, Ordering::Relaxed);
             any |= excess > 0;
         }
-        let at = micros(now);
-        let clock_went_back = self.budget.is_beyond(at, quota, JUMP);
-        // What lay unspent while nobody was crowded is no budget.
+        let at = now.as_micros();
+        let clock_went_back = self.budget.is_beyond(at, quota);
+        // Budget that was unspent while no upstream was overloaded does not accumulate.
         if (any && !self.is_under_way.load(Ordering::Relaxed)) || clock_went_back {
-            self.budget.start(at);
+            self.budget.reset(at);
         }
         self.is_under_way.store(any, Ordering::Relaxed);
     }
 
-    /// Where a session of a crowded upstream is to go, if it is to go now.
-    fn target<'c>(
+    /// The upstream that a session pinned to `pinned` moves to, if it moves now.
+    pub(super) fn target<'c>(
         &self,
         settings: &RebalanceSettings,
         cluster: &'c Cluster,
@@ -125,8 +125,8 @@ impl RebalanceState {
         if excess == 0 {
             return None;
         }
-        let rank = Rank::new(claims, self.salt.load(Ordering::Relaxed), request.now);
-        let since = micros(request.now).saturating_sub(rank.patience(settings.quota));
+        let rank = MoveRank::new(claims, self.salt.load(Ordering::Relaxed), request.now);
+        let since = request.now.as_micros().saturating_sub(rank.required_budget(settings.quota));
         if rank.lot >= excess || !request.tried.is_empty() || !self.budget.is_due(since) {
             return None;
         }
@@ -151,9 +151,9 @@ impl RebalanceState {
         (!stays).then_some(member)
     }
 
-    /// A place where a session is to go.
+    /// A lease on the upstream that the session moves to, if it moves now.
     #[cold]
-    fn rebalance(
+    pub(super) fn lease(
         &self,
         settings: &RebalanceSettings,
         cluster: &Cluster,
@@ -162,42 +162,11 @@ impl RebalanceState {
         request: &Request<'_>,
     ) -> Option<Lease> {
         let target = self.target(settings, cluster, claims, pinned, request)?;
-        // Another thread may have spent what was left, or taken the last place.
-        self.budget.pass(micros(request.now), settings.quota, JUMP).ok()?;
+        // Another thread may have spent the rest of the budget, or taken the last place.
+        self.budget.admit(request.now.as_micros(), settings.quota).ok()?;
         let lease = target.lease()?;
         target.upstream().lifecycle().imbalance().is_filled.store(true, Ordering::Relaxed);
         pinned.upstream().move_away(claims.session_id, request.now);
         Some(lease)
-    }
-}
-
-impl Balancer {
-    /// Where a session is to go that could come home to `home`, if it is to be moved now.
-    pub(super) fn rebalance_target<'s>(
-        &self,
-        snapshot: &'s Snapshot,
-        claims: &Claims,
-        pinned: &Member,
-        request: &Request<'_>,
-    ) -> Option<&'s Member> {
-        self.rebalance_state.target(snapshot.settings.rebalance.as_ref()?, &snapshot.cluster, claims, pinned, request)
-    }
-
-    /// A place there. Most balancers move nobody, and every pinned pick asks.
-    #[inline]
-    pub(super) fn rebalance(
-        &self,
-        snapshot: &Snapshot,
-        claims: &Claims,
-        pinned: &Member,
-        request: &Request<'_>,
-    ) -> Option<Lease> {
-        self.rebalance_state.rebalance(
-            snapshot.settings.rebalance.as_ref()?,
-            &snapshot.cluster,
-            claims,
-            pinned,
-            request,
-        )
     }
 }

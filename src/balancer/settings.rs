@@ -1,11 +1,9 @@
-//! What a balancer goes by, besides its upstreams: what its operator has said, and may say anew while it runs.
+//! The settings of a balancer besides its upstreams. They may change while it runs: see `reconfigure.rs`.
 
-use super::builder::{BuildError, PolicyChoice};
-use super::place::admission;
+use super::build_error::BuildError;
 use super::rebalance::RebalanceSettings;
-use super::{Balancer, BalancerBuilder, Snapshot, legacy_cookie_table};
-use crate::affinity::{Affinity, KeyError};
-use crate::cluster::{Generation, Quota};
+use crate::affinity::Affinity;
+use crate::cluster::Quota;
 use crate::health::{Failover, SlowStart};
 use crate::policy::{self, Factory, Params};
 use std::sync::Arc;
@@ -16,111 +14,56 @@ pub(super) struct BalancerSettings {
     pub(super) affinity: Option<Arc<Affinity>>,
     pub(super) policy_spec: PolicySpec,
     pub(super) failover: Failover,
-    /// At which pace an upstream takes displaced sessions.
+    /// The rate at which an upstream admits displaced sessions; `None` is no limit.
     pub(super) admission: Option<Quota>,
     pub(super) slow_start: SlowStart,
     pub(super) rebalance: Option<RebalanceSettings>,
 }
 
-/// How policies are made.
+impl BalancerSettings {
+    pub(super) fn new(
+        policy_spec: PolicySpec,
+        affinity: Option<Affinity>,
+        failover: Failover,
+        slow_start: SlowStart,
+        rebalance: Option<RebalanceSettings>,
+    ) -> Self {
+        let affinity = affinity.map(Arc::new);
+        Self { affinity, policy_spec, failover, admission: admission(failover), slow_start, rebalance }
+    }
+}
+
+/// The quota of displaced sessions, in microseconds, with a burst of a quarter of a second's worth.
+fn admission(failover: Failover) -> Option<Quota> {
+    let rate = u64::from(failover.rate);
+    let interval = 1_000_000_u64.checked_div(rate)?;
+    Some(Quota { interval, burst_tolerance: interval * (rate / 4).saturating_sub(1) })
+}
+
+/// How the policy of each cluster is made.
 #[derive(Clone)]
 pub(super) struct PolicySpec {
     pub(super) name: Arc<str>,
-    /// `None` of a policy of the host's own, which might be any.
+    /// `None` for a policy of the host's own, which cannot be compared with another.
     params: Option<Params>,
     pub(super) factory: Factory,
 }
 
 impl PolicySpec {
-    pub(super) fn new(choice: PolicyChoice) -> Result<Self, BuildError> {
-        Ok(match choice {
-            PolicyChoice::Named(name, params) => {
-                let factory = policy::find(&name)?.configure(params.clone())?;
-                Self { name: name.into(), params: Some(params), factory }
-            }
-            PolicyChoice::Custom(factory) => Self { name: "custom".into(), params: None, factory },
-        })
+    /// A policy of the registry.
+    pub(super) fn named(name: String, params: Params) -> Result<Self, BuildError> {
+        let entry = policy::find(&name)?;
+        let factory = entry.configure(params.clone())?;
+        Ok(Self { name: name.into(), params: Some(params), factory })
     }
 
-    /// Whether its policies are made as those of `other`, so that one may be made from another.
-    fn is(&self, other: &Self) -> bool {
+    /// A policy of the host's own.
+    pub(super) fn custom(factory: Factory) -> Self {
+        Self { name: "custom".into(), params: None, factory }
+    }
+
+    /// Whether both make the same policy, so that one can be rebuilt from the other.
+    pub(super) fn is(&self, other: &Self) -> bool {
         self.params.is_some() && (&self.name, &self.params) == (&other.name, &other.params)
-    }
-}
-
-impl BalancerSettings {
-    pub(super) fn new(
-        policy: PolicyChoice,
-        affinity: Option<Affinity>,
-        (failover, slow_start): (Failover, SlowStart),
-        rebalance: Option<RebalanceSettings>,
-    ) -> Result<Self, BuildError> {
-        let (policy_spec, affinity) = (PolicySpec::new(policy)?, affinity.map(Arc::new));
-        Ok(Self { affinity, policy_spec, failover, admission: admission(failover), slow_start, rebalance })
-    }
-
-    /// Whether upstreams that were counted by `before` can go on to be counted by these.
-    fn may_follow(&self, before: &Self) -> Result<(), ReconfigureError> {
-        match (&self.affinity, &before.affinity) {
-            (None, None) => Ok(()),
-            (Some(next), Some(last)) if !last.keys().same_identity(next.keys()) => {
-                Err(ReconfigureError::Keys(KeyError::OtherIdentity))
-            }
-            (Some(next), Some(last)) if last.live_window() != next.live_window() => Err(ReconfigureError::LiveWindow),
-            (Some(_), Some(_)) => Ok(()),
-            _ => Err(ReconfigureError::Affinity),
-        }
-    }
-}
-
-/// Why a running balancer did not take over new settings. Nothing has changed then.
-#[derive(Debug, thiserror::Error)]
-pub enum ReconfigureError {
-    /// They make no sense.
-    #[error(transparent)]
-    Invalid(#[from] BuildError),
-    /// Affinity cannot come or go: upstreams are named and counted by it.
-    #[error("affinity cannot be turned on or off while the balancer runs: build another")]
-    Affinity,
-    /// Live sessions are counted in windows whose length is the upstream's for life.
-    #[error("live_window cannot change while the balancer runs: build another")]
-    LiveWindow,
-    /// The keys are not of the same pool.
-    #[error(transparent)]
-    Keys(#[from] KeyError),
-}
-
-impl Balancer {
-    /// Takes over the settings of `builder`: its policy, affinity, health, failover, slow start, rebalancing and veto, all
-    /// of them or none. What the builder was not told has its default, as in a balancer that is built.
-    ///
-    /// Upstreams, and all that is known and counted of them, stay as they are, and so do sessions, leases and drains:
-    /// membership is changed by [`apply`](Self::apply), and neither the builder's upstreams nor its entropy is looked at.
-    /// A drain that runs keeps the pace it began with. A policy of the same name and parameters is made from the last, where it
-    /// knows how.
-    ///
-    /// Costs what [`apply`](Self::apply) does; picks go on meanwhile.
-    ///
-    /// # Errors
-    /// [`ReconfigureError`] for what makes no sense, or cannot change while the balancer runs.
-    pub fn reconfigure(&self, builder: BalancerBuilder) -> Result<Generation, ReconfigureError> {
-        let (settings, health_settings) = builder.settings()?;
-        let _writer = self.writer.lock();
-        let current = self.snapshot.load_full();
-        settings.may_follow(&current.settings)?;
-        let cluster = current.cluster.clone();
-        let policy = match settings.policy_spec.is(&current.settings.policy_spec) {
-            true => current.next_policy(&cluster),
-            false => (settings.policy_spec.factory)(&cluster),
-        };
-        let legacy_cookies = legacy_cookie_table(settings.affinity.as_deref(), &cluster);
-        let mut health = self.health.lock();
-        health.reconfigure(health_settings);
-        self.update_slow_start(settings.slow_start, &cluster, health.now());
-        if settings.rebalance.is_none() {
-            self.rebalance_state.end(&cluster);
-        }
-        let generation = current.generation;
-        Ok(self.publish(Snapshot { generation, cluster, policy, legacy_cookies, settings }))
     }
 }

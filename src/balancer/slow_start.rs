@@ -1,11 +1,12 @@
-//! Slow start, whatever the policy: an upstream that warms passes for one that does not accept, but for its part.
+//! Slow start for any policy: an upstream in slow start counts as not accepting, except for its share of the sessions.
 //!
-//! A policy that goes by load gives an upstream of weight w and fraction f, of all placements, at most its share
-//! w·f / Σ w·f; turns are counted, and it is passed over until its next one is due. One that goes by key would then place a
-//! key now here, now there: it is asked as if the upstream had a fraction f of all keys, those that hash low enough, so that
-//! each key moves there once. What matters is f beside that of the others: where all warm alike, nobody is spared.
+//! Under a policy that places by load, an upstream of weight w and fraction f gets at most its share w·f / Σ w·f of all placements:
+//! placements are counted, and the upstream is skipped until its next turn is due. A policy that places by key would thereby
+//! place one key now here, now there. So a keyed policy sees the upstream accept a fraction f of all keys, those with the lowest
+//! hashes, and each key moves to it once. What matters is f relative to the largest: where all upstreams are in slow start
+//! alike, none is limited.
 
-use super::{Balancer, Snapshot};
+use super::snapshot::Snapshot;
 use crate::cluster::{Cluster, Member, Session, SlowStartAccess, SlowStartShare};
 use crate::health::SlowStart;
 use crate::policy::point;
@@ -14,42 +15,41 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 #[derive(Debug, Default)]
 pub(super) struct SlowStartState {
-    /// When nobody warms any more, in milliseconds: the one look of a pick while that is long past.
+    /// When the last slow start ends, in milliseconds: all that a pick reads while none is under way.
     until: AtomicU64,
     turns: Turns,
 }
 
-/// Placements while somebody warms. On a cache line of its own: each writes it.
+/// Placements during slow start. On a cache line of its own, since each placement writes it.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Turns(AtomicU64);
 
-impl Balancer {
-    /// Whether anybody warms.
-    pub(super) fn is_slow_starting(&self, now: Timestamp) -> bool {
-        self.slow_start.until.load(Ordering::Relaxed) > now.as_millis()
+impl SlowStartState {
+    /// Whether any upstream is in slow start.
+    pub(super) fn is_active(&self, now: Timestamp) -> bool {
+        self.until.load(Ordering::Relaxed) > now.as_millis()
     }
 
-    /// The session as a policy is to see it while somebody warms: as one for whom those are not all open. For a pick that
-    /// `counts` a turn is over.
+    /// The session with access to the upstreams in slow start whose share it falls into. `counts`: the placement takes a turn.
     #[cold]
-    pub(super) fn limit_slow_start<'a>(&self, snapshot: &Snapshot, session: &Session<'a>, counts: bool) -> Session<'a> {
-        let turns = &self.slow_start.turns.0;
+    pub(super) fn limit<'a>(&self, snapshot: &Snapshot, session: &Session<'a>, counts: bool) -> Session<'a> {
+        let turns = &self.turns.0;
         let access = match (snapshot.policy.is_keyed(), counts) {
             (true, _) => SlowStartAccess::Key(point(session)),
             (false, true) => SlowStartAccess::Turn(turns.fetch_add(1, Ordering::Relaxed)),
             (false, false) => SlowStartAccess::Turn(turns.load(Ordering::Relaxed)),
         };
         let limited = Session { slow_start: access, ..*session };
-        // Nobody is refused for the sake of slow start. Mostly the first that is looked at accepts.
+        // Slow start refuses no request. Usually the first upstream that is checked accepts.
         let (cluster, start) = (&snapshot.cluster, (session.session_id % snapshot.cluster.len() as u64) as usize);
         let any = (start..cluster.len()).chain(0..start).any(|index| cluster.accepts(index, &limited));
         if any { limited } else { *session }
     }
 
-    /// Works out what each of those that warm may take. Call with the lock of health held, or it may be undone by one who
-    /// knew less.
-    pub(super) fn update_slow_start(&self, slow_start: SlowStart, cluster: &Cluster, now: Timestamp) {
+    /// Works out the share of each upstream in slow start. Call with the health lock held, or an update that read older
+    /// state may overwrite a newer one.
+    pub(super) fn update(&self, slow_start: SlowStart, cluster: &Cluster, now: Timestamp) {
         let fraction = |member: &Member| {
             let upstream = member.upstream();
             let since = upstream.lifecycle().slow_start_since();
@@ -63,8 +63,8 @@ impl Balancer {
                 sum += fraction * f64::from(member.weight());
             }
         }
-        let is_slow_starting = least < most;
-        if !is_slow_starting && self.slow_start.until.load(Ordering::Relaxed) == 0 {
+        let is_active = least < most;
+        if !is_active && self.until.load(Ordering::Relaxed) == 0 {
             return;
         }
         for member in cluster.members() {
@@ -74,8 +74,8 @@ impl Balancer {
             });
             member.upstream().lifecycle().set_share(share);
         }
-        // Where nobody lets time pass any more, this ends all the same.
-        let until = if is_slow_starting { now.after(slow_start.window).as_millis() } else { 0 };
-        self.slow_start.until.store(until, Ordering::Relaxed);
+        // So it ends even where the host stops calling `tick`.
+        let until = if is_active { now.after(slow_start.window).as_millis() } else { 0 };
+        self.until.store(until, Ordering::Relaxed);
     }
 }

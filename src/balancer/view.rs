@@ -1,6 +1,10 @@
 //! The parts of a pick, asked of one snapshot: for adapters that number upstreams, or choose the upstream themselves.
 
-use super::{Balancer, Pick, PickError, Request, Snapshot, pinned_upstream};
+use super::balancer::Balancer;
+use super::pick::{Pick, PickError};
+use super::pinned::pinned_upstream;
+use super::request::Request;
+use super::snapshot::Snapshot;
 use crate::affinity::{AcceptedCookie, Affinity, Claims, OnFull, Token};
 use crate::cluster::{Cluster, Decision, Generation, Lease, Member, Upstream, UpstreamId};
 use crate::rng::EntropyError;

@@ -4,7 +4,7 @@ use super::event::Subscribers;
 use super::machine::{Drain, Machine, Told};
 use super::{Cause, EventKind, HealthSettings, Outcome, ProbeResult, State, Subscription};
 use crate::cluster::{Availability, Cluster, IdMap, Upstream, UpstreamId};
-use crate::time::Timestamp;
+use crate::time::{CLOCK_TOLERANCE, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -162,13 +162,11 @@ impl Monitor {
     /// The time, which does not go back: where a clock does, everything that was noted goes back with it. Where it
     /// leaps ahead, or nobody looked for so long, nobody knows whether somebody was answered meanwhile.
     fn at(&mut self, now: Timestamp) -> Timestamp {
-        /// Threads that read the clock one after the other may come here in another order.
-        const CROSSING: Duration = Duration::from_secs(2);
         let (jump, leap) = (self.now.since(now), now.since(self.now));
-        if jump > CROSSING {
+        if jump > CLOCK_TOLERANCE {
             self.machines.values_mut().for_each(|machine| machine.turn_back(jump));
             self.now = now;
-        } else if leap > CROSSING {
+        } else if leap > CLOCK_TOLERANCE {
             self.machines.values_mut().for_each(|machine| machine.leap(leap));
         }
         self.now = self.now.max(now);
