@@ -4,7 +4,7 @@ use crate::{balancer, pick, ring, upstream, upstreams, visit};
 use homing::cluster::{ApplyError, ClusterError, Effect, MAX_UPSTREAMS, PlanError};
 use homing::{Availability, Balancer, BuildError, Change, Decision, Generation, PinLoss, Token, UpstreamConfig};
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 fn put(name: &str, address: &str) -> Change {
     Change::Put(UpstreamConfig::new(name, address))
@@ -226,6 +226,72 @@ proptest! {
                 }
                 *token = pick.token.unwrap_or(*token);
             }
+        }
+    }
+}
+
+/// An upstream of any list: few names and addresses, so that lists share some, repeat some, and are refused at times.
+fn listed() -> impl Strategy<Value = UpstreamConfig> {
+    (0_u8..8, 0_u8..3, 0_u16..4, 0_u32..3).prop_map(|(name, host, weight, limit)| {
+        let name = if name == 0 { String::new() } else { format!("app-{name}") };
+        UpstreamConfig::new(name, format!("10.0.0.{host}:8080")).weight(weight).max_in_flight(limit)
+    })
+}
+
+fn list() -> impl Strategy<Value = Vec<UpstreamConfig>> {
+    let valid = prop::collection::btree_map(1_u8..8, (0_u8..3, 1_u16..4, 0_u32..3), 1..8).prop_map(|upstreams| {
+        let config = |(name, (host, weight, limit)): (u8, (u8, u16, u32))| {
+            UpstreamConfig::new(format!("app-{name}"), format!("10.0.0.{host}:8080"))
+                .weight(weight)
+                .max_in_flight(limit)
+        };
+        upstreams.into_iter().map(config).collect::<Vec<_>>()
+    });
+    prop_oneof![4 => valid.prop_shuffle(), 1 => prop::collection::vec(listed(), 0..8)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// Against its definition, to remove every upstream and to put those of the list: the same members in the same order,
+    /// sharing the same upstreams, with the same effects, or the same refusal.
+    #[test]
+    fn plan_to_is_remove_all_and_put_all(lists in prop::collection::vec(list(), 1..6)) {
+        let balancer = balancer(upstreams(3));
+        for list in lists {
+            let changes: Vec<Change> = names(&balancer)
+                .into_iter()
+                .map(Change::Remove)
+                .chain(list.iter().cloned().map(Change::Put))
+                .collect();
+            let distinct = list.iter().map(|config| &config.name).collect::<BTreeSet<_>>().len();
+            let definition = balancer.plan(&changes);
+            let plan = match balancer.plan_to(&list) {
+                Ok(plan) => plan,
+                // A second `Put` of a name changes the first; in a list it is an error.
+                Err(error) if distinct < list.len() => {
+                    prop_assert!(matches!(error, PlanError::Cluster(_)), "{error}");
+                    continue;
+                }
+                Err(error) => {
+                    prop_assert_eq!(definition.unwrap_err(), error);
+                    continue;
+                }
+            };
+            prop_assert_eq!(distinct, list.len());
+            let definition = definition.unwrap();
+            prop_assert_eq!(plan.base(), definition.base());
+            prop_assert_eq!(plan.effects(), definition.effects());
+            let configs = |plan: &homing::Plan| plan.cluster().members().iter().map(|m| m.config()).collect::<Vec<_>>();
+            prop_assert_eq!(configs(&plan), list.clone());
+            prop_assert_eq!(configs(&definition), list);
+            let old: Vec<_> = balancer.cluster().members().iter().map(|m| m.upstream().clone()).collect();
+            let kept = |plan: &homing::Plan| {
+                let is_old = |m: &homing::cluster::Member| old.iter().position(|old| std::sync::Arc::ptr_eq(old, m.upstream()));
+                plan.cluster().members().iter().map(is_old).collect::<Vec<_>>()
+            };
+            prop_assert_eq!(kept(&plan), kept(&definition));
+            balancer.apply(plan).unwrap();
         }
     }
 }

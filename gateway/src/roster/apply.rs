@@ -3,7 +3,7 @@
 use super::event::{Initiator, RosterChange, RosterEvent};
 use super::membership::Membership;
 use super::{Applied, Roster, RosterError, store};
-use homing::cluster::{ApplyError, Change, Cluster, Member, Plan, PlanError, UpstreamConfig};
+use homing::cluster::{ApplyError, Cluster, Member, Plan, PlanError, UpstreamConfig};
 use homing::health::Subscribers;
 use homing::time::Timestamp;
 use std::collections::BTreeMap;
@@ -142,19 +142,7 @@ impl Roster {
 
     /// A plan for exactly these upstreams in this order.
     pub(super) fn plan_for(&self, wanted: &[UpstreamConfig]) -> Result<Plan, PlanError> {
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            let before = self.balancer.generation();
-            let members = configs(&self.balancer.cluster());
-            let remove = members.into_iter().map(|config| Change::Remove(config.name));
-            let changes: Vec<Change> = remove.chain(wanted.iter().cloned().map(Change::Put)).collect();
-            match self.balancer.plan(&changes) {
-                Ok(plan) if plan.base() == before || tries == TRIES => return Ok(plan),
-                Err(error) if self.balancer.generation() == before || tries == TRIES => return Err(error),
-                _ => {}
-            }
-        }
+        self.balancer.plan_to(wanted)
     }
 }
 
