@@ -1,8 +1,9 @@
 //! What becomes of sessions behind NATs: `cargo run --release --example nat_skew [SVG]`.
 //!
 //! 5,000 sessions on five instances; 60 % of the users sit behind three NATs, so their requests come from three
-//! addresses. Then the fullest instance dies, comes back as a new process, and a sixth is added. Prints how the sessions
-//! spread and how many of them were sent away from their state, and draws it to `docs/nat_skew.svg` unless told where.
+//! addresses. Then the fullest instance dies, comes back as a new process, and a sixth is added. Prints how the
+//! sessions spread and how many of them were sent away from their state, and draws it to `docs/nat_skew.svg` unless
+//! told where.
 
 #[allow(dead_code, reason = "scale_out uses the rest")]
 mod plot;

@@ -1,5 +1,5 @@
-//! The client's address: found by a walk over a plain list, and the same one proxy further on; and the texts that name what
-//! of a request is hashed.
+//! The client's address: found by a walk over a plain list, and the same one proxy further on; and the texts that name
+//! what of a request is hashed.
 //!
 //! An input's lines are the ranges of trusted proxies, the peer's address, a [`RequestKey`], a target, and what came as
 //! `X-Forwarded-For`.

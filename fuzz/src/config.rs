@@ -6,7 +6,8 @@ use std::path::Path;
 /// A key file that is not there: nothing is read, and keys are made up.
 const NO_KEYS: &str = "/nonexistent/homing.keys";
 
-/// Panics where [`GatewayConfig::parse`] does, where its error has no place, or where what it takes is refused afterwards.
+/// Panics where [`GatewayConfig::parse`] does, where its error has no place, or where what it takes is refused
+/// afterwards.
 pub fn check(data: &[u8]) {
     check_shifted(data, "");
 }

@@ -1,6 +1,8 @@
-//! `Cookie` headers: what is read, what is stripped and what a key is taken from, against a splitter that knows no tricks.
+//! `Cookie` headers: what is read, what is stripped and what a key is taken from, against a splitter that knows no
+//! tricks.
 //!
-//! The first line of an input is the cookie's name (`homing` where it cannot be one), each other line a `Cookie` header.
+//! The first line of an input is the cookie's name (`homing` where it cannot be one), each other line a `Cookie`
+//! header.
 
 use homing::http::cookie::{MAX_TOKENS, Stripped, strip, tokens};
 use homing::http::{CookieName, RequestKey};

@@ -1,4 +1,4 @@
-//! Affinity as configured: the keys, the lifetimes, and what to do when an upstream cannot take its session.
+//! Affinity as configured: keys, lifetimes, and what to do when an upstream cannot take its session.
 
 use super::{AcceptedCookie, Claims, KeyError, KeyRing, LifetimeError, Lifetimes, MAX_ACCEPTED, Token, lifetimes};
 use crate::cluster::{PinLoss, Upstream};
@@ -6,10 +6,10 @@ use crate::time::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How many tokens of one request are looked at: more cost nothing but work for whoever sends them.
+/// How many tokens of one request are verified; a bound on the work that a client can cause.
 pub(crate) const MAX_TOKENS: usize = 4;
 
-/// What happens to a session whose upstream is there but cannot take it now.
+/// What happens to a session whose upstream is in the cluster but cannot take it now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum OnUnavailable {
     /// It moves to a failover target, once, and stays there.
@@ -32,15 +32,17 @@ pub enum OnFull {
 /// What happens to a session whose upstream is another process than the one that held it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum OnRestart {
-    /// It goes to the first in its own order, as if its upstream were gone; that may be this one.
+    /// It goes to the first in its own rendezvous order, as if its upstream had been removed; that may be the same
+    /// one.
     #[default]
     Replace,
-    /// It stays on its upstream: for applications that keep sessions where the next process finds them. The decision still
-    /// is [`PinLoss::OtherIncarnation`].
+    /// It stays on its upstream: for applications that store sessions where the next process finds them. The decision
+    /// still is [`PinLoss::OtherIncarnation`].
     Keep,
 }
 
-/// Brings known sessions back to their upstreams. Give one to [`BalancerBuilder::affinity`](crate::balancer::BalancerBuilder::affinity).
+/// Pins sessions to their upstreams. Pass it to
+/// [`BalancerBuilder::affinity`](crate::balancer::BalancerBuilder::affinity).
 #[derive(Clone, Debug)]
 pub struct Affinity {
     keys: KeyRing,
@@ -67,18 +69,18 @@ pub struct AffinityBuilder {
 }
 
 impl AffinityBuilder {
-    /// The absolute age of a session; 12 hours unless said otherwise.
+    /// The absolute age of a session; default 12 hours.
     #[must_use]
     pub fn max_age(mut self, max_age: Duration) -> Self {
         self.max_age = max_age;
         self
     }
 
-    /// How long a session may stay away: between this and an eighth more, it is forgotten. `None`, which is the default: for
-    /// as long as its absolute age lasts.
+    /// How long a session may make no request: it is forgotten between this time and an eighth more. `None`, the
+    /// default: as long as its absolute age lasts.
     ///
-    /// Only requests count. A page that lives by a WebSocket makes none, so a limit shorter than its life loses its session
-    /// when the socket breaks and is opened anew.
+    /// Only requests count. A page that lives by a WebSocket makes none, so an idle age shorter than its life loses
+    /// its session when the socket breaks and reconnects.
     #[must_use]
     pub fn idle(mut self, idle: Option<Duration>) -> Self {
         self.idle = idle;
@@ -86,46 +88,47 @@ impl AffinityBuilder {
     }
 
     /// How long a session counts as [live](Upstream::live_sessions) without a request: between one and two of these
-    /// windows. Rounded down to a power of two of seconds; 128 seconds unless said otherwise.
+    /// windows. Rounded down to a power of two of seconds; default 128 seconds.
     ///
-    /// It only steers where new sessions go, and forgets none. A short window sees fewer of those who seldom ask, the
-    /// more so where their requests spread over many proxies; a long one goes on counting those who left, so upstreams
-    /// that were added are filled beyond their share. In `examples/scale_out.rs`, where sessions last 20 minutes and three
-    /// choices are drawn, windows of 128 seconds fill them to 1 % above it with one proxy and 3 % with ten; windows of
-    /// 512 seconds to 11 % and 27 %.
+    /// It only influences where new sessions are placed, and forgets none. A short window misses sessions that make
+    /// requests seldom, the more so where their requests spread over many proxies; a long one still counts those that
+    /// ended, so upstreams that were added get more than their share. In `examples/scale_out.rs`, where sessions last
+    /// 20 minutes and three choices are drawn, windows of 128 seconds fill them to 1 % above it with one proxy and 3 %
+    /// with ten; windows of 512 seconds to 11 % and 27 %.
     #[must_use]
     pub fn live_window(mut self, window: Duration) -> Self {
         self.live_window = window;
         self
     }
 
-    /// What to do when a session's upstream cannot take it; [`OnUnavailable::Repin`] unless said otherwise.
+    /// What to do when a session's upstream cannot take it; default [`OnUnavailable::Repin`].
     #[must_use]
     pub fn on_unavailable(mut self, choice: OnUnavailable) -> Self {
         self.on_unavailable = choice;
         self
     }
 
-    /// What to do when a session's upstream is at its limit; [`OnFull::Wait`] unless said otherwise. With
-    /// [`OnUnavailable::Reject`] the request is refused in any case.
+    /// What to do when a session's upstream is at its limit; default [`OnFull::Wait`]. With [`OnUnavailable::Reject`]
+    /// the request is refused in any case.
     #[must_use]
     pub fn on_full(mut self, choice: OnFull) -> Self {
         self.on_full = choice;
         self
     }
 
-    /// What to do when a session's upstream was restarted; [`OnRestart::Replace`] unless said otherwise.
+    /// What to do when a session's upstream was restarted; default [`OnRestart::Replace`].
     #[must_use]
     pub fn on_restart(mut self, choice: OnRestart) -> Self {
         self.on_restart = choice;
         self
     }
 
-    /// Takes over the sessions of the proxy that was here before: where a request brings no good token, the first of its
-    /// [legacy cookies](crate::Request::legacy_cookies) that means exactly one upstream pins it there, and its client is given a token.
-    /// At most [`MAX_ACCEPTED`](super::MAX_ACCEPTED) kinds, whose place here is their number; those beyond are not looked at.
+    /// Migrates the sessions of another proxy: where a request brings no good token, the first of its [legacy
+    /// cookies](crate::Request::legacy_cookies) that means exactly one upstream pins it there, and its client is given
+    /// a token. At most [`MAX_ACCEPTED`](super::MAX_ACCEPTED) kinds; requests refer to them by their index here. Those
+    /// beyond are ignored.
     ///
-    /// What such cookies mean is worked out for every cluster: one hash and about 100 bytes an upstream and kind.
+    /// The meaning of such cookies is computed for every cluster: one hash and about 100 bytes an upstream and kind.
     #[must_use]
     pub fn accept(mut self, accepted: impl IntoIterator<Item = AcceptedCookie>) -> Self {
         self.accepted.extend(accepted);
@@ -186,7 +189,7 @@ impl Affinity {
         self.on_restart
     }
 
-    /// The cookies of the proxy that was here before, in the order in which they count.
+    /// The legacy cookies that are accepted, in order of precedence.
     #[must_use]
     pub fn accepted(&self) -> &Arc<[AcceptedCookie]> {
         &self.accepted
@@ -219,9 +222,9 @@ impl Affinity {
         Err(reason)
     }
 
-    /// The token to send to the client of a session that is now on `upstream`, or `None` where it carries what we
-    /// would sign. `known` is what its token says, if it has a good one; a session without starts now. `session_id` is the
-    /// session's, old or new.
+    /// The token to send to the client of a session that is now on `upstream`; `None` where the client has it already.
+    /// `known` is what its good token says, if there is one; a session without begins now. `session_id` is the
+    /// session's, known or new.
     pub(crate) fn issue(
         &self,
         known: Option<&Claims>,
@@ -233,11 +236,11 @@ impl Affinity {
         if known.is_some_and(|known| *known == claims) {
             return None;
         }
-        // Never fails: the ring has the key it signs with, by construction.
+        // Never fails: by construction, the ring has the key it signs with.
         claims.sign(&self.keys)
     }
 
-    /// What a session's token is to say from now on.
+    /// The claims of the session's token from now on.
     pub(crate) fn next_claims(
         &self,
         known: Option<&Claims>,
@@ -261,7 +264,7 @@ impl Affinity {
             if known.scale == scale {
                 claims.window = claims.window.max(known.window);
             }
-            // Before a proxy knows the incarnation, it leaves what another one knew.
+            // A proxy that does not know the incarnation keeps what another proxy wrote.
             if known.upstream == claims.upstream && claims.incarnation == 0 {
                 claims.incarnation = known.incarnation;
             }

@@ -1,9 +1,9 @@
-//! Who takes over a session whose upstream cannot: the first that accepts in the session's own rendezvous order
+//! The failover target of a displaced session: the first accepting upstream in the session's own rendezvous order
 //! (`cluster/order.rs`), which is the same on every proxy.
 
 use crate::cluster::{Cluster, Session};
 
-/// The index of the accepting upstream that comes first in the session's order. One hash and one logarithm per
+/// The index of the accepting upstream that comes first in the session's order. One hash and one logarithm an
 /// upstream; it runs once when a session moves.
 pub(crate) fn failover_target(cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
     cluster.first_in_order(session.session_id, |index| cluster.accepts(index, session))

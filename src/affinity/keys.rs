@@ -1,16 +1,16 @@
 //! The keys of a pool: up to sixteen, one signs, all verify.
 //!
-//! Every proxy of a pool has the same ring and nothing else in common. Keys are derived from the configured
-//! secrets by HKDF-SHA256 (RFC 5869) with the pool's name in the info, so a token of one pool is noise in another
-//! even where an operator reused a secret.
+//! All proxies of a pool share the ring and nothing else. Keys are derived from the configured secrets by HKDF-SHA256
+//! (RFC 5869) with the pool's name in the info, so a token of one pool does not verify in another even where an
+//! operator reused a secret.
 //!
 //! # Rotation
 //!
 //! 1. Give every proxy the new key with [`verify_with`](KeyRingBuilder::verify_with).
-//! 2. When all have it, make it the one that signs. Tokens change over at each client's next request.
+//! 2. When all have it, make it the one that signs. Each client gets a token of the new key with its next request.
 //! 3. When the longest absolute age has passed, retire the old key.
 //!
-//! The identity secret stays throughout: it names the upstreams.
+//! The identity secret stays throughout: upstream ids are derived from it.
 
 use super::mac::MacKey;
 use crate::cluster::{PinLoss, UpstreamId};
@@ -57,7 +57,7 @@ pub enum KeyError {
     /// A rotation that would also change the identity secret or the pool, and with them every upstream's id.
     #[error("the new ring is of another pool or identity secret: keep both, or all tokens lose their upstream")]
     OtherIdentity,
-    /// No randomness to generate secrets from.
+    /// The entropy source failed.
     #[error(transparent)]
     Entropy(#[from] EntropyError),
 }
@@ -80,12 +80,12 @@ impl fmt::Debug for KeyRing {
 }
 
 impl KeyRing {
-    /// A ring for the pool of this name, whose upstreams are named under the `identity` secret.
+    /// A ring for the pool of this name, whose upstream ids are derived from the `identity` secret.
     pub fn builder(pool: impl Into<String>, identity: impl Into<Vec<u8>>) -> KeyRingBuilder {
         KeyRingBuilder { pool: pool.into(), identity: identity.into(), keys: Vec::new() }
     }
 
-    /// A ring with fresh secrets that nobody else has: for one proxy whose tokens need not outlive it.
+    /// A ring with fresh random secrets: for one proxy whose tokens need not outlive it.
     ///
     /// # Errors
     /// [`KeyError::Entropy`] where the operating system gives no randomness.
@@ -103,14 +103,14 @@ impl KeyRing {
         self.signer
     }
 
-    /// What tokens of this pool call the upstream of this name.
+    /// The id of the upstream of this name in tokens of this pool.
     #[must_use]
     pub fn upstream_id(&self, name: &str) -> UpstreamId {
         let tag = self.identity.tag(name.as_bytes());
         UpstreamId(tag.first_chunk().copied().map_or(0, u64::from_be_bytes))
     }
 
-    /// Whether both rings name upstreams alike.
+    /// Whether both rings give upstreams the same ids.
     pub fn same_identity(&self, other: &Self) -> bool {
         self.upstream_id("") == other.upstream_id("")
     }

@@ -1,18 +1,19 @@
-//! How long a token is good for: an absolute age and an idle age, both inside the signature.
+//! How long a token is valid: an absolute age and an idle age, both covered by the signature.
 
 use super::token::Claims;
 use crate::cluster::PinLoss;
 use crate::time::Timestamp;
 use std::time::Duration;
 
-/// How far ahead of our clock a token's issued-at may lie, in seconds: clocks of one pool differ a little.
+/// How far ahead of our clock a token's issued-at may lie, in seconds: the clocks of a pool's machines differ a
+/// little.
 const SKEW: u64 = 60;
 
 /// The absolute and the idle age of sessions.
 ///
-/// Idle time is counted in windows of a power of two of seconds, about an eighth of the idle age or, where there is none, a
-/// part in 256 of the absolute one. So a busy client is sent a new token once a window and not with every response, and a
-/// session is forgotten between `idle` and `idle` plus one window after its last request.
+/// Idle time is counted in windows of a power of two of seconds, about an eighth of the idle age or, without one, a
+/// 256th to a 128th of the absolute age. So a busy client is sent a new token once a window rather than with every
+/// response, and a session is forgotten between `idle` and `idle` plus one window after its last request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Lifetimes {
     max_age: u64,
@@ -79,7 +80,7 @@ impl Lifetimes {
     }
 }
 
-/// The whole seconds of a time that tokens can carry.
+/// The whole seconds of a duration, if tokens can carry it.
 fn secs(what: &'static str, time: Duration) -> Result<u64, LifetimeError> {
     match time.as_secs() {
         secs @ 1..=0x8000_0000 => Ok(secs),
@@ -87,7 +88,7 @@ fn secs(what: &'static str, time: Duration) -> Result<u64, LifetimeError> {
     }
 }
 
-/// The power of two of seconds that is not above `window`.
+/// The largest power of two of seconds that is not above `window`.
 pub(super) fn scale(what: &'static str, window: Duration) -> Result<u8, LifetimeError> {
     secs(what, window).map(|secs| secs.ilog2() as u8)
 }

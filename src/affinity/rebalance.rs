@@ -1,26 +1,27 @@
-//! Moving sessions from upstreams that hold more than their share to those that have room, as after a scale-out.
+//! Rebalancing: moves sessions from upstreams that hold more than their share to those with room, as after a
+//! scale-out.
 //!
-//! Nobody sees a session but when it comes with a request, and proxies do not talk. So what is to move is chosen by the
-//! session itself, and every proxy chooses alike:
+//! A proxy sees a session only when it makes a request, and proxies do not communicate. So the sessions that move are
+//! selected by their own properties, and every proxy selects the same:
 //!
-//! - Of an upstream with L sessions, of which E are above its share, those move whose hash lies in the lowest E/L. The part
-//!   is set when the upstream becomes crowded and kept until it no longer is; so several proxies that see the same move
-//!   about as many as one, and not each as many.
+//! - Of an upstream with L sessions, E of them above its share, those move whose hash lies in the lowest E/L. The
+//!   fraction is set when the upstream becomes overloaded and kept until it no longer is. So several proxies that see
+//!   the same state move as many sessions together as one would, instead of as many each.
 //! - A session only moves forward in its own rendezvous order, and an upstream that was given sessions gives none away
-//!   until the cluster changes. So no session goes back and forth, and each moves once a change, as far as one proxy knows.
-//! - Of those that may move the longest idle go first: the budget fills a bucket, and the fuller it is, the less idle a
-//!   session has to be, one window of idle time for each that is in it. Where enough idle sessions come the bucket stays
-//!   low and only they move; where none come it fills, and busy ones move too. It holds twice [`WINDOWS`], or it would
-//!   overflow between one busy session and the next.
+//!   until the cluster changes. So no session oscillates, and each moves once a change, as far as one proxy knows.
+//! - Of those that may move, the longest idle go first. The budget fills a bucket, and the fuller it is, the less idle
+//!   a session has to be: each session in the bucket stands for one window of idle time. Where enough idle sessions
+//!   come the bucket stays low and only they move; where none come it fills, and busy ones move too. It holds twice
+//!   [`WINDOWS`], or it would overflow between one busy session and the next.
 //!
-//! The hash is salted by the upstreams that accept, so each scale-out draws its own lots.
+//! The hash is salted by the set of accepting upstreams, so each scale-out selects other sessions.
 //!
-//! A session with a WebSocket at this proxy is [held](crate::cluster::Upstream::guard_session) and stays, however long it made no
-//! request, and so does one whose WebSocket broke just now. Of WebSockets at others it does not know. Where most sessions
-//! are held, an upstream may keep more than its share.
+//! A session with a WebSocket at this proxy is [guarded](crate::cluster::Upstream::guard_session) and stays, however
+//! long it made no request, and so does one whose WebSocket closed in the last window or two. WebSockets at other
+//! proxies are not known here. Where most sessions are guarded, an upstream may keep more than its share.
 //!
-//! A page that sends several requests at once may have one moved while another is in flight: that one still is answered by
-//! the old upstream. Who cannot stand that has the [veto](crate::balancer::BalancerBuilder::veto).
+//! A page that sends several requests at once may have one moved while another is in flight, which the old upstream
+//! still serves. Applications that cannot tolerate that use the [veto](crate::balancer::BalancerBuilder::veto).
 
 use super::Claims;
 use crate::cluster::{Quota, Upstream};
@@ -29,51 +30,51 @@ use crate::time::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// An idle age is between eight and sixteen idle windows; where there is none, these are between a
+/// The scale of idle time: an idle age is between eight and sixteen idle windows; without one, these are between a
 /// thirty-second and a sixteenth of the absolute age.
 const WINDOWS: u64 = 16;
 
-/// How fast sessions are moved from crowded upstreams to those with room. See
+/// How fast sessions move from overloaded upstreams to those with room. See
 /// [`BalancerBuilder::rebalance`](crate::balancer::BalancerBuilder::rebalance).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Rebalance {
-    /// How many sessions a minute this proxy moves at most, evenly; up to 32 at once where it had none to move before. 0:
-    /// none, which is the default.
+    /// The most sessions that this proxy moves a minute, evenly spaced; up to 32 at once where it had none to move
+    /// before. 0, the default, turns rebalancing off.
     pub budget_per_minute: u32,
 }
 
 /// A session that is about to be moved.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate<'a> {
-    /// Where it is.
+    /// Its upstream.
     pub from: &'a Upstream,
-    /// Where it would go.
+    /// The upstream it would move to.
     pub to: &'a Upstream,
-    /// For how long it was away, at least: whole idle windows are counted, each about an eighth of the idle age or, where there
-    /// is none, a part in 256 of the absolute one.
+    /// For how long it made no request, at least: whole idle windows are counted, each about an eighth of the idle age
+    /// or, without one, a 256th to a 128th of the absolute age.
     pub idle: Duration,
     /// The session id.
     pub session_id: u64,
 }
 
-/// Whether a session must stay.
+/// Returns whether a session must stay.
 pub(crate) type Veto = Arc<dyn Fn(&Candidate<'_>) -> bool + Send + Sync>;
 
-/// Where a session stands among those that may move.
+/// The rank of a session among those that may move.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MoveRank {
     windows: u64,
-    /// Its own among equals: those with a low one go first.
+    /// Its hash: among equally idle sessions, those with a low one go first.
     pub(crate) lot: u32,
 }
 
 impl MoveRank {
-    /// Of a session, in a draw of this `salt`.
+    /// The rank of a session under this `salt`.
     pub(crate) fn new(claims: &Claims, salt: u64, now: Timestamp) -> Self {
         Self { windows: claims.idle_windows(now), lot: (mix64(claims.session_id ^ salt) >> 32) as u32 }
     }
 
-    /// For how long the budget must have lain unspent before it is its turn.
+    /// For how long the budget must have been unspent before the session may move.
     pub(crate) fn required_budget(self, quota: Quota) -> u64 {
         let missing = (WINDOWS - 1).saturating_sub(self.windows);
         missing * quota.interval + ((u128::from(quota.interval) * u128::from(self.lot)) >> 32) as u64
@@ -81,7 +82,7 @@ impl MoveRank {
 }
 
 impl Rebalance {
-    /// Its pace in microseconds, unless it is off.
+    /// The quota in microseconds; `None` where rebalancing is off.
     pub(crate) fn quota(self) -> Option<Quota> {
         let interval = 60_000_000_u64.checked_div(self.budget_per_minute.into())?;
         Some(Quota { interval, burst_tolerance: 2 * WINDOWS * interval })

@@ -11,9 +11,9 @@
 //! | 1 | flags: the window's length as a power of two of seconds (5 bits), the rest zero |
 //! | 16 | HMAC-SHA256 over the 26 bytes before it, truncated to 128 bits |
 //!
-//! Numbers are big-endian. The text is unpadded base64url; 42 is divisible by three, so no bits are spare and
-//! every token has one spelling. The window's length stands in the token itself, so tokens that were issued
-//! before a change of the idle age keep their meaning.
+//! Numbers are big-endian. The text is unpadded base64url; 42 is divisible by three, so no bits are spare and every
+//! token has one encoding. The window's length is in the token itself, so that tokens issued before a change of the
+//! idle age keep their meaning.
 
 use super::keys::KeyRing;
 use crate::cluster::{PinLoss, UpstreamId};
@@ -57,7 +57,7 @@ impl fmt::Debug for Token {
     }
 }
 
-/// What a token says.
+/// The contents of a token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Claims {
     pub(crate) key: u8,
@@ -71,13 +71,13 @@ pub(crate) struct Claims {
 }
 
 impl Claims {
-    /// For how many whole windows the session was away before `now`.
+    /// For how many whole windows before `now` the session made no request.
     pub(crate) fn idle_windows(&self, now: Timestamp) -> u64 {
         let age = now.as_secs().saturating_sub(u64::from(self.issued));
         (age >> self.scale).saturating_sub(u64::from(self.window) + 1)
     }
 
-    /// For how long it was away at least.
+    /// For how long it made no request, at least.
     pub(crate) fn idle(&self, now: Timestamp) -> Duration {
         let seen = u64::from(self.issued) + ((u64::from(self.window) + 1) << self.scale);
         Duration::from_secs(now.as_secs().saturating_sub(seen))
@@ -125,7 +125,7 @@ impl Claims {
             flags,
         ] = *body;
         if flags > 31 {
-            // Only a newer proxy of this pool can have signed these.
+            // Signed, so a newer proxy of this pool issued it.
             return Err(PinLoss::OtherVersion);
         }
         Ok(Self {
@@ -152,10 +152,10 @@ impl Claims {
         Some(Token(text))
     }
 
-    /// Reads a token, believing nothing before its tag is verified.
+    /// Reads a token; uses nothing of it before its tag is verified.
     ///
-    /// The order is the cheap checks that need no secret (length, alphabet, version, key id), then the tag in
-    /// constant time. Times and upstream are for the caller, who knows them to be ours.
+    /// First the cheap checks that need no secret (length, alphabet, version, key id), then the tag in constant time.
+    /// Lifetimes and the upstream are checked by the caller, on claims that are known to be authentic.
     pub(crate) fn verify(text: &[u8], keys: &KeyRing) -> Result<Self, PinLoss> {
         let bytes = text.try_into().ok().and_then(decode).ok_or(PinLoss::Malformed)?;
         if bytes[0] >> 4 != VERSION {
@@ -169,7 +169,7 @@ impl Claims {
     }
 }
 
-/// What is no character of base64url.
+/// Marks characters outside base64url.
 const NONE: u8 = 0x80;
 
 /// The six bits that a character stands for, or [`NONE`].
@@ -184,7 +184,8 @@ const DIGITS: [u8; 256] = {
     digits
 };
 
-/// Every request has a token to decode, always of this length: that takes a quarter of what a decoder of any text does.
+/// Decodes a token of the fixed length: a quarter of the cost of a decoder for any length. Every request has one to
+/// decode.
 fn decode(text: &[u8; TOKEN_LEN]) -> Option<[u8; BYTES]> {
     let mut bytes = [0; BYTES];
     let mut seen = 0;

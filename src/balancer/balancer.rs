@@ -48,8 +48,8 @@ impl Balancer {
     ///
     /// Takes no lock and allocates nothing, except a thread's slots at its first pick. Costs one snapshot load and one
     /// lease; with a token one HMAC-SHA256; without one what the policy costs, and for a new session one call of
-    /// [`Entropy::next`] and one HMAC; with [legacy cookies](Request::legacy_cookies) one table lookup each. A pick that was
-    /// under way during a change may be the one to free the old snapshot.
+    /// [`Entropy::next`] and one HMAC; with [legacy cookies](Request::legacy_cookies) one table lookup each. A pick
+    /// that was under way during a change may be the one to free the old snapshot.
     ///
     /// # Errors
     /// [`PickError`] where no upstream can take the request. No count was changed then.
@@ -125,7 +125,8 @@ impl Balancer {
         self.rebalance.target(snapshot.settings.rebalance.as_ref()?, &snapshot.cluster, claims, pinned, request)
     }
 
-    /// A lease on [`rebalance_target`](Self::rebalance_target). Every pinned pick asks, and most balancers have rebalancing off.
+    /// A lease on [`rebalance_target`](Self::rebalance_target). Every pinned pick asks, and most balancers have
+    /// rebalancing off.
     #[inline]
     fn rebalance(&self, snapshot: &Snapshot, claims: &Claims, pinned: &Member, request: &Request<'_>) -> Option<Lease> {
         self.rebalance.lease(snapshot.settings.rebalance.as_ref()?, &snapshot.cluster, claims, pinned, request)
@@ -161,10 +162,12 @@ impl Balancer {
         Ok(plan_from(&snapshot, &configs)?)
     }
 
-    /// Works out the change to exactly these upstreams, in this order: those that the cluster lacks are added, those that
-    /// differ are changed, those that are not listed are removed. Takes no lock and changes nothing; linear in both lists.
+    /// Works out the change to exactly these upstreams, in this order: those that the cluster lacks are added, those
+    /// that differ are changed, those that are not listed are removed. Takes no lock and changes nothing; linear in
+    /// both lists.
     ///
-    /// An upstream whose name and address stay keeps its counters, availability and sessions, as with [`plan`](Self::plan).
+    /// An upstream whose name and address stay keeps its counters, availability and sessions, as with
+    /// [`plan`](Self::plan).
     ///
     /// ```
     /// use homing::cluster::Effect;
@@ -251,7 +254,8 @@ fn finish(
     session_id: u64,
     now: Timestamp,
 ) -> Pick {
-    // Now rather than with the response: otherwise a burst of new sessions finds the upstream as empty as the first one did.
+    // Now rather than with the response: otherwise a burst of new sessions finds the upstream as empty as the first one
+    // did.
     lease.upstream().touch(session_id, now);
     let token = affinity.issue(known, session_id, lease.upstream(), now);
     counted(Pick { lease, decision, token, session_id })

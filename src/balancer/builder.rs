@@ -71,15 +71,15 @@ impl BalancerBuilder {
         self
     }
 
-    /// Places new sessions by the policy of this name; default `least_conn`. See [`policy::registry`](crate::policy::registry)
-    /// for the names.
+    /// Places new sessions by the policy of this name; default `least_conn`. See
+    /// [`policy::registry`](crate::policy::registry) for the names.
     #[must_use]
     pub fn policy(self, name: impl Into<String>) -> Self {
         self.policy_params(name, Params::new())
     }
 
-    /// Places new sessions by the policy of this name, with parameters. See [`policy::registry`](crate::policy::registry)
-    /// for both.
+    /// Places new sessions by the policy of this name, with parameters. See
+    /// [`policy::registry`](crate::policy::registry) for both.
     #[must_use]
     pub fn policy_params(mut self, name: impl Into<String>, params: Params) -> Self {
         self.policy = PolicyChoice::Named(name.into(), params);
@@ -108,22 +108,23 @@ impl BalancerBuilder {
         self
     }
 
-    /// Moves sessions from upstreams that hold more than their share of the [live ones](crate::Upstream::live_sessions) to
-    /// those with room, as after a scale-out; off by default. The longest idle move first, at a limited rate, until each
-    /// upstream is within 5 % of its share; a session moves forward in its own rendezvous order only. Needs affinity, and
-    /// [`tick`](Balancer::tick).
+    /// Moves sessions from upstreams that hold more than their share of the [live ones](crate::Upstream::live_sessions)
+    /// to those with room, as after a scale-out; off by default. The longest idle move first, at a limited rate, until
+    /// each upstream is within 5 % of its share; a session moves forward in its own rendezvous order only. Needs
+    /// affinity, and [`tick`](Balancer::tick).
     ///
-    /// Every proxy has a budget of its own, and all choose the same sessions. A moved session loses what its upstream keeps in
-    /// memory. A request that the same page sends meanwhile with the old token is still served by the old upstream, and what it
-    /// changes there is lost too.
+    /// Every proxy has a budget of its own, and all choose the same sessions. A moved session loses what its upstream
+    /// keeps in memory. A request that the same page sends meanwhile with the old token is still served by the old
+    /// upstream, and what it changes there is lost too.
     #[must_use]
     pub fn rebalance(mut self, rebalance: Rebalance) -> Self {
         self.rebalance = rebalance;
         self
     }
 
-    /// Asked before a session is [rebalanced](Self::rebalance): where `veto` returns `true` the session stays. Called within a
-    /// pick, so it should be quick, and again at each request of a session that stays; and by [`explain`](Balancer::explain).
+    /// Asked before a session is [rebalanced](Self::rebalance): where `veto` returns `true` the session stays. Called
+    /// within a pick, so it should be quick, and again at each request of a session that stays; and by
+    /// [`explain`](Balancer::explain).
     #[must_use]
     pub fn veto(mut self, veto: impl Fn(&Candidate<'_>) -> bool + Send + Sync + 'static) -> Self {
         self.veto = Some(Arc::new(veto));
@@ -140,8 +141,8 @@ impl BalancerBuilder {
     /// Checks the configuration and builds the first snapshot.
     ///
     /// # Errors
-    /// [`BuildError`] where the upstreams are no cluster, the policy or a parameter is unknown, a health setting is out of its
-    /// range, or the entropy source fails.
+    /// [`BuildError`] where the upstreams are no cluster, the policy or a parameter is unknown, a health setting is out
+    /// of its range, or the entropy source fails.
     pub fn build(mut self) -> Result<Balancer, BuildError> {
         let upstreams = std::mem::take(&mut self.upstreams);
         let entropy = self.entropy.take().unwrap_or_else(|| Box::new(OsEntropy));

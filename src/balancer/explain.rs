@@ -142,9 +142,9 @@ impl Balancer {
     /// Says step by step what [`pick`](Self::pick) would do with `request` now. Changes nothing: no count, no turn, no
     /// randomness that a pick would get.
     ///
-    /// A session that would begin with the pick has no session id yet. Policies that draw lots are shown one that is drawn
-    /// from the time and the client; the pick will draw its own. For operators and tests: it allocates, and costs a
-    /// look at every upstream.
+    /// A session that would begin with the pick has no session id yet. Policies that draw lots are shown one that is
+    /// drawn from the time and the client; the pick will draw its own. For operators and tests: it allocates, and costs
+    /// a look at every upstream.
     #[must_use]
     pub fn explain(&self, request: &Request<'_>) -> Explanation {
         let snapshot = self.snapshot.load();

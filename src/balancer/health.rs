@@ -22,8 +22,8 @@ impl Balancer {
         self.report_at(upstream, outcome, || now);
     }
 
-    /// [`report`](Self::report) for hosts to whom reading the clock costs something: `now` is called only where the time
-    /// matters, which it does not for an answer of an active upstream.
+    /// [`report`](Self::report) for hosts to whom reading the clock costs something: `now` is called only where the
+    /// time matters, which it does not for an answer of an active upstream.
     pub fn report_at(&self, upstream: &Upstream, outcome: Outcome, now: impl FnOnce() -> Timestamp) {
         if outcome == Outcome::Answered {
             upstream.outcome_counters().answered();
@@ -49,8 +49,8 @@ impl Balancer {
     }
 
     /// Lets time pass: what was out returns, slow starts end, silence is noticed. A host calls it some ten times a
-    /// second; it looks at every upstream, and once a window at every session that is [held](Upstream::guard_session). Where it was not
-    /// called for two seconds, nothing is concluded from the silence of that time.
+    /// second; it looks at every upstream, and once a window at every session that is [held](Upstream::guard_session).
+    /// Where it was not called for two seconds, nothing is concluded from the silence of that time.
     pub fn tick(&self, now: Timestamp) {
         // Before the lock, which requests that fail wait for.
         self.snapshot.load().cluster.members().iter().for_each(|member| member.upstream().touch_guarded(now));

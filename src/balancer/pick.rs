@@ -40,7 +40,8 @@ pub enum PickError {
     /// The session's own upstream cannot take it, and sessions are not to be moved.
     #[error("the session's upstream is unavailable ({0})")]
     Rejected(PinLoss),
-    /// The session has to wait; pick again at `at`. A host that cannot wait sets [`Request::no_wait`](crate::Request::no_wait).
+    /// The session has to wait; pick again at `at`. A host that cannot wait sets
+    /// [`Request::no_wait`](crate::Request::no_wait).
     #[error("{reason}")]
     Later {
         /// When to pick again. Sooner does no harm.
@@ -56,8 +57,9 @@ pub enum PickError {
 /// What a displaced session waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Wait {
-    /// Its upstream is down and may come back: see [`Failover::return_timeout`](crate::health::Failover::return_timeout). It may
-    /// be back sooner; drop it from [`Request::tried`](crate::Request::tried) while waiting for it.
+    /// Its upstream is down and may come back: see
+    /// [`Failover::return_timeout`](crate::health::Failover::return_timeout). It may be back sooner; drop it from
+    /// [`Request::tried`](crate::Request::tried) while waiting for it.
     #[error("the session's upstream is down and may come back")]
     UpstreamReturn,
     /// Many sessions are displaced at once, and the failover target admits a limited number a second: see

@@ -30,15 +30,15 @@ pub(super) fn pinned_upstream<'c>(
 }
 
 impl Snapshot {
-    /// The claims that a token of ours would have for a session with a legacy cookie. The session is treated as if its client
-    /// had brought that token, so that everything that holds for pinned sessions holds for it.
+    /// The claims that a token of ours would have for a session with a legacy cookie. The session is treated as if its
+    /// client had brought that token, so that everything that holds for pinned sessions holds for it.
     pub(super) fn legacy_claims(&self, affinity: &Affinity, request: &Request<'_>, session_id: u64) -> Option<Claims> {
         let (_, member) = self.legacy_cookies.as_ref()?.find(&self.cluster, request.legacy_cookies)?;
         Some(affinity.next_claims(None, session_id, member.upstream(), request.now))
     }
 
-    /// The error to answer with where a session keeps its pin although its upstream cannot take it, or is to wait first.
-    /// `None`: it moves.
+    /// The error to answer with where a session keeps its pin although its upstream cannot take it, or is to wait
+    /// first. `None`: it moves.
     pub(super) fn keeps_pin(
         &self,
         affinity: &Affinity,

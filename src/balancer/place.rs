@@ -1,5 +1,5 @@
-//! Places sessions that do not stay on a pinned upstream: new ones by the policy, displaced ones along their own rendezvous
-//! order.
+//! Places sessions that do not stay on a pinned upstream: new ones by the policy, displaced ones along their own
+//! rendezvous order.
 
 use super::pick::{PickError, Wait};
 use super::request::Request;
@@ -10,7 +10,8 @@ use crate::cluster::{Lease, Member, PinLoss, Quota, Session, SlowStartAccess};
 use crate::hash::mix64;
 use crate::time::Timestamp;
 
-/// How often a pick asks the policy before it scans for any place: a lease may lose the race for an upstream's last place.
+/// How often a pick asks the policy before it scans for any place: a lease may lose the race for an upstream's last
+/// place.
 const RACES: usize = 4;
 
 /// A lease for a session that does not stay on a pinned upstream.
@@ -81,8 +82,8 @@ fn place_new(snapshot: &Snapshot, session: &Session<'_>) -> Result<Lease, PickEr
     any_place(snapshot, &Session { slow_start: SlowStartAccess::All, ..*session })
 }
 
-/// Jitters retries over one burst interval: otherwise all waiting sessions come back at the same moment, and only the burst
-/// that is due then is admitted.
+/// Jitters retries over one burst interval: otherwise all waiting sessions come back at the same moment, and only the
+/// burst that is due then is admitted.
 fn later(due: u64, quota: Quota, session: &Session<'_>) -> PickError {
     let burst = u128::from(quota.interval + quota.burst_tolerance);
     let jitter = (burst * u128::from(mix64(session.session_id))) >> 64;
@@ -90,8 +91,8 @@ fn later(due: u64, quota: Quota, session: &Session<'_>) -> PickError {
     PickError::Later { at, reason: Wait::Admission }
 }
 
-/// Any free place, for a session that lost its races: no request is refused while a place is free. Each session starts its
-/// scan at another upstream, or they would race again.
+/// Any free place, for a session that lost its races: no request is refused while a place is free. Each session starts
+/// its scan at another upstream, or they would race again.
 #[cold]
 fn any_place(snapshot: &Snapshot, session: &Session<'_>) -> Result<Lease, PickError> {
     let members = snapshot.cluster.members();

@@ -9,8 +9,8 @@ use crate::time::Timestamp;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// An upstream becomes overloaded at this excess over its share, and stops being so at [`EVEN`]. The gap is hysteresis: what
-/// has been moved does not start another move.
+/// An upstream becomes overloaded at this excess over its share, and stops being so at [`EVEN`]. The gap is hysteresis:
+/// what has been moved does not start another move.
 const OVERLOADED: f64 = 0.10;
 const EVEN: f64 = 0.05;
 

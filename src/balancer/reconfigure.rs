@@ -26,12 +26,12 @@ pub enum ReconfigureError {
 }
 
 impl Balancer {
-    /// Takes over the settings of `builder`: its policy, affinity, health, failover, slow start, rebalancing and veto, all
-    /// of them or none. What was not set on the builder has its default, as in a balancer that is built.
+    /// Takes over the settings of `builder`: its policy, affinity, health, failover, slow start, rebalancing and veto,
+    /// all of them or none. What was not set on the builder has its default, as in a balancer that is built.
     ///
     /// Upstreams with their state and counters, sessions, leases and drains stay as they are: membership is changed by
-    /// [`apply`](Self::apply), and neither the builder's upstreams nor its entropy is used. A drain under way keeps the spread
-    /// it began with. A policy of the same name and parameters is rebuilt from the last, where it can be.
+    /// [`apply`](Self::apply), and neither the builder's upstreams nor its entropy is used. A drain under way keeps the
+    /// spread it began with. A policy of the same name and parameters is rebuilt from the last, where it can be.
     ///
     /// Costs what [`apply`](Self::apply) does; picks continue meanwhile.
     ///

@@ -52,9 +52,9 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// With the cookies that the proxy in use before this one set. They are read where no token is good, in this order, which
-    /// should be that of [`AffinityBuilder::accept`](crate::affinity::AffinityBuilder::accept). The first that means exactly
-    /// one upstream counts; of more than 16, those beyond are ignored.
+    /// With the cookies that the proxy in use before this one set. They are read where no token is good, in this order,
+    /// which should be that of [`AffinityBuilder::accept`](crate::affinity::AffinityBuilder::accept). The first that
+    /// means exactly one upstream counts; of more than 16, those beyond are ignored.
     #[must_use]
     pub const fn legacy_cookies(mut self, cookies: &'a [LegacyCookie<'a>]) -> Self {
         self.legacy_cookies = cookies;
@@ -68,8 +68,8 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// To be answered now: a session that would have to [wait](crate::PickError::Later) moves at once, and counts towards no
-    /// rate limit. For hosts that cannot pick again later.
+    /// To be answered now: a session that would have to [wait](crate::PickError::Later) moves at once, and counts
+    /// towards no rate limit. For hosts that cannot pick again later.
     #[must_use]
     pub const fn no_wait(mut self) -> Self {
         self.no_wait = true;

@@ -1,10 +1,10 @@
 //! Slow start for any policy: an upstream in slow start counts as not accepting, except for its share of the sessions.
 //!
-//! Under a policy that places by load, an upstream of weight w and fraction f gets at most its share w·f / Σ w·f of all placements:
-//! placements are counted, and the upstream is skipped until its next turn is due. A policy that places by key would thereby
-//! place one key now here, now there. So a keyed policy sees the upstream accept a fraction f of all keys, those with the lowest
-//! hashes, and each key moves to it once. What matters is f relative to the largest: where all upstreams are in slow start
-//! alike, none is limited.
+//! Under a policy that places by load, an upstream of weight w and fraction f gets at most its share w·f / Σ w·f of all
+//! placements: placements are counted, and the upstream is skipped until its next turn is due. A policy that places by
+//! key would thereby place one key now here, now there. So a keyed policy sees the upstream accept a fraction f of all
+//! keys, those with the lowest hashes, and each key moves to it once. What matters is f relative to the largest: where
+//! all upstreams are in slow start alike, none is limited.
 
 use super::snapshot::Snapshot;
 use crate::cluster::{Cluster, Member, Session, SlowStartAccess, SlowStartShare};
@@ -31,7 +31,8 @@ impl SlowStartState {
         self.until.load(Ordering::Relaxed) > now.as_millis()
     }
 
-    /// The session with access to the upstreams in slow start whose share it falls into. `counts`: the placement takes a turn.
+    /// The session with access to the upstreams in slow start whose share it falls into. `counts`: the placement takes
+    /// a turn.
     #[cold]
     pub(super) fn limit<'a>(&self, snapshot: &Snapshot, session: &Session<'a>, counts: bool) -> Session<'a> {
         let turns = &self.turns.0;

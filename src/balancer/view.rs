@@ -16,14 +16,15 @@ use std::sync::Arc;
 ///
 /// [`Balancer::pick`] is all that most adapters need. A view is for those that
 ///
-/// - number upstreams by their [index](Cluster::index_of), which means something in one [`generation`](Self::generation) alone;
+/// - number upstreams by their [index](Cluster::index_of), which means something in one
+///   [`generation`](Self::generation) alone;
 /// - choose the upstream themselves: [`open`](Self::open) reads the tokens, [`lease`](Self::lease) takes a place on the
 ///   chosen upstream, [`token_for`](Self::token_for) says what to send to the client;
 /// - queue requests: [`pinned_upstream`](Self::pinned_upstream) says which upstream a request has to wait for.
 ///
-/// Making one costs the snapshot load that a pick costs. It is for the time of one request's decision: it keeps its snapshot
-/// alive, and occupies one of the thread's few fast slots for that, so drop it before waiting for anything. It stays on its
-/// thread; any number of threads have their own.
+/// Making one costs the snapshot load that a pick costs. It is for the time of one request's decision: it keeps its
+/// snapshot alive, and occupies one of the thread's few fast slots for that, so drop it before waiting for anything. It
+/// stays on its thread; any number of threads have their own.
 ///
 /// # Example
 ///
@@ -65,13 +66,13 @@ pub struct View<'b> {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Opened {
-    /// The upstream that the first good token names, whether the cluster has it or not; otherwise the one that the first
-    /// legacy cookie means. `None` where the session begins with this request.
+    /// The upstream that the first good token names, whether the cluster has it or not; otherwise the one that the
+    /// first legacy cookie means. `None` where the session begins with this request.
     pub upstream: Option<UpstreamId>,
     /// The session's; where no token is good a new one, for [`View::lease`] and [`View::token_for`].
     pub session_id: u64,
-    /// [`Pinned`](Decision::Pinned) where the session goes to `upstream`, [`New`](Decision::New) without a token; otherwise
-    /// why the pin is lost.
+    /// [`Pinned`](Decision::Pinned) where the session goes to `upstream`, [`New`](Decision::New) without a token;
+    /// otherwise why the pin is lost.
     pub decision: Decision,
 }
 
@@ -119,8 +120,9 @@ impl View<'_> {
 
     /// Reads the request's tokens and legacy cookies, and takes nothing: no place, no count, no session.
     ///
-    /// Whether the upstream has room is left to [`lease`](Self::lease), and no session is rebalanced. Costs one HMAC-SHA256
-    /// a token that is looked at, and one call of [`Entropy::next`](crate::rng::Entropy::next) where none is good.
+    /// Whether the upstream has room is left to [`lease`](Self::lease), and no session is rebalanced. Costs one
+    /// HMAC-SHA256 a token that is looked at, and one call of [`Entropy::next`](crate::rng::Entropy::next) where none
+    /// is good.
     ///
     /// # Errors
     /// [`EntropyError`] where a new session gets no random number.
@@ -168,11 +170,12 @@ impl View<'_> {
         Ok(lease)
     }
 
-    /// The token to send to the client of a session that its host put on `upstream`; `None` where the request carries one
-    /// that says the same and is fresh enough, or there is no affinity.
+    /// The token to send to the client of a session that its host put on `upstream`; `None` where the request carries
+    /// one that says the same and is fresh enough, or there is no affinity.
     ///
     /// The session is the one of the request's token. Where that has none that is good, a session begins now, and
-    /// `session_id` is its own. Changes nothing. Costs one HMAC-SHA256 a token that is looked at, and one for a new token.
+    /// `session_id` is its own. Changes nothing. Costs one HMAC-SHA256 a token that is looked at, and one for a new
+    /// token.
     #[must_use]
     pub fn token_for(&self, upstream: &Upstream, session_id: u64, request: &Request<'_>) -> Option<Token> {
         let affinity = self.snapshot.settings.affinity.as_ref()?;
@@ -184,8 +187,8 @@ impl View<'_> {
     /// The upstream that the session of a request is pinned to, where no other one may serve it while that one serves:
     /// what a request waits for that was answered [`PickError::Full`].
     ///
-    /// `None` where the request has no session yet, where its pin is lost, and where sessions [move](OnFull::Move) for want
-    /// of room. Costs one HMAC-SHA256 a token that is looked at.
+    /// `None` where the request has no session yet, where its pin is lost, and where sessions [move](OnFull::Move) for
+    /// want of room. Costs one HMAC-SHA256 a token that is looked at.
     #[must_use]
     pub fn pinned_upstream(&self, request: &Request<'_>) -> Option<UpstreamId> {
         let snapshot = &self.snapshot;

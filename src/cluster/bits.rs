@@ -3,9 +3,9 @@
 //! A bit a member, in words; above them tiers of summaries, with a bit for each word below that is not empty: van Emde
 //! Boas' idea (Information Processing Letters 6(3), 1977) with words of 64 for the square roots.
 //!
-//! Bits of a summary are set at once and cleared late. [`Bits::remove`] leaves them be, so that a member that comes and
-//! goes costs one locked operation each way; [`Bits::first`] clears those that it finds to be empty promises, and each
-//! promise is paid for once.
+//! A summary bit is set at once and cleared lazily. [`Bits::remove`] leaves it set, so that adding and removing a
+//! member costs one locked operation each; [`Bits::first`] clears the summary bits that it finds stale, so each is paid
+//! for once.
 
 use crate::sync::{AtomicU64, Ordering};
 
@@ -34,7 +34,7 @@ impl Bits {
     pub(crate) fn insert(&self, member: usize) {
         let (word, bit) = split(member);
         self.tiers[0][word].fetch_or(bit, Ordering::AcqRel);
-        self.promise(1, word);
+        self.summarize(1, word);
     }
 
     /// Removes `member`. One locked operation.
@@ -43,17 +43,18 @@ impl Bits {
         self.tiers[0][word].fetch_and(!bit, Ordering::AcqRel);
     }
 
-    /// Removes all. Members that are added meanwhile may stay or not.
+    /// Removes all members. One that is added concurrently may stay or not.
     pub(crate) fn clear(&self) {
         let full = self.tiers.iter().flatten().filter(|word| word.load(Ordering::Relaxed) != 0);
-        // Not a store, which would hide from later insertions what came before it in the order of the word.
+        // A read-modify-write, not a store: a store would break the release sequence that later insertions synchronize
+        // with.
         full.for_each(|word| _ = word.fetch_and(0, Ordering::AcqRel));
     }
 
     /// The lowest member that is not below `from` and is below `end`.
     ///
-    /// What is a member all the while is found, but for the instant in which another thread stands inside
-    /// [`recall`](Self::recall) with a word that had been empty.
+    /// An integer that is a member throughout the call is found, except while another thread is inside
+    /// [`clear_summary`](Self::clear_summary) for a word that was empty.
     pub(crate) fn first(&self, from: usize, end: usize) -> Option<usize> {
         let (mut height, mut at, mut descending) = (0, from, false);
         while at << (height * WORD.ilog2() as usize) < end {
@@ -67,7 +68,7 @@ impl Bits {
                 (height, at, descending) = (height - 1, at * WORD, true);
             } else {
                 if descending {
-                    self.recall(height, word);
+                    self.clear_summary(height, word);
                 }
                 (height, at, descending) = (height + 1, word + 1, false);
                 if height == self.tiers.len() {
@@ -78,11 +79,11 @@ impl Bits {
         None
     }
 
-    /// Sees to it that the tiers from `height` on tell of `at`, which is the index of a word below.
-    fn promise(&self, height: usize, mut at: usize) {
+    /// Sets the summary bits of the tiers from `height` on for `at`, the index of a word below.
+    fn summarize(&self, height: usize, mut at: usize) {
         for tier in &self.tiers[height..] {
             let (word, bit) = split(at);
-            // Mostly it is told already: a look costs no cache line of other threads.
+            // Usually set already, and a load does not take the cache line away from other threads.
             if tier[word].load(Ordering::Acquire) & bit == 0 {
                 tier[word].fetch_or(bit, Ordering::AcqRel);
             }
@@ -90,17 +91,17 @@ impl Bits {
         }
     }
 
-    /// Takes back the promise of the tier above that word `at` of tier `height` has members.
+    /// Clears the bit of the tier above that says that word `at` of tier `height` has members.
     ///
-    /// The second look at the word is a read-modify-write, so it and an insertion into that word have an order. Either
-    /// it sees the member; or the insertion comes after it, thereby sees the promise taken back, and makes it anew.
-    fn recall(&self, height: usize, at: usize) {
+    /// The second read of the word is a read-modify-write, so it and an insertion into that word are ordered. Either it
+    /// sees the new member and sets the bit again; or the insertion comes after it, sees the bit cleared, and sets it.
+    fn clear_summary(&self, height: usize, at: usize) {
         let (word, bit) = split(at);
         let others = self.tiers[height + 1][word].fetch_and(!bit, Ordering::AcqRel) & !bit;
         if self.tiers[height][at].fetch_or(0, Ordering::AcqRel) != 0 {
-            self.promise(height + 1, at);
+            self.summarize(height + 1, at);
         } else if others == 0 && height + 2 < self.tiers.len() {
-            self.recall(height + 1, word);
+            self.clear_summary(height + 1, word);
         }
     }
 }
@@ -159,14 +160,17 @@ mod tests {
     }
 
     #[test]
-    fn a_promise_is_paid_for_once() {
+    fn a_stale_summary_bit_is_cleared_once() {
         let bits = Bits::new(100_000);
         for word in 1..1000 {
             bits.insert(word * WORD);
             bits.remove(word * WORD);
         }
         assert_eq!(bits.first(0, 100_000), None);
-        assert!(bits.tiers.iter().flatten().all(|word| word.load(Ordering::Relaxed) == 0), "a promise was left");
+        assert!(
+            bits.tiers.iter().flatten().all(|word| word.load(Ordering::Relaxed) == 0),
+            "a stale summary bit was left"
+        );
     }
 }
 
@@ -178,40 +182,40 @@ mod loom_tests {
     use loom::sync::Arc;
     use loom::thread;
 
-    /// Two words under one summary, whose promise for the second is empty.
-    fn with_an_empty_promise() -> Arc<Bits> {
+    /// Two words under one summary, whose bit for the second is stale.
+    fn with_a_stale_summary_bit() -> Arc<Bits> {
         let bits = Bits::new(2 * WORD);
         bits.insert(WORD);
         bits.remove(WORD);
         Arc::new(bits)
     }
 
-    fn no_member_is_lost(look: fn(&Bits)) {
+    fn no_member_is_lost(read: fn(&Bits)) {
         model(move || {
-            let bits = with_an_empty_promise();
+            let bits = with_a_stale_summary_bit();
             let adders: Vec<_> = [WORD, WORD + 1]
                 .map(|member| {
                     let bits = bits.clone();
                     thread::spawn(move || bits.insert(member))
                 })
                 .into();
-            look(&bits);
+            read(&bits);
             adders.into_iter().for_each(|thread| thread.join().unwrap());
             assert_eq!(bits.first(0, 2 * WORD), Some(WORD), "a member is lost");
         });
     }
 
     #[test]
-    fn loom_no_member_is_lost_to_a_reader_that_takes_a_promise_back() {
+    fn loom_no_member_is_lost_to_a_reader_that_clears_a_summary_bit() {
         no_member_is_lost(|bits| {
             bits.first(0, 2 * WORD);
         });
     }
 
-    /// The model's control: to look first and then to take back.
+    /// The model's control: to check first and then to clear.
     #[test]
     #[should_panic(expected = "a member is lost")]
-    fn loom_a_promise_taken_back_without_a_second_look_is_caught() {
+    fn loom_clearing_without_a_second_read_is_caught() {
         no_member_is_lost(|bits| {
             if bits.tiers[0][1].load(Ordering::Acquire) == 0 {
                 bits.tiers[1][0].fetch_and(!2, Ordering::AcqRel);
@@ -219,14 +223,14 @@ mod loom_tests {
         });
     }
 
-    /// The model's other control: a second look that has no order with insertions.
+    /// The model's other control: a second read that is not ordered with insertions.
     #[test]
     #[should_panic(expected = "a member is lost")]
-    fn loom_a_plain_second_look_is_caught() {
+    fn loom_a_plain_second_read_is_caught() {
         no_member_is_lost(|bits| {
             bits.tiers[1][0].fetch_and(!2, Ordering::AcqRel);
             if bits.tiers[0][1].load(Ordering::Acquire) != 0 {
-                bits.promise(1, 1);
+                bits.summarize(1, 1);
             }
         });
     }
@@ -235,7 +239,7 @@ mod loom_tests {
     #[test]
     fn loom_neighbours_are_left_alone() {
         model(|| {
-            let bits = with_an_empty_promise();
+            let bits = with_a_stale_summary_bit();
             let other = bits.clone();
             let thread = thread::spawn(move || {
                 other.insert(WORD + 1);

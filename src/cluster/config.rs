@@ -1,4 +1,4 @@
-//! What an operator says about an upstream, and why it may be refused.
+//! The configuration of an upstream, and why a set of them is refused.
 
 /// The most upstreams a cluster can have.
 pub const MAX_UPSTREAMS: usize = 10_000;
@@ -6,7 +6,7 @@ pub const MAX_UPSTREAMS: usize = 10_000;
 /// The longest name of an upstream, in bytes.
 const MAX_NAME: usize = 255;
 
-/// An upstream as configured. Checked when the cluster is built, so that every mistake is reported in one place.
+/// An upstream as configured. Checked when a cluster is built of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct UpstreamConfig {

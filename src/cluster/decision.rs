@@ -5,15 +5,15 @@ use std::fmt;
 /// Why a request went where it went.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Decision {
-    /// A valid token named an upstream that serves: the session came home.
+    /// A valid token named an upstream that serves: the session stays pinned to it.
     Pinned,
-    /// No token: a first visit, or a client that keeps no cookies, placed by the policy.
+    /// No token: a first visit, or a client that keeps no cookies. Placed by the policy.
     New,
-    /// A token came but could not be followed; the session was placed elsewhere, or anew.
+    /// A token came, but the pin could not be honoured: the session moved, or began anew.
     PinLost(PinLoss),
 }
 
-/// Why a token could not be followed.
+/// Why a pin could not be honoured.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum PinLoss {
     /// The cluster has no upstream of that id any more.
@@ -26,9 +26,9 @@ pub enum PinLoss {
     OtherIncarnation,
     /// The session is older than the absolute age allows, or its token is from the future.
     Expired,
-    /// The session was away for longer than the idle age allows.
+    /// The session made no request for longer than the idle age allows.
     Idle,
-    /// The tag does not fit: altered, made up, or of another pool.
+    /// The tag does not match: the token was altered, forged, or issued by another pool.
     BadTag,
     /// Signed with a key that the ring does not have.
     UnknownKey,
@@ -36,7 +36,7 @@ pub enum PinLoss {
     Malformed,
     /// A token of another version of the format.
     OtherVersion,
-    /// The upstream is being drained, and the session's [moment](super::Upstream::drain_deadline) to leave has come.
+    /// The upstream is being drained, and the session's [drain deadline](super::Upstream::drain_deadline) has passed.
     Drained,
     /// The upstream held more than its share of sessions, and this one was moved to one that had room.
     Rebalanced,
@@ -87,8 +87,9 @@ impl Decision {
 }
 
 impl PinLoss {
-    /// Whether the token is sound and only its upstream is not what it was: then the session is placed along its own
-    /// rendezvous order, on which every proxy agrees, and every request of a page that sends several at once.
+    /// Whether the token is valid and only its upstream cannot take the session. A displaced session is placed along
+    /// its own rendezvous order, so that every proxy, and every concurrent request of one page, moves it to the same
+    /// upstream.
     #[must_use]
     pub const fn is_displaced(self) -> bool {
         match self {

@@ -1,8 +1,8 @@
 //! A rate limiter without locks: the generic cell rate algorithm (GCRA; ITU-T I.371, annex A) in one atomic word.
 //!
-//! The word is the theoretical arrival time (TAT), the time when the next event is due. An event at `now` conforms if the TAT
-//! is not later; it advances the TAT by the emission interval. Unused time is kept up to the burst tolerance, and admits as
-//! many events at once. Time is any number that grows: microseconds, or a count of placements.
+//! The word is the theoretical arrival time (TAT), the time when the next event is due. An event at `now` conforms if
+//! the TAT is not later; it advances the TAT by the emission interval. Unused time is kept up to the burst tolerance,
+//! and admits as many events at once. Time is any number that grows: microseconds, or a count of placements.
 
 use crate::time::CLOCK_TOLERANCE;
 use std::sync::atomic::{AtomicU64, Ordering};

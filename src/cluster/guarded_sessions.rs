@@ -1,11 +1,12 @@
-//! Sessions that are there although they make no requests: each holds a WebSocket, say.
+//! The sessions of one upstream that are kept live while they have a tunnel: a page with a WebSocket makes no requests.
 
 use super::sessions::Sessions;
 use crate::time::Timestamp;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 
-/// The sessions that are held on one upstream. No pick looks here but one that is about to move a session.
+/// The sessions with guards on one upstream. Behind a lock; the only pick that takes it is about to rebalance a
+/// session.
 #[derive(Debug, Default)]
 pub(super) struct GuardedSessions(Mutex<Inner>);
 
@@ -13,14 +14,14 @@ pub(super) struct GuardedSessions(Mutex<Inner>);
 struct Inner {
     /// By their session ids.
     sessions: HashMap<u64, Guarded>,
-    /// In which they were counted as live last.
+    /// The window in which they were last counted as live.
     window: Option<u16>,
 }
 
 #[derive(Debug, Default)]
 struct Guarded {
     guards: usize,
-    /// In which window it was let go. Who was there until then may be about to open another WebSocket.
+    /// The window in which the last guard was dropped. The page may be about to reconnect.
     left: Option<u16>,
 }
 
@@ -39,7 +40,7 @@ impl GuardedSessions {
         }
     }
 
-    /// Whether it is held, or was in this window or the last.
+    /// Whether the session has a guard, or had one in this window or the last.
     pub(super) fn has(&self, session_id: u64) -> bool {
         self.0.lock().sessions.contains_key(&session_id)
     }
@@ -48,7 +49,8 @@ impl GuardedSessions {
         self.0.lock().sessions.len()
     }
 
-    /// Counts them as live at `now`: once a window, since one that was there in a window counts until the end of the next.
+    /// Counts the guarded sessions as live at `now`. Once a window is enough: a mark counts until the end of the next
+    /// window.
     pub(super) fn touch(&self, live: &Sessions, now: Timestamp) {
         let window = Some(live.window(now));
         let held: Vec<u64> = {

@@ -1,17 +1,18 @@
-//! How an upstream stands: its counts and verdicts, and its places on the bitmaps of the [`LoadIndex`].
+//! The load and availability of an upstream, and its positions in the [`LoadIndex`], which follow both.
 //!
-//! # Why nobody is lost
+//! # Why no upstream is lost from the index
 //!
-//! An upstream belongs at the position that its count, its verdict and its slot give. Whoever changes one of the three
-//! then passes through the count by a read-modify-write (a lease does so in changing it). So the last to pass knows all
-//! three, and puts the upstream where it belongs. Another who knew less may take it away from there once more, but then
-//! looks at all three again; and since he took it away by a read-modify-write of the word in which the last had put it,
-//! he now knows what the last knew, and puts it back. A position may be left over for a while. Who finds an upstream
+//! An upstream belongs at the position that its count, its availability and its slot determine. Every thread that
+//! changes one of the three then passes through the count with a read-modify-write (a lease does so in changing it).
+//! So the last thread to pass has seen all three changes, and sets the right position. A thread that saw less may
+//! clear that position afterwards; but it then reads all three again, and because it cleared the bit by a
+//! read-modify-write of the word in which the last thread had set it, it now sees what the last thread saw (release
+//! sequence), and sets the bit again. A stale position may remain for a while: a reader that finds an upstream
 //! compares the position with its state, and clears what does not agree.
 //!
-//! Positions are used again when a bitmap changes hands. A lease that stood still meanwhile may take away another
-//! upstream than its own; by the same argument it then sees that its slot has changed, and marks the bitmap as
-//! disturbed, whereupon everybody is load_order again.
+//! A bitmap is reused by the next policy, and so are its positions. A lease that was suspended meanwhile may clear the
+//! position of another upstream. By the same argument it then sees that its own slot has changed, and marks the bitmap
+//! as disturbed, whereupon all members are indexed again.
 
 use super::load::Load;
 use super::load_index::{BITMAPS, IndexSlot, LoadIndex};
@@ -21,28 +22,29 @@ use std::sync::Arc;
 const SERVING: u8 = 1;
 const ACCEPTING: u8 = 2;
 
-/// The two verdicts on an upstream. An upstream can be full without being down: it goes on serving those it has.
+/// The two availability bits of an upstream. It can be full without being down: it continues to serve the sessions it
+/// has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Availability {
-    /// It serves the sessions it holds: pinned requests go to it.
+    /// It serves the sessions pinned to it.
     pub serving: bool,
-    /// It takes new sessions: policies may place on it.
+    /// It accepts new sessions: policies may place on it.
     pub accepting: bool,
 }
 
 impl Availability {
-    /// Serves and accepts: how every upstream starts.
+    /// Serves and accepts: the initial state of every upstream.
     pub const ACTIVE: Self = Self { serving: true, accepting: true };
-    /// Serves those it has and accepts no new ones: full, or being drained.
+    /// Serves the sessions it has and accepts no new ones: full, or being drained.
     pub const DRAINING: Self = Self { serving: true, accepting: false };
-    /// Does neither.
+    /// Neither.
     pub const DOWN: Self = Self { serving: false, accepting: false };
 }
 
 #[derive(Debug)]
 pub(crate) struct IndexedLoad {
     load: Load,
-    /// A slot for each bitmap, 0 for none.
+    /// A slot for each bitmap; 0 is none.
     slots: [AtomicU64; BITMAPS],
     load_index: Arc<LoadIndex>,
     availability: AtomicU8,
@@ -66,7 +68,8 @@ impl IndexedLoad {
         &self.load_index
     }
 
-    /// Counts one more in flight, unless `limit` are already (0: none). Without a slot one look more than the count.
+    /// Counts one more in flight, unless `limit` are already (0: no limit). Without a slot this costs one load more
+    /// than the count.
     pub(super) fn acquire(&self, limit: u32) -> bool {
         let before = self.load.acquire(limit);
         if let Some(before) = before {
@@ -80,7 +83,7 @@ impl IndexedLoad {
         self.moved(self.load.release());
     }
 
-    /// After the count moved on from `before`.
+    /// Moves the upstream in the index after the count changed from `before`.
     fn moved(&self, before: u32) {
         for (index, slot) in self.slots.iter().enumerate() {
             let word = slot.load(Ordering::Relaxed);
@@ -104,7 +107,7 @@ impl IndexedLoad {
         }
     }
 
-    /// Takes `slot` on a bitmap where it has none.
+    /// Takes `slot` on a bitmap where the upstream has none.
     pub(super) fn take_slot(&self, index: usize, slot: IndexSlot) {
         let slot = slot.pack();
         self.slots[index].store(slot, Ordering::Relaxed);
@@ -112,12 +115,12 @@ impl IndexedLoad {
         self.settle(index, slot, None);
     }
 
-    /// Leaves its slot. Its position stays, for whoever takes the bitmap next to clear.
+    /// Leaves its slot. Its position stays set until the next policy takes the bitmap and clears it.
     pub(super) fn leave_slot(&self, index: usize) {
         self.slots[index].store(0, Ordering::Relaxed);
     }
 
-    /// Whether it stands at `position` of a bitmap. Where not, the position is cleared, and it is where it belongs.
+    /// Whether the upstream is at `position` of a bitmap. If not, clears the position and sets the right one.
     pub(super) fn confirm(&self, index: usize, position: usize) -> bool {
         let slot = self.slot(index);
         let stands = self.belongs(slot) == Some(position);
@@ -127,7 +130,7 @@ impl IndexedLoad {
         stands
     }
 
-    /// Puts it where it belongs on a bitmap, should somebody have taken it away.
+    /// Sets its position on a bitmap again, in case another thread cleared it.
     pub(super) fn restore(&self, index: usize) {
         self.settle(index, self.slot(index), None);
     }
@@ -143,8 +146,8 @@ impl IndexedLoad {
         IndexSlot::unpack(slot).position(self.load.in_flight())
     }
 
-    /// Puts it where it belongs by `slot`, and takes it away from where it `stood`; in this order, so that it can be
-    /// found all the while.
+    /// Sets the position that `slot` determines, then clears the one where the upstream `stood`; in this order, so
+    /// that it can be found at any time.
     fn settle(&self, index: usize, slot: u64, mut stood: Option<usize>) {
         let Some(bitmap) = self.load_index.bitmap(index) else { return };
         loop {
@@ -196,7 +199,7 @@ mod loom_tests {
         assert!(position.is_none_or(|position| stands_at(indexed_load, position)), "it is lost");
     }
 
-    /// Whatever two threads do at once with one upstream, it ends up where it belongs.
+    /// Whatever two threads do at once with one upstream, it ends at the position where it belongs.
     fn the_upstream_stays_indexed(one: fn(&IndexedLoad), other: fn(&IndexedLoad)) {
         model(move || {
             let indexed_load = load_order();
@@ -223,7 +226,7 @@ mod loom_tests {
         the_upstream_stays_indexed(come_and_go, come_and_go);
     }
 
-    /// The model's control: to move where the count went, without a second look.
+    /// The model's control: a move that follows the count without reading the state again.
     #[test]
     #[should_panic(expected = "it is lost")]
     fn loom_a_move_without_a_second_look_is_caught() {
@@ -240,7 +243,7 @@ mod loom_tests {
         });
     }
 
-    /// The verdict changes while a lease comes.
+    /// Availability changes while a lease is taken.
     #[test]
     fn loom_the_upstream_stays_indexed_between_a_lease_and_a_verdict() {
         the_upstream_stays_indexed(come, |indexed_load| indexed_load.set_availability(Availability::DOWN));
@@ -250,7 +253,7 @@ mod loom_tests {
         });
     }
 
-    /// A reader that found it where it no longer is clears the position, while it comes back there.
+    /// A reader clears the position where it found the upstream too late, while the upstream returns to it.
     #[test]
     fn loom_the_upstream_stays_indexed_to_a_reader() {
         the_upstream_stays_indexed(come_and_go, |indexed_load| {
@@ -260,7 +263,7 @@ mod loom_tests {
         });
     }
 
-    /// A policy takes its slots while leases come.
+    /// A policy takes its slots while leases are taken.
     fn the_upstream_stays_indexed_while_slots_are_taken(take_slot: fn(&IndexedLoad, usize)) {
         model(move || {
             let load_index = Arc::new(LoadIndex::with_positions(4 * 64));
@@ -294,7 +297,7 @@ mod loom_tests {
         });
     }
 
-    /// A lease is late: the bitmap has changed hands, and its old position is another upstream's now.
+    /// A late lease: the bitmap has been reused, and the lease's position is another upstream's now.
     fn the_upstream_stays_indexed_despite_a_late_lease(repair: fn(&IndexedLoad)) {
         model(move || {
             let old = load_order();
@@ -319,7 +322,7 @@ mod loom_tests {
         });
     }
 
-    /// The model's control: nobody minds the disturbance.
+    /// The model's control: the disturbed mark is ignored.
     #[test]
     #[should_panic(expected = "it is lost")]
     fn loom_a_late_lease_that_is_not_minded_is_caught() {

@@ -1,20 +1,20 @@
-//! How long an upstream takes to answer: an average that feels a peak at once and forgets it slowly.
+//! The response time of an upstream: an average that rises to a peak at once and decays slowly.
 
 use crate::time::Timestamp;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Peak-sensitive, exponentially weighted by time: Finagle's `PeakEwma`, in one word.
+/// Exponentially weighted by time, sensitive to peaks: Finagle's `PeakEwma`, in one word.
 #[derive(Debug)]
 pub(super) struct Latency {
-    /// The average in seconds (an f32 above zero), and when it was brought up to date (milliseconds, wrapping after 49
-    /// days). 0 as long as nothing was measured.
+    /// The average in seconds (an f32 above zero), and the time of its last update (milliseconds, wrapping after 49
+    /// days). 0 until the first measurement.
     word: AtomicU64,
-    /// The time constant in milliseconds; 0 as long as no policy asks.
+    /// The time constant in milliseconds; 0 while no policy uses it.
     decay: AtomicU32,
 }
 
-/// A clock set back by up to three days is told from one that went on for 46.
+/// Elapsed times from here on are a clock that was set back by up to three days; below, one that ran for up to 46.
 const SET_BACK: u32 = u32::MAX - (1 << 28);
 
 #[derive(Clone, Copy)]
@@ -32,7 +32,7 @@ impl Average {
         u64::from(self.seconds.max(f32::MIN_POSITIVE).to_bits()) << 32 | u64::from(self.at)
     }
 
-    /// What is left of it at `now`, as a fraction. A clock that was set back takes nothing away.
+    /// The fraction of it that is left at `now`. A clock that was set back does not decay it.
     fn left(self, now: u32, decay: u32) -> f32 {
         match now.wrapping_sub(self.at) {
             0 | SET_BACK.. => 1.0,
@@ -50,7 +50,7 @@ impl Latency {
         Self { word: AtomicU64::new(0), decay: AtomicU32::new(0) }
     }
 
-    /// From now on observations count, with this time constant.
+    /// Observations count from now on, with this time constant.
     pub(super) fn follow(&self, decay: Duration) {
         let millis = u32::try_from(decay.as_millis()).unwrap_or(u32::MAX);
         self.decay.store(millis.max(1), Ordering::Relaxed);
@@ -66,7 +66,7 @@ impl Latency {
             return;
         }
         let (latest, at) = (latency.as_secs_f32(), millis(now));
-        // In a loop, so that no peak is lost to an observation that races with it.
+        // A loop, so that no peak is lost to a concurrent observation.
         let mut seen = self.word.load(Ordering::Relaxed);
         loop {
             let seconds = match Average::unpack(seen) {
@@ -114,7 +114,7 @@ mod tests {
         latency.observe(10 * MS, START);
         latency.observe(1000 * MS, START.after(MS));
         assert_close(&latency, START.after(MS), 1000.0);
-        // With nothing new it fades towards nothing, and with something new towards that.
+        // Without observations it decays towards zero, with observations towards them.
         let later = START.after(Duration::from_secs(10) + MS);
         assert_close(&latency, later, 1000.0 / std::f32::consts::E);
         latency.observe(10 * MS, later);

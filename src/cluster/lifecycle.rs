@@ -1,5 +1,5 @@
-//! Coming, going and gone: what a pick has to know of an upstream beyond its verdicts, which are all it has to know
-//! most of the time.
+//! Lifecycle state: what a pick reads, beyond availability, while an upstream drains, ramps up, fails over or is
+//! rebalanced. Most of the time nothing of it is set.
 
 use super::{Gcra, Quota, SlowStartAccess, UpstreamId};
 use crate::hash::mix64;
@@ -11,23 +11,23 @@ use std::time::Duration;
 #[derive(Debug, Default)]
 pub(crate) struct Lifecycle {
     drain_at: AtomicU64,
-    /// A length, not a time.
+    /// A duration, not a time.
     drain_spread: AtomicU64,
     slow_start_since: AtomicU64,
     down_since: AtomicU64,
     admission: Gcra,
-    /// A [`SlowStartShare`] as two fixed-point numbers, or 0 for one that is not limited.
+    /// A [`SlowStartShare`] as two fixed-point numbers; 0 is no limit.
     share: AtomicU64,
     turns: Gcra,
     imbalance: Imbalance,
 }
 
-/// How many sessions it has, beside its share.
+/// The sessions of an upstream compared with its share: see `balancer/rebalance.rs`.
 #[derive(Debug, Default)]
 pub(crate) struct Imbalance {
-    /// The part of its sessions, of 2^32, that is to move to others; 0: it is not crowded.
+    /// The fraction of its sessions, of 2^32, that is selected to move; 0: it is not overloaded.
     pub(crate) excess: AtomicU32,
-    /// When that part was drawn, in milliseconds.
+    /// When that fraction was selected, in milliseconds.
     pub(crate) drawn_at: AtomicU64,
     /// It holds less than its share.
     pub(crate) has_room: AtomicBool,
@@ -35,16 +35,16 @@ pub(crate) struct Imbalance {
     pub(crate) is_filled: AtomicBool,
 }
 
-/// What an upstream that warms may take.
+/// The share of an upstream in slow start.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SlowStartShare {
     /// Of all keys, 0 to 1.
     pub(crate) keys: f64,
-    /// One of so many placements.
+    /// One placement of so many.
     pub(crate) interval: f64,
 }
 
-/// Placements are counted in so many parts.
+/// Placements are counted in sixteenths.
 const PARTS: u64 = 16;
 
 impl Lifecycle {
@@ -52,7 +52,7 @@ impl Lifecycle {
     pub(crate) fn set_drain_deadline(&self, departure: Option<(Timestamp, Duration)>) {
         let (at, over) = departure.unwrap_or_default();
         self.drain_spread.store(u64::try_from(over.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
-        // Released, so that who sees the moment sees its spread.
+        // Release: a thread that sees the deadline sees its spread.
         self.drain_at.store(at.as_millis(), Ordering::Release);
     }
 
@@ -72,7 +72,7 @@ impl Lifecycle {
         Some(Timestamp::from_millis(at.saturating_add(share as u64)))
     }
 
-    /// Since when its slow start runs.
+    /// When its slow start began.
     pub(crate) fn slow_start_since(&self) -> Option<Timestamp> {
         time(&self.slow_start_since)
     }
@@ -81,7 +81,7 @@ impl Lifecycle {
         set(&self.slow_start_since, since);
     }
 
-    /// Since when it is down by proof.
+    /// Since when it is proven down.
     pub(crate) fn down_since(&self) -> Option<Timestamp> {
         time(&self.down_since)
     }
@@ -90,7 +90,7 @@ impl Lifecycle {
         set(&self.down_since, since);
     }
 
-    /// What it may take of those that are spared it otherwise; `None`: everything.
+    /// Its share of new sessions; `None`: no limit.
     pub(crate) fn set_share(&self, share: Option<SlowStartShare>) {
         let word = share.map_or(0, |SlowStartShare { keys, interval }| {
             let keys = (keys * f64::from(u32::MAX)) as u32;
@@ -102,7 +102,7 @@ impl Lifecycle {
         }
     }
 
-    /// Whether it is open to a session for which not all that warm are.
+    /// Whether a session with this access may be placed here.
     pub(crate) fn is_open_to(&self, access: SlowStartAccess, id: UpstreamId) -> bool {
         let share = || self.share.load(Ordering::Relaxed);
         match access {
@@ -115,23 +115,23 @@ impl Lifecycle {
         }
     }
 
-    /// It was given this session.
+    /// A session with this access was placed here.
     pub(crate) fn took(&self, access: SlowStartAccess) {
         let interval = self.share.load(Ordering::Relaxed) & u64::from(u32::MAX);
         if let SlowStartAccess::Turn(number) = access
             && interval != 0
         {
-            // A turn that nobody gave it is kept, one at most: two at once are no rush.
+            // One unused turn is kept: two placements in a row are no rush.
             self.turns.force(number.saturating_mul(PARTS), Quota { interval, burst_tolerance: interval });
         }
     }
 
-    /// How its sessions compare with its share, where that is looked at.
+    /// The state of rebalancing.
     pub(crate) fn imbalance(&self) -> &Imbalance {
         &self.imbalance
     }
 
-    /// When the next displaced session may come, in microseconds.
+    /// The rate limiter of displaced sessions, in microseconds.
     pub(crate) fn admission(&self) -> &Gcra {
         &self.admission
     }

@@ -1,14 +1,14 @@
-//! The two counters of an upstream that every pick touches.
+//! The two counters of an upstream that every pick writes.
 
 use crate::sync::{AtomicU64, Ordering};
 use crate::time::Timestamp;
 
 const IN_FLIGHT_BITS: u32 = 24;
 const IN_FLIGHT: u64 = (1 << IN_FLIGHT_BITS) - 1;
-/// One request more in flight, and one more since the start: both in a single addition.
+/// One request more in flight, and one more in total: both in a single addition.
 const ONE: u64 = (1 << IN_FLIGHT_BITS) | 1;
-/// The most that can be in flight on one upstream. Far below 2^24, so that the additions of racing threads that
-/// are about to be taken back can never carry into the total.
+/// The most that can be in flight on one upstream. Far below 2^24, so that racing additions that are about to be
+/// undone can never carry into the total.
 pub(crate) const MAX_IN_FLIGHT: u32 = 1 << 23;
 
 const TOTAL_BITS: u32 = 64 - IN_FLIGHT_BITS;
@@ -28,11 +28,12 @@ impl Load {
         Self { word: AtomicU64::new(0), mark: AtomicU64::new(0) }
     }
 
-    /// Counts one more in flight and returns how many there were, unless `limit` are already (0: no limit but
+    /// Counts one more in flight and returns how many there were; `None` where `limit` are already (0: no limit but
     /// [`MAX_IN_FLIGHT`]).
     ///
-    /// The read-modify-write operations of one word have one total order, which alone makes the limit exact. They
-    /// acquire and release for [`Standing`](super::indexed_load::Standing), which needs to know what went before in it.
+    /// The read-modify-write operations on one word have one total order, which alone makes the limit exact. They
+    /// acquire and release for [`IndexedLoad`](super::indexed_load::IndexedLoad), which depends on what happened
+    /// before.
     pub(crate) fn acquire(&self, limit: u32) -> Option<u32> {
         if limit == 0 {
             let before = self.word.fetch_add(ONE, Ordering::AcqRel) & IN_FLIGHT;
@@ -42,8 +43,8 @@ impl Load {
             self.word.fetch_sub(ONE, Ordering::Relaxed);
             return None;
         }
-        // With a limit, an addition that is taken back again would let a racing thread see "full" while there is
-        // room; compare-exchange grants exactly `limit`.
+        // With a limit, an addition that is undone again would let a racing thread see "full" while there is room;
+        // compare-exchange grants exactly `limit`.
         let limit = u64::from(limit.min(MAX_IN_FLIGHT));
         let mut seen = self.word.load(Ordering::Relaxed);
         while seen & IN_FLIGHT < limit {
@@ -55,13 +56,13 @@ impl Load {
         None
     }
 
-    /// Counts one less in flight and returns how many there were. Each call answers one `acquire` that granted.
+    /// Counts one less in flight and returns how many there were. Each call matches one `acquire` that granted.
     pub(crate) fn release(&self) -> u32 {
         (self.word.fetch_sub(1, Ordering::AcqRel) & IN_FLIGHT) as u32
     }
 
-    /// How many are in flight, with a place in the order of `acquire` and `release`: those before are known to the
-    /// caller, and what the caller did before is known to those after.
+    /// How many are in flight, as a read-modify-write in the order of `acquire` and `release`: it synchronizes with
+    /// those before and those after it.
     pub(crate) fn pass(&self) -> u32 {
         (self.word.fetch_add(0, Ordering::AcqRel) & IN_FLIGHT) as u32
     }
@@ -76,11 +77,11 @@ impl Load {
 
     /// How many were leased in the second of `now` so far.
     ///
-    /// The first reader of a new second sets the mark with a plain store: two that race may lose each other's
-    /// mark by a few requests, which is no matter for what breaks ties.
+    /// The first reader of a new second sets the mark with a plain store: two that race may lose a few requests of
+    /// each other's mark, which does not matter for a tie-breaker.
     pub(crate) fn recent(&self, now: Timestamp) -> u64 {
         let second = now.as_secs() << TOTAL_BITS;
-        // The mark before the total, and acquired: then the total that its writer saw is not ahead of ours.
+        // The mark is read before the total, with acquire: so the total that its writer saw is not ahead of ours.
         let mark = self.mark.load(Ordering::Acquire);
         let total = self.total();
         if mark & !TOTAL == second {
@@ -135,8 +136,8 @@ mod loom_tests {
     use loom::sync::Arc;
     use loom::thread;
 
-    /// Every interleaving of two threads that each lease and return: what is granted never exceeds the limit,
-    /// somebody is always granted, and in the end nothing is in flight.
+    /// Every interleaving of two threads that each acquire and release: what is granted never exceeds the limit, at
+    /// least one is granted, and in the end nothing is in flight.
     fn the_limit_is_exact(acquire: fn(&Load, u32) -> bool) {
         loom::model(move || {
             let load = Arc::new(Load::new());
@@ -167,7 +168,7 @@ mod loom_tests {
         the_limit_is_exact(|load, limit| load.acquire(limit).is_some());
     }
 
-    /// The model's control: to look and then to add grants one place twice.
+    /// The model's control: to check and then to add grants one place twice.
     #[test]
     #[should_panic(expected = "two hold a limit of one")]
     fn loom_looking_before_adding_is_caught() {
@@ -180,7 +181,8 @@ mod loom_tests {
         });
     }
 
-    /// Who asks for a place after giving back his own gets one, unless it was granted to the other in between.
+    /// A thread that acquires after its own release is granted the place, unless the other thread was granted it in
+    /// between.
     fn nobody_is_refused_a_free_place(acquire: fn(&Load, u32) -> bool) {
         loom::model(move || {
             let load = Arc::new(Load::new());
@@ -198,7 +200,7 @@ mod loom_tests {
         nobody_is_refused_a_free_place(|load, limit| load.acquire(limit).is_some());
     }
 
-    /// The model's control: to add first and take back what is too much.
+    /// The model's control: to add first and undo what is too much.
     #[test]
     #[should_panic(expected = "a free place was refused")]
     fn loom_adding_before_looking_is_caught() {
@@ -228,7 +230,7 @@ mod loom_tests {
         });
     }
 
-    /// The mark of the second is racy by design; it must still never show more than was ever leased.
+    /// The mark of the second is racy by design; the result must never exceed what was ever leased.
     #[test]
     fn loom_recent_is_bounded_by_the_total() {
         loom::model(|| {

@@ -1,13 +1,14 @@
-//! Where a policy keeps the upstreams of a cluster in the order of their load.
+//! Bitmaps on which policies keep the upstreams of a cluster in the order of their load.
 //!
-//! A [`LoadBitmap`] is a set of positions. A [`IndexSlot`] says at which position of a bitmap an upstream stands at each load:
-//! one level higher for each request in flight. A policy takes a bitmap of the [`LoadIndex`] for itself, slots the upstreams
-//! of its cluster on it, and finds the least loaded on the lowest level; [`IndexedLoad`](super::indexed_load::IndexedLoad) moves
-//! them as leases come and go.
+//! A [`LoadBitmap`] is a set of positions. An [`IndexSlot`] determines the position of an upstream on a bitmap at each
+//! load: one level higher for each request in flight. A policy takes a bitmap of the [`LoadIndex`] for itself, gives
+//! each upstream of its cluster a slot, and finds the least loaded upstream at the lowest level;
+//! [`IndexedLoad`](super::indexed_load::IndexedLoad) moves upstreams as leases come and go.
+//! [`LeastConn`](crate::policy::LeastConn) has the rationale and its costs.
 //!
-//! Leases reach the board through their upstream, and outlive policies and clusters. So a board belongs to a line of
-//! clusters that follow one another, and its bitmaps are used again instead of being freed: nothing that a lease looks
-//! at needs protection from disappearing.
+//! Leases reach the index through their upstream, and outlive policies and clusters. So an index belongs to a line of
+//! clusters that follow one another, and its bitmaps are reused rather than freed: no pointer that a lease follows
+//! needs protection.
 
 use super::bits::Bits;
 use super::load::MAX_IN_FLIGHT;
@@ -15,11 +16,11 @@ use crate::sync::{AtomicBool, Ordering};
 use std::fmt;
 use std::sync::OnceLock;
 
-/// Ladders of a board: for the policy in force, for the one that takes over, and for a snapshot that somebody holds on
-/// to.
+/// Bitmaps of an index: for the policy in force, for its successor while that is built, and for a snapshot that is
+/// still in use.
 pub(super) const BITMAPS: usize = 3;
 
-/// Positions of a bitmap, 256 KiB of bits: enough to tell all loads apart up to a million requests in flight.
+/// Positions of a bitmap, 256 KiB of bits: enough to distinguish all loads up to a million requests in flight.
 pub(super) const POSITIONS: usize = 1 << FIRST_BITS;
 
 const LIMIT_BITS: u32 = 24;
@@ -27,16 +28,16 @@ const SHIFT_BITS: u32 = 4;
 const LEVELS_BITS: u32 = 15;
 const FIRST_BITS: u32 = 21;
 
-/// At which position of a bitmap an upstream stands, by its requests in flight. Fits into one atomic word.
+/// The position of an upstream on a bitmap as a function of its requests in flight. Fits into one atomic word.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct IndexSlot {
     /// The position with nothing in flight.
     pub(crate) first: usize,
-    /// A level is 2^`shift` positions above the one below, 2^15 at most.
+    /// A level is 2^`shift` positions above the one below; 2^15 at most.
     pub(crate) shift: u32,
-    /// On the last level stand all that have more in flight. 1 to [`MAX_LEVELS`](Self::MAX_LEVELS).
+    /// The last level is for all higher loads too. 1 to [`MAX_LEVELS`](Self::MAX_LEVELS).
     pub(crate) levels: usize,
-    /// With this many in flight it stands nowhere; 0 is no limit.
+    /// With this many in flight the upstream has no position; 0 is no limit.
     pub(crate) limit: u32,
 }
 
@@ -67,13 +68,13 @@ impl IndexSlot {
     }
 }
 
-/// The bitmaps of a line of clusters, made as they are needed.
+/// The bitmaps of a line of clusters, allocated on first use.
 pub(crate) struct LoadIndex {
     bitmaps: [OnceLock<LoadBitmap>; BITMAPS],
     positions: usize,
 }
 
-/// Positions where upstreams stand.
+/// A set of positions.
 pub(super) struct LoadBitmap {
     pub(super) bits: Bits,
     pub(super) taken: AtomicBool,
@@ -94,7 +95,7 @@ impl LoadIndex {
         self.bitmaps[index].get()
     }
 
-    /// The index of a bitmap that is nobody else's, and empty but for what late leases may still put there.
+    /// The index of a bitmap that no other policy uses, empty except for what late leases may still set.
     pub(super) fn take(&self) -> Option<usize> {
         let make = || LoadBitmap {
             bits: Bits::new(self.positions),
@@ -118,7 +119,7 @@ impl fmt::Debug for LoadIndex {
 }
 
 impl LoadBitmap {
-    /// A lease of an upstream that was load_order elsewhere meanwhile may have cleared anybody's position.
+    /// A lease of an upstream whose slot changed meanwhile may have cleared the position of another.
     pub(super) fn disturb(&self) {
         self.disturbed.store(true, Ordering::Release);
     }

@@ -1,14 +1,14 @@
-//! What requests tell of an upstream in passing, for [`health`](crate::health) to look at now and then.
+//! Outcomes of requests, counted as they end; [`health`](crate::health) reads them with each tick.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Answers are noted without a read-modify-write: two that race may count as one, which changes nothing, since what
-/// matters is whether there were any. Failures are rare and counted exactly.
+/// Responses are counted without a read-modify-write: two concurrent ones may count as one, which does not matter,
+/// since only whether there were any is read. Failures are rare and counted exactly.
 #[derive(Debug, Default)]
 pub(crate) struct OutcomeCounters {
     answers: AtomicU32,
     failures: AtomicU32,
-    /// Failures since the last answer.
+    /// Failures since the last response.
     streak: AtomicU32,
 }
 
@@ -26,7 +26,7 @@ impl OutcomeCounters {
         self.streak.fetch_add(1, Ordering::Relaxed).saturating_add(1)
     }
 
-    /// Changes with every answer.
+    /// Changes with every response.
     pub(crate) fn answers(&self) -> u32 {
         self.answers.load(Ordering::Relaxed)
     }
@@ -36,7 +36,7 @@ impl OutcomeCounters {
         self.failures.load(Ordering::Relaxed)
     }
 
-    /// What went before does not count any more.
+    /// Forgets the streak of failures.
     pub(crate) fn forgive(&self) {
         self.streak.store(0, Ordering::Relaxed);
     }

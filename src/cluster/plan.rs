@@ -32,12 +32,12 @@ pub enum Change {
     Remove(String),
 }
 
-/// What one upstream would see of a plan.
+/// What a plan changes for one upstream.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Effect {
-    /// It comes; no session moves to it, new ones are placed on it.
+    /// It is added; no session moves to it, new ones are placed on it.
     Added(String),
-    /// It goes. Its sessions are placed anew at their next request; what is in flight finishes.
+    /// It is removed. Its sessions are placed anew at their next request; requests in flight finish.
     Removed {
         /// Its name.
         name: String,
@@ -82,7 +82,7 @@ impl Plan {
         &self.cluster
     }
 
-    /// What would change, an entry for each upstream that sees something of it.
+    /// The changes, one entry for each upstream concerned.
     #[must_use]
     pub fn effects(&self) -> &[Effect] {
         &self.effects
@@ -92,13 +92,13 @@ impl Plan {
 /// Why a plan could not be made. Nothing has changed.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum PlanError {
-    /// A removal of what is not there.
+    /// A removal of an upstream that does not exist.
     #[error("there is no upstream {name:?} to remove: check its name against the cluster's")]
     Unknown {
         /// The name.
         name: String,
     },
-    /// The next cluster would be none.
+    /// The result would be no cluster.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
 }

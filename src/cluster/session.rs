@@ -4,32 +4,33 @@ use super::UpstreamId;
 use crate::time::Timestamp;
 use std::net::IpAddr;
 
-/// A session (or a request without affinity) on its way to an upstream: all that a policy may look at.
+/// A session (or a request without affinity) to be placed: all that a policy may read.
 #[derive(Clone, Copy, Debug)]
 pub struct Session<'a> {
-    /// Uniformly random and constant for the session's life. Policies that need randomness take it from here, so
-    /// that a placement is a pure function of the session and the cluster.
+    /// Uniformly random and constant for the session's life. Policies take their randomness from it, so that a
+    /// placement is a pure function of the session and the cluster.
     pub session_id: u64,
-    /// When the request came.
+    /// The time of the request.
     pub now: Timestamp,
     /// The client's address, where the host knows it.
     pub client: Option<IpAddr>,
-    /// What hash policies hash, where the host has such a key.
+    /// The key that hash policies hash, where the host has one.
     pub key: Option<&'a [u8]>,
     /// Upstreams that already failed this request.
     pub tried: &'a [UpstreamId],
-    /// Which of those in slow start are open to it. Policies leave it to [`Cluster::accepts`](super::Cluster::accepts).
+    /// The upstreams in slow start that accept it. Policies leave this to
+    /// [`Cluster::accepts`](super::Cluster::accepts).
     pub slow_start: SlowStartAccess,
 }
 
-/// Which of the upstreams in slow start are open to a session.
+/// Which upstreams in slow start accept a session.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum SlowStartAccess {
     /// All.
     #[default]
     All,
-    /// Those whose turn it is: this is the number of the placement.
+    /// Those whose turn is due at this number of the placement.
     Turn(u64),
-    /// Those that have been given this key: this is its hash.
+    /// Those whose share of the keys includes this hash.
     Key(u64),
 }

@@ -1,31 +1,32 @@
-//! How many sessions live on an upstream, from their session ids alone.
+//! How many sessions live on an upstream, counted from session ids.
 //!
 //! Linear counting (Whang, Vander-Zanden and Taylor, "A linear-time probabilistic counting algorithm for database
-//! applications", ACM TODS 15(2), 1990): every session marks one of m slots, chosen by its session id, and the number of
-//! slots still empty says how many sessions there are. There are two maps of slots, one for the window of time that
-//! runs and one for the window before; a session counts while it has a mark in either. So one that stays away is
-//! forgotten between one and two windows after its last request, and nobody has to say goodbye.
+//! applications", ACM TODS 15(2), 1990): every session marks one of m slots, chosen by its session id, and the number
+//! of slots still empty gives the estimate. There are two maps of slots, one for the current window of time and one
+//! for the previous window; a session counts while it has a mark in either. So a session that stays away is forgotten
+//! between one and two windows after its last request, without a message that it ended.
 //!
-//! Session ids come from signed tokens, so clients cannot choose their slots. A client that keeps no cookies makes a new
-//! session with each request, here as on the upstream, and each is forgotten with its window.
+//! Session ids come from signed tokens, so clients cannot choose their slots. A client that keeps no cookies makes a
+//! new session with each request, here as on the upstream, and each is forgotten with its window.
 //!
 //! # Error
 //!
 //! The standard deviation is sqrt(m(e^t - t - 1)) sessions at a load of t = n/m sessions a slot (theorem 3 of the
 //! paper): with m = 4104 it is 1.1 % of 100 to 1000 sessions, 1.8 % of 10,000, 3.6 % of 20,000 and 8 % of 30,000.
-//! Beyond, the slots run out, and the estimate ends at 36,514.
+//! Beyond, the slots run out, and the estimate saturates at 36,514.
 //!
 //! # Races
 //!
-//! Windows are not rotated by anybody: each word carries the number of the window it was last written in, and whoever
-//! writes it next brings it up to date in the same compare-exchange. No mark of the present window can be lost by
-//! that. Each compare-exchange tells what the word has gained and as of which window, and the counts get just that, so
-//! they add up in whatever order threads come to them.
+//! No thread rotates the windows: each word carries the number of the window it was last written in, and the next
+//! writer brings it up to date in the same compare-exchange. So no mark of the current window is lost. Each
+//! compare-exchange yields what the word gained and in which window, and exactly that is added to the counts, so they
+//! add up in any order of threads.
 //!
 //! # Many proxies
 //!
-//! A session id has the same slot everywhere, so the marks of several proxies together are those of one that saw all. A
-//! [`Sketch`] of another's is absorbed by OR, word by word and window by window.
+//! A session id has the same slot on every proxy, so the union of several proxies' marks is what one proxy would have
+//! that saw all requests. A [`Sketch`] from another proxy is merged by OR, word by word and window by window; merging
+//! twice changes nothing.
 
 use super::sketch::{SLOTS, Seen, Sketch, WORDS};
 use crate::sync::{AtomicU64, Ordering};
@@ -33,14 +34,15 @@ use crate::time::Timestamp;
 
 const M: usize = WORDS * SLOTS as usize;
 
-/// Two maps of marks and their counts; 1.4 kB for who counts, nothing for who does not.
+/// Two maps of marks and their counts: 1.4 kB an upstream with affinity, nothing without.
 #[derive(Debug)]
 pub(crate) struct Sessions {
-    /// What `words` add up to, so that an estimate reads one word: see [`Counts`].
+    /// The sums over `words`, so that an estimate reads one word: see [`Counts`].
     counts: AtomicU64,
-    /// How many of those counted live elsewhere now, by the window of their marks.
+    /// How many of the counted sessions have moved to other upstreams, by the window of their marks.
     moved: AtomicU64,
-    /// Each the window's number (16 bits), marks of the window before (24 bits), marks of the window (24 bits).
+    /// Each word: the window's number (16 bits), marks of the previous window (24 bits), marks of the current window
+    /// (24 bits).
     words: Box<[AtomicU64]>,
     /// A window is 2^scale seconds long.
     scale: u8,
@@ -58,9 +60,9 @@ impl Sessions {
         }
     }
 
-    /// The session of this session id has a request now. One load where it had one before in this window.
+    /// Counts the session of this id as live. One load where it is marked in this window already.
     ///
-    /// Relaxed is enough: a word is all there is to know about its marks, and nothing else is published by it.
+    /// Relaxed is enough: a word is self-contained, and nothing else is published through it.
     pub(crate) fn touch(&self, session_id: u64, now: Timestamp) {
         let Some((word, mark)) = self.slot(session_id) else { return };
         let window = self.window(now);
@@ -85,7 +87,7 @@ impl Sessions {
         let _ = self.counts.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count);
     }
 
-    /// The session of this session id went elsewhere. Its marks stay, since others may share them.
+    /// The session of this id moved to another upstream. Its marks stay, since other sessions may share them.
     pub(crate) fn move_away(&self, session_id: u64, now: Timestamp) {
         let Some((word, mark)) = self.slot(session_id) else { return };
         let window = self.window(now);
@@ -98,17 +100,17 @@ impl Sessions {
                 (false, false) => None,
             }
         };
-        // Refused where it was not counted.
+        // Refused where the session was not counted.
         let _ = self.moved.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count);
     }
 
-    /// How many of those that the estimate counts went elsewhere.
+    /// How many of the sessions in the estimate have moved away.
     pub(crate) fn moved(&self, now: Timestamp) -> u32 {
         let counts = Counts::at(self.moved.load(Ordering::Relaxed), self.window(now));
         u32::from(counts.previous) + u32::from(counts.current)
     }
 
-    /// The word and the mark of this session id; `None` for who does not count.
+    /// The word and the mark of this session id; `None` where nothing is counted.
     fn slot(&self, session_id: u64) -> Option<(&AtomicU64, u32)> {
         let scaled = |bits: u64, count: u64| ((bits & 0xffff_ffff) * count) >> 32;
         let word = self.words.get(scaled(session_id >> 32, WORDS as u64) as usize)?;
@@ -121,7 +123,7 @@ impl Sessions {
         ESTIMATES[counts.marked()]
     }
 
-    /// The marks as they are at `now`, or for a thread whose clock is ahead by a window.
+    /// The marks as of `now`, or as of the window of a thread whose clock is one window ahead.
     pub(crate) fn sketch(&self, now: Timestamp) -> Sketch {
         let words: Vec<u64> = self.words.iter().map(|word| word.load(Ordering::Relaxed)).collect();
         let now = self.window(now);
@@ -134,10 +136,10 @@ impl Sessions {
         Sketch { scale: self.scale, window, words: words.collect() }
     }
 
-    /// Takes the marks of a sketch over, as far as they are of this window or of the last. Whether they all could be
-    /// taken: those of the next window cannot, before it has come.
+    /// Merges the marks of a sketch that are of this window or of the last. `false` if some could not be merged
+    /// because their window has not begun here.
     ///
-    /// A look at each word, and a compare-exchange for those that gain marks.
+    /// Reads each word; one compare-exchange for each that gains marks.
     pub(crate) fn absorb(&self, sketch: &Sketch, now: Timestamp) -> bool {
         if self.words.is_empty() || sketch.scale != self.scale {
             return true;
@@ -148,11 +150,11 @@ impl Sessions {
                 self.absorb_word(word, window, |of| seen.as_of(of.wrapping_sub(sketch.window)));
             }
         }
-        // Of the window before, all was taken; of others nothing can be.
+        // Everything of the previous window was merged; of other windows nothing can be.
         sketch.window.wrapping_sub(window) != 1 || sketch.words.iter().all(|seen| seen.current == 0)
     }
 
-    /// Adds to a word what there is to add as of the word's window.
+    /// Adds to a word the marks for the word's window.
     fn absorb_word(&self, word: &AtomicU64, window: u16, seen_as_of: impl Fn(u16) -> Seen) {
         let mut known = word.load(Ordering::Relaxed);
         let gain = loop {
@@ -171,15 +173,15 @@ impl Sessions {
         self.count(gain);
     }
 
-    /// The number of the window at `now`, modulo 2^16: a word that nobody wrote for just so many windows (of two
-    /// minutes: three months) may bring back a mark.
+    /// The number of the window at `now`, modulo 2^16: a word that was not written for exactly that many windows (of
+    /// two minutes: three months) may bring back a mark.
     pub(super) fn window(&self, now: Timestamp) -> u16 {
         (now.as_secs() >> self.scale) as u16
     }
 }
 
-/// By the number of marks: m(H(m) - H(empty)), how many sessions it takes on average to make so many. It is the
-/// paper's -m ln(empty/m) less the bias that the paper gives, and has a value where no slot is empty.
+/// By the number of marks: m(H(m) - H(empty)), the expected number of sessions until so many slots are marked. It is
+/// the paper's -m ln(empty/m) less the bias that the paper gives, and is finite where no slot is empty.
 static ESTIMATES: [u32; M + 1] = {
     let mut table = [0; M + 1];
     let (mut marked, mut sessions) = (0, 0.0);
@@ -191,14 +193,14 @@ static ESTIMATES: [u32; M + 1] = {
     table
 };
 
-/// What has become of a word of window `written` by window `now`.
+/// What window `written` is, seen from window `now`.
 enum Age {
     Current,
     Previous,
     Gone,
 }
 
-/// A clock that lags behind another thread's by a window is let do so; one that went back further starts anew.
+/// Threads' clocks may be one window apart; a clock that was set back further starts anew.
 fn age(written: u16, now: u16) -> Age {
     match now.wrapping_sub(written) {
         0 | u16::MAX => Age::Current,
@@ -207,7 +209,7 @@ fn age(written: u16, now: u16) -> Age {
     }
 }
 
-/// The marks in a word, as of some window.
+/// The marks in a word, relative to a window.
 #[derive(Clone, Copy)]
 struct Marks {
     window: u16,
@@ -231,14 +233,14 @@ impl Marks {
     }
 }
 
-/// How many marks there are, as of some window: 16 bits each, above them the window's number.
+/// How many marks there are, relative to a window: 16 bits each, above them the window's number.
 #[derive(Clone, Copy)]
 struct Counts {
     window: u16,
     previous: u16,
     current: u16,
-    /// Those of `current` that the window before does not have. As a signed number: a mark of the window before that is
-    /// absorbed may take away here what a touch has yet to add.
+    /// Those of `current` that the previous window does not have. A signed number: merging a mark of the previous
+    /// window may subtract here what a concurrent touch has yet to add.
     fresh: u16,
 }
 
@@ -276,7 +278,7 @@ impl Counts {
     }
 }
 
-/// What a word has more than before, as of its window.
+/// What a word gained, relative to its window.
 #[derive(Clone, Copy)]
 struct Gain {
     window: u16,

@@ -6,7 +6,7 @@ use super::{ClusterError, Lease, MAX_UPSTREAMS, Session, Upstream, UpstreamConfi
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
-/// One upstream in a cluster, with what this cluster says of it.
+/// One upstream in a cluster, with the weight and limit that this cluster gives it.
 #[derive(Clone, Debug)]
 pub struct Member {
     upstream: Arc<Upstream>,
@@ -39,24 +39,25 @@ impl Member {
         self.max_in_flight == 0 || self.upstream.in_flight() < self.max_in_flight
     }
 
-    /// Whether nothing but its limit keeps `session` from it: it accepts, and was not tried before.
+    /// Whether nothing but its limit keeps `session` from it: it accepts, was not tried before, and slow start leaves
+    /// room.
     pub(crate) fn takes(&self, session: &Session<'_>) -> bool {
         self.upstream.availability().accepting && self.is_open_to(session)
     }
 
-    /// Whether it was not tried before, and does not warm or has room for it there.
+    /// Whether it was not tried before, and slow start leaves room for the session.
     pub(crate) fn is_open_to(&self, session: &Session<'_>) -> bool {
         let id = self.upstream.id();
         !session.tried.contains(&id) && self.upstream.lifecycle().is_open_to(session.slow_start, id)
     }
 
-    /// Takes a place for a request that its host has put here; `None` where the limit is reached. One atomic addition.
+    /// Takes a place for a request that its host placed here; `None` at the limit. One atomic addition.
     #[must_use]
     pub fn lease(&self) -> Option<Lease> {
         Lease::acquire(&self.upstream, self.max_in_flight)
     }
 
-    /// What it was configured as.
+    /// Its configuration.
     #[must_use]
     pub fn config(&self) -> UpstreamConfig {
         UpstreamConfig::new(self.upstream.name(), self.upstream.address())
@@ -76,8 +77,8 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Builds the cluster of `configs`, reusing the cells that `old` has for the same name and address. New ones
-    /// count live sessions in windows of 2^`window` seconds, where there is affinity.
+    /// Builds the cluster of `configs`, reusing the cells that `old` has for the same name and address. With affinity,
+    /// new cells count live sessions in windows of 2^`window` seconds.
     pub(crate) fn build(
         configs: &[UpstreamConfig],
         id_of: impl Fn(&str) -> UpstreamId,
@@ -117,7 +118,7 @@ impl Cluster {
         Ok(Self { members: members.into(), by_id, total_weight })
     }
 
-    /// What this cluster shares with those before and after it.
+    /// The load index that this cluster shares with its predecessors and successors.
     pub(super) fn load_index(&self) -> &Arc<LoadIndex> {
         self.members[0].upstream.indexed_load().load_index()
     }
@@ -135,19 +136,19 @@ impl Cluster {
         self.members.len()
     }
 
-    /// The sum of all weights, of those that are down too.
+    /// The sum of all weights, including those of upstreams that are down.
     #[must_use]
     pub fn total_weight(&self) -> u64 {
         self.total_weight
     }
 
-    /// The member that tokens call `id`. One probe of a hash table.
+    /// The member with this id. One hash table probe.
     #[must_use]
     pub fn find(&self, id: UpstreamId) -> Option<&Member> {
         self.index_of(id).map(|index| &self.members[index])
     }
 
-    /// The number of the member that tokens call `id`. Costs the same.
+    /// The index of the member with this id. One hash table probe.
     #[must_use]
     pub fn index_of(&self, id: UpstreamId) -> Option<usize> {
         self.by_id.get(&id).copied().map(usize::from)
@@ -159,8 +160,8 @@ impl Cluster {
         self.members.iter().find(|m| m.upstream.name() == name)
     }
 
-    /// Whether `session` may be placed on the member at `index`: it accepts, has room, and was not tried before.
-    /// Every policy asks this of what it is about to return. False beyond the end.
+    /// Whether `session` may be placed on the member at `index`: it accepts, has room, and was not tried before. Every
+    /// policy checks this for what it returns. False beyond the end.
     #[must_use]
     pub fn accepts(&self, index: usize, session: &Session<'_>) -> bool {
         self.members.get(index).is_some_and(|member| member.takes(session) && member.has_room())

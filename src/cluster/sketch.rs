@@ -1,13 +1,13 @@
-//! What one proxy knows of the sessions that live on an upstream, to be told to another.
+//! The marks of live sessions on one upstream, as bytes for other proxies.
 
-/// The marks of one window that share a word with those of the window before and the window's number.
+/// Marks a word: each word has those of two windows and the window's number.
 pub(super) const SLOTS: u32 = 24;
 #[cfg(not(homing_loom))]
 pub(super) const WORDS: usize = 171;
 #[cfg(homing_loom)]
 pub(super) const WORDS: usize = 2;
 
-/// The first byte, and with it how the rest is to be read.
+/// The first byte: the version of the format.
 const VERSION: u8 = 1;
 /// Version, length of the window, number of the window.
 const HEAD: usize = 4;
@@ -18,13 +18,13 @@ const MAX_SCALE: u8 = 31;
 
 /// The marks that sessions left on one upstream, as of one moment: see [`Upstream::sketch`](super::Upstream::sketch).
 ///
-/// It tells how many sessions there are and no more: not which, and no session id can be made out of it.
+/// It tells how many sessions there are, not which: no session id can be derived from it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sketch {
     pub(super) scale: u8,
     /// The window's number, modulo 2^16.
     pub(super) window: u16,
-    /// As many as there are words in a count, or none.
+    /// As many as a count has words, or none.
     pub(super) words: Box<[Seen]>,
 }
 
@@ -36,7 +36,7 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// As seen so many windows later; nothing where both are over or yet to come.
+    /// As seen so many windows later; nothing where both windows are over or have not begun.
     pub(super) fn as_of(self, later: u16) -> Self {
         match later {
             0 => self,
@@ -56,7 +56,7 @@ pub enum SketchError {
         /// The version found.
         found: u8,
     },
-    /// Cut short, or no sketch at all.
+    /// Truncated, or no sketch at all.
     #[error("{length} bytes are no sketch: it is damaged, or something else")]
     Malformed {
         /// How many bytes there were.
@@ -65,13 +65,14 @@ pub enum SketchError {
 }
 
 impl Sketch {
-    /// Whether it tells of no session.
+    /// Whether it has no marks.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.words.iter().all(|seen| *seen == Seen::default())
     }
 
-    /// As bytes, the same on every platform: 4, and for each run of words with marks 2 more and 6 a word, so at most 1032.
+    /// Serialized, the same on every platform: 4 bytes, and for each run of words with marks 2 more and 6 a word; at
+    /// most 1032.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = vec![VERSION, self.scale];
@@ -96,7 +97,7 @@ impl Sketch {
     /// Reads what [`to_bytes`](Self::to_bytes) wrote.
     ///
     /// # Errors
-    /// [`SketchError`] where it did not write that.
+    /// [`SketchError`] where the bytes are no sketch.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, SketchError> {
         let malformed = SketchError::Malformed { length: bytes.len() };
         let (head, mut rest) = bytes.split_first_chunk::<HEAD>().ok_or(malformed)?;
@@ -122,7 +123,7 @@ impl Sketch {
             rest = &runs[run * WORD..];
         }
         let sketch = Self { scale, window: u16::from_be_bytes([high, low]), words };
-        // Each sketch has one spelling.
+        // Each sketch has one encoding.
         if sketch.to_bytes() == bytes { Ok(sketch) } else { Err(malformed) }
     }
 }

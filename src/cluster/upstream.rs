@@ -1,4 +1,4 @@
-//! One upstream's shared cell: who it is, and what changes while it lives.
+//! The shared cell of one upstream: its identity, and what changes while it lives.
 
 use super::guarded_sessions::GuardedSessions;
 use super::indexed_load::{Availability, IndexedLoad};
@@ -17,12 +17,12 @@ use std::time::Duration;
 
 /// One instance that serves requests.
 ///
-/// Shared by every [`Cluster`](super::Cluster) it belongs to, so counts and health survive changes to the
+/// Shared by every [`Cluster`](super::Cluster) it belongs to, so counts and availability survive changes to the
 /// others. All methods take `&self`, are safe from any thread and cost one relaxed atomic operation unless they say
 /// otherwise.
 ///
-/// What a pick reads comes first, in one cache line, and nobody else's data shares it: picks write there. The
-/// alignment is two lines, since x86-64 prefetches adjacent lines in pairs.
+/// What a pick reads comes first, in one cache line that no other data shares, since picks write there. The alignment
+/// is two lines, because x86-64 prefetches adjacent lines in pairs.
 #[derive(Debug)]
 #[repr(C, align(128))]
 pub struct Upstream {
@@ -33,7 +33,7 @@ pub struct Upstream {
     outcome_counters: OutcomeCounters,
     lifecycle: Lifecycle,
     incarnation: AtomicU16,
-    /// The usual decision is not counted one by one: it is what the others leave of the total.
+    /// The usual decision has no counter: it is the total less all others.
     usual: Decision,
     name: Box<str>,
     address: Box<str>,
@@ -43,8 +43,9 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// With a `window` (a power of two of seconds) there is affinity: live sessions are counted, and most picks are
-    /// pinned. Without, every request is a session of its own and most picks are new. Leases move it on `board`.
+    /// A `window` (a power of two of seconds) means affinity: live sessions are counted, and most picks are pinned.
+    /// Without, every request is a session of its own and most picks are new. Leases move the upstream on
+    /// `load_index`.
     pub(crate) fn new(
         name: &str,
         address: &str,
@@ -74,13 +75,13 @@ impl Upstream {
         &self.name
     }
 
-    /// Where it is reached, as configured; the core does not interpret it.
+    /// Its address, as configured; the core does not interpret it.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// What tokens call it.
+    /// Its id in tokens.
     #[must_use]
     pub fn id(&self) -> UpstreamId {
         self.id
@@ -98,27 +99,27 @@ impl Upstream {
         self.indexed_load.load().total()
     }
 
-    /// Requests leased in the second of `now`, approximately: what breaks ties between equal loads.
+    /// Requests leased in the second of `now`, approximately: the tie-breaker between equal loads.
     #[must_use]
     pub fn recent(&self, now: Timestamp) -> u64 {
         self.indexed_load.load().recent(now)
     }
 
-    /// Tells how long it took to answer at `now`: from the request's sending to the head of its response, say. What
-    /// `peak_ewma` goes by. Costs one look where no such policy is in force, an exponential and two atomic operations
-    /// where it is.
+    /// Reports a response time at `now`: from sending the request to the head of its response, for instance.
+    /// `peak_ewma` places by it. Costs one load where no such policy is in force, else an exponential and two atomic
+    /// operations.
     pub fn observe(&self, latency: Duration, now: Timestamp) {
         self.latency.observe(latency, now);
     }
 
-    /// Whether anybody goes by what is [observed](Self::observe), so that a host can spare itself the measuring.
+    /// Whether [observations](Self::observe) are used, so that a host can save itself the measurement.
     #[must_use]
     pub fn is_observed(&self) -> bool {
         self.latency.is_followed()
     }
 
-    /// What it is expected to take to answer, by what was [observed](Self::observe): an average that feels a slower
-    /// answer at once and forgets it with the policy's decay. `None` where no policy asks for it or nothing was observed.
+    /// The expected response time by what was [observed](Self::observe): an average that rises to a peak at once and
+    /// decays with the policy's time constant. `None` where no policy uses it or nothing was observed.
     #[must_use]
     pub fn latency(&self, now: Timestamp) -> Option<Duration> {
         self.latency_seconds(now).and_then(|seconds| Duration::try_from_secs_f32(seconds).ok())
@@ -128,20 +129,20 @@ impl Upstream {
         self.latency.seconds(now)
     }
 
-    /// Lets what is observed count from now on, with this time constant.
+    /// Observations count from now on, with this time constant.
     pub(crate) fn follow_latency(&self, decay: Duration) {
         self.latency.follow(decay);
     }
 
     /// About how many sessions live here: those with a request in the current or the last
-    /// [window](crate::affinity::AffinityBuilder::live_window), as far as this proxy has seen them or was
-    /// [told of them](Self::absorb).
+    /// [window](crate::affinity::AffinityBuilder::live_window), as far as this proxy has seen them or
+    /// [absorbed](Self::absorb) them.
     ///
-    /// A tunnel is one request, however long it lives. Who only has a WebSocket open counts here while it is
-    /// [held](Self::guard_session), as the hyper adapter does.
+    /// A tunnel is one request, however long it lives. A session that only has a WebSocket open counts while it is
+    /// [guarded](Self::guard_session), as the data plane does.
     ///
-    /// Right to some 1 % up to a thousand and 2 % up to ten thousand, by linear counting over session ids; ends at 36,514.
-    /// Always 0 without affinity, where every request is a session of its own.
+    /// Accurate to some 1 % up to a thousand and 2 % up to ten thousand, by linear counting over session ids;
+    /// saturates at 36,514. Always 0 without affinity, where every request is a session of its own.
     #[must_use]
     pub fn live_sessions(&self, now: Timestamp) -> u32 {
         self.sessions.estimate(now)
@@ -151,33 +152,33 @@ impl Upstream {
         &self.guarded
     }
 
-    /// Whether the session of `session_id` is [held](Self::guard_session), or was just now.
+    /// Whether the session is [guarded](Self::guard_session), or was in this window or the last.
     pub(crate) fn is_guarded(&self, session_id: u64) -> bool {
         self.guarded.has(session_id)
     }
 
-    /// How many sessions are [held](Self::guard_session), or were just now.
+    /// How many sessions are [guarded](Self::guard_session), or were in this window or the last.
     pub(crate) fn guarded_sessions(&self) -> usize {
         self.guarded.count()
     }
 
-    /// Counts all sessions that are [held](Self::guard_session) as live at `now`.
+    /// Counts all [guarded](Self::guard_session) sessions as live at `now`.
     pub(crate) fn touch_guarded(&self, now: Timestamp) {
         self.guarded.touch(&self.sessions, now);
     }
 
-    /// What this proxy knows of the sessions that live here, for other proxies of the pool to [absorb](Self::absorb). Costs a
-    /// look at 1.4 kB.
+    /// The sessions that this proxy has seen here, for other proxies of the pool to [absorb](Self::absorb). Reads 1.4
+    /// kB.
     #[must_use]
     pub fn sketch(&self, now: Timestamp) -> Sketch {
         self.sessions.sketch(now)
     }
 
-    /// Takes over what another proxy knows of the sessions that live here, so that [`live_sessions`](Self::live_sessions) is what
-    /// one would count who had seen the requests of both. In any order, as often as wanted, while requests are counted.
+    /// Merges the sessions that another proxy has seen, so that [`live_sessions`](Self::live_sessions) is what one
+    /// proxy would count that had seen the requests of both. Idempotent, in any order, concurrently with picks.
     ///
-    /// `false` where the other's clock has begun a window that this one's has not: absorb it again when it has, or a later one.
-    /// Nothing is taken of sketches of other windows' lengths, nor of moments that are no more or not yet of interest here.
+    /// `false` where the other's clock has begun a window that this one's has not: absorb it again later. Ignores
+    /// sketches with windows of another length, and marks that are neither of this window nor of the last.
     pub fn absorb(&self, sketch: &Sketch, now: Timestamp) -> bool {
         self.sessions.absorb(sketch, now)
     }
@@ -187,8 +188,8 @@ impl Upstream {
         self.sessions.touch(session_id, now);
     }
 
-    /// As [`live_sessions`](Self::live_sessions), less those that were [moved away](Self::move_away) and would be counted until
-    /// their windows are over.
+    /// As [`live_sessions`](Self::live_sessions), less those that were [moved away](Self::move_away) and are counted
+    /// until their windows end.
     pub(crate) fn resident_sessions(&self, now: Timestamp) -> u32 {
         self.sessions.estimate(now).saturating_sub(self.sessions.moved(now))
     }
@@ -198,36 +199,36 @@ impl Upstream {
         self.sessions.moved(now) > 0
     }
 
-    /// The session of `session_id` does not live here any more.
+    /// The session of `session_id` was moved to another upstream.
     pub(crate) fn move_away(&self, session_id: u64, now: Timestamp) {
         self.sessions.move_away(session_id, now);
     }
 
-    /// The verdicts in force.
+    /// The availability in force.
     #[must_use]
     pub fn availability(&self) -> Availability {
         self.indexed_load.availability()
     }
 
-    /// Changes the verdicts; picks that begin afterwards follow them. What does not serve accepts nothing either,
-    /// whatever `accepting` says: a session placed there would be lost at its next request.
+    /// Changes the availability; picks that begin afterwards use it. An upstream that does not serve does not accept
+    /// either, whatever `accepting` says: a session placed there would lose its pin at its next request.
     pub fn set_availability(&self, availability: Availability) {
         self.indexed_load.set_availability(availability);
     }
 
-    /// The number of the process now behind this upstream; 0 while it is unknown.
+    /// The number of the process behind this upstream; 0 while it is unknown.
     #[must_use]
     pub fn incarnation(&self) -> u16 {
         self.incarnation.load(Ordering::Relaxed)
     }
 
-    /// Says which process is behind this upstream now. A session whose token carries another number has lost its
-    /// in-memory state, and its next decision says [`PinLoss::OtherIncarnation`].
+    /// Sets the number of the process behind this upstream. A session whose token carries another number has lost its
+    /// in-memory state: its next decision is [`PinLoss::OtherIncarnation`].
     pub fn set_incarnation(&self, incarnation: u16) {
         self.incarnation.store(incarnation, Ordering::Relaxed);
     }
 
-    /// How many picks of this upstream were decided this way.
+    /// How many picks of this upstream had this decision.
     ///
     /// The usual decision (pinned with affinity, new without) is the total less all others, so a reader that races
     /// with picks may be off by those under way.
@@ -242,18 +243,19 @@ impl Upstream {
         }
     }
 
-    /// Counts a pick that was decided this way.
+    /// Counts a pick with this decision.
     pub(crate) fn note(&self, decision: Decision) {
         if decision != self.usual {
             self.decisions[decision.index()].fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// When the session of `session_id` has to leave, where an operator [drains](crate::Balancer::drain) this upstream and
-    /// gave a deadline: then, or at a moment of its own within the spread that follows. The same on every proxy.
+    /// When the session has to leave, where an operator [drains](crate::Balancer::drain) this upstream with a
+    /// deadline: within the [`drain_spread`](crate::HealthSettings::drain_spread) after the deadline, at a time that
+    /// depends on the session id. The same on every proxy.
     #[must_use]
     pub fn drain_deadline(&self, session_id: u64) -> Option<Timestamp> {
-        // Nobody drains most of the time, and every pinned pick asks.
+        // Every pinned pick asks, and most of the time nothing drains.
         self.lifecycle
             .has_drain_deadline()
             .then(|| self.lifecycle.drain_deadline(session_id ^ mix64(self.id.0)))
@@ -272,7 +274,7 @@ impl Upstream {
         &self.indexed_load
     }
 
-    /// Whether a token that was issued under `incarnation` still finds its process. Unknown (0) on either side
+    /// Whether the process that a token with `incarnation` was issued for is still there. Unknown (0) on either side
     /// proves nothing, and a pin is only broken on proof.
     pub(crate) fn is_incarnation(&self, incarnation: u16) -> Result<(), PinLoss> {
         let current = self.incarnation();

@@ -1,7 +1,7 @@
 //! `[affinity] accept`: cookies of the proxy that was here before.
 
 use super::value;
-use crate::affinity::{self, Format, Secret};
+use crate::affinity::{self, LegacyFormat, Secret};
 use crate::http::CookieName;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
@@ -10,7 +10,7 @@ use std::fmt;
 /// One entry of `[affinity] accept`.
 ///
 /// ```
-/// use homing::affinity::Format;
+/// use homing::affinity::LegacyFormat;
 /// use homing::config::Engine;
 /// use std::path::Path;
 ///
@@ -22,13 +22,13 @@ use std::fmt;
 /// address = "127.0.0.1:9001"
 /// "#;
 /// let engine = Engine::parse(text, Path::new("homing.toml"))?;
-/// assert_eq!(engine.affinity.accept[0].format, Format::HaProxy);
+/// assert_eq!(engine.affinity.accept[0].format, LegacyFormat::HaProxy);
 /// # Ok::<(), homing::config::ConfigError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accept {
     /// `from`, and the `secret` where it has one: what the cookie's value says.
-    pub format: Format,
+    pub format: LegacyFormat,
     /// The cookie's name.
     pub cookie: CookieName,
 }
@@ -82,16 +82,16 @@ impl<'de> Visitor<'de> for Table {
         let Entry { from, cookie, secret } = Entry::deserialize(MapAccessDeserializer::new(map))?;
         let refused = |why| Err(A::Error::custom(why));
         let format = match (from, secret.map(Secret::new)) {
-            (From::HaproxyDynamic, Some(key)) if !key.is_empty() => Format::HaProxyDynamic { key },
+            (From::HaproxyDynamic, Some(key)) if !key.is_empty() => LegacyFormat::HaProxyDynamic { key },
             (From::HaproxyDynamic, _) => return refused("secret is missing; give what dynamic-cookie-key says"),
-            (From::Caddy, secret) => Format::Caddy { secret: secret.unwrap_or_default() },
+            (From::Caddy, secret) => LegacyFormat::Caddy { secret: secret.unwrap_or_default() },
             (_, Some(_)) => return refused("secret has no use here; only haproxy-dynamic and caddy have one"),
-            (From::NginxMd5, None) => Format::NginxMd5,
-            (From::NginxRoute, None) => Format::NginxRoute,
-            (From::Haproxy, None) => Format::HaProxy,
-            (From::Traefik, None) => Format::Traefik,
-            (From::YarpHash, None) => Format::YarpHash,
-            (From::Arr, None) => Format::Arr,
+            (From::NginxMd5, None) => LegacyFormat::NginxMd5,
+            (From::NginxRoute, None) => LegacyFormat::NginxRoute,
+            (From::Haproxy, None) => LegacyFormat::HaProxy,
+            (From::Traefik, None) => LegacyFormat::Traefik,
+            (From::YarpHash, None) => LegacyFormat::YarpHash,
+            (From::Arr, None) => LegacyFormat::Arr,
         };
         Ok(Accept { format, cookie })
     }
@@ -122,15 +122,15 @@ mod tests {
     fn every_format_is_read() {
         let secret = || Secret::new("s");
         for (entry, format) in [
-            ("from = \"nginx-md5\"", Format::NginxMd5),
-            ("from = \"nginx-route\"", Format::NginxRoute),
-            ("from = \"haproxy\"", Format::HaProxy),
-            ("from = \"haproxy-dynamic\", secret = \"s\"", Format::HaProxyDynamic { key: secret() }),
-            ("from = \"traefik\"", Format::Traefik),
-            ("from = \"caddy\", secret = \"s\"", Format::Caddy { secret: secret() }),
-            ("from = \"caddy\"", Format::Caddy { secret: Secret::default() }),
-            ("from = \"yarp-hash\"", Format::YarpHash),
-            ("from = \"arr\"", Format::Arr),
+            ("from = \"nginx-md5\"", LegacyFormat::NginxMd5),
+            ("from = \"nginx-route\"", LegacyFormat::NginxRoute),
+            ("from = \"haproxy\"", LegacyFormat::HaProxy),
+            ("from = \"haproxy-dynamic\", secret = \"s\"", LegacyFormat::HaProxyDynamic { key: secret() }),
+            ("from = \"traefik\"", LegacyFormat::Traefik),
+            ("from = \"caddy\", secret = \"s\"", LegacyFormat::Caddy { secret: secret() }),
+            ("from = \"caddy\"", LegacyFormat::Caddy { secret: Secret::default() }),
+            ("from = \"yarp-hash\"", LegacyFormat::YarpHash),
+            ("from = \"arr\"", LegacyFormat::Arr),
         ] {
             let engine = parse(&format!("[affinity]\naccept = [{{ {entry}, cookie = \"lb\" }}]\n")).unwrap();
             let expected = Accept { format, cookie: CookieName::new("lb").unwrap() };
@@ -146,8 +146,8 @@ mod tests {
         let keys = |_: &Path| Ok::<_, Box<dyn std::error::Error>>(crate::KeyRing::generate("pool")?);
         let balancer = parse(text).unwrap().balancer(keys).unwrap().build().unwrap();
         let expected = [
-            affinity::AcceptedCookie::new(Format::HaProxy, "SRV"),
-            affinity::AcceptedCookie::new(Format::Arr, "ARRAffinity"),
+            affinity::AcceptedCookie::new(LegacyFormat::HaProxy, "SRV"),
+            affinity::AcceptedCookie::new(LegacyFormat::Arr, "ARRAffinity"),
         ];
         assert_eq!(balancer.affinity().unwrap().accepted()[..], expected);
     }

@@ -22,8 +22,8 @@ pub struct Affinity {
     /// The longest life of a session, 1 second to 400 days. Default: 12 hours.
     #[serde(deserialize_with = "value::lifetime")]
     pub max_age: Duration,
-    /// The longest pause between two requests of a session, 1 second to `max_age`. Default: none, so that a page that lives by a
-    /// WebSocket alone keeps its session.
+    /// The longest pause between two requests of a session, 1 second to `max_age`. Default: none, so that a page that
+    /// lives by a WebSocket alone keeps its session.
     #[serde(deserialize_with = "value::some_lifetime")]
     pub idle: Option<Duration>,
     /// How long a session counts as live without a request, for `least_sessions`: between one and two

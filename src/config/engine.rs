@@ -12,8 +12,8 @@ use serde::Deserialize;
 use std::path::Path;
 use std::time::Duration;
 
-/// The part of a gateway's configuration that a [`Balancer`](crate::Balancer) is made of, for hosts that do the input and
-/// output themselves. Tables and keys of the gateway alone are refused as unknown.
+/// The part of a gateway's configuration that a [`Balancer`](crate::Balancer) is made of, for hosts that do the input
+/// and output themselves. Tables and keys of the gateway alone are refused as unknown.
 ///
 /// ```
 /// use homing::KeyRing;
@@ -69,7 +69,8 @@ pub struct Health {
     /// Probes that pass in a row until it returns, 1 to 1000. Default: 2.
     #[serde(deserialize_with = "value::integer::<1, 1000, _, _>")]
     pub rise: u32,
-    /// An upstream that has answered no request for so long takes no new sessions; zero turns that off. Default: 5 seconds.
+    /// An upstream that has answered no request for so long takes no new sessions; zero turns that off. Default: 5
+    /// seconds.
     #[serde(deserialize_with = "value::duration_or_zero")]
     pub silence: Duration,
 }
@@ -105,8 +106,8 @@ impl Engine {
         Ok(engine)
     }
 
-    /// The balancer that these tables describe, yet to be built. Where affinity is enabled, and only there, `keys` is asked
-    /// for those in the key file of this name; [`KeyFile::ring`](super::keyfile::KeyFile::ring) has them.
+    /// The balancer that these tables describe, yet to be built. Where affinity is enabled, and only there, `keys` is
+    /// asked for those in the key file of this name; [`KeyFile::ring`](super::keyfile::KeyFile::ring) has them.
     ///
     /// # Errors
     /// Those of `keys`, and [`LifetimeError`] where the lifetimes do not go together; never that for what was parsed.

@@ -1,4 +1,4 @@
-//! What happened, for whoever wants to know.
+//! Events of upstreams and the cluster, for subscribers.
 
 use super::{Cause, State};
 use crate::cluster::Upstream;
@@ -8,15 +8,15 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-/// How many events wait for a subscriber. Who is further behind misses the oldest.
+/// How many events a subscription queues. One that is further behind misses the oldest.
 const KEPT: usize = 4096;
 
-/// Something happened.
+/// An event.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Event {
     /// When.
     pub at: Timestamp,
-    /// To which upstream; `None` where it is about the cluster.
+    /// The upstream; `None` where it concerns the cluster.
     pub upstream: Option<Box<str>>,
     /// What.
     pub kind: EventKind,
@@ -41,11 +41,11 @@ pub enum EventKind {
         /// Its number now.
         to: u16,
     },
-    /// A draining upstream has nothing left: it can be stopped.
+    /// A draining upstream has neither requests nor sessions left: it can be stopped.
     Drained,
-    /// Too many upstreams look bad to believe it: judgements are ignored from here on.
+    /// Panic mode begins: so many upstreams look bad that judgements are ignored.
     PanicBegan,
-    /// Judgements count again.
+    /// Panic mode ends: judgements count again.
     PanicEnded,
 }
 
@@ -64,8 +64,9 @@ impl fmt::Display for Event {
     }
 }
 
-/// Receives every event from [`Balancer::subscribe`](crate::Balancer::subscribe) on, or of another kind from whatever gave it.
-/// Polled: nothing calls back, and dropping it ends it. Up to 4096 events wait; who is further behind misses the oldest.
+/// Receives every event from [`Balancer::subscribe`](crate::Balancer::subscribe) on, or of another kind from whatever
+/// gave it. Polled: nothing calls back, and dropping it ends it. Up to 4096 events wait; who is further behind misses
+/// the oldest.
 #[derive(Debug)]
 pub struct Subscription<E = Event>(Arc<Mutex<Queue<E>>>);
 
@@ -89,14 +90,14 @@ impl<E> Subscription<E> {
     }
 }
 
-/// One that nothing comes to.
+/// A subscription that receives nothing.
 impl<E> Default for Subscription<E> {
     fn default() -> Self {
         Self(Arc::new(Mutex::new(Queue { events: VecDeque::new(), missed: 0 })))
     }
 }
 
-/// All subscriptions that still live.
+/// All subscriptions that are still alive.
 #[derive(Debug)]
 pub struct Subscribers<E = Event>(Vec<Weak<Mutex<Queue<E>>>>);
 

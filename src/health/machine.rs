@@ -1,4 +1,4 @@
-//! One upstream's state machine: inputs change its condition, and its condition makes its state.
+//! The state machine of one upstream: inputs change its condition, and its condition makes its state.
 
 use super::{Cause, HealthSettings, Outcome, ProbeResult, State};
 use crate::cluster::{Availability, Upstream};
@@ -7,15 +7,15 @@ use crate::time::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What is thought of an upstream, whatever the operator wants of it.
+/// The condition of an upstream, apart from drains.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Condition {
     Active,
     SlowStart,
     Full,
-    /// Judged: subject to the cap.
+    /// Judged, so panic mode may overrule it.
     Suspect(Suspicion),
-    /// Judged by the status that probes get: subject to the cap too.
+    /// Judged by the status that probes get, so panic mode may overrule it.
     Failing,
     /// Proven.
     Down,
@@ -23,19 +23,19 @@ pub(super) enum Condition {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Suspicion {
-    /// It fails. Over when its time is.
+    /// Requests fail. Ends when its time is over.
     Failures,
-    /// It answers nobody. Over when it answers, or when nobody waits any more and its time is over.
+    /// It does not respond. Ends with a response, or when no request waits any more and its time is over.
     Silence,
 }
 
 impl Condition {
-    /// Whether a majority may overrule it.
+    /// Whether panic mode may overrule it.
     pub(super) fn is_judged(self) -> bool {
         matches!(self, Self::Suspect(_) | Self::Failing)
     }
 
-    /// Whether it takes no new sessions for what is thought of it.
+    /// Whether the condition keeps new sessions away.
     pub(super) fn is_out(self) -> bool {
         self.is_judged() || self == Self::Down
     }
@@ -51,7 +51,7 @@ impl Condition {
     }
 }
 
-/// Counts at the beginning of a window.
+/// Counters at the beginning of a window.
 #[derive(Clone, Copy, Debug)]
 struct Mark {
     at: Timestamp,
@@ -74,7 +74,7 @@ pub(super) struct Machine {
     since: Timestamp,
     /// An operator drains it.
     pub(super) drain: Option<Drain>,
-    /// What the world was told last.
+    /// What was published last.
     pub(super) told: Told,
     /// Until when it is out at least.
     until: Timestamp,
@@ -83,16 +83,17 @@ pub(super) struct Machine {
     /// The length of the last time.
     last: Duration,
     probed: bool,
-    /// It wants no new sessions, by the last that it said.
+    /// By its last report, it accepts no new sessions.
     says_full: bool,
     bad_probes: u32,
-    /// Of those, the last that were not answered at all.
+    /// The latest of those in a row that timed out.
     lost_probes: u32,
     good_probes: u32,
     bad_connects: u32,
-    /// Its answers when a connection timed out last: answers while it is active come here only by their count.
+    /// The response count when a connection last timed out: while the upstream is active, responses are seen only by
+    /// their count.
     answers_before: u32,
-    /// The halves of the window for the rate of failures.
+    /// The halves of the window for the failure rate.
     marks: [Mark; 2],
     hush: Hush,
 }
@@ -162,7 +163,7 @@ impl Machine {
         }
     }
 
-    /// The state and verdicts as they should be, and why.
+    /// The state and availability as they should be, and why.
     pub(super) fn verdict(&self, panics: bool, now: Timestamp) -> Told {
         let overruled = panics && self.condition.is_judged();
         let drained = self.drain.map(|drain| match drain.leave {
@@ -171,7 +172,7 @@ impl Machine {
         });
         let availability = match (overruled, drained) {
             (false, _) => self.condition.state().availability(),
-            // The operator's word is no judgement, nor is its own.
+            // Neither an operator's drain nor the upstream's own report is a judgement.
             (true, Some(availability)) => availability,
             (true, None) if self.says_full => State::Full.availability(),
             (true, None) => Availability::ACTIVE,
@@ -184,7 +185,7 @@ impl Machine {
         }
     }
 
-    /// True once, when nothing is left of what is drained: nothing in flight, and nobody who would still come home.
+    /// True once: when a drained upstream has nothing in flight and no session that could still come back.
     pub(super) fn notice_drained(&mut self, now: Timestamp) -> bool {
         let Some(drain) = &mut self.drain else { return false };
         let is_left = match drain.leave {
@@ -201,14 +202,14 @@ impl Machine {
         self.drain = Some(drain);
     }
 
-    /// The operator has ended a drain.
+    /// The operator ends a drain.
     pub(super) fn resume(&mut self, settings: &HealthSettings, now: Timestamp) {
         if self.condition == Condition::Active {
             self.return_to_service(Cause::Operator, settings, now);
         }
     }
 
-    /// A request fared so. `Answered` alone does not come here unless the condition is other than active.
+    /// The outcome of a request. `Answered` is passed on only while the condition is not active.
     pub(super) fn report(&mut self, outcome: Outcome, settings: &HealthSettings, now: Timestamp) {
         let answers = self.upstream.outcome_counters().answers();
         let has_answered = std::mem::replace(&mut self.answers_before, answers) != answers;
@@ -264,7 +265,7 @@ impl Machine {
         }
     }
 
-    /// A probe fared so.
+    /// The result of a probe.
     pub(super) fn probe(&mut self, result: ProbeResult, settings: &HealthSettings, now: Timestamp) {
         self.probed = true;
         if matches!(result, ProbeResult::Passed | ProbeResult::Full) {
@@ -298,7 +299,7 @@ impl Machine {
         }
     }
 
-    /// No probe says anything any more.
+    /// Probing has stopped: forgets what probes said.
     pub(super) fn forget_probes(&mut self, now: Timestamp) {
         (self.probed, self.says_full) = (false, false);
         (self.bad_probes, self.lost_probes, self.good_probes) = (0, 0, 0);
@@ -324,7 +325,7 @@ impl Machine {
             Condition::Suspect(Suspicion::Silence) if self.hush.since.is_none() => {
                 self.return_to_service(Cause::Answers, settings, now);
             }
-            // Somebody who still waits is somebody who still proves it.
+            // A request that still waits is still evidence.
             Condition::Suspect(Suspicion::Silence) if self.upstream.in_flight() > 0 => {}
             Condition::Suspect(_) if now >= self.until => {
                 self.return_to_service(Cause::BackoffOver, settings, now);
@@ -337,7 +338,7 @@ impl Machine {
         }
     }
 
-    /// Notices answers.
+    /// Notices responses by their count.
     fn look(&mut self, now: Timestamp) {
         if self.hush.answers != self.upstream.outcome_counters().answers() {
             self.heard(now);
@@ -346,7 +347,7 @@ impl Machine {
         }
     }
 
-    /// Somebody was answered, be it with an error.
+    /// The upstream responded, be it with an error.
     fn heard(&mut self, now: Timestamp) {
         self.hush = Hush::broken(&self.upstream, now);
     }
@@ -358,7 +359,7 @@ impl Machine {
         !rule.after.is_zero() && long && many && self.upstream.in_flight() > 0
     }
 
-    /// Requests that came since the last answer.
+    /// Requests leased since the last response.
     fn waiting(&self) -> u64 {
         self.upstream.total().wrapping_sub(self.hush.total)
     }
@@ -373,12 +374,12 @@ impl Machine {
         self.out(Condition::Suspect(suspicion), cause, settings.outlier.base, settings, now);
     }
 
-    /// Out for `base` the first time, twice as long each further time that comes soon after the last.
+    /// Out for `base` the first time, and twice as long each further time soon after the last.
     fn out(&mut self, condition: Condition, cause: Cause, base: Duration, settings: &HealthSettings, now: Timestamp) {
         let long_ago = now.since(self.until) > self.last.saturating_mul(10).max(settings.outlier.base);
         self.times = if long_ago { 1 } else { self.times + 1 };
         let doubled = base.saturating_mul(1 << (self.times - 1).min(20)).min(settings.outlier.max);
-        // From three to five quarters, so that what fell together does not return together.
+        // Jitter from 3/4 to 5/4, so that what fell together does not return together.
         let dice = mix64(self.upstream.id().as_u64() ^ mix64(now.as_millis() ^ u64::from(self.times) << 48));
         let jitter = 0.75 + 0.5 * (dice >> 40) as f64 / f64::from(1 << 24);
         self.last = doubled.mul_f64(jitter);
@@ -416,14 +417,14 @@ impl Machine {
         lifecycle.set_down_since(matches!(condition, Condition::Down | Condition::Failing).then_some(now));
     }
 
-    /// Nobody looked for so long: that is no silence.
+    /// No time was observed for so long: that is not silence.
     pub(super) fn leap(&mut self, leap: Duration) {
         for time in self.hush.since.iter_mut().chain([&mut self.hush.answered_at]) {
             *time = time.after(leap);
         }
     }
 
-    /// The clock went back by `jump`: what was dated then is dated now.
+    /// The clock went back by `jump`: all times noted before move with it.
     pub(super) fn turn_back(&mut self, jump: Duration) {
         let marks = self.marks.iter_mut().map(|mark| &mut mark.at);
         let hush = self.hush.since.iter_mut().chain([&mut self.hush.answered_at]);

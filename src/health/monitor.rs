@@ -1,4 +1,4 @@
-//! All upstreams' machines together: the cap on judgements, and what is told to the world.
+//! The state machines of all upstreams: panic mode, and the publication of changes.
 
 use super::event::Subscribers;
 use super::machine::{Drain, Machine, Told};
@@ -8,7 +8,7 @@ use crate::time::{CLOCK_TOLERANCE, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How an upstream is doing.
+/// The health of an upstream.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct UpstreamStatus {
     /// Its name.
@@ -19,7 +19,7 @@ pub struct UpstreamStatus {
     pub cause: Cause,
     /// Since when.
     pub since: Timestamp,
-    /// The verdicts in force, which a panic may set against the state.
+    /// The availability in force, which panic mode may set against the state.
     pub availability: Availability,
 }
 
@@ -40,7 +40,7 @@ impl Monitor {
         Self { settings, machines, panics: false, now: start, subscribers: Subscribers::default() }
     }
 
-    /// Goes by other settings from now on. What is known stays known; drains keep the pace they began with.
+    /// Uses other settings from now on. State is kept; drains keep the spread they began with.
     pub(crate) fn reconfigure(&mut self, settings: HealthSettings) {
         self.settings = settings;
         self.settle_all(self.now);
@@ -50,7 +50,7 @@ impl Monitor {
         self.subscribers.subscribe()
     }
 
-    /// The time that was told last.
+    /// The latest time that was passed in.
     pub(crate) fn now(&self) -> Timestamp {
         self.now
     }
@@ -60,7 +60,8 @@ impl Monitor {
         self.settings.drain_spread
     }
 
-    /// Follows a change of membership. Upstreams that came are warmed; one that only changed its address stays drained.
+    /// Follows a change of membership. Added upstreams begin in slow start; one that only changed its address stays
+    /// drained.
     pub(crate) fn follow(&mut self, cluster: &Cluster) {
         let (now, warms) = (self.now, !self.settings.slow_start.window.is_zero());
         let mut before = std::mem::take(&mut self.machines);
@@ -81,7 +82,7 @@ impl Monitor {
         self.settle_all(now);
     }
 
-    /// What was sent to an address that the upstream had before says nothing of the process that it has now.
+    /// An outcome of a former address says nothing about the process at the present one, and is ignored.
     pub(crate) fn report(&mut self, upstream: &Upstream, outcome: Outcome, now: Timestamp) {
         let machine = self.machines.get(&upstream.id());
         if machine.is_none_or(|machine| !std::ptr::eq(&*machine.upstream, upstream)) {
@@ -90,7 +91,7 @@ impl Monitor {
         self.input(upstream.id(), now, |machine, settings, now| machine.report(outcome, settings, now));
     }
 
-    /// Nobody probes any more: what only probes could end, ends.
+    /// Probing has stopped: conditions that only a probe could end, end.
     pub(crate) fn forget_probes(&mut self) {
         let now = self.now;
         self.machines.values_mut().for_each(|machine| machine.forget_probes(now));
@@ -152,15 +153,15 @@ impl Monitor {
         let Some(machine) = self.machines.get_mut(&id) else { return };
         let before = machine.condition;
         change(machine, &self.settings, now);
-        // Others are concerned only where the cap may be.
+        // Other upstreams are concerned only where panic mode may change.
         match before.is_judged() == machine.condition.is_judged() && before.is_out() == machine.condition.is_out() {
             true => settle(machine, self.panics, &mut self.subscribers, now),
             false => self.settle_all(now),
         }
     }
 
-    /// The time, which does not go back: where a clock does, everything that was noted goes back with it. Where it
-    /// leaps ahead, or nobody looked for so long, nobody knows whether somebody was answered meanwhile.
+    /// Monotonic time. Where the clock was set back, all times noted before move with it. Where it leaps ahead, or
+    /// `tick` was not called for so long, that time is no evidence of silence.
     fn at(&mut self, now: Timestamp) -> Timestamp {
         let (jump, leap) = (self.now.since(now), now.since(self.now));
         if jump > CLOCK_TOLERANCE {
@@ -180,8 +181,8 @@ impl Monitor {
         }
     }
 
-    /// Whether so much of the cluster is out that it is more likely the judging that is wrong. Begins above the cap and
-    /// ends at half of it, so that it is not left and entered over and over.
+    /// Panic mode: so much of the cluster is out that the judgements are likelier to be wrong. Begins above the cap
+    /// and ends at half of it (hysteresis).
     fn judge_the_judging(&mut self, now: Timestamp) {
         let count = |is: fn(&Machine) -> bool| self.machines.values().filter(|machine| is(machine)).count();
         let judged = count(|machine| machine.condition.is_judged());
@@ -198,11 +199,11 @@ impl Monitor {
     }
 }
 
-/// Tells the world, and the cell that picks read, what has changed about one.
+/// Publishes what changed about one upstream, to its cell and to subscribers.
 fn settle(machine: &mut Machine, panics: bool, subscribers: &mut Subscribers, now: Timestamp) {
     let told = machine.verdict(panics, now);
     let before = std::mem::replace(&mut machine.told, told);
-    // Only what changed is written: a host may have verdicts of its own.
+    // Only changes are written: a host may set availability itself.
     if before.availability != told.availability {
         machine.upstream.set_availability(told.availability);
     }

@@ -1,38 +1,38 @@
-//! What hosts report.
+//! Inputs of health: outcomes of requests and results of probes.
 
 use std::time::Duration;
 
-/// How a request fared on its upstream.
+/// The outcome of a request on its upstream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
-    /// It was answered, with a status below 500. Report it when the head of the response has come.
+    /// It was answered with a status below 500. Report it when the head of the response has arrived.
     Answered,
     /// It was answered with a status of 500 or above.
     ServerError,
-    /// The connection broke off, or what came was no HTTP.
+    /// The connection broke, or the response was not HTTP.
     Broken,
     /// No response began within the host's deadline.
     TimedOut {
         /// How long the request waited.
         after: Duration,
     },
-    /// Nobody listens there.
+    /// The connection was refused.
     ConnectRefused,
-    /// The connection was not made in time.
+    /// The connection was not established in time.
     ConnectTimedOut,
 }
 
-/// How a probe fared.
+/// The result of a probe.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ProbeResult {
-    /// It serves and takes new sessions.
+    /// The upstream serves and accepts new sessions.
     Passed,
-    /// It serves those it has and wants no new ones.
+    /// The upstream serves its sessions and accepts no new ones.
     Full,
-    /// It answered with a status that is neither.
+    /// A response with a status that means neither.
     Status(u16),
-    /// Nobody listens there.
+    /// The connection was refused.
     Refused,
-    /// No answer in time, or the connection broke off before there was one.
+    /// No response in time, or the connection broke before one.
     TimedOut,
 }

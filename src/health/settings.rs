@@ -1,21 +1,21 @@
-//! How quickly what is believed, and for how long.
+//! Thresholds and time constants of health checking and outlier ejection.
 
 use std::time::Duration;
 
-/// All of them. The defaults suit instances that keep sessions in memory and restart within seconds.
+/// All thresholds. The defaults suit instances that keep sessions in memory and restart within seconds.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct HealthSettings {
-    /// How many probes it takes.
+    /// Health checking: how many probes it takes.
     pub probes: Probes,
-    /// Judgement by the outcomes of requests, and for how long it holds.
+    /// Outlier ejection: judgement by the outcomes of requests, and for how long it holds.
     pub outlier: Outlier,
-    /// Judgement by silence.
+    /// Outlier ejection of upstreams that do not respond.
     pub silence: Silence,
-    /// How new and returned upstreams are filled.
+    /// Slow start of new and returned upstreams.
     pub slow_start: SlowStart,
-    /// How the sessions of one that is gone are moved.
+    /// Failover: how the sessions of an upstream that is down move.
     pub failover: Failover,
-    /// After a drain's deadline, sessions leave over this time, each at a moment of its own. See
+    /// After a drain's deadline, sessions leave over this time, each at a time that depends on its id. See
     /// [`Upstream::drain_deadline`](crate::Upstream::drain_deadline). Default 30 s.
     pub drain_spread: Duration,
 }
@@ -33,60 +33,60 @@ impl Default for HealthSettings {
     }
 }
 
-/// How many probes it takes. A refused one is proof at once.
+/// How many probes it takes. A refused probe is proof at once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Probes {
-    /// Failed in a row until it counts. At least 1; default 2.
+    /// Failed in a row until the upstream counts as down. At least 1; default 2.
     pub fall: u32,
     /// Passed in a row until an upstream that was down returns. At least 1; default 2.
     pub rise: u32,
 }
 
-/// Judgement by the outcomes of requests, as Envoy's outlier detection has it.
+/// Outlier ejection by the outcomes of requests, as in Envoy's outlier detection.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Outlier {
-    /// Failures in a row (5xx answers, broken exchanges, timeouts); 0 for no such rule. Default 5.
+    /// Failures in a row (5xx responses, broken exchanges, timeouts); 0 turns the rule off. Default 5.
     pub consecutive: u32,
-    /// Failed requests of all in the window, above 0 and up to 1; above 1 for no such rule. Default 0.5.
+    /// Fraction of failed requests in the window, above 0 and up to 1; above 1 turns the rule off. Default 0.5.
     pub failure_rate: f64,
-    /// The window, of which the rate is taken over the last half to whole. Default 10 s.
+    /// The window; the rate is taken over its last half to whole. Default 10 s.
     pub window: Duration,
-    /// With fewer requests in the window the rate says nothing. Default 20.
+    /// With fewer requests in the window the rate is not judged. Default 20.
     pub min_requests: u32,
-    /// How long the first judgement holds. Each further one within ten times its length holds twice as long, give or
-    /// take a quarter. An upstream that is down by proof and returns is held back likewise, from a tenth of it on.
-    /// Default 10 s.
+    /// How long the first ejection lasts. Each further one within ten times its length lasts twice as long, plus or
+    /// minus a quarter. An upstream that is proven down and returns is held back likewise, starting from a tenth of
+    /// it. Default 10 s.
     pub base: Duration,
-    /// The longest. Default 5 min.
+    /// The longest ejection. Default 5 min.
     pub max: Duration,
-    /// The part of the cluster, 0 to 1, that may be out before judgements are ignored. Default 0.5.
+    /// The fraction of the cluster, 0 to 1, that may be out before judgements are ignored. Default 0.5.
     pub max_ejected: f64,
 }
 
-/// Judgement by silence: a process that hangs takes connections and answers nobody.
+/// Outlier ejection of silent upstreams: a process that hangs accepts connections and sends no response.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Silence {
-    /// For how long nobody was answered; zero for no such rule. Default 5 s.
+    /// How long without any response; zero turns the rule off. Default 5 s.
     pub after: Duration,
-    /// How many requests must have come meanwhile, or it may just be a slow one. Default 3.
+    /// How many requests must have arrived meanwhile: fewer may just be slow ones. Default 3.
     pub min_requests: u32,
 }
 
-/// How new and returned upstreams are filled: with the part max([`min`](Self::min), (elapsed /
-/// [`window`](Self::window))^(1 / [`aggression`](Self::aggression))) of their share, which is Envoy's formula. With
-/// `aggression` 1 it is a line, as HAProxy's.
+/// Slow start: upstreams get the fraction max([`min`](Self::min), (elapsed / [`window`](Self::window))^(1 /
+/// [`aggression`](Self::aggression))) of their share, which is Envoy's formula. With `aggression` 1 it is linear, as
+/// in HAProxy.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct SlowStart {
-    /// How long it takes; zero for none. Default 10 s.
+    /// How long it takes; zero turns it off. Default 10 s.
     pub window: Duration,
-    /// The part they begin with, above 0 and up to 1. Default 0.1.
+    /// The initial fraction, above 0 and up to 1. Default 0.1.
     pub min: f64,
-    /// Above 1 fills faster in the beginning, below 1 slower. Default 1.
+    /// Above 1 ramps up faster in the beginning, below 1 slower. Default 1.
     pub aggression: f64,
 }
 
 impl SlowStart {
-    /// The part of its share, 0 to 1, that an upstream has been given after `elapsed`.
+    /// The fraction of its share, 0 to 1, that an upstream gets after `elapsed`.
     #[must_use]
     pub fn fraction(&self, elapsed: Duration) -> f64 {
         if elapsed >= self.window {
@@ -97,12 +97,12 @@ impl SlowStart {
     }
 }
 
-/// How the sessions of an upstream that is gone are moved.
+/// How the sessions of an upstream that is down move.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Failover {
-    /// How many displaced sessions a second one upstream takes; the rest wait a moment. 0 for no limit; default 500.
+    /// How many displaced sessions a second one upstream admits; the others wait. 0 is no limit; default 500.
     pub rate: u32,
-    /// How long sessions wait for an upstream that is down to come back, before they are moved. Default zero.
+    /// How long sessions wait for their upstream to return before they move. Default zero.
     pub return_timeout: Duration,
 }
 
@@ -144,21 +144,21 @@ impl Default for Failover {
     }
 }
 
-/// A setting that makes no sense.
+/// A setting out of its range.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{name} must be {range}")]
 pub struct HealthSettingsError {
     /// Its name, such as `outlier.failure_rate`.
     pub name: &'static str,
-    /// What it may be.
+    /// Its range.
     pub range: &'static str,
 }
 
 impl HealthSettings {
-    /// Whether they make sense.
+    /// Checks that all settings are in their ranges.
     ///
     /// # Errors
-    /// [`HealthSettingsError`] for the first that does not.
+    /// [`HealthSettingsError`] for the first that is not.
     pub fn check(&self) -> Result<(), HealthSettingsError> {
         let Self { probes, outlier, slow_start, .. } = self;
         let rules = [

@@ -1,23 +1,23 @@
-//! The states of an upstream, and why it is in one.
+//! The states of an upstream, and the causes of their changes.
 
 use crate::cluster::Availability;
 use std::fmt;
 use std::time::Duration;
 
-/// What is thought of an upstream. See the [module](super) for what each means to sessions.
+/// The health state of an upstream. See the [module](super) for what each means to sessions.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum State {
     /// Serves and accepts.
     Active,
-    /// Serves, and accepts a share that grows from little to all of its own: slow start.
+    /// Serves, and accepts a growing share of new sessions.
     SlowStart,
-    /// Says itself that it wants no new sessions.
+    /// Reports itself that it accepts no new sessions.
     Full,
-    /// Looks bad: takes no new sessions until it looks better.
+    /// Judged unhealthy: accepts no new sessions until it looks better.
     Suspect,
-    /// Told by an operator to take no new sessions, and to let go of those it has.
+    /// An operator drains it: it accepts no new sessions, and those it has leave by the deadline.
     Draining,
-    /// Proven not to answer.
+    /// Proven unable to serve.
     Down,
 }
 
@@ -38,7 +38,7 @@ impl State {
         }
     }
 
-    /// The verdicts that follow from it.
+    /// The availability that follows from it.
     #[must_use]
     pub const fn availability(self) -> Availability {
         match self {
@@ -55,38 +55,38 @@ impl fmt::Display for State {
     }
 }
 
-/// Why an upstream came into its state.
+/// Why an upstream entered its state.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Cause {
-    /// It has been there from the beginning.
+    /// It was configured from the beginning.
     Configured,
     /// It was added to a running cluster.
     Added,
-    /// A request found nobody listening.
+    /// The connection of a request was refused.
     ConnectRefused,
-    /// Requests could not connect in time, this often in a row.
+    /// The connections of so many requests in a row timed out.
     ConnectTimedOut(u32),
-    /// A request waited for so long, and in all that time nobody was answered.
+    /// A request waited this long, and in that time there was no response at all.
     Unanswered(Duration),
-    /// Requests failed, this often in a row.
+    /// So many requests in a row failed.
     Failures(u32),
-    /// So many of a hundred requests failed.
+    /// So many percent of requests failed.
     FailureRate(u8),
-    /// Requests have come, and for so long nobody was answered.
+    /// Requests arrived, and for this long there was no response.
     Silent(Duration),
-    /// A probe found nobody listening.
+    /// The connection of a probe was refused.
     ProbeRefused,
-    /// Probes were not answered, this often in a row.
+    /// So many probes in a row timed out.
     ProbeTimedOut(u32),
     /// Probes were answered with this status.
     ProbeStatus(u16),
-    /// A probe was told that it is full.
+    /// A probe's response said that it is full.
     ProbeFull,
     /// Probes pass.
     ProbesPass,
-    /// It answers again.
+    /// It responds again.
     Answers,
-    /// It was out for as long as it was to be, and is tried again.
+    /// Its ejection time is over.
     BackoffOver,
     /// Its slow start is over.
     SlowStartOver,
@@ -101,17 +101,17 @@ impl fmt::Display for Cause {
             Self::Added => f.write_str("added to the cluster"),
             Self::ConnectRefused => f.write_str("a connection was refused"),
             Self::ConnectTimedOut(times) => write!(f, "connecting timed out {times} times in a row"),
-            Self::Unanswered(time) => write!(f, "nobody was answered while a request waited for {time:?}"),
+            Self::Unanswered(time) => write!(f, "no response while a request waited {time:?}"),
             Self::Failures(times) => write!(f, "{times} failures in a row"),
             Self::FailureRate(percent) => write!(f, "{percent} % of requests failed"),
-            Self::Silent(time) => write!(f, "nobody was answered for {time:?}"),
+            Self::Silent(time) => write!(f, "no response for {time:?}"),
             Self::ProbeRefused => f.write_str("a probe was refused"),
             Self::ProbeTimedOut(times) => write!(f, "{times} probes were not answered"),
-            Self::ProbeStatus(status) => write!(f, "probes are answered {status}"),
+            Self::ProbeStatus(status) => write!(f, "probes are answered with status {status}"),
             Self::ProbeFull => f.write_str("it says that it is full"),
             Self::ProbesPass => f.write_str("probes pass"),
-            Self::Answers => f.write_str("it answers again"),
-            Self::BackoffOver => f.write_str("it is tried again"),
+            Self::Answers => f.write_str("it responds again"),
+            Self::BackoffOver => f.write_str("its ejection time is over"),
             Self::SlowStartOver => f.write_str("its slow start is over"),
             Self::Operator => f.write_str("an operator said so"),
         }

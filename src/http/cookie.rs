@@ -71,16 +71,17 @@ impl<'a> Deref for LegacyCookies<'a> {
     }
 }
 
-/// The values of the cookies that are [accepted](crate::Affinity::accepted), first those of the first name, at most [`MAX_TOKENS`] of
-/// each. `headers` makes the values of the `Cookie` lines, anew for each name; they are read as by [`tokens`].
+/// The values of the cookies that are [accepted](crate::Affinity::accepted), first those of the first name, at most
+/// [`MAX_TOKENS`] of each. `headers` makes the values of the `Cookie` lines, anew for each name; they are read as by
+/// [`tokens`].
 ///
 /// Nothing is taken out of the headers on the way to the upstream: an application may need what [`strip`] would take.
 ///
 /// ```
-/// use homing::affinity::{AcceptedCookie, Format};
+/// use homing::affinity::{AcceptedCookie, LegacyFormat};
 /// use homing::http::cookie::legacy_cookies;
 ///
-/// let accepted = [AcceptedCookie::new(Format::HaProxy, "SRV"), AcceptedCookie::new(Format::NginxRoute, "JSESSIONID")];
+/// let accepted = [AcceptedCookie::new(LegacyFormat::HaProxy, "SRV"), AcceptedCookie::new(LegacyFormat::NginxRoute, "JSESSIONID")];
 /// let found = legacy_cookies(|| [&b"JSESSIONID=2B6F.app-1; SRV=app-2"[..]], &accepted);
 /// assert_eq!((found[0].accept, found[0].value), (0, &b"app-2"[..]));
 /// assert_eq!((found[1].accept, found[1].value), (1, &b"2B6F.app-1"[..]));
@@ -242,7 +243,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::affinity::Format;
+    use crate::affinity::LegacyFormat;
 
     fn homing() -> CookieName {
         CookieName::new("homing").unwrap()
@@ -275,7 +276,7 @@ mod tests {
 
     #[test]
     fn legacy_cookies_come_in_the_order_in_which_they_are_accepted() {
-        let accepted = ["SRV", "route"].map(|name| AcceptedCookie::new(Format::HaProxy, name));
+        let accepted = ["SRV", "route"].map(|name| AcceptedCookie::new(LegacyFormat::HaProxy, name));
         let found = |headers: &[&'static str]| -> Vec<_> {
             let found = legacy_cookies(|| headers.iter().map(|header| header.as_bytes()), &accepted);
             found.iter().map(|it| (it.accept, String::from_utf8_lossy(it.value).into_owned())).collect()

@@ -2,9 +2,9 @@
 //!
 //! `lb_chash.c` gives a server of weight w 16·w points on a circle of 2^32, full_hash(4096·id + i) for the i-th. A key
 //! belongs to the nearer of the two points around its hash, to the one before on a tie. Servers that are down have no
-//! points. The hash of a key (`balance hdr` and the like) is full_hash(sdbm(key)), that of an address (`balance source`)
-//! is full_hash of its 32-bit words xored. `tests/vectors/haproxy.json` holds placements recorded from HAProxy itself,
-//! and `gateway/tests/programs/oracles` asks a running one.
+//! points. The hash of a key (`balance hdr` and the like) is full_hash(sdbm(key)), that of an address (`balance
+//! source`) is full_hash of its 32-bit words xored. `tests/vectors/haproxy.json` holds placements recorded from HAProxy
+//! itself, and `gateway/tests/programs/oracles` asks a running one.
 
 use super::Policy;
 use super::key::{Text, hash_key};

@@ -3,9 +3,10 @@
 //! Ketama is Last.fm's ring for memcached (Richard Jones, 2007) after Karger et al., "Consistent Hashing and Random
 //! Trees" (STOC 1997): an upstream owns points on a circle, a key belongs to the next point, and a change of the
 //! upstreams moves only the keys of the points that come or go. `ngx_http_upstream_hash_module.c` follows
-//! Cache::Memcached::Fast: 160 points for each unit of weight, each crc32(host, 0, port, the point before). An
-//! upstream that cannot be used: the next point, twenty-one in all, then round robin. An empty key takes turns.
-//! `tests/vectors/nginx.json` holds placements recorded from nginx itself, and `gateway/tests/programs/oracles` asks a running one.
+//! Cache::Memcached::Fast: 160 points for each unit of weight, each crc32(host, 0, port, the point before). An upstream
+//! that cannot be used: the next point, twenty-one in all, then round robin. An empty key takes turns.
+//! `tests/vectors/nginx.json` holds placements recorded from nginx itself, and `gateway/tests/programs/oracles` asks a
+//! running one.
 
 use super::crc32::Crc32;
 use super::key::{Text, hash_key};
@@ -87,8 +88,8 @@ impl Ketama {
         Self { ring: Ring::new(points), alike: alike.collect(), fallback: RoundRobin::new(cluster) }
     }
 
-    /// The first upstream on the session's way around the ring. `turn` says whose turn it is among those of one address.
-    /// `None` where round robin decides.
+    /// The first upstream on the session's way around the ring. `turn` says whose turn it is among those of one
+    /// address. `None` where round robin decides.
     fn walk(&self, cluster: &Cluster, session: &Session<'_>, turn: fn(&RoundRobin) -> usize) -> Option<usize> {
         let mut text = Text::new();
         let key = hash_key(session, &mut text);

@@ -17,8 +17,8 @@ pub(super) fn hash_key<'a>(session: &Session<'a>, text: &'a mut Text) -> &'a [u8
     text.as_bytes()
 }
 
-/// The key of `session` as a point among all: of its own, else of the client's address, else of its session id. Equal on every
-/// proxy.
+/// The key of `session` as a point among all: of its own, else of the client's address, else of its session id. Equal
+/// on every proxy.
 pub(crate) fn point(session: &Session<'_>) -> u64 {
     match (session.key, session.client.map(|client| client.to_canonical())) {
         (Some(key), _) => hash_bytes(key),

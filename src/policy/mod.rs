@@ -1,31 +1,33 @@
 //! Placement policies: which upstream a session without a pin is placed on.
 //!
-//! A policy sees only sessions that no token pins; affinity wraps a policy and is never one. It reads the cluster (weights,
-//! limits, availability, load) and the [`Session`](crate::cluster::Session), and returns the index of a member. It
-//! takes no lease, counts nothing, and knows neither tokens nor health checks.
+//! A policy sees only sessions that no token pins; affinity wraps a policy and is never one. It reads the cluster
+//! (weights, limits, availability, load) and the [`Session`](crate::cluster::Session), and returns the index of a
+//! member. It takes no lease, counts nothing, and knows neither tokens nor health checks.
 //!
-//! To add a policy: a file here with its parameters, a line in [`registry`], and `conforms!` in its tests, which runs the
-//! conformance suite on it.
+//! To add a policy: a file here with its parameters, a line in [`registry`], and `conforms!` in its tests, which runs
+//! the conformance suite on it.
 //!
 //! Files, in reading order:
 //!
 //! - `policy.rs`: the trait [`Policy`]; `params.rs`: parameters as text; `registry.rs`: policies by name.
 //! - By turns or chance: `round_robin.rs` (`rounds.rs` works out its period), `random.rs`.
 //! - By load: `p2c.rs`, `least_conn.rs` with `least_conn/ordered.rs`, `peak_ewma.rs`, `least_sessions.rs`.
-//! - By key: `key.rs` (what the key of a session is), `ip_hash.rs`, `hash.rs` with `crc32.rs`, `ring.rs` with `ketama.rs` and
-//!   `chash.rs`, `maglev.rs`, and `rendezvous/`.
-//! - Tests: `conformance.rs` (what holds of every policy), `vectors.rs` (placements recorded from nginx, HAProxy and Envoy).
+//! - By key: `key.rs` (what the key of a session is), `ip_hash.rs`, `hash.rs` with `crc32.rs`, `ring.rs` with
+//!   `ketama.rs` and `chash.rs`, `maglev.rs`, and `rendezvous/`.
+//! - Tests: `conformance.rs` (what holds of every policy), `vectors.rs` (placements recorded from nginx, HAProxy and
+//!   Envoy).
 //!
 //! # Fidelity
 //!
-//! Placements that claim to be nginx's, HAProxy's or Envoy's are frozen by tests whose expectations those programs produced.
-//! They hold within the other program's own range:
+//! Placements that claim to be nginx's, HAProxy's or Envoy's are frozen by tests whose expectations those programs
+//! produced. They hold within the other program's own range:
 //!
-//! - `ketama` scales its points down above 4 Mi (weights that sum up to 26,214), and `chash` above that or above weight 256,
-//!   which HAProxy refuses.
+//! - `ketama` scales its points down above 4 Mi (weights that sum up to 26,214), and `chash` above that or above weight
+//!   256, which HAProxy refuses.
 //! - Where nginx's tries run out and some upstreams are down, the turns that follow come in our order.
 //! - `chash` keys by address or session id what HAProxy would place in turns.
-//! - `maglev` keeps its table while an upstream is down, where Envoy builds another: only the keys of that upstream move.
+//! - `maglev` keeps its table while an upstream is down, where Envoy builds another: only the keys of that upstream
+//!   move.
 
 mod chash;
 mod crc32;

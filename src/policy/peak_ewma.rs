@@ -1,9 +1,9 @@
 //! Two choices by latency: of two drawn by weight, the one that is expected to answer sooner.
 //!
 //! Finagle's `p2c` with `PeakEwma` load (Eriksen and others at Twitter), which tower and linkerd took over: the load of
-//! an upstream is what it lately took to answer, times the requests that it would then have in flight. The average feels
-//! a slower answer at once and forgets it with a time constant, so an upstream that pauses to collect garbage is left
-//! alone from its first slow answer on. Two choices (Mitzenmacher, IEEE TPDS 12(10), 2001; see [`P2c`]) keep many
+//! an upstream is what it lately took to answer, times the requests that it would then have in flight. The average
+//! feels a slower answer at once and forgets it with a time constant, so an upstream that pauses to collect garbage is
+//! left alone from its first slow answer on. Two choices (Mitzenmacher, IEEE TPDS 12(10), 2001; see [`P2c`]) keep many
 //! proxies from running to the one that is fastest just now.
 //!
 //! Two departures from Finagle. Reading an average does not change it, so an answer counts the same however often the
@@ -52,13 +52,14 @@ impl PolicyConfig for PeakEwmaConfig {
 
 /// The one of two drawn by weight that is expected to answer sooner. What [`P2c`] costs, and an exponential for each.
 ///
-/// Needs a host that calls [`Upstream::observe`](crate::Upstream::observe) at each answer. Where none does, it is `p2c`.
+/// Needs a host that calls [`Upstream::observe`](crate::Upstream::observe) at each answer. Where none does, it is
+/// `p2c`.
 ///
 /// An upstream that was never measured counts as if it took the default, which is nothing: it is tried at once. As long
 /// as it has not answered it is given nothing more, unless both that were drawn are such; then the one with less in
-/// flight is. An average that is not fed fades towards nothing, so one that was slow is tried again. That also holds for
-/// an upstream that hangs: to notice that is the business of health checks. And among upstreams that are equally fast
-/// the one that was not heard of for longest has faded most, so at little load shares follow weights only roughly.
+/// flight is. An average that is not fed fades towards nothing, so one that was slow is tried again. That also holds
+/// for an upstream that hangs: to notice that is the business of health checks. And among upstreams that are equally
+/// fast the one that was not heard of for longest has faded most, so at little load shares follow weights only roughly.
 #[derive(Debug)]
 pub struct PeakEwma {
     pairs: P2c,
@@ -77,8 +78,8 @@ impl PeakEwma {
         policy.decay(cluster, default.decay).default_rtt(default.default_rtt)
     }
 
-    /// With another time constant, to the millisecond: after it 37 % of a peak are left. It belongs to the upstreams, so
-    /// the policy built last decides.
+    /// With another time constant, to the millisecond: after it 37 % of a peak are left. It belongs to the upstreams,
+    /// so the policy built last decides.
     #[must_use]
     pub fn decay(self, cluster: &Cluster, decay: Duration) -> Self {
         cluster.members().iter().for_each(|member| member.upstream().follow_latency(decay));

@@ -2,7 +2,8 @@
 //!
 //! The points lie sorted in one array, and a table by the top bits of a hash says where to begin, so a look-up reads
 //! two cache lines in the usual case, where a binary search over a million points misses the cache at most of its
-//! twenty steps. Hashes are uniform, so a few points share an entry. A point takes 8 bytes, and 0.5 to 1 more in the table.
+//! twenty steps. Hashes are uniform, so a few points share an entry. A point takes 8 bytes, and 0.5 to 1 more in the
+//! table.
 
 /// The most points a ring has: 4 Mi, some 36 MiB, built in some tenths of a second.
 pub(super) const MAX_POINTS: u64 = 1 << 22;

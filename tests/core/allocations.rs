@@ -4,7 +4,7 @@
 //! a thread is let pass: arc-swap then makes the thread's slots, once in its life.
 #![allow(unsafe_code, reason = "a global allocator is an unsafe trait")]
 
-use homing::affinity::{AcceptedCookie, Format, LegacyCookie, Rebalance};
+use homing::affinity::{AcceptedCookie, LegacyCookie, LegacyFormat, Rebalance};
 use homing::health::{Failover, Outcome};
 use homing::rng::{OsEntropy, SeededEntropy};
 use homing::{
@@ -152,7 +152,10 @@ fn no_pick_allocates() {
 
 #[test]
 fn no_migration_allocates() {
-    let accepted = [AcceptedCookie::new(Format::HaProxy, "SRV"), AcceptedCookie::new(Format::NginxRoute, "JSESSIONID")];
+    let accepted = [
+        AcceptedCookie::new(LegacyFormat::HaProxy, "SRV"),
+        AcceptedCookie::new(LegacyFormat::NginxRoute, "JSESSIONID"),
+    ];
     let keys = KeyRing::builder("pool", [1; 32]).sign_with(0, [2; 32]).build().unwrap();
     let balancer = Balancer::builder()
         .upstreams(upstreams())

@@ -132,7 +132,8 @@ fn turns() -> impl Strategy<Value = Vec<Turn>> {
 }
 
 proptest! {
-    /// Whatever has happened, the pick does what was explained. These policies leave nothing to chance, and two remember.
+    /// Whatever has happened, the pick does what was explained. These policies leave nothing to chance, and two
+    /// remember.
     #[test]
     fn a_pick_does_what_was_explained(turns in turns(), policy in prop::sample::select(vec!["round_robin", "ip_hash", "least_conn"]), choices: u8) {
         let keys = KeyRing::builder("pool", [7; 32]).sign_with(0, [8; 32]).build().unwrap();

@@ -1,4 +1,5 @@
-//! The sessions of an upstream that is gone: held for its return, then moved at the pace that their failover targets take.
+//! The sessions of an upstream that is gone: held for its return, then moved at the pace that their failover targets
+//! take.
 
 use crate::{NOW, ring, upstream, upstreams, visit};
 use homing::health::{Failover, Outcome, ProbeResult};
@@ -109,7 +110,8 @@ fn only_proof_and_only_displaced_sessions_are_waited_for() {
     assert!(matches!(come(&balancer, &token, NOW), Err(PickError::Rejected(PinLoss::NotServing))));
 }
 
-/// How many of `sessions` have moved to each failover target by each tenth of a second, where each asks again when it was told to.
+/// How many of `sessions` have moved to each failover target by each tenth of a second, where each asks again when it
+/// was told to.
 fn moves(balancer: &Balancer, sessions: &[Token], from: Timestamp) -> Vec<BTreeMap<String, usize>> {
     let mut asks: Vec<_> = sessions.iter().map(|token| (from, token)).collect();
     let mut moved = BTreeMap::<String, usize>::new();

@@ -253,8 +253,8 @@ fn list() -> impl Strategy<Value = Vec<UpstreamConfig>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
-    /// Against its definition, to remove every upstream and to put those of the list: the same members in the same order,
-    /// sharing the same upstreams, with the same effects, or the same refusal.
+    /// Against its definition, to remove every upstream and to put those of the list: the same members in the same
+    /// order, sharing the same upstreams, with the same effects, or the same refusal.
     #[test]
     fn plan_to_is_remove_all_and_put_all(lists in prop::collection::vec(list(), 1..6)) {
         let balancer = balancer(upstreams(3));

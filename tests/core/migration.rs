@@ -1,7 +1,7 @@
 //! Sessions that come from another proxy: migrated once, by the cookie that it set, and ours from then on.
 
 use crate::{NOW, balancer, balancer_with, pick, ring, session_id, upstream, upstreams};
-use homing::affinity::{AcceptedCookie, AffinityBuilder, Format, LegacyCookie};
+use homing::affinity::{AcceptedCookie, AffinityBuilder, LegacyCookie, LegacyFormat};
 use homing::balancer::{Step, TokenSet};
 use homing::health::{Failover, Outcome};
 use homing::{
@@ -11,7 +11,8 @@ use homing::{
 use std::time::Duration;
 
 fn accepting() -> AffinityBuilder {
-    let accepted = [AcceptedCookie::new(Format::HaProxy, "SRV"), AcceptedCookie::new(Format::NginxRoute, "route")];
+    let accepted =
+        [AcceptedCookie::new(LegacyFormat::HaProxy, "SRV"), AcceptedCookie::new(LegacyFormat::NginxRoute, "route")];
     Affinity::builder(ring(0, &[])).accept(accepted)
 }
 
@@ -182,10 +183,10 @@ fn the_table_follows_the_cluster_and_outlives_a_rotation() {
 
 #[test]
 fn an_address_that_changes_has_another_value() {
-    let accepted = [AcceptedCookie::new(Format::Traefik, "lb")];
+    let accepted = [AcceptedCookie::new(LegacyFormat::Traefik, "lb")];
     let affinity = Affinity::builder(ring(0, &[])).accept(accepted).build().unwrap();
     let balancer = balancer_with(upstreams(3), affinity);
-    let value = |address: &str| Format::Traefik.value("any", address).unwrap();
+    let value = |address: &str| LegacyFormat::Traefik.value("any", address).unwrap();
     let (before, after) = (value("10.0.0.2:8080"), value("10.0.0.22:8080"));
     assert_eq!(went(&brings(&balancer, &[], &[haproxy(&before)])), ("app-2", Decision::Pinned));
     let moved = Change::Put(UpstreamConfig::new("app-2", "10.0.0.22:8080"));

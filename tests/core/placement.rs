@@ -26,7 +26,8 @@ fn place(balancer: &Balancer, key: u32) -> String {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
-    /// Changes one by one or several at once, with new keys in between, end in what is configured at once, in any order.
+    /// Changes one by one or several at once, with new keys in between, end in what is configured at once, in any
+    /// order.
     #[test]
     fn proxies_that_came_by_other_changes_place_alike(
         changes in prop::collection::vec((0..30_u16, 0..4_u16, any::<bool>()), 1..12),

@@ -1,4 +1,5 @@
-//! Slow start: what an upstream that returns is given grows with time, whatever the policy, and nobody is refused for it.
+//! Slow start: what an upstream that returns is given grows with time, whatever the policy, and nobody is refused for
+//! it.
 
 use crate::{NOW, ring, upstream, upstreams};
 use homing::health::{Failover, Outcome, ProbeResult, SlowStart, State};

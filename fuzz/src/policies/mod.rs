@@ -1,7 +1,8 @@
-//! Policies: any sequence of picks, returns, failures and changes of the cluster, against a model that keeps a plain list.
+//! Policies: any sequence of picks, returns, failures and changes of the cluster, against a model that keeps a plain
+//! list.
 //!
-//! Every policy of the registry is held to what all owe: a placement accepts, none is made only where none accepts, counts
-//! balance, looking changes nothing. What a policy owes besides is in [`rules`].
+//! Every policy of the registry is held to what all owe: a placement accepts, none is made only where none accepts,
+//! counts balance, looking changes nothing. What a policy owes besides is in [`rules`].
 
 mod model;
 mod rules;

@@ -7,8 +7,8 @@ use std::net::IpAddr;
 /// The rules that a policy is held to.
 #[derive(Clone, Copy)]
 pub struct Rules {
-    /// It goes by the key and the client alone, as long as its first choice accepts. One upstream down then moves the keys
-    /// that were on it and no others.
+    /// It goes by the key and the client alone, as long as its first choice accepts. One upstream down then moves the
+    /// keys that were on it and no others.
     pub keyed: bool,
     /// The same of an upstream that is removed.
     pub removal_moves_its_own: bool,

@@ -3,7 +3,7 @@
 use super::refusals::check_refusals;
 use super::*;
 use crate::discovery::dns::DnsQuery;
-use homing::affinity::{Format, Secret};
+use homing::affinity::{LegacyFormat, Secret};
 use homing::health::HealthSettings;
 use homing::http::{CookieName, RequestKey, SameSite, Secure};
 use homing::proxy::{ProbeProfile, ProbeSettings};
@@ -162,8 +162,11 @@ max_in_flight = 4294967295
             on_restart: OnRestart::Keep,
             lost_header: Some(HeaderName::from_static("x-lost")),
             accept: vec![
-                Accept { format: Format::Caddy { secret: Secret::new("s") }, cookie: CookieName::new("lb").unwrap() },
-                Accept { format: Format::Arr, cookie: CookieName::new("ARRAffinity").unwrap() },
+                Accept {
+                    format: LegacyFormat::Caddy { secret: Secret::new("s") },
+                    cookie: CookieName::new("lb").unwrap(),
+                },
+                Accept { format: LegacyFormat::Arr, cookie: CookieName::new("ARRAffinity").unwrap() },
             ],
             keys: "/var/lib/homing/keys".into(),
         },

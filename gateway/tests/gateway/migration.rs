@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use homing::affinity::{Format, Secret};
+use homing::affinity::{LegacyFormat, Secret};
 
 use crate::support::client::{Response, exchange, request};
 use crate::support::gateway::Gateway;
@@ -22,17 +22,17 @@ fn before(settings: &str, upstreams: &[Upstream]) -> Gateway {
 }
 
 /// Each `from` as the file says it, with its further keys.
-fn formats() -> [(&'static str, Format); 8] {
+fn formats() -> [(&'static str, LegacyFormat); 8] {
     let secret = || Secret::new("a secret");
     [
-        ("from = \"nginx-md5\"", Format::NginxMd5),
-        ("from = \"nginx-route\"", Format::NginxRoute),
-        ("from = \"haproxy\"", Format::HaProxy),
-        ("from = \"haproxy-dynamic\", secret = \"a secret\"", Format::HaProxyDynamic { key: secret() }),
-        ("from = \"traefik\"", Format::Traefik),
-        ("from = \"caddy\", secret = \"a secret\"", Format::Caddy { secret: secret() }),
-        ("from = \"yarp-hash\"", Format::YarpHash),
-        ("from = \"arr\"", Format::Arr),
+        ("from = \"nginx-md5\"", LegacyFormat::NginxMd5),
+        ("from = \"nginx-route\"", LegacyFormat::NginxRoute),
+        ("from = \"haproxy\"", LegacyFormat::HaProxy),
+        ("from = \"haproxy-dynamic\", secret = \"a secret\"", LegacyFormat::HaProxyDynamic { key: secret() }),
+        ("from = \"traefik\"", LegacyFormat::Traefik),
+        ("from = \"caddy\", secret = \"a secret\"", LegacyFormat::Caddy { secret: secret() }),
+        ("from = \"yarp-hash\"", LegacyFormat::YarpHash),
+        ("from = \"arr\"", LegacyFormat::Arr),
     ]
 }
 

@@ -1,12 +1,14 @@
-//! Cookies of the proxy that was here before: what their values mean, so that moving in logs nobody out.
+//! Cookies that another proxy set: what their values mean, so that replacing that proxy logs no user out.
 //!
-//! An incumbent's cookie says which upstream a client is on, each kind in its own way: by the upstream's name, or by
-//! something made of its address. [`Format`] knows what each would have set for every upstream of the cluster; that is
-//! worked out once a cluster, and a request costs a look into a table. A session that is known in no other way is
+//! A legacy cookie names a client's upstream, each kind in its own way: by the upstream's name, or by something
+//! derived from its address. [`LegacyFormat`] knows the value that each proxy would have set for every upstream of the
+//! cluster; that is computed once a cluster, and a request costs a table lookup. A session that has no good token is
 //! pinned by it, and carries a token of ours from then on.
 //!
-//! Most of these values are no secret and signed by nobody: while they are accepted, a client can choose its upstream.
-//! Stop accepting them when those who had one have come by, or cannot be logged in any more.
+//! Most of these values are neither secret nor signed: while they are accepted, a client can choose its upstream. Stop
+//! accepting them when the clients that had one have come by, or their sessions have ended.
+//!
+//! `table.rs` has the lookup; the other files compute each program's values.
 
 mod caddy;
 mod haproxy;
@@ -25,23 +27,23 @@ use std::fmt;
 /// The most kinds of cookies that an [`Affinity`](super::Affinity) accepts.
 pub const MAX_ACCEPTED: usize = 4;
 
-/// A cookie of the incumbent, and how it is read.
+/// A legacy cookie that is accepted, and how it is read.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AcceptedCookie {
-    format: Format,
+    format: LegacyFormat,
     cookie: Box<str>,
 }
 
 impl AcceptedCookie {
     /// Reads the cookie of this name (case-sensitive) in this format. A name that no cookie can have is never found.
     #[must_use]
-    pub fn new(format: Format, cookie: impl Into<Box<str>>) -> Self {
+    pub fn new(format: LegacyFormat, cookie: impl Into<Box<str>>) -> Self {
         Self { format, cookie: cookie.into() }
     }
 
-    /// What its value says.
+    /// The format of its value.
     #[must_use]
-    pub fn format(&self) -> &Format {
+    pub fn format(&self) -> &LegacyFormat {
         &self.format
     }
 
@@ -52,43 +54,43 @@ impl AcceptedCookie {
     }
 }
 
-/// A cookie of the incumbent as a request brought it: see [`Request::legacy_cookies`](crate::Request::legacy_cookies).
+/// A legacy cookie as a request brought it: see [`Request::legacy_cookies`](crate::Request::legacy_cookies).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct LegacyCookie<'a> {
-    /// Which of [`Affinity::accepted`](super::Affinity::accepted) it is, from 0.
+    /// Its index in [`Affinity::accepted`](super::Affinity::accepted).
     pub accept: usize,
-    /// Its value, whatever that may be: judged as untrusted.
+    /// Its value: any bytes, untrusted.
     pub value: &'a [u8],
 }
 
-/// What the value of an incumbent's cookie says, and how it is made. Values are compared byte for byte.
+/// How a proxy derives its cookie's value from an upstream. Values are compared byte for byte.
 ///
-/// Names and addresses are those of [`UpstreamConfig::new`](crate::UpstreamConfig::new), so where a value is made of a name
-/// that the incumbent gave an upstream, the upstream has to be called alike here.
+/// Names and addresses are those of [`UpstreamConfig::new`](crate::UpstreamConfig::new); where a value is derived from
+/// the name that the other proxy gave an upstream, the upstream needs the same name here.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-pub enum Format {
-    /// nginx's `sticky cookie`: the MD5 of the address in hexadecimal. The address has to be an IP address and a port, which is
-    /// what nginx makes of a name.
+pub enum LegacyFormat {
+    /// nginx's `sticky cookie`: the MD5 of the address in hexadecimal. The address has to be an IP address and a port,
+    /// which is what nginx makes of a name.
     #[cfg(feature = "http")]
     NginxMd5,
     /// nginx's `sticky route`, and a `map` of a cookie: the upstream's name, by itself or behind a dot, as in
     /// `JSESSIONID=2B6F.app-1`. It stands behind the first dot or the last; the longer one counts where both are names.
     NginxRoute,
-    /// HAProxy's `cookie` with that word for each server: the upstream's name. What follows the first `|` (the dates of `maxidle`
-    /// and `maxlife`) or `~` (the application's own value, with `prefix`) is not looked at.
+    /// HAProxy's `cookie` with that word for each server: the upstream's name. What follows the first `|` (the dates of
+    /// `maxidle` and `maxlife`) or `~` (the application's own value, with `prefix`) is not looked at.
     ///
     /// With `prefix` it is the application's own cookie that HAProxy takes its name out of. Nobody does here, so the
     /// application has to bear with it.
     HaProxy,
-    /// HAProxy's `cookie … dynamic`: the 64-bit xxHash of the key, the IP address and the port, in hexadecimal. The address
-    /// has to be an IP address and a port, which is what HAProxy makes of a name.
+    /// HAProxy's `cookie … dynamic`: the 64-bit xxHash of the key, the IP address and the port, in hexadecimal. The
+    /// address has to be an IP address and a port, which is what HAProxy makes of a name.
     HaProxyDynamic {
         /// What `dynamic-cookie-key` says.
         key: Secret,
     },
-    /// Traefik's `sticky.cookie`, as 3.7 sets it: the first 16 hexadecimal digits of the SHA-256 of the server's URL, which is taken
-    /// to be `http://` and the address.
+    /// Traefik's `sticky.cookie`, as 3.7 sets it: the first 16 hexadecimal digits of the SHA-256 of the server's URL,
+    /// which is taken to be `http://` and the address.
     Traefik,
     /// Caddy's `lb_policy cookie`: the HMAC-SHA256 of the address in hexadecimal.
     Caddy {
@@ -97,12 +99,12 @@ pub enum Format {
     },
     /// YARP's `HashCookie`: the 64-bit xxHash of the upper-case name in UTF-16, in hexadecimal.
     YarpHash,
-    /// YARP's `ArrCookie`, and the `ARRAffinity` of IIS that it follows: the SHA-256 of the lower-case name in UTF-16, in
-    /// upper-case hexadecimal.
+    /// YARP's `ArrCookie`, and the `ARRAffinity` of IIS that it follows: the SHA-256 of the lower-case name in UTF-16,
+    /// in upper-case hexadecimal.
     Arr,
 }
 
-impl Format {
+impl LegacyFormat {
     /// Whether the value is made of an IP address and a port, so that an upstream whose address is a name has none.
     #[must_use]
     pub fn needs_ip_address(&self) -> bool {
@@ -114,8 +116,8 @@ impl Format {
         }
     }
 
-    /// What the incumbent sets for the upstream of this name and address; `None` where that cannot be known. One hash, and
-    /// a text of 64 bytes or the length of the name.
+    /// The value that the proxy sets for the upstream of this name and address; `None` where that cannot be known. One
+    /// hash, and a text of 64 bytes or the length of the name.
     #[must_use]
     pub fn value(&self, name: &str, address: &str) -> Option<String> {
         match self {
@@ -134,8 +136,7 @@ impl Format {
         self.value(upstream.name(), upstream.address())
     }
 
-    /// The parts of a value that may be what [`value`](Self::value) says, in the order in which they count. An empty one is
-    /// none.
+    /// The parts of a value that may equal [`value`](Self::value), in order of precedence. Empty ones do not count.
     fn readings<'a>(&self, value: &'a [u8]) -> [&'a [u8]; 3] {
         match self {
             Self::NginxRoute => nginx::route(value),
@@ -145,12 +146,12 @@ impl Format {
     }
 }
 
-/// A secret of the incumbent's. Never printed.
+/// A secret of the other proxy. Never printed.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Secret(Box<[u8]>);
 
 impl Secret {
-    /// Keeps a copy; any bytes, and none too.
+    /// Copies the secret; any bytes, or none.
     #[must_use]
     pub fn new(bytes: impl AsRef<[u8]>) -> Self {
         Self(bytes.as_ref().into())

@@ -1,23 +1,23 @@
-//! What every value would mean, worked out once a cluster.
+//! What every legacy value means, computed once a cluster.
 
-use super::{AcceptedCookie, Format, LegacyCookie, MAX_ACCEPTED};
+use super::{AcceptedCookie, LegacyCookie, LegacyFormat, MAX_ACCEPTED};
 use crate::affinity::MAX_TOKENS;
 use crate::cluster::{Cluster, Member};
 use std::collections::HashMap;
 
-/// How many values of one request are looked at: [`MAX_TOKENS`] of each cookie.
+/// How many values of one request are looked up: [`MAX_TOKENS`] of each cookie.
 pub(crate) const MAX_VALUES: usize = MAX_ACCEPTED * MAX_TOKENS;
 
-/// The upstreams of one cluster by the values that an incumbent would have set for them.
+/// The upstreams of one cluster by the values that the other proxy would have set for them.
 pub(crate) struct LegacyCookieTable {
     columns: Box<[Column]>,
 }
 
 struct Column {
-    format: Format,
-    /// The member's index, or `None` where several have this value: then it means none of them.
+    format: LegacyFormat,
+    /// The member's index; `None` where several have this value, which then means none of them.
     members: HashMap<Box<[u8]>, Option<u16>>,
-    /// The longest of the values, in bytes: what is longer need not be hashed to be known as strange.
+    /// The longest of the values, in bytes: a longer one need not be hashed.
     longest: usize,
 }
 
@@ -28,8 +28,8 @@ impl LegacyCookieTable {
         (!columns.is_empty()).then_some(Self { columns })
     }
 
-    /// The first that means a member, by its place among the `incumbents`, and that member. At most three probes of a hash
-    /// table for each of the first [`MAX_VALUES`], and none for a part that is longer than any name.
+    /// The first that means a member, by its place among the `incumbents`, and that member. At most three probes of a
+    /// hash table for each of the first [`MAX_VALUES`], and none for a part that is longer than any name.
     pub(crate) fn find<'c>(
         &self,
         cluster: &'c Cluster,
@@ -57,7 +57,7 @@ impl Column {
 
     fn find(&self, value: &[u8]) -> Option<u16> {
         let readings = self.format.readings(value);
-        // The first that is anybody's decides, even if it is several's.
+        // The first part that any member has decides, even if several members have it.
         let known = readings.into_iter().filter(|reading| reading.len() <= self.longest);
         known.filter_map(|reading| self.members.get(reading)).next().copied().flatten()
     }

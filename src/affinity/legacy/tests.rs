@@ -6,39 +6,39 @@ fn secret(text: &str) -> Secret {
     Secret::new(text)
 }
 
-fn value(format: &Format, name: &str, address: &str) -> String {
+fn value(format: &LegacyFormat, name: &str, address: &str) -> String {
     format.value(name, address).unwrap()
 }
 
 #[test]
 #[cfg(feature = "http")]
 fn what_nginx_hashes_is_the_address() {
-    assert_eq!(value(&Format::NginxMd5, "any", "127.0.0.1:8001"), "c69a4fd523c3ca0ca67cda2f009f1ea6");
+    assert_eq!(value(&LegacyFormat::NginxMd5, "any", "127.0.0.1:8001"), "c69a4fd523c3ca0ca67cda2f009f1ea6");
     // Of this text nginx would make the shortest one.
-    let shortest = value(&Format::NginxMd5, "any", "[2001:db8::1]:80");
-    assert_eq!(value(&Format::NginxMd5, "any", "[2001:0DB8:0::0001]:80"), shortest);
-    assert_eq!(Format::NginxMd5.value("any", "app.internal:80"), None);
+    let shortest = value(&LegacyFormat::NginxMd5, "any", "[2001:db8::1]:80");
+    assert_eq!(value(&LegacyFormat::NginxMd5, "any", "[2001:0DB8:0::0001]:80"), shortest);
+    assert_eq!(LegacyFormat::NginxMd5.value("any", "app.internal:80"), None);
 }
 
 #[test]
 fn formats_have_the_values_of_their_documentation() {
-    let dynamic = Format::HaProxyDynamic { key: secret("mysecret") };
+    let dynamic = LegacyFormat::HaProxyDynamic { key: secret("mysecret") };
     assert_eq!(value(&dynamic, "any", "10.0.0.1:8080"), "4b8b73aeb1282de2");
     assert_eq!(dynamic.value("any", "localhost:8080"), None);
-    assert_eq!(value(&Format::YarpHash, "destination1", "any"), "3053977fe20783c2");
-    assert_eq!(value(&Format::YarpHash, "Destination1", "any"), "3053977fe20783c2");
-    assert_ne!(value(&Format::YarpHash, "destination2", "any"), "3053977fe20783c2");
+    assert_eq!(value(&LegacyFormat::YarpHash, "destination1", "any"), "3053977fe20783c2");
+    assert_eq!(value(&LegacyFormat::YarpHash, "Destination1", "any"), "3053977fe20783c2");
+    assert_ne!(value(&LegacyFormat::YarpHash, "destination2", "any"), "3053977fe20783c2");
     // printf destination1 | iconv -t UTF-16LE | sha256sum
     let arr = "8BCB8A94848003715AE483D7A28753DAC9F5A57CB4414C8A158F6E11D2E63386";
-    assert_eq!(value(&Format::Arr, "Destination1", "any"), arr);
+    assert_eq!(value(&LegacyFormat::Arr, "Destination1", "any"), arr);
     // printf http://127.0.0.1:8001 | sha256sum
-    assert_eq!(value(&Format::Traefik, "any", "127.0.0.1:8001"), "d412c05c8726a922");
+    assert_eq!(value(&LegacyFormat::Traefik, "any", "127.0.0.1:8001"), "d412c05c8726a922");
     // printf 127.0.0.1:8001 | openssl dgst -sha256 -hmac "$secret"
     for (text, tag) in [
         ("secret", "c85de7861bfe972f021d8e76ee2136ee7c5185104ea088545bde678cddef29dd"),
         (&"long ".repeat(20), "9f5b64c0f9bccf2da7180e773b37a5c03fee4f85e75e4554ae583cc9f2e33ca7"),
     ] {
-        assert_eq!(value(&Format::Caddy { secret: secret(text) }, "any", "127.0.0.1:8001"), tag);
+        assert_eq!(value(&LegacyFormat::Caddy { secret: secret(text) }, "any", "127.0.0.1:8001"), tag);
     }
 }
 
@@ -52,11 +52,11 @@ fn formats_have_the_values_of_the_running_programs() {
         let secret = secret(program["secret"].as_str().unwrap_or_default());
         let kind = program["from"].as_str().unwrap();
         let format = match kind {
-            "nginx-route" => Format::NginxRoute,
-            "haproxy" => Format::HaProxy,
-            "haproxy-dynamic" => Format::HaProxyDynamic { key: secret },
-            "traefik" => Format::Traefik,
-            "caddy" => Format::Caddy { secret },
+            "nginx-route" => LegacyFormat::NginxRoute,
+            "haproxy" => LegacyFormat::HaProxy,
+            "haproxy-dynamic" => LegacyFormat::HaProxyDynamic { key: secret },
+            "traefik" => LegacyFormat::Traefik,
+            "caddy" => LegacyFormat::Caddy { secret },
             other => panic!("{other}"),
         };
         let text = |upstream: &serde_json::Value, key: &str| upstream[key].as_str().unwrap().to_owned();
@@ -78,7 +78,7 @@ fn cluster(configs: &[UpstreamConfig]) -> Cluster {
 }
 
 /// The name of the upstream that a value means.
-fn find(format: &Format, configs: &[UpstreamConfig], value: &[u8]) -> Option<String> {
+fn find(format: &LegacyFormat, configs: &[UpstreamConfig], value: &[u8]) -> Option<String> {
     let cluster = cluster(configs);
     let table = LegacyCookieTable::new(&[AcceptedCookie::new(format.clone(), "any")], &cluster).unwrap();
     let (place, member) = table.find(&cluster, &[LegacyCookie { accept: 0, value }])?;
@@ -109,7 +109,7 @@ fn a_route_stands_alone_or_behind_a_dot() {
         ("A", None),
         ("2B6F.z", None),
     ] {
-        assert_eq!(find(&Format::NginxRoute, &configs, value.as_bytes()).as_deref(), meant, "{value}");
+        assert_eq!(find(&LegacyFormat::NginxRoute, &configs, value.as_bytes()).as_deref(), meant, "{value}");
     }
 }
 
@@ -129,9 +129,9 @@ fn what_haproxy_adds_to_a_name_is_not_looked_at() {
         ("", None),
         ("x.a", None),
     ] {
-        assert_eq!(find(&Format::HaProxy, &configs, value.as_bytes()).as_deref(), meant, "{value}");
+        assert_eq!(find(&LegacyFormat::HaProxy, &configs, value.as_bytes()).as_deref(), meant, "{value}");
     }
-    let dynamic = Format::HaProxyDynamic { key: secret("mysecret") };
+    let dynamic = LegacyFormat::HaProxyDynamic { key: secret("mysecret") };
     let configs = [UpstreamConfig::new("a", "10.0.0.1:8080")];
     assert_eq!(find(&dynamic, &configs, b"4b8b73aeb1282de2|awQ5e").as_deref(), Some("a"));
     assert_eq!(find(&dynamic, &configs, b"4b8b73aeb1282de3"), None);
@@ -142,18 +142,18 @@ fn a_value_that_several_have_means_none() {
     let twins = [("a", "10.0.0.1:80"), ("b", "10.0.0.1:80"), ("c", "10.0.0.2:80")];
     let configs = twins.map(|(name, address)| UpstreamConfig::new(name, address));
     for (config, meant) in configs.iter().zip([None, None, Some("c")]) {
-        let value = Format::Traefik.value(&config.name, &config.address).unwrap();
-        assert_eq!(find(&Format::Traefik, &configs, value.as_bytes()).as_deref(), meant);
+        let value = LegacyFormat::Traefik.value(&config.name, &config.address).unwrap();
+        assert_eq!(find(&LegacyFormat::Traefik, &configs, value.as_bytes()).as_deref(), meant);
     }
     // Names that differ in case alone are one to YARP.
     let configs = named(&["App", "app"]);
-    assert_eq!(find(&Format::Arr, &configs, value(&Format::Arr, "app", "any").as_bytes()), None);
+    assert_eq!(find(&LegacyFormat::Arr, &configs, value(&LegacyFormat::Arr, "app", "any").as_bytes()), None);
 }
 
 #[test]
 fn only_so_many_values_are_looked_at_and_only_of_what_is_accepted() {
     let cluster = cluster(&named(&["a"]));
-    let table = LegacyCookieTable::new(&[AcceptedCookie::new(Format::HaProxy, "any")], &cluster).unwrap();
+    let table = LegacyCookieTable::new(&[AcceptedCookie::new(LegacyFormat::HaProxy, "any")], &cluster).unwrap();
     let strange = LegacyCookie { accept: 0, value: b"strange" };
     let good = LegacyCookie { accept: 0, value: b"a" };
     let mut values = vec![strange; MAX_VALUES - 1];
@@ -169,7 +169,8 @@ fn only_so_many_values_are_looked_at_and_only_of_what_is_accepted() {
 
 #[test]
 fn secrets_are_not_printed() {
-    let formats = [Format::Caddy { secret: secret("hush") }, Format::HaProxyDynamic { key: secret("hush") }];
+    let formats =
+        [LegacyFormat::Caddy { secret: secret("hush") }, LegacyFormat::HaProxyDynamic { key: secret("hush") }];
     let accepted = formats.map(|format| AcceptedCookie::new(format, "lb"));
     let keys = KeyRing::builder("pool", [1; 32]).sign_with(0, [2; 32]).build().unwrap();
     let text = format!("{:?}", Affinity::builder(keys).accept(accepted).build().unwrap());

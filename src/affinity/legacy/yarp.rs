@@ -1,4 +1,5 @@
-//! YARP: the affinity policies `HashCookie` and `ArrCookie`. Names are ASCII, so that upper and lower case need no table.
+//! YARP: the affinity policies `HashCookie` and `ArrCookie`. Names are ASCII, so that upper and lower case need no
+//! table.
 
 use super::{hex, utf16};
 use sha2::{Digest, Sha256};

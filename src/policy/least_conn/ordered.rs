@@ -1,16 +1,16 @@
-//! The least in flight by weight, read off an order that leases keep.
+//! Least connections read off the load index.
 //!
-//! Upstreams of one weight are a group. On the [`LoadOrder`] each group has a level for each number in flight, and on the
-//! level a position for each of its upstreams; so its least loaded stand at its lowest positions. The least of the groups
-//! are compared as fractions, which is exact whatever the weights.
+//! Upstreams of one weight form a group. On the [`LoadOrder`] each group has a level for each number in flight, and a
+//! level has a position for each upstream of the group; so the group's least loaded are at its lowest positions. The
+//! minima of the groups are compared as fractions, which is exact for all weights.
 
 use crate::cluster::{Cluster, IndexSlot, LoadOrder, Session, SlowStartAccess};
 use std::collections::BTreeMap;
 
-/// With fewer upstreams to a group than this, looking at each of them is as fast.
+/// With fewer upstreams to a group than this, a scan is as fast.
 const GROUP: usize = 8;
 
-/// How often a pick looks anew because what it found was about to move.
+/// How often a pick searches again because the upstream it found was about to move.
 const RACES: usize = 16;
 
 #[derive(Debug)]
@@ -28,7 +28,7 @@ struct Group {
     first: usize,
     /// It has 2^shift positions a level.
     shift: u32,
-    /// Indices in the cluster, ascending. Their places in here are their positions on a level.
+    /// Indices in the cluster, ascending. An upstream's place in this list is its position within a level.
     members: Vec<u16>,
 }
 
@@ -57,7 +57,7 @@ impl Group {
 }
 
 impl Ordered {
-    /// For `cluster`, in linear time; `None` where it cannot be, or is of no use.
+    /// For `cluster`, in linear time; `None` where no bitmap is free, or a scan is as fast.
     pub(super) fn new(cluster: &Cluster) -> Option<Self> {
         Self::with_levels(cluster, IndexSlot::MAX_LEVELS)
     }
@@ -91,7 +91,8 @@ impl Ordered {
         Some(Self { order: cluster.load_order(&slots)?, groups: groups.into_values().collect(), levels })
     }
 
-    /// The least that can take the session, of equals the first from `start` on; `None` where a scan must tell.
+    /// The least loaded that can take the session, of equals the first from `start` on; `None` where only a scan can
+    /// tell.
     pub(super) fn place(&self, cluster: &Cluster, session: &Session<'_>, start: usize) -> Option<usize> {
         self.order.repair();
         for _ in 0..RACES {
@@ -112,7 +113,7 @@ impl Ordered {
         None
     }
 
-    /// The least in flight by weight of those that can take the session, as a fraction.
+    /// The minimum of requests in flight by weight among those that can take the session, as a fraction.
     fn least(&self, cluster: &Cluster, session: &Session<'_>) -> Option<(usize, u64)> {
         let lowest = self.groups.iter().filter_map(|group| {
             let (_, position) = self.first(group, group.first, group.position(self.levels), cluster, session)?;
@@ -120,11 +121,11 @@ impl Ordered {
         });
         let least =
             lowest.min_by(|(a, its_weight), (b, weight)| (*a as u64 * weight).cmp(&(*b as u64 * its_weight)))?;
-        // On the last level stand all that have more.
+        // The last level is for all higher loads.
         (least.0 + 1 < self.levels).then_some(least)
     }
 
-    /// The positions of a group's level where as much is in flight by weight as `level` is by `weight`.
+    /// The positions of a group's level with as much in flight by weight as `level` is by `weight`.
     fn equals(&self, group: &Group, level: usize, weight: u64) -> Option<(usize, usize)> {
         let level = match group.weight == weight {
             true => level,
@@ -136,7 +137,7 @@ impl Ordered {
         (level + 1 < self.levels).then(|| (group.position(level), group.position(level + 1)))
     }
 
-    /// The first upstream of a group that stands from position `from` on and below `end`, and is open to the session.
+    /// The first upstream of a group with a position in `from..end` that may take the session.
     fn first(
         &self,
         group: &Group,

@@ -136,8 +136,8 @@ impl Table {
 
 /// By the key's hash, the same on every proxy, with few keys moved by a change of membership. A table load a pick.
 ///
-/// The key is the session's; where it has none, the client's address; where that is unknown, the session id. Who gets it
-/// depends on the set of upstreams' names and weights, and not on their order.
+/// The key is the session's; where it has none, the client's address; where that is unknown, the session id. Who gets
+/// it depends on the set of upstreams' names and weights, and not on their order.
 ///
 /// | parameter | |
 /// |---|---|

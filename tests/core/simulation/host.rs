@@ -1,4 +1,5 @@
-//! A model of the adapter: the way of a request, as `src/proxy/exchange/forward.rs` has it, with the outcomes that it reports.
+//! A model of the adapter: the way of a request, as `src/proxy/exchange/forward.rs` has it, with the outcomes that it
+//! reports.
 
 use crate::simulation::controls::Sabotage;
 use crate::simulation::fleet::Mood;

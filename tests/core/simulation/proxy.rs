@@ -310,8 +310,8 @@ impl Proxy {
                 state => state.availability(),
             };
             let availability = cell.upstream.availability();
-            // A drain's end shows at the next tick, or two seconds early after a clock went back by less; and a clock that
-            // went back further puts it off, from the next tick on.
+            // A drain's end shows at the next tick, or two seconds early after a clock went back by less; and a clock
+            // that went back further puts it off, from the next tick on.
             let soon = Timestamp::from_millis(self.clock(now).as_millis() + 2000);
             let has_just_jumped = self.jumped_at > 0 && now <= self.jumped_at + LONGEST_TICK;
             let has_nearly_left = drain.is_some_and(|end| end.is_some_and(|end| soon >= end || has_just_jumped));
