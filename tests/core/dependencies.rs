@@ -4,7 +4,20 @@ use std::process::Command;
 
 fn direct_dependencies(features: &[&str]) -> Vec<String> {
     let output = Command::new(env!("CARGO"))
-        .args(["tree", "--offline", "--edges", "normal", "--prefix", "none", "--depth", "1", "--format", "{lib}"])
+        .args([
+            "tree",
+            "--package",
+            "homing",
+            "--offline",
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+            "--depth",
+            "1",
+            "--format",
+            "{lib}",
+        ])
         .arg("--no-default-features")
         .args(features)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
