@@ -1,5 +1,5 @@
-/* All that a proxy in C needs for sticky sessions, without the proxy: two visits of one client, a drain, and what the
- * library says about it.
+/* All the calls that a proxy in C makes for sticky sessions, without the proxy: two requests of one client, a drain, and
+ * the explanation and status that the library gives.
  *
  *     PREFIX=$HOME/.local ../../capi/install
  *     PKG_CONFIG_PATH=$HOME/.local/lib/pkgconfig make run
@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What a proxy takes from its configuration file. */
+/* What a proxy reads from its configuration file. */
 static const char configuration[] =
     "[affinity]\n"
     "cookie = \"shop\"\n"
@@ -30,7 +30,7 @@ static const uint8_t *bytes(const char *text)
     return (const uint8_t *)text;
 }
 
-/* Every call says how it went; this is the end of a program that cannot go on. */
+/* Ends the program if a call failed, with the text of its error. */
 static void check(int32_t status, const char *doing)
 {
     uint8_t text[512];
@@ -43,8 +43,8 @@ static void check(int32_t status, const char *doing)
     exit(1);
 }
 
-/* Serves one request: `cookie` is the value of its Cookie header, and `set_cookie` gets what the response is to set, or
- * nothing. */
+/* Serves one request: `cookie` is the value of its Cookie header, and `set_cookie` receives the value of the response's
+ * Set-Cookie header, or an empty string. Returns the id of the upstream. */
 static uint64_t serve(homing_handle balancer, const char *cookie, char *set_cookie, size_t cap)
 {
     static const uint8_t client[4] = {192, 0, 2, 17};
@@ -77,7 +77,7 @@ static uint64_t serve(homing_handle balancer, const char *cookie, char *set_cook
     return pick.id;
 }
 
-/* A text of the library's, in memory of our own. */
+/* A text that the library gives, in allocated memory. */
 static char *text(homing_handle balancer, int32_t (*function)(homing_handle, uint64_t, uint8_t *, size_t, size_t *))
 {
     size_t len = 0;
@@ -85,7 +85,7 @@ static char *text(homing_handle balancer, int32_t (*function)(homing_handle, uin
     int32_t status = function(balancer, 0, NULL, 0, &len);
     if (status != HOMING_ERR_BUFFER)
         check(status, "ask for the length");
-    /* Room for figures that grow meanwhile. */
+    /* Room for numbers that grow in the meantime. */
     len += 256;
     text = (char *)malloc(len + 1);
     if (text == NULL)
@@ -104,7 +104,7 @@ static int32_t explain_a_visit(homing_handle balancer, uint64_t now_ms, uint8_t 
     return homing_explain(balancer, &request, buf, cap, len);
 }
 
-/* What happened since the last time. */
+/* Prints the events since the last call. */
 static void print_events(homing_handle events)
 {
     homing_event event;
@@ -143,18 +143,18 @@ int main(void)
     printf("a first visit goes to ");
     home = serve(balancer, "theme=dark", set_cookie, sizeof set_cookie);
 
-    /* The browser sends back what stands before the first semicolon. */
+    /* The browser sends back what is before the first semicolon. */
     snprintf(cookie, sizeof cookie, "theme=dark; %.*s", (int)strcspn(set_cookie, ";"), set_cookie);
     printf("the second goes to ");
     if (serve(balancer, cookie, set_cookie, sizeof set_cookie) != home)
         return 1;
 
-    /* Nobody can make a cookie, or change one. */
+    /* A cookie that was forged or altered is not accepted. */
     cookie[strlen(cookie) - 1] ^= 1;
     printf("with an altered cookie it goes to ");
     serve(balancer, cookie, set_cookie, sizeof set_cookie);
 
-    /* The session's upstream is to be stopped: it takes no new ones. */
+    /* An operator wants to stop the session's upstream: it takes no new sessions. */
     check(homing_drain(balancer, home, HOMING_FOREVER, 0), "drain");
     printf("a new visit then goes to ");
     if (serve(balancer, "", set_cookie, sizeof set_cookie) == home)

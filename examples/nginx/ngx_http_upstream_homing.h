@@ -1,4 +1,4 @@
-/* What the two files of the module share: the upstreams that it serves. */
+/* Shared by the two files of the module: the upstream{} blocks that it serves. */
 
 #ifndef NGX_HTTP_UPSTREAM_HOMING_H
 #define NGX_HTTP_UPSTREAM_HOMING_H
@@ -8,7 +8,7 @@
 #include <ngx_http.h>
 #include <homing.h>
 
-/* One shared object, which exports the module alone. */
+/* The shared object exports the module alone. */
 #pragma GCC visibility push(hidden)
 
 typedef struct {
@@ -19,22 +19,22 @@ typedef struct {
 
 typedef struct {
     ngx_http_upstream_srv_conf_t *us;       /* NULL: an upstream{} without homing */
-    ngx_str_t file;                         /* where the directive stands: us may have been spoken of before */
+    ngx_str_t file;                         /* where the directive is; us may have been referred to before */
     ngx_uint_t line;
     homing_handle config, keys;
-    homing_handle engine;                   /* this worker's */
+    homing_handle balancer;                   /* this worker's */
     uint64_t generation;
-    ngx_http_complex_value_t *key;          /* what policies hash, in place of the client's address */
-    ngx_str_t *names;                       /* of peers, by index */
+    ngx_http_complex_value_t *key;          /* what policies hash, instead of the client's address */
+    ngx_str_t *names;                       /* names of peers, by index */
     ngx_uint_t number, primaries;
-    u_char *eligible;                       /* scratch: a bit a peer */
-    ngx_str_t cookie;                       /* scratch: a Set-Cookie line's value, at its longest */
+    u_char *eligible;                       /* scratch: one bit for each peer */
+    ngx_str_t cookie;                       /* scratch: room for the longest Set-Cookie value */
 } upstream_t;
 
-/* Called for each request that goes to such an upstream. */
+/* nginx calls this for each request to such an upstream{}. */
 ngx_int_t homing_init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *us);
 
-/* $homing_decision, and $homing_upstream with is_upstream: those of the last try. */
+/* $homing_decision, or $homing_upstream with is_upstream; both are of the last try. */
 ngx_int_t homing_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t is_upstream);
 
 /* Logs why the last call failed. */

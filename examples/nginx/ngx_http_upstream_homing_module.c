@@ -1,20 +1,21 @@
 /*
- * Session affinity by signed cookies, and Homing's placement, for the servers of an upstream{}:
+ * Session affinity by signed cookies, and Homing's policies, for the servers of an upstream{}:
  *
  *     homing key_file=homing.keys policy=least_sessions;
  *
- * nginx keeps what it always had: the peers, their conns and fails, in shared memory where there is a zone, and the verdicts
- * by max_fails, max_conns, down and backup. The engine is told whom these leave, and says which of them a session goes to.
- * Its upstreams are the primary peers and then the backup ones, in the order of nginx's lists, so that an index is all that
- * passes between the two.
+ * nginx keeps the peers with their conns and fails (in shared memory where there is a zone), and decides by max_fails,
+ * max_conns, down and backup which of them are available. The balancer gets these as the eligible upstreams, and picks
+ * one for the request's session. Its upstreams are the primary peers followed by the backup peers, in the order of
+ * nginx's lists, so that an index identifies a peer on both sides.
  *
- * Keys and configuration are read in the master, where an error stops the (re)load. Every worker builds its own engine.
+ * Keys and configuration are read in the master, where an error stops the (re)load. Every worker builds its own
+ * balancer.
  */
 
 #include "ngx_http_upstream_homing.h"
 
 #define TICK_MS   100
-/* What every engine is told. nginx is the judge of peers, see free_peer(). */
+/* Of every balancer: nginx judges the peers, see free_peer(). */
 #define SETTINGS  "health.silence = '0s'\n"
 
 static ngx_uint_t is(const ngx_str_t *s, const char *word)
@@ -22,7 +23,7 @@ static ngx_uint_t is(const ngx_str_t *s, const char *word)
     return s->len == ngx_strlen(word) && ngx_strncmp(s->data, word, s->len) == 0;
 }
 
-/* Why the last call failed; without the place, if it is one in the text that directive() makes. */
+/* Why the last call failed; without line and column, if these are of the text that directive() builds. */
 static ngx_str_t error_text(void)
 {
     static u_char text[1024];
@@ -47,7 +48,7 @@ void homing_log_error(ngx_log_t *log, ngx_uint_t level, upstream_t *upstream)
                   upstream->file.data, upstream->line);
 }
 
-/* What the library itself has to say, such as that others can read the key file. */
+/* The library's own log lines, such as the warning that other users can read the key file. */
 static void log_line(int32_t level, const uint8_t *text, size_t len, void *user)
 {
     static const ngx_uint_t levels[] = { [HOMING_LOG_INFO] = NGX_LOG_NOTICE, [HOMING_LOG_WARN] = NGX_LOG_WARN };
@@ -71,13 +72,13 @@ static void tick(ngx_event_t *event)
     ngx_uint_t i;
 
     for (i = 0; i < main->upstreams.nelts; i++)
-        (void) homing_tick(upstreams[i]->engine, homing_now());
+        (void) homing_tick(upstreams[i]->balancer, homing_now());
     ngx_add_timer(event, TICK_MS);
 }
 
 static ngx_int_t init_process(ngx_cycle_t *cycle)
 {
-    static ngx_connection_t dummy;          /* nginx's debugging log takes the data of events for connections */
+    static ngx_connection_t dummy;          /* nginx's debug log casts the data of an event to a connection */
     main_t *main = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_upstream_homing_module);
     upstream_t **upstreams;
     size_t number;
@@ -88,8 +89,8 @@ static ngx_int_t init_process(ngx_cycle_t *cycle)
     upstreams = main->upstreams.elts;
     for (i = 0; i < main->upstreams.nelts; i++) {
         upstream_t *upstream = upstreams[i];
-        if (homing_balancer_new(upstream->config, upstream->keys, &upstream->engine) != HOMING_OK
-            || homing_balancer_upstreams(upstream->engine, &number, &upstream->generation) != HOMING_OK)
+        if (homing_balancer_new(upstream->config, upstream->keys, &upstream->balancer) != HOMING_OK
+            || homing_balancer_upstreams(upstream->balancer, &number, &upstream->generation) != HOMING_OK)
             return refuse(cycle->log, upstream);
     }
     dummy.fd = -1;
@@ -97,12 +98,12 @@ static ngx_int_t init_process(ngx_cycle_t *cycle)
     main->tick.data = &dummy;
     main->tick.handler = tick;
     main->tick.log = cycle->log;
-    main->tick.cancelable = 1;              /* it holds up no graceful exit */
+    main->tick.cancelable = 1;              /* it does not delay a graceful exit */
     ngx_add_timer(&main->tick, TICK_MS);
     return NGX_OK;
 }
 
-/* What this worker's engines say of themselves. */
+/* homing_status: the status of this worker's balancers as JSON. */
 static ngx_int_t status_handler(ngx_http_request_t *r)
 {
     main_t *main = ngx_http_get_module_main_conf(r, ngx_http_upstream_homing_module);
@@ -116,7 +117,7 @@ static ngx_int_t status_handler(ngx_http_request_t *r)
 
     for (i = 0; i < main->upstreams.nelts; i++) {
         need = 0;
-        (void) homing_status_json(upstreams[i]->engine, now, NULL, 0, &need);
+        (void) homing_status_json(upstreams[i]->balancer, now, NULL, 0, &need);
         size += need + upstreams[i]->us->host.len + sizeof("\"\":,");
     }
     b = ngx_create_temp_buf(r->pool, size);
@@ -125,7 +126,7 @@ static ngx_int_t status_handler(ngx_http_request_t *r)
     b->last = ngx_sprintf(b->last, "{\"worker\":%P,\"upstreams\":{", ngx_pid);
     for (i = 0; i < main->upstreams.nelts; i++) {
         b->last = ngx_sprintf(b->last, "%s\"%V\":", i ? "," : "", &upstreams[i]->us->host);
-        if (homing_status_json(upstreams[i]->engine, now, b->last, b->end - b->last, &need) != HOMING_OK) {
+        if (homing_status_json(upstreams[i]->balancer, now, b->last, b->end - b->last, &need) != HOMING_OK) {
             homing_log_error(r->connection->log, NGX_LOG_ERR, upstreams[i]);
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
@@ -151,12 +152,12 @@ static void cleanup(void *data)
 {
     upstream_t *upstream = data;
 
-    (void) homing_balancer_free(upstream->engine);
+    (void) homing_balancer_free(upstream->balancer);
     (void) homing_config_free(upstream->config);
     (void) homing_keyring_free(upstream->keys);
 }
 
-/* A server is called as it is written, or by its address where it has several. */
+/* The upstream's name: the server as written in the configuration, or its address where it resolves to several. */
 static ngx_str_t name_of(ngx_http_upstream_rr_peer_t *peer, ngx_http_upstream_rr_peers_t *peers)
 {
     ngx_http_upstream_rr_peer_t *other;
@@ -168,14 +169,14 @@ static ngx_str_t name_of(ngx_http_upstream_rr_peer_t *peer, ngx_http_upstream_rr
     return peer->server;
 }
 
-/* Called when all servers of the upstream{} are known. */
+/* nginx calls this when it has read all servers of the upstream{}. */
 static ngx_int_t init_upstream(ngx_conf_t *cf, ngx_http_upstream_srv_conf_t *us)
 {
     upstream_t *upstream = ngx_http_conf_upstream_srv_conf(us, ngx_http_upstream_homing_module);
     ngx_http_upstream_rr_peers_t *peers;
     ngx_http_upstream_rr_peer_t *peer;
     homing_upstream_options options;
-    homing_handle engine;
+    homing_handle balancer;
     ngx_str_t *name;
 
     if (ngx_http_upstream_init_round_robin(cf, us) != NGX_OK)
@@ -196,7 +197,7 @@ static ngx_int_t init_upstream(ngx_conf_t *cf, ngx_http_upstream_srv_conf_t *us)
             options.size = sizeof(options);
             options.name = name->data;
             options.name_len = name->len;
-            options.address = peer->server.data;    /* what nginx's consistent hash goes by */
+            options.address = peer->server.data;    /* what nginx's consistent hash uses */
             options.address_len = peer->server.len;
             options.weight = peer->weight;
             if (homing_config_upstream(upstream->config, &options) != HOMING_OK)
@@ -204,10 +205,10 @@ static ngx_int_t init_upstream(ngx_conf_t *cf, ngx_http_upstream_srv_conf_t *us)
         }
     }
 
-    /* An engine to see that the workers will have theirs. */
-    if (homing_balancer_new(upstream->config, upstream->keys, &engine) != HOMING_OK
-        || homing_set_cookie_max(engine, &upstream->cookie.len) != HOMING_OK
-        || homing_balancer_free(engine) != HOMING_OK)
+    /* Builds a balancer to validate the configuration: the workers build theirs later. */
+    if (homing_balancer_new(upstream->config, upstream->keys, &balancer) != HOMING_OK
+        || homing_set_cookie_max(balancer, &upstream->cookie.len) != HOMING_OK
+        || homing_balancer_free(balancer) != HOMING_OK)
         return refuse(cf->log, upstream);
     upstream->cookie.data = ngx_pnalloc(cf->pool, upstream->cookie.len);
     return upstream->cookie.data ? NGX_OK : NGX_ERROR;
@@ -216,7 +217,7 @@ static ngx_int_t init_upstream(ngx_conf_t *cf, ngx_http_upstream_srv_conf_t *us)
 /*
  * homing key_file=FILE [key=STRING] [policy=NAME] [policy.PARAMETER=VALUE ...] [OPTION=VALUE ...];
  *
- * Options are the keys of [affinity] in the gateway's configuration, and the parameters of policies those of its [policy].
+ * Options are the keys of [affinity] in the gateway's configuration; policy parameters are those of its [policy].
  */
 static char *directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {

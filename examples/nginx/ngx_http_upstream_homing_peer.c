@@ -1,8 +1,8 @@
 /*
- * A request: what the engine is asked, where it goes, and what is told of it.
+ * One request: the pick, the connection to its peer, and the outcome.
  *
- * Built on nginx's round robin peers, as its own methods are: their accounting stays, and what max_fails, max_conns, down and
- * backup leave is what the engine chooses from.
+ * Built on nginx's round robin peers, as nginx's own methods are: their accounting stays, and the balancer picks from
+ * the peers that max_fails, max_conns, down and backup leave.
  */
 
 #include "ngx_http_upstream_homing.h"
@@ -10,7 +10,7 @@
 #define BITS  (8 * sizeof(uintptr_t))
 
 typedef struct {
-    ngx_http_upstream_rr_peer_data_t rrp;   /* first, for nginx's own functions take this structure as theirs */
+    ngx_http_upstream_rr_peer_data_t rrp;   /* first: nginx's functions cast this struct to it */
     upstream_t *upstream;
     ngx_http_request_t *request;
     homing_request ask;
@@ -18,11 +18,11 @@ typedef struct {
     uint32_t index;
     int32_t decision;                       /* -1: none yet */
     ngx_table_elt_t *set_cookie;
-    unsigned backup:1;                      /* no primary peer was left */
-    unsigned lookup:1;                      /* its peer lacks what was asked for, and others are asked */
+    unsigned backup:1;                      /* no primary peer is left */
+    unsigned lookup:1;                      /* the peer does not have the resource: another is asked */
 } ctx_t;
 
-/* Tells the engine whom nginx's verdicts leave, and asks it. */
+/* Picks from the peers that nginx considers available. */
 static int32_t pick(ctx_t *ctx, homing_pick_result *result, size_t *cookie_len)
 {
     upstream_t *upstream = ctx->upstream;
@@ -32,7 +32,7 @@ static int32_t pick(ctx_t *ctx, homing_pick_result *result, size_t *cookie_len)
 
     ngx_memzero(upstream->eligible, ctx->ask.eligible_len);
     for (peer = peers->peer; peer; peer = peer->next, i++, index++) {
-        /* As everywhere in nginx, one that is alone is never given up. */
+        /* A single peer is always available, as everywhere in nginx. */
         if (!peer->down
             && !(ctx->rrp.tried[i / BITS] & (uintptr_t) 1 << i % BITS)
             && !(peer->max_conns && peer->conns >= peer->max_conns)
@@ -44,11 +44,11 @@ static int32_t pick(ctx_t *ctx, homing_pick_result *result, size_t *cookie_len)
     ngx_memzero(result, sizeof(*result));
     result->size = sizeof(*result);
     ctx->ask.now_ms = homing_now();
-    return homing_pick(upstream->engine, &ctx->ask, result, NULL, 0, NULL, upstream->cookie.data, upstream->cookie.len,
-                       cookie_len);
+    return homing_pick(upstream->balancer, &ctx->ask, result, NULL, 0, NULL, upstream->cookie.data,
+                       upstream->cookie.len, cookie_len);
 }
 
-/* Adds a Set-Cookie line to the response, or changes the one that was added; of no length, takes it back. */
+/* Adds a Set-Cookie line to the response, or replaces the one that was added; with a length of 0 removes it. */
 static ngx_int_t set_cookie(ctx_t *ctx, size_t len)
 {
     ngx_table_elt_t *line = ctx->set_cookie;
@@ -62,7 +62,7 @@ static ngx_int_t set_cookie(ctx_t *ctx, size_t len)
         line = ngx_list_push(&ctx->request->headers_out.headers);
         if (line == NULL)
             return NGX_ERROR;
-        ngx_memzero(line, sizeof(*line));   /* since nginx 1.23 it has a link, too */
+        ngx_memzero(line, sizeof(*line));   /* since nginx 1.23 it also has a member next */
         ngx_str_set(&line->key, "Set-Cookie");
         ctx->set_cookie = line;
     }
@@ -130,13 +130,13 @@ static ngx_int_t get_peer(ngx_peer_connection_t *pc, void *data)
     ctx->lease = result.lease;
     ctx->index = result.index;
     ctx->decision = result.decision;
-    /* A session does not move for one thing that its peer lacks. */
+    /* A session does not move because its peer lacks one resource. */
     return ctx->lookup ? NGX_OK : set_cookie(ctx, cookie_len);
 }
 
 /*
- * max_fails is the judge of peers. The engine would judge as well, by failures and by silence, but it is told of answers alone,
- * and to suspect nobody for silence: answers are for the policies that go by latency.
+ * nginx judges the peers, by max_fails. To keep the balancer from judging them as well, it gets no failures, and its
+ * silence rule is off. It gets responses, for the policies that use latencies.
  */
 static void free_peer(ngx_peer_connection_t *pc, void *data, ngx_uint_t state)
 {
@@ -150,18 +150,18 @@ static void free_peer(ngx_peer_connection_t *pc, void *data, ngx_uint_t state)
     if (u->state->header_time != (ngx_msec_t) -1) {
         if (u->headers_in.status_n < NGX_HTTP_INTERNAL_SERVER_ERROR)
             outcome = HOMING_OUTCOME_ANSWERED;
-        /* nginx counts milliseconds, of which most answers take less than one. */
+        /* nginx measures in milliseconds, and most responses take less than one. */
         latency_us = u->state->header_time ? u->state->header_time * 1000 : 500;
     } else if (state & NGX_PEER_FAILED && pc->cached && u->state->bytes_received == 0
                && !(c && (c->read->timedout || c->write->timedout)))
     {
-        /* An idle connection that the peer had closed says nothing about the peer: it may be asked again, and no session moves
-         * for this. It comes to an end, for each time one such connection is gone. */
+        /* The peer had closed an idle connection. That does not mean that it is down, so it stays eligible, and no session
+         * moves. This ends: each retry uses up one kept connection. */
         i = ctx->index - (ctx->backup ? ctx->upstream->primaries : 0);
         ctx->rrp.tried[i / BITS] &= ~((uintptr_t) 1 << i % BITS);
         state &= ~NGX_PEER_FAILED;
     }
-    (void) homing_finish(ctx->upstream->engine, ctx->lease, outcome, latency_us, homing_now());
+    (void) homing_finish(ctx->upstream->balancer, ctx->lease, outcome, latency_us, homing_now());
 
     if (state & NGX_PEER_FAILED)
         (void) set_cookie(ctx, 0);
@@ -210,7 +210,7 @@ ngx_int_t homing_init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *
 #if (NGX_HTTP_SSL)
     ctx->ask.flags = r->connection->ssl ? HOMING_REQUEST_HTTPS : 0;
 #endif
-    /* $http_cookie joins several lines; how headers_in holds them depends on nginx's version. */
+    /* $http_cookie joins several headers; their representation in headers_in depends on nginx's version. */
     cookie = ngx_http_get_indexed_variable(r, main->http_cookie);
     if (cookie && !cookie->not_found) {
         ctx->ask.cookie = cookie->data;

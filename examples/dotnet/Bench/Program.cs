@@ -7,8 +7,8 @@ using Homing;
 
 namespace Bench
 {
-    // What a pick and its finish cost, in ns: the least and the median of samples that are shorter than a slice of
-    // a busy machine, after a warm-up that lets everything be compiled.
+    // The cost of a pick and its finish, in ns: minimum and median of samples that are shorter than a time slice of
+    // a busy machine, after a warm-up in which everything is compiled.
     internal static class Program
     {
         private const int Upstreams = 10;

@@ -7,7 +7,7 @@ using Homing;
 
 namespace Gateway
 {
-    /// <summary>Header fields on their way: what belongs to one connection stays there.</summary>
+    /// <summary>Forwards header fields, except those that belong to one connection.</summary>
     internal static class Fields
     {
         private static readonly HashSet<string> HopByHop = new HashSet<string>(StringComparer.OrdinalIgnoreCase)
@@ -15,7 +15,7 @@ namespace Gateway
             "Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection", "TE", "Trailer", "Transfer-Encoding", "Upgrade",
         };
 
-        // These two are set by other means on both sides.
+        // HttpListener and HttpClient set these two themselves.
         private static readonly HashSet<string> Own = new HashSet<string>(StringComparer.OrdinalIgnoreCase) { "Host", "Content-Length" };
 
         internal static void Copy(HttpListenerRequest from, HttpRequestMessage to, Balancer balancer)
@@ -23,7 +23,7 @@ namespace Gateway
             var named = Tokens(from.Headers["Connection"]);
             foreach (var name in from.Headers.AllKeys.Where(name => !HopByHop.Contains(name) && !Own.Contains(name) && !named.Contains(name)))
             {
-                // The upstream has no use for the token, and its logs should not have it.
+                // The upstream has no use for the token, and it should not appear in its logs.
                 var isCookie = string.Equals(name, "Cookie", StringComparison.OrdinalIgnoreCase);
                 var value = isCookie ? balancer.StripCookie(from.Headers[name]) : from.Headers[name];
                 if (value.Length > 0 && !to.Headers.TryAddWithoutValidation(name, value) && to.Content != null)

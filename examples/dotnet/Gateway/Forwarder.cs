@@ -9,7 +9,7 @@ using Homing;
 
 namespace Gateway
 {
-    /// <summary>The upstream ended its response before it was whole.</summary>
+    /// <summary>The upstream ended its response early.</summary>
     internal sealed class UpstreamBrokeException : IOException
     {
         internal UpstreamBrokeException(string message, Exception cause)
@@ -18,7 +18,7 @@ namespace Gateway
         }
     }
 
-    /// <summary>Carries requests and responses, bodies as they come.</summary>
+    /// <summary>Forwards requests and responses, streaming their bodies.</summary>
     internal sealed class Forwarder
     {
         private static readonly TimeSpan HeadTimeout = TimeSpan.FromSeconds(60);
@@ -49,14 +49,14 @@ namespace Gateway
             }
         }
 
-        /// What a failed <see cref="Send"/> says of the upstream; none where it says nothing.
+        /// What a failed <see cref="Send"/> says about the upstream; <see cref="Outcome.None"/> where it says nothing.
         internal static Outcome OutcomeOf(Exception error)
         {
             for (var cause = error; cause != null; cause = cause.InnerException)
             {
                 if (cause is HttpListenerException)
                 {
-                    // The client left while its request was read.
+                    // The client disconnected while its request was read.
                     return Outcome.None;
                 }
                 var socket = cause as SocketException;
@@ -108,7 +108,7 @@ namespace Gateway
             to.Close();
         }
 
-        // Stream.CopyToAsync would not tell whose end broke, and Mono takes a body that ends early for a whole one.
+        // Stream.CopyToAsync does not tell which side failed, and Mono treats a body that ends early as complete.
         private static async Task CopyBody(HttpResponseMessage from, Stream to, long? length)
         {
             var buffer = new byte[16 * 1024];

@@ -84,7 +84,7 @@ namespace Gateway
             }
         }
 
-        // HttpListener takes no port 0, so that a free one is looked up, and looked up again where somebody else was quicker.
+        // HttpListener does not support port 0, so a free port is looked up, again if another program took it first.
         private static HttpListener Listen(string prefix, out string address)
         {
             for (var tries = 10;; tries--)

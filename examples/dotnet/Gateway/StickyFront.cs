@@ -10,7 +10,8 @@ using Homing;
 
 namespace Gateway
 {
-    /// <summary>Brings each request to its session's upstream: pick, forward, set the cookie, report.</summary>
+    /// <summary>Forwards each request to its session's upstream: pick, forward, set the cookie, report the
+    /// outcome.</summary>
     internal sealed class StickyFront
     {
         private readonly Balancer balancer;
@@ -39,7 +40,8 @@ namespace Gateway
             }
             catch (Exception error)
             {
-                // The client left, or what was sent of the response cannot be taken back: the connection says that it is not whole.
+                // The client disconnected, or a part of the response was sent already: closing the connection shows
+                // that it is incomplete.
                 Console.Error.WriteLine(exchange.Request.RawUrl + ": " + error.Message);
                 exchange.Response.Abort();
             }
@@ -75,7 +77,8 @@ namespace Gateway
             }
         }
 
-        /// False where nobody listened and the request can go to another upstream: nothing of it has been sent.
+        /// False if the connection was refused and nothing of the request was sent, so that it can go to another
+        /// upstream.
         private async Task<bool> Try(HttpListenerContext exchange, Pick pick, List<ulong> tried)
         {
             var watch = Stopwatch.StartNew();
@@ -99,7 +102,7 @@ namespace Gateway
             }
             using (response)
             {
-                // The verdict is due now, the place on the upstream is kept until the body has ended.
+                // The outcome is known now; the lease is kept until the body has ended.
                 pick.Report((int)response.StatusCode < 500 ? Outcome.Answered : Outcome.ServerError, watch.Elapsed);
                 if (pick.SetCookie != null)
                 {

@@ -5,8 +5,9 @@ namespace Homing
 {
     public sealed unsafe partial class Balancer
     {
-        /// <summary>The generation of the cluster: it changes with each change of membership, and indices with it.</summary>
-        /// <exception cref="HomingException">The library refused.</exception>
+        /// <summary>The generation of the cluster: it changes with each change of membership, and indices with
+        /// it.</summary>
+        /// <exception cref="HomingException">The call failed.</exception>
         public ulong Generation
         {
             get
@@ -17,10 +18,10 @@ namespace Homing
             }
         }
 
-        /// <summary>How each upstream is, in the order of their indices.</summary>
+        /// <summary>The status of each upstream, in the order of their indices.</summary>
         /// <param name="now">The time; null: now.</param>
-        /// <returns>One for each upstream, all of one generation.</returns>
-        /// <exception cref="HomingException">The library refused.</exception>
+        /// <returns>One status for each upstream, all of one generation.</returns>
+        /// <exception cref="HomingException">The call failed.</exception>
         public IReadOnlyList<UpstreamStatus> Upstreams(DateTimeOffset? now = null)
         {
             while (true)
@@ -40,10 +41,10 @@ namespace Homing
             }
         }
 
-        /// <summary>How everything is, as the JSON that the gateway's dashboard shows.</summary>
+        /// <summary>The status of all upstreams as JSON.</summary>
         /// <param name="now">The time; null: now.</param>
         /// <returns>A JSON object.</returns>
-        /// <exception cref="HomingException">The library refused.</exception>
+        /// <exception cref="HomingException">The call failed.</exception>
         public string StatusJson(DateTimeOffset? now = null)
         {
             return Utf8.Read((buffer, capacity, length) =>
@@ -52,8 +53,8 @@ namespace Homing
 
         /// <summary>Finds an upstream by its name.</summary>
         /// <param name="name">The name.</param>
-        /// <param name="id">Its id, which stays for as long as the name does.</param>
-        /// <param name="index">Its index in the cluster's present generation.</param>
+        /// <param name="id">Its id, which stays the same while the name does.</param>
+        /// <param name="index">Its index in the current generation of the cluster.</param>
         /// <returns>Whether there is one.</returns>
         /// <exception cref="HomingException">The name is too long.</exception>
         public bool TryFind(string name, out ulong id, out int index)
@@ -72,7 +73,7 @@ namespace Homing
             return status != (int)Status.Unknown && HomingException.Check(status) >= 0;
         }
 
-        /// <summary>Where an upstream is, as configured.</summary>
+        /// <summary>The address of an upstream, as configured.</summary>
         /// <param name="upstreamId">The upstream's id.</param>
         /// <returns>Its address.</returns>
         /// <exception cref="HomingException">There is no such upstream.</exception>
@@ -81,10 +82,10 @@ namespace Homing
             return Utf8.Read((buffer, capacity, length) => Native.homing_address(handle.Value, upstreamId, buffer, capacity, length));
         }
 
-        /// <summary>Tells what a probe of an upstream came to, for hosts that probe.</summary>
+        /// <summary>Reports the result of a probe of an upstream, for hosts that probe.</summary>
         /// <param name="upstreamId">The upstream's id.</param>
-        /// <param name="result">What it came to.</param>
-        /// <param name="httpStatus">With <see cref="ProbeResult.Status"/>: which.</param>
+        /// <param name="result">The result.</param>
+        /// <param name="httpStatus">With <see cref="ProbeResult.Status"/>: the status.</param>
         /// <param name="now">The time; null: now.</param>
         /// <exception cref="HomingException">There is no such upstream or result.</exception>
         public void Probe(ulong upstreamId, ProbeResult result, int httpStatus = 0, DateTimeOffset? now = null)
@@ -92,17 +93,17 @@ namespace Homing
             Check(Native.homing_probe(handle.Value, upstreamId, (int)result, checked((ushort)httpStatus), Times.Moment(now)));
         }
 
-        /// <summary>Lets time pass: ejections end, drains go on. Call it some ten times a second.</summary>
+        /// <summary>Advances the time: ejections end, drains go on. Call it about ten times a second.</summary>
         /// <param name="now">The time; null: now.</param>
-        /// <exception cref="HomingException">The library refused.</exception>
+        /// <exception cref="HomingException">The call failed.</exception>
         public void Tick(DateTimeOffset? now = null)
         {
             Check(Native.homing_tick(handle.Value, Times.Moment(now)));
         }
 
-        /// <summary>Drains an upstream: it serves its sessions and takes no others.</summary>
+        /// <summary>Drains an upstream: it serves its sessions and takes no new ones.</summary>
         /// <param name="upstreamId">The upstream's id.</param>
-        /// <param name="deadline">After so long, the sessions that are left leave as well. Null: they stay.</param>
+        /// <param name="deadline">The time after which the remaining sessions leave. Null: they stay.</param>
         /// <param name="now">The time; null: now.</param>
         /// <exception cref="HomingException">There is no such upstream.</exception>
         public void Drain(ulong upstreamId, TimeSpan? deadline = null, DateTimeOffset? now = null)
@@ -119,10 +120,11 @@ namespace Homing
             Check(Native.homing_resume(handle.Value, upstreamId, Times.Moment(now)));
         }
 
-        /// <summary>When a session has to leave its upstream, which is drained with a deadline: a host closes its WebSockets then.</summary>
+        /// <summary>The drain deadline of a session: when it has to leave its upstream. A host closes its WebSockets
+        /// then.</summary>
         /// <param name="upstreamId">The upstream's id.</param>
-        /// <param name="session">The session's number, from its pick.</param>
-        /// <returns>The moment, or null where it may stay.</returns>
+        /// <param name="session">The session id, from its pick.</param>
+        /// <returns>The time, or null where the upstream is not drained with a deadline.</returns>
         /// <exception cref="HomingException">There is no such upstream.</exception>
         public DateTimeOffset? Departure(ulong upstreamId, ulong session)
         {
@@ -132,9 +134,11 @@ namespace Homing
             return status == (int)Status.Nothing ? (DateTimeOffset?)null : Times.Moment(at);
         }
 
-        /// <summary>Tells which process an upstream is now, so that sessions whose state went with the one before are placed anew.</summary>
+        /// <summary>Says which process is behind an upstream now, so that sessions whose state ended with the previous
+        /// one are placed again.</summary>
         /// <param name="upstreamId">The upstream's id.</param>
-        /// <param name="incarnation">1 to 65,535, constant for the process' life and most likely another for the next.</param>
+        /// <param name="incarnation">1 to 65,535, the same for the life of the process, and most likely different for
+        /// the next one.</param>
         /// <param name="now">The time; null: now.</param>
         /// <exception cref="HomingException">There is no such upstream.</exception>
         public void SetIncarnation(ulong upstreamId, int incarnation, DateTimeOffset? now = null)
@@ -142,18 +146,19 @@ namespace Homing
             Check(Native.homing_set_incarnation(handle.Value, upstreamId, checked((ushort)incarnation), Times.Moment(now)));
         }
 
-        /// <summary>Sets the verdicts on an upstream, for hosts that judge themselves: they set <see cref="HealthOptions.Silence"/> to
-        /// <c>Timeout.InfiniteTimeSpan</c> and report no outcomes and no probes, or the library's own verdict comes on top.</summary>
+        /// <summary>Sets the availability of an upstream, for hosts with health checks of their own: they set
+        /// <see cref="HealthOptions.Silence"/> to <c>Timeout.InfiniteTimeSpan</c> and report no outcomes and no probes,
+        /// because the library's own judgement would be applied as well.</summary>
         /// <param name="upstreamId">The upstream's id.</param>
         /// <param name="accepting">Whether it takes new sessions.</param>
-        /// <param name="serving">Whether it serves those it has.</param>
+        /// <param name="serving">Whether it serves the sessions it has.</param>
         /// <exception cref="HomingException">There is no such upstream.</exception>
         public void SetHealth(ulong upstreamId, bool accepting, bool serving)
         {
             Check(Native.homing_set_health(handle.Value, upstreamId, accepting ? 1 : 0, serving ? 1 : 0));
         }
 
-        /// <summary>Begins a change of membership.</summary>
+        /// <summary>Creates a plan: a change of membership.</summary>
         /// <returns>The plan, of the cluster as it is now.</returns>
         /// <exception cref="HomingException">There are too many handles.</exception>
         public Plan Plan()
@@ -163,7 +168,7 @@ namespace Homing
             return new Plan(plan);
         }
 
-        /// <summary>Begins to watch what happens to the cluster.</summary>
+        /// <summary>Creates a stream of the cluster's events.</summary>
         /// <returns>The events from now on.</returns>
         /// <exception cref="HomingException">There are too many handles.</exception>
         public EventStream Events()
@@ -187,7 +192,7 @@ namespace Homing
             return (int)count;
         }
 
-        // Null where the cluster has shrunk meanwhile.
+        // Null where the cluster has become smaller in the meantime.
         private UpstreamStatus StatusOf(int index, DateTimeOffset? now)
         {
             var native = new NativeStatus { Size = (UIntPtr)(uint)sizeof(NativeStatus) };

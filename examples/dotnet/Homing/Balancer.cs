@@ -3,13 +3,13 @@ using System.Net;
 
 namespace Homing
 {
-    /// <summary>
-    /// Decides for each request which upstream it goes to: home, where its token says so and that is possible, else where the policy places it.
-    /// Thread-safe: one is enough for all threads, and picks take no lock. This part is about requests; the others are about the upstreams.
+    /// <summary>Decides for each request which upstream it goes to: the one that its token names, if that can take it,
+    /// otherwise the one that the policy picks. Thread-safe: one balancer serves all threads, and picks take no lock.
+    /// This file is about requests, the other one about upstreams.
     /// </summary>
     public sealed unsafe partial class Balancer : IDisposable
     {
-        // Multiples of 8, so that what follows them in the scratch is aligned.
+        // Multiples of 8, so that what follows them in the scratch buffer is aligned.
         private const int NameRoom = 256;
 
         private readonly Handle handle;
@@ -29,11 +29,12 @@ namespace Homing
             get { return handle.ValueOrNone; }
         }
 
-        /// <summary>Decides where a request goes, and takes a place there.</summary>
-        /// <param name="request">What is known of it.</param>
-        /// <returns>Where it goes. Finish it, or dispose of it, when the response has ended.</returns>
-        /// <exception cref="HomingException">Nobody takes it (<see cref="Status.Unavailable"/>, <see cref="Status.Full"/>,
-        /// <see cref="Status.Rejected"/>), or the cluster has changed since <see cref="Request.Eligible"/> was made.</exception>
+        /// <summary>Decides where a request goes, and takes a lease there.</summary>
+        /// <param name="request">What is known about it.</param>
+        /// <returns>Where it goes. Finish or dispose it when the response has ended.</returns>
+        /// <exception cref="HomingException">No upstream can take it (<see cref="Status.Unavailable"/>,
+        /// <see cref="Status.Full"/>, <see cref="Status.Rejected"/>), or the cluster has changed since
+        /// <see cref="Request.Eligible"/> was made.</exception>
         public Pick Pick(Request request)
         {
             request.CanWait = false;
@@ -43,12 +44,14 @@ namespace Homing
             return pick;
         }
 
-        /// <summary>As <c>Pick</c>, but with a status in place of an exception where nobody takes the request.</summary>
-        /// <param name="request">What is known of it.</param>
+        /// <summary>As <c>Pick</c>, but with a status instead of an exception where no upstream can take the
+        /// request.</summary>
+        /// <param name="request">What is known about it.</param>
         /// <param name="pick">Where it goes, or null.</param>
-        /// <param name="retryAt">With <see cref="Status.Later"/>: when to pick again. Sooner does no harm.</param>
-        /// <returns><see cref="Status.Ok"/>, <see cref="Status.Later"/>, <see cref="Status.Unavailable"/>, <see cref="Status.Full"/>,
-        /// <see cref="Status.Rejected"/> or <see cref="Status.Generation"/>.</returns>
+        /// <param name="retryAt">With <see cref="Status.Later"/>: when to pick again. Picking earlier does no
+        /// harm.</param>
+        /// <returns><see cref="Status.Ok"/>, <see cref="Status.Later"/>, <see cref="Status.Unavailable"/>,
+        /// <see cref="Status.Full"/>, <see cref="Status.Rejected"/> or <see cref="Status.Generation"/>.</returns>
         /// <exception cref="HomingException">Anything else.</exception>
         public Status TryPick(Request request, out Pick pick, out DateTimeOffset retryAt)
         {
@@ -68,12 +71,12 @@ namespace Homing
         }
 
 #if NET
-        /// <summary>Decides where a request goes, and takes a place there, from the bytes that a server has anyway.</summary>
+        /// <summary>Decides where a request goes, and takes a lease there, from bytes, as servers have them.</summary>
         /// <param name="cookie">The value of the <c>Cookie</c> header, or none.</param>
         /// <param name="client">The client's address, 4 or 16 bytes, or none.</param>
         /// <param name="https">Whether the request came over HTTPS.</param>
-        /// <returns>Where it goes. Finish it, or dispose of it, when the response has ended.</returns>
-        /// <exception cref="HomingException">Nobody takes it.</exception>
+        /// <returns>Where it goes. Finish or dispose it when the response has ended.</returns>
+        /// <exception cref="HomingException">No upstream can take it.</exception>
         public Pick Pick(ReadOnlySpan<byte> cookie, ReadOnlySpan<byte> client = default, bool https = false)
         {
             fixed (byte* cookieBytes = cookie, clientBytes = client)
@@ -83,12 +86,12 @@ namespace Homing
         }
 #endif
 
-        /// <summary>Decides where a request goes, and takes a place there, from the bytes that a server has anyway.</summary>
+        /// <summary>Decides where a request goes, and takes a lease there, from bytes, as servers have them.</summary>
         /// <param name="cookie">The value of the <c>Cookie</c> header, or null.</param>
         /// <param name="client">The client's address, 4 or 16 bytes, or null.</param>
         /// <param name="https">Whether the request came over HTTPS.</param>
-        /// <returns>Where it goes. Finish it, or dispose of it, when the response has ended.</returns>
-        /// <exception cref="HomingException">Nobody takes it.</exception>
+        /// <returns>Where it goes. Finish or dispose it when the response has ended.</returns>
+        /// <exception cref="HomingException">No upstream can take it.</exception>
         public Pick Pick(byte[] cookie, byte[] client = null, bool https = false)
         {
             fixed (byte* cookieBytes = cookie, clientBytes = client)
@@ -97,13 +100,12 @@ namespace Homing
             }
         }
 
-        /// <summary>
-        /// Reads and verifies the token of a request, and takes no place: for hosts that place sessions themselves. Whether the upstream has
-        /// room, and rebalancing, are not looked at.
+        /// <summary>Reads and verifies the token of a request, and takes no lease: for hosts that choose the upstream
+        /// themselves. Whether the upstream has room is not checked, and the session is not rebalanced.
         /// </summary>
-        /// <param name="request">What is known of it.</param>
+        /// <param name="request">What is known about it.</param>
         /// <returns>What the token says.</returns>
-        /// <exception cref="HomingException">Something is too long.</exception>
+        /// <exception cref="HomingException">An argument is too long.</exception>
         public OpenedToken Open(Request request)
         {
             var space = request.Space;
@@ -117,12 +119,14 @@ namespace Homing
             }
         }
 
-        /// <summary>Takes a place on an upstream that the host has chosen itself, so that policies, limits and figures know of it.</summary>
+        /// <summary>Takes a lease on an upstream that the host has chosen, so that policies, limits and statistics
+        /// count the request.</summary>
         /// <param name="upstreamId">The upstream's id.</param>
-        /// <param name="session">The session's number, from <see cref="Open"/>.</param>
+        /// <param name="session">The session id, from <see cref="Open"/>.</param>
         /// <param name="decision">Why the request goes there, as <see cref="Open"/> said.</param>
-        /// <returns>The place. Finish it, or dispose of it, when the response has ended.</returns>
-        /// <exception cref="HomingException">There is no such upstream, or it is at its limit (<see cref="Status.Full"/>).</exception>
+        /// <returns>The lease. Finish or dispose it when the response has ended.</returns>
+        /// <exception cref="HomingException">There is no such upstream, or it is at its limit
+        /// (<see cref="Status.Full"/>).</exception>
         public Lease Take(ulong upstreamId, ulong session, Decision decision)
         {
             ulong lease;
@@ -131,11 +135,12 @@ namespace Homing
             return new Lease(this, lease, upstreamId);
         }
 
-        /// <summary>Says which token to send to the client of a session that is now on an upstream. Changes nothing.</summary>
+        /// <summary>The token to send to the client of a session that is now on an upstream. Changes nothing.</summary>
         /// <param name="upstreamId">The upstream's id.</param>
-        /// <param name="session">The session's number, from <see cref="Open"/>: a new one begins under it.</param>
-        /// <param name="request">What is known of the request; the session of its token goes on.</param>
-        /// <returns>The token, or null where what the request carries says so already, or there is no affinity.</returns>
+        /// <param name="session">The session id, from <see cref="Open"/>; a new session begins with it.</param>
+        /// <param name="request">What is known about the request; the session of its token goes on.</param>
+        /// <returns>The token, or null where the request's token says the same already, or there is no
+        /// affinity.</returns>
         /// <exception cref="HomingException">There is no such upstream.</exception>
         public string TokenFor(ulong upstreamId, ulong session, Request request)
         {
@@ -152,11 +157,12 @@ namespace Homing
             }
         }
 
-        /// <summary>The value of the <c>Set-Cookie</c> header that gives a client a token: name, token, and attributes as configured.</summary>
+        /// <summary>The value of the <c>Set-Cookie</c> header that sends a token to a client: name, token, and
+        /// attributes as configured.</summary>
         /// <param name="token">The token.</param>
         /// <param name="https">Whether the request came over HTTPS.</param>
         /// <returns>The header's value.</returns>
-        /// <exception cref="HomingException">It is no token.</exception>
+        /// <exception cref="HomingException">The text is not a token.</exception>
         public string SetCookieFor(string token, bool https = false)
         {
             var bytes = Utf8.Bytes(token, nameof(token));
@@ -170,7 +176,8 @@ namespace Homing
             });
         }
 
-        /// <summary>Takes the cookie of affinity out of a <c>Cookie</c> header, for the request that goes on: the upstream has no use for it.</summary>
+        /// <summary>Removes the affinity cookie from a <c>Cookie</c> header, for the request to the upstream, which has
+        /// no use for it.</summary>
         /// <param name="cookie">The header's value.</param>
         /// <returns>What is left; empty: send no such header.</returns>
         /// <exception cref="HomingException">It is too long.</exception>
@@ -186,10 +193,11 @@ namespace Homing
             });
         }
 
-        /// <summary>Says line by line what <c>Pick</c> would do with the request now and why. Changes nothing.</summary>
-        /// <param name="request">What is known of it.</param>
+        /// <summary>Explains, line by line, what <c>Pick</c> would do with the request now, and why. Changes
+        /// nothing.</summary>
+        /// <param name="request">What is known about it.</param>
         /// <returns>Text for people.</returns>
-        /// <exception cref="HomingException">Something is too long.</exception>
+        /// <exception cref="HomingException">An argument is too long.</exception>
         public string Explain(Request request)
         {
             var space = request.Space;
@@ -203,7 +211,8 @@ namespace Homing
             });
         }
 
-        /// <summary>Changes the keys, for rotation. Clients' tokens change over at their next request. Does nothing without affinity.</summary>
+        /// <summary>Replaces the keys, for rotation. Each client gets a token of the new key with its next request.
+        /// Does nothing without affinity.</summary>
         /// <param name="keys">A ring of the same pool and identity.</param>
         /// <exception cref="HomingException">It is of another pool or identity.</exception>
         public void SetKeys(KeyRing keys)
@@ -217,7 +226,8 @@ namespace Homing
             GC.KeepAlive(this);
         }
 
-        /// <summary>Frees the balancer. Picks, leases, plans and streams of events that it gave go on and are disposed of on their own.</summary>
+        /// <summary>Frees the balancer. Its picks, leases, plans and streams of events stay valid and are disposed on
+        /// their own.</summary>
         public void Dispose()
         {
             handle.Dispose();

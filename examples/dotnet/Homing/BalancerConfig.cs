@@ -3,15 +3,15 @@ using System.Runtime.InteropServices;
 
 namespace Homing
 {
-    /// <summary>
-    /// What a balancer is built of. Each method returns the configuration itself; mistakes are told by the call that makes them, or by
-    /// <see cref="Build"/>. Thread-safe, and good for several balancers.
+    /// <summary>What a balancer is built from. Each method returns the configuration itself; an error is thrown by the
+    /// call that causes it, or by <see cref="Build"/>. Thread-safe, and usable for several balancers.
     /// </summary>
     public sealed unsafe class BalancerConfig : IDisposable
     {
         private readonly Handle handle;
 
-        /// <summary>Begins an empty configuration: no upstreams, affinity with its defaults, policy <c>least_conn</c>.</summary>
+        /// <summary>Creates a configuration without upstreams: affinity has its defaults, the policy is
+        /// <c>least_conn</c>.</summary>
         /// <exception cref="HomingException">There are too many handles.</exception>
         public BalancerConfig()
             : this(Begin())
@@ -23,13 +23,12 @@ namespace Homing
             handle = new Handle(config, Native.homing_config_free, nameof(BalancerConfig));
         }
 
-        /// <summary>
-        /// Reads the gateway's TOML: <c>[affinity]</c>, <c>[policy]</c>, <c>[[upstream]]</c>, <c>[health]</c>, <c>[outlier]</c>,
-        /// <c>[slow_start]</c>, <c>[drain]</c>, <c>[failover]</c> and <c>[rebalance]</c>.
+        /// <summary>Reads the gateway's TOML: <c>[affinity]</c>, <c>[policy]</c>, <c>[[upstream]]</c>, <c>[health]</c>,
+        /// <c>[outlier]</c>, <c>[slow_start]</c>, <c>[drain]</c>, <c>[failover]</c> and <c>[rebalance]</c>.
         /// </summary>
         /// <param name="toml">The text, up to 16 MiB.</param>
         /// <returns>The configuration.</returns>
-        /// <exception cref="HomingException">It is wrong; the message says line, column and key.</exception>
+        /// <exception cref="HomingException">It is invalid; the message names line, column and key.</exception>
         public static BalancerConfig Parse(string toml)
         {
             Library.Require();
@@ -43,10 +42,11 @@ namespace Homing
         }
 
         /// <summary>Adds an upstream.</summary>
-        /// <param name="name">Its name, up to 255 bytes. Tokens know it by its name, which should outlive its address.</param>
-        /// <param name="address">Where it is; <c>host:port</c> by custom, since the library does not look at it.</param>
-        /// <param name="weight">Its share, 1 to 65,535.</param>
-        /// <param name="maxInFlight">How many requests it takes at a time; 0: any number.</param>
+        /// <param name="name">Its name, up to 255 bytes. Tokens follow the name, which should not change with the
+        /// address.</param>
+        /// <param name="address">Its address, which the host interprets; <c>host:port</c> by convention.</param>
+        /// <param name="weight">Its share of new sessions, 1 to 65,535.</param>
+        /// <param name="maxInFlight">Its limit of requests in flight; 0: no limit.</param>
         /// <returns>This configuration.</returns>
         /// <exception cref="HomingException">The name is empty, too long or taken.</exception>
         public BalancerConfig Upstream(string name, string address, int weight = 1, int maxInFlight = 0)
@@ -56,8 +56,9 @@ namespace Homing
             return this;
         }
 
-        /// <summary>Chooses how new sessions are placed, and lets its parameters begin anew: <c>least_sessions</c>, <c>least_conn</c>, <c>p2c</c>, <c>peak_ewma</c>, <c>round_robin</c>,
-        /// <c>random</c>, <c>rendezvous</c>, <c>ip_hash</c>, <c>hash</c>, <c>ketama</c>, <c>chash</c> or <c>maglev</c>.</summary>
+        /// <summary>Selects the policy that places new sessions, and drops parameters that were set before:
+        /// <c>least_sessions</c>, <c>least_conn</c>, <c>p2c</c>, <c>peak_ewma</c>, <c>round_robin</c>, <c>random</c>,
+        /// <c>rendezvous</c>, <c>ip_hash</c>, <c>hash</c>, <c>ketama</c>, <c>chash</c> or <c>maglev</c>.</summary>
         /// <param name="name">The policy's name.</param>
         /// <returns>This configuration.</returns>
         /// <exception cref="HomingException">There is no such policy.</exception>
@@ -73,9 +74,9 @@ namespace Homing
 
         /// <summary>Sets a parameter of the policy, such as <c>d</c> of <c>least_sessions</c>.</summary>
         /// <param name="name">The parameter's name.</param>
-        /// <param name="value">Its value, as it would stand in TOML, without quotes.</param>
+        /// <param name="value">Its value, as in TOML, but without quotes.</param>
         /// <returns>This configuration.</returns>
-        /// <exception cref="HomingException">The policy has no such parameter or does not take the value.</exception>
+        /// <exception cref="HomingException">The policy has no such parameter, or the value is invalid.</exception>
         public BalancerConfig PolicyParameter(string name, string value)
         {
             var nameBytes = Utf8.Bytes(name, nameof(name));
@@ -88,10 +89,10 @@ namespace Homing
             return this;
         }
 
-        /// <summary>Sets how sessions are held to their upstreams, and the cookie that does it.</summary>
-        /// <param name="options">All of it: what is not set is the default.</param>
+        /// <summary>Sets the options of affinity and its cookie.</summary>
+        /// <param name="options">All options: what is not set gets its default.</param>
         /// <returns>This configuration.</returns>
-        /// <exception cref="HomingException">The cookie's name, path or domain, or a time, is not one.</exception>
+        /// <exception cref="HomingException">The cookie's name, path or domain, or a time, is invalid.</exception>
         public BalancerConfig Affinity(AffinityOptions options)
         {
             if (options == null)
@@ -127,8 +128,8 @@ namespace Homing
             return this;
         }
 
-        /// <summary>Sets how outcomes and probes are judged.</summary>
-        /// <param name="options">All of it: what is not set is the default.</param>
+        /// <summary>Sets the thresholds and times of health checking and outlier ejection.</summary>
+        /// <param name="options">All options: what is not set gets its default.</param>
         /// <returns>This configuration.</returns>
         /// <exception cref="HomingException">A number or a time is out of its range.</exception>
         public BalancerConfig Health(HealthOptions options)
@@ -155,20 +156,21 @@ namespace Homing
             return this;
         }
 
-        /// <summary>For tests alone: makes the balancer's randomness, and so its sessions' numbers, repeat.</summary>
-        /// <param name="seed">The same seed, the same decisions and tokens, in every language.</param>
+        /// <summary>For tests only: makes the balancer's random numbers, and so its session ids,
+        /// reproducible.</summary>
+        /// <param name="seed">The same seed gives the same decisions and tokens, in every language.</param>
         /// <returns>This configuration.</returns>
-        /// <exception cref="HomingException">The library refused.</exception>
+        /// <exception cref="HomingException">The call failed.</exception>
         public BalancerConfig Seed(ulong seed)
         {
             HomingException.Check(Native.homing_config_seed(handle.Value, seed));
             return this;
         }
 
-        /// <summary>Builds a balancer of what is configured so far.</summary>
-        /// <param name="keys">What signs tokens. Null: the key file that the TOML names, or no affinity.</param>
-        /// <returns>The balancer, which is yours to dispose of.</returns>
-        /// <exception cref="HomingException">Configuration or keys are wrong.</exception>
+        /// <summary>Builds a balancer from what is configured so far.</summary>
+        /// <param name="keys">The keys of tokens. Null: the key file that the TOML names, or no affinity.</param>
+        /// <returns>The balancer. The caller disposes it.</returns>
+        /// <exception cref="HomingException">The configuration or the keys are invalid.</exception>
         public Balancer Build(KeyRing keys = null)
         {
             ulong balancer;
@@ -178,7 +180,7 @@ namespace Homing
             return new Balancer(balancer);
         }
 
-        /// <summary>Frees the configuration. Balancers that were built of it go on.</summary>
+        /// <summary>Frees the configuration. Balancers that were built from it are not affected.</summary>
         public void Dispose()
         {
             handle.Dispose();

@@ -2,9 +2,9 @@ using System;
 
 namespace Homing
 {
-    /// <summary>
-    /// What happens to a cluster, from the moment that the stream was begun. Read it as often as suits: up to 4096 events are kept, and
-    /// <see cref="HomingEvent.Missed"/> counts those that were not read in time. Thread-safe: each event comes once.
+    /// <summary>The events of a cluster since the stream was created. Up to 4096 events are queued, and
+    /// <see cref="HomingEvent.Missed"/> counts those that were dropped because the queue was full. Thread-safe: each
+    /// event is returned once.
     /// </summary>
     public sealed unsafe class EventStream : IDisposable
     {
@@ -17,10 +17,10 @@ namespace Homing
             handle = new Handle(events, Native.homing_events_free, nameof(EventStream));
         }
 
-        /// <summary>Takes the next event, if one waits.</summary>
+        /// <summary>Takes the next event from the queue, if there is one.</summary>
         /// <param name="next">The event, or null.</param>
         /// <returns>Whether there was one.</returns>
-        /// <exception cref="HomingException">The library refused.</exception>
+        /// <exception cref="HomingException">The call failed.</exception>
         public bool TryRead(out HomingEvent next)
         {
             for (var room = Room;;)
@@ -43,7 +43,7 @@ namespace Homing
             }
         }
 
-        /// <summary>Ends the stream.</summary>
+        /// <summary>Frees the stream.</summary>
         public void Dispose()
         {
             handle.Dispose();

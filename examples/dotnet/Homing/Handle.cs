@@ -3,8 +3,8 @@ using System.Runtime.InteropServices;
 
 namespace Homing
 {
-    // The library's handles are 64-bit numbers on every system, so they are kept here and not in SafeHandle's pointer.
-    // What SafeHandle brings: each is freed exactly once, by Dispose or a finalizer that runs even when a thread is aborted.
+    // The library's handles are 64-bit numbers on every system, so they are not stored in SafeHandle's pointer. As with
+    // SafeHandle, each is freed exactly once, by Dispose or a finalizer that runs even when a thread is aborted.
     internal sealed class Handle : SafeHandle
     {
         internal delegate int Free(ulong handle);
@@ -26,7 +26,8 @@ namespace Homing
             get { return value == 0; }
         }
 
-        /// The number, for a call. The library checks it too, so that a Dispose on another thread meanwhile is an error and no crash.
+        /// The number, for a call. The library checks it too, so that a concurrent Dispose on another thread causes an
+        /// error and no crash.
         internal ulong Value
         {
             get
@@ -39,7 +40,7 @@ namespace Homing
             }
         }
 
-        /// The number, or none once it was freed.
+        /// The number, or 0 once it was freed.
         internal ulong ValueOrNone
         {
             get { return IsClosed ? 0 : value; }

@@ -2,26 +2,28 @@ using System;
 
 namespace Homing
 {
-    /// <summary>What happened.</summary>
+    /// <summary>The kind of an event.</summary>
     public enum EventKind
     {
-        /// <summary>An upstream's state changed, from <see cref="HomingEvent.From"/> to <see cref="HomingEvent.To"/>.</summary>
+        /// <summary>An upstream's state changed, from <see cref="HomingEvent.From"/> to
+        /// <see cref="HomingEvent.To"/>.</summary>
         Changed = 0,
 
-        /// <summary>An upstream is another process, of another incarnation.</summary>
+        /// <summary>Another process is behind an upstream, with another incarnation.</summary>
         Restarted = 1,
 
-        /// <summary>An upstream that was drained has let its last session go.</summary>
+        /// <summary>A draining upstream has no sessions and no requests left.</summary>
         Drained = 2,
 
-        /// <summary>So many upstreams look bad that none is believed to be.</summary>
+        /// <summary>Panic mode: too many upstreams are ejected for that to be plausible, so ejections are
+        /// ignored.</summary>
         PanicBegan = 3,
 
-        /// <summary>Upstreams are believed again.</summary>
+        /// <summary>Panic mode is over: ejections count again.</summary>
         PanicEnded = 4,
     }
 
-    /// <summary>Something that happened to an upstream, or to the cluster.</summary>
+    /// <summary>An event of an upstream, or of the cluster.</summary>
     public sealed class HomingEvent
     {
         internal HomingEvent(ref NativeEvent native, string upstream, string text)
@@ -35,26 +37,26 @@ namespace Homing
             Text = text;
         }
 
-        /// <summary>What happened.</summary>
+        /// <summary>The kind of event.</summary>
         public EventKind Kind { get; }
 
-        /// <summary>When.</summary>
+        /// <summary>The time.</summary>
         public DateTimeOffset At { get; }
 
-        /// <summary>To which upstream, by its name; null: to the cluster.</summary>
+        /// <summary>The name of the upstream; null: the event is about the cluster.</summary>
         public string Upstream { get; }
 
-        /// <summary>What was before: an <see cref="UpstreamState"/> with <see cref="EventKind.Changed"/>, an incarnation with
-        /// <see cref="EventKind.Restarted"/>.</summary>
+        /// <summary>The value before: an <see cref="UpstreamState"/> with <see cref="EventKind.Changed"/>, an
+        /// incarnation with <see cref="EventKind.Restarted"/>.</summary>
         public int From { get; }
 
-        /// <summary>What is now, likewise.</summary>
+        /// <summary>The value now, in the same way.</summary>
         public int To { get; }
 
-        /// <summary>How many events of this stream were missed so far, for want of reading.</summary>
+        /// <summary>How many events of this stream were dropped so far, because the queue was full.</summary>
         public long Missed { get; }
 
-        /// <summary>All of it, for people.</summary>
+        /// <summary>The event as text, for people.</summary>
         public string Text { get; }
     }
 }

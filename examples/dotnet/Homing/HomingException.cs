@@ -5,8 +5,8 @@ namespace Homing
     /// <summary>A call of the library failed: <see cref="Status"/> for programs, the message for people.</summary>
     public sealed class HomingException : Exception
     {
-        /// <summary>Makes one of a status and the words for it.</summary>
-        /// <param name="status">What the call came to.</param>
+        /// <summary>Creates an exception from a status and its text.</summary>
+        /// <param name="status">The status of the call.</param>
         /// <param name="message">What went wrong and what to do.</param>
         public HomingException(Status status, string message)
             : base(message)
@@ -14,10 +14,10 @@ namespace Homing
             Status = status;
         }
 
-        /// <summary>What the call came to.</summary>
+        /// <summary>The status of the call.</summary>
         public Status Status { get; }
 
-        // The text is the calling thread's own, so it is read before anything else is called.
+        // The text is kept per thread and replaced by the next error, so it is read before another call.
         internal static HomingException Of(int status)
         {
             var text = Utf8.LastError();

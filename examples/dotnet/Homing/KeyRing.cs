@@ -2,19 +2,20 @@ using System;
 
 namespace Homing
 {
-    /// <summary>
-    /// The keys that sign and verify session tokens. Hosts with the same keys share sessions, whatever language they are written in. Thread-safe.
+    /// <summary>The keys that sign and verify session tokens. Hosts with the same keys share sessions, whatever
+    /// language they are written in. Thread-safe.
     /// </summary>
     public sealed unsafe class KeyRing : IDisposable
     {
         private readonly Handle handle;
 
-        /// <summary>
-        /// Begins a ring of secrets that the application keeps itself. Add one key that signs and up to fifteen that verify with <c>Add</c>.
+        /// <summary>Creates a ring for secrets that the application stores itself. Add one key that signs, and up to
+        /// fifteen that only verify, with <c>Add</c>.
         /// </summary>
-        /// <param name="pool">Any name, up to 255 bytes: tokens of one pool mean nothing in another.</param>
-        /// <param name="identity">32 to 1024 random bytes that name the upstreams in tokens. They never change.</param>
-        /// <exception cref="HomingException">Something is too long.</exception>
+        /// <param name="pool">Any name, up to 255 bytes: tokens of one pool are not valid in another.</param>
+        /// <param name="identity">32 to 1024 random bytes, from which the ids of upstreams in tokens are derived. They
+        /// never change.</param>
+        /// <exception cref="HomingException">An argument is too long.</exception>
         public KeyRing(string pool, byte[] identity)
             : this(Begin(pool, identity ?? throw new ArgumentNullException(nameof(identity))))
         {
@@ -30,10 +31,11 @@ namespace Homing
             get { return handle; }
         }
 
-        /// <summary>Makes fresh secrets that nobody else has, for tokens that need not outlive the process.</summary>
-        /// <param name="pool">Any name, up to 255 bytes: tokens of one pool mean nothing in another.</param>
+        /// <summary>Creates a ring with new random secrets, for tokens that need not outlive the process.</summary>
+        /// <param name="pool">Any name, up to 255 bytes: tokens of one pool are not valid in another.</param>
         /// <returns>The ring.</returns>
-        /// <exception cref="HomingException">The name is too long, or there is no randomness.</exception>
+        /// <exception cref="HomingException">The name is too long, or the operating system provides no random
+        /// numbers.</exception>
         public static KeyRing Generate(string pool)
         {
             Library.Require();
@@ -46,13 +48,14 @@ namespace Homing
             return new KeyRing(ring);
         }
 
-        /// <summary>
-        /// Reads a key file, which is created, for its owner alone, where there is none. It explains itself, and gateways can share it.
-        /// To rotate keys, edit the file as it says, load it again, and give the new ring to <see cref="Balancer.SetKeys"/>.
+        /// <summary>Reads a key file. If it does not exist it is created, readable by its owner only, with an
+        /// explanation in it. Gateways can share it. To rotate keys, edit the file as it explains, load it again, and
+        /// pass the new ring to <see cref="Balancer.SetKeys"/>.
         /// </summary>
-        /// <param name="path">Where the file is.</param>
+        /// <param name="path">The path of the file.</param>
         /// <returns>The ring.</returns>
-        /// <exception cref="HomingException">The file cannot be read or created, or is wrong; the message says where.</exception>
+        /// <exception cref="HomingException">The file cannot be read or created, or is invalid; the message says
+        /// where.</exception>
         public static KeyRing Load(string path)
         {
             Library.Require();
@@ -65,12 +68,14 @@ namespace Homing
             return new KeyRing(ring);
         }
 
-        /// <summary>Adds a key to a ring that was begun with its identity. Balancers take the keys that the ring has when they are given it.</summary>
+        /// <summary>Adds a key to a ring that was created with an identity. A balancer takes the keys that the ring has
+        /// when it gets the ring.</summary>
         /// <param name="id">0 to 15; no two keys have the same.</param>
         /// <param name="secret">32 to 1024 random bytes.</param>
         /// <param name="sign">Whether this is the one key that signs; the others verify.</param>
         /// <returns>This ring.</returns>
-        /// <exception cref="HomingException">The secret is too long, or the ring is not one to add to.</exception>
+        /// <exception cref="HomingException">The secret is too long, or the ring was not created with an
+        /// identity.</exception>
         public KeyRing Add(byte id, byte[] secret, bool sign)
         {
             if (secret == null)
@@ -84,12 +89,14 @@ namespace Homing
         }
 
 #if NET
-        /// <summary>Adds a key to a ring that was begun with its identity. Balancers take the keys that the ring has when they are given it.</summary>
+        /// <summary>Adds a key to a ring that was created with an identity. A balancer takes the keys that the ring has
+        /// when it gets the ring.</summary>
         /// <param name="id">0 to 15; no two keys have the same.</param>
         /// <param name="secret">32 to 1024 random bytes.</param>
         /// <param name="sign">Whether this is the one key that signs; the others verify.</param>
         /// <returns>This ring.</returns>
-        /// <exception cref="HomingException">The secret is too long, or the ring is not one to add to.</exception>
+        /// <exception cref="HomingException">The secret is too long, or the ring was not created with an
+        /// identity.</exception>
         public KeyRing Add(byte id, ReadOnlySpan<byte> secret, bool sign)
         {
             fixed (byte* bytes = secret)
@@ -99,7 +106,7 @@ namespace Homing
         }
 #endif
 
-        /// <summary>Frees the ring. Balancers that were given it go on.</summary>
+        /// <summary>Frees the ring. Balancers that use it keep its keys.</summary>
         public void Dispose()
         {
             handle.Dispose();

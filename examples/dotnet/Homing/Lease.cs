@@ -4,8 +4,8 @@ using System.Threading;
 namespace Homing
 {
     /// <summary>
-    /// A request's place on an upstream: it counts as in flight there until it is finished or disposed of, once. Thread-safe.
-    /// One that is forgotten is finished when it is collected.
+    /// A lease: a request that counts as in flight on an upstream until the lease is finished or disposed. Thread-safe.
+    /// A lease that is never finished ends when it is garbage-collected.
     /// </summary>
     public class Lease : IDisposable
     {
@@ -18,7 +18,7 @@ namespace Homing
             UpstreamId = upstreamId;
         }
 
-        /// <summary>Finishes the lease if nobody did.</summary>
+        /// <summary>Finishes the lease if that was not done before.</summary>
         ~Lease()
         {
             End(Outcome.None, TimeSpan.Zero);
@@ -26,26 +26,26 @@ namespace Homing
 
         internal Balancer Balancer { get; }
 
-        /// <summary>What the upstream is called by, for as long as its name stays.</summary>
+        /// <summary>The upstream's id, which stays the same while its name does.</summary>
         public ulong UpstreamId { get; }
 
-        /// <summary>
-        /// Reports how the request fares, while the lease goes on: at the head of a response whose body, or tunnel, is still to come.
-        /// Finish it with <see cref="Outcome.None"/> then, or with <see cref="Outcome.Broken"/>.
+        /// <summary>Reports the outcome of the request while the lease goes on: at the head of a response whose body,
+        /// or tunnel, is still to come. Finish it with <see cref="Outcome.None"/> then, or with
+        /// <see cref="Outcome.Broken"/>.
         /// </summary>
-        /// <param name="outcome">How it fared.</param>
+        /// <param name="outcome">The outcome.</param>
         /// <param name="latency">From sending the request to the head of the response; zero: unknown.</param>
         /// <exception cref="HomingException">The lease is finished, or there is no such outcome.</exception>
-        /// <exception cref="ObjectDisposedException">The balancer is disposed of.</exception>
+        /// <exception cref="ObjectDisposedException">The balancer is disposed.</exception>
         public void Report(Outcome outcome, TimeSpan latency = default(TimeSpan))
         {
             Balancer.Report((ulong)Interlocked.Read(ref handle), outcome, latency);
         }
 
-        /// <summary>Ends the request's place on the upstream and reports how it fared. Only the first end counts.</summary>
-        /// <param name="outcome">How it fared.</param>
+        /// <summary>Ends the lease and reports the outcome. Only the first call counts.</summary>
+        /// <param name="outcome">The outcome.</param>
         /// <param name="latency">From sending the request to the head of the response; zero: unknown.
-        /// With <see cref="Outcome.TimedOut"/>, how long it was waited for.</param>
+        /// With <see cref="Outcome.TimedOut"/>, how long the request waited.</param>
         /// <exception cref="ArgumentOutOfRangeException">There is no such outcome. The lease goes on.</exception>
         public void Finish(Outcome outcome, TimeSpan latency = default(TimeSpan))
         {
@@ -57,7 +57,7 @@ namespace Homing
             GC.SuppressFinalize(this);
         }
 
-        /// <summary>Finishes the lease with nothing to report, if it was not finished before.</summary>
+        /// <summary>Finishes the lease without an outcome, if it was not finished before.</summary>
         public void Dispose()
         {
             End(Outcome.None, TimeSpan.Zero);

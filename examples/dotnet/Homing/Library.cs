@@ -4,16 +4,16 @@ using System.Runtime.InteropServices;
 
 namespace Homing
 {
-    /// <summary>How grave a line of the log is.</summary>
+    /// <summary>The level of a log line.</summary>
     public enum LogLevel
     {
-        /// <summary>Something worth knowing happened.</summary>
+        /// <summary>Something happened on purpose, such as a change of keys.</summary>
         Info = 1,
 
-        /// <summary>Something should be looked after.</summary>
+        /// <summary>Something an operator should correct.</summary>
         Warn = 2,
 
-        /// <summary>Something failed.</summary>
+        /// <summary>A bug in the library.</summary>
         Error = 3,
     }
 
@@ -25,7 +25,7 @@ namespace Homing
         private static readonly string[] DecisionNames = new string[Decisions];
         private static readonly object LogLock = new object();
 
-        // All that there ever were: a call of one that was replaced may be under way in another thread.
+        // All that were ever set: a call of one that was replaced may be under way on another thread.
         private static readonly List<NativeLog> Logs = new List<NativeLog>();
 
         [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
@@ -37,13 +37,15 @@ namespace Homing
             get { return Utf8.Read(Native.homing_version); }
         }
 
-        /// <summary>The version of the library's C interface. This binding is for version 1 and refuses others.</summary>
+        /// <summary>The version of the library's C interface. This binding is for version 1 and refuses
+        /// others.</summary>
         public static int AbiVersion
         {
             get { return (int)Native.homing_abi_version(); }
         }
 
-        /// <summary>What a decision is called in logs and metrics, the same in every host: <c>pinned</c>, <c>new</c>, <c>not_serving</c>.</summary>
+        /// <summary>The name of a decision in logs and metrics, the same in every host: <c>pinned</c>, <c>new</c>,
+        /// <c>not_serving</c>.</summary>
         /// <param name="decision">The decision.</param>
         /// <returns>Its name.</returns>
         /// <exception cref="HomingException">There is no such decision.</exception>
@@ -60,12 +62,12 @@ namespace Homing
             return name;
         }
 
-        /// <summary>
-        /// Takes the library's log lines, of which there are few: what an operator should know. Picks write none.
-        /// They come on the thread that calls the library, during that call. What the delegate throws is dropped; it must not call the library.
+        /// <summary>Receives the library's few log lines, for operators. Picks log nothing. The delegate is called on
+        /// the thread that calls the library, during that call. Its exceptions are dropped; it must not call the
+        /// library.
         /// </summary>
-        /// <param name="write">Takes a line, or null: nobody does.</param>
-        /// <exception cref="HomingException">The library refused.</exception>
+        /// <param name="write">The delegate; null: none.</param>
+        /// <exception cref="HomingException">The call failed.</exception>
         public static void SetLog(Action<LogLevel, string> write)
         {
             lock (LogLock)
@@ -81,7 +83,7 @@ namespace Homing
                         }
                         catch (Exception)
                         {
-                            // No exception may travel through native frames.
+                            // No exception may cross native frames.
                         }
                     };
                 }

@@ -4,7 +4,8 @@ using System.Security;
 
 namespace Homing
 {
-    // include/homing.h, function by function and struct by struct. All of it is blittable: no stub is generated that copies or converts.
+    // include/homing.h, function by function and struct by struct. All types are blittable, so no marshalling code
+    // copies or converts.
     [SuppressUnmanagedCodeSecurity]
     internal static unsafe class Native
     {

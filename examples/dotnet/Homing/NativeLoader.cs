@@ -6,8 +6,9 @@ using System.Runtime.InteropServices;
 
 namespace Homing
 {
-    // Where the runtime lets a library find its native half: the file that HOMING_LIBRARY names, then beside the assembly as NuGet lays it
-    // out, then wherever the system looks. Mono and .NET Framework look beside the assembly and where the system does.
+    // Where the native library is searched, if the runtime supports it: the file that HOMING_LIBRARY names, then beside
+    // the assembly in the layout of NuGet, then where the system searches. Mono and .NET Framework search beside the
+    // assembly and where the system does.
     internal static class NativeLoader
     {
         internal static void Register()

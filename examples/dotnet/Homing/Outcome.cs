@@ -1,9 +1,9 @@
 namespace Homing
 {
-    /// <summary>How a request fared on its upstream. Who fails often takes no new sessions.</summary>
+    /// <summary>The outcome of a request. An upstream that fails often takes no new sessions.</summary>
     public enum Outcome
     {
-        /// <summary>Nothing to report: the client left, or it was reported before.</summary>
+        /// <summary>No outcome to report: the client left, or the outcome was reported before.</summary>
         None = 0,
 
         /// <summary>A response with a status below 500.</summary>
@@ -12,35 +12,35 @@ namespace Homing
         /// <summary>A response with a status of 500 or above.</summary>
         ServerError = 2,
 
-        /// <summary>The connection broke, or what came was no HTTP.</summary>
+        /// <summary>The connection broke, or the response was not valid HTTP.</summary>
         Broken = 3,
 
-        /// <summary>No response in time. The latency says how long it was waited for.</summary>
+        /// <summary>No response in time. The latency says how long the request waited.</summary>
         TimedOut = 4,
 
-        /// <summary>Nobody listens at the upstream's address.</summary>
+        /// <summary>The connection was refused.</summary>
         ConnectRefused = 5,
 
-        /// <summary>No connection in time.</summary>
+        /// <summary>The connection was not established in time.</summary>
         ConnectTimedOut = 6,
     }
 
-    /// <summary>What a probe of an upstream came to.</summary>
+    /// <summary>The result of a probe of an upstream.</summary>
     public enum ProbeResult
     {
-        /// <summary>It is well.</summary>
+        /// <summary>The upstream serves, and takes new sessions.</summary>
         Passed = 0,
 
-        /// <summary>It serves its sessions and takes no more.</summary>
+        /// <summary>It serves its sessions, and wants no new ones.</summary>
         Full = 1,
 
-        /// <summary>It answered with a status that is not good.</summary>
+        /// <summary>It responded with a status that means neither.</summary>
         Status = 2,
 
-        /// <summary>Nobody listens at its address.</summary>
+        /// <summary>The connection was refused.</summary>
         Refused = 3,
 
-        /// <summary>It did not answer in time.</summary>
+        /// <summary>No response in time.</summary>
         TimedOut = 4,
     }
 }

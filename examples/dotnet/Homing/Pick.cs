@@ -1,6 +1,7 @@
 namespace Homing
 {
-    /// <summary>Where a request goes and why, and its place there, which ends when the pick is finished or disposed of.</summary>
+    /// <summary>Where a request goes and why, and its lease there, which ends when the pick is finished or
+    /// disposed.</summary>
     public sealed class Pick : Lease
     {
         internal Pick(Balancer balancer, ref NativePick native, string upstream, string token, string setCookie)
@@ -18,30 +19,33 @@ namespace Homing
         /// <summary>The upstream's name.</summary>
         public string Upstream { get; }
 
-        /// <summary>Where the upstream is, as configured now.</summary>
+        /// <summary>The upstream's address, as currently configured.</summary>
         /// <exception cref="HomingException">It is no longer in the cluster.</exception>
-        /// <exception cref="System.ObjectDisposedException">The balancer is disposed of.</exception>
+        /// <exception cref="System.ObjectDisposedException">The balancer is disposed.</exception>
         public string Address
         {
             get { return Balancer.AddressOf(UpstreamId); }
         }
 
-        /// <summary>The upstream's index in <see cref="Generation"/>, for hosts that keep upstreams in arrays.</summary>
+        /// <summary>The upstream's index in <see cref="Generation"/>, for hosts that keep upstreams in
+        /// arrays.</summary>
         public int Index { get; }
 
         /// <summary>The generation of the cluster that <see cref="Index"/> is of.</summary>
         public ulong Generation { get; }
 
-        /// <summary>The session's number, the same at each request of it, for logs. Without affinity, of this request alone.</summary>
+        /// <summary>The session id, the same for each request of the session, for logs. Without affinity each request
+        /// has its own.</summary>
         public ulong Session { get; }
 
         /// <summary>Why the request goes there.</summary>
         public Decision Decision { get; }
 
-        /// <summary>The token to send to the client, 56 characters, or null where it keeps what it has.</summary>
+        /// <summary>The token to send to the client, 56 characters, or null where it keeps its token.</summary>
         public string Token { get; }
 
-        /// <summary>The value of the <c>Set-Cookie</c> header to send to the client, or null where it keeps what it has.</summary>
+        /// <summary>The value of the <c>Set-Cookie</c> header to send to the client, or null where it keeps its
+        /// token.</summary>
         public string SetCookie { get; }
     }
 }

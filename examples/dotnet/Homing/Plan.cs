@@ -2,7 +2,8 @@ using System;
 
 namespace Homing
 {
-    /// <summary>A change of membership: all of it happens at once, or nothing. Sessions on upstreams that stay are not touched.</summary>
+    /// <summary>A change of membership, which is made as a whole or not at all. Sessions on upstreams that stay do not
+    /// move.</summary>
     public sealed unsafe class Plan : IDisposable
     {
         private readonly Handle handle;
@@ -14,9 +15,9 @@ namespace Homing
 
         /// <summary>Adds an upstream, or changes the one of this name.</summary>
         /// <param name="name">Its name, up to 255 bytes.</param>
-        /// <param name="address">Where it is.</param>
-        /// <param name="weight">Its share, 1 to 65,535.</param>
-        /// <param name="maxInFlight">How many requests it takes at a time; 0: any number.</param>
+        /// <param name="address">Its address.</param>
+        /// <param name="weight">Its share of new sessions, 1 to 65,535.</param>
+        /// <param name="maxInFlight">Its limit of requests in flight; 0: no limit.</param>
         /// <returns>This plan.</returns>
         /// <exception cref="HomingException">The name is empty or too long.</exception>
         public Plan Put(string name, string address, int weight = 1, int maxInFlight = 0)
@@ -26,10 +27,11 @@ namespace Homing
             return this;
         }
 
-        /// <summary>Removes an upstream. Its sessions are placed anew; drain it before, and there are none.</summary>
+        /// <summary>Removes an upstream. Its sessions are placed again; drain it first, so that there are
+        /// none.</summary>
         /// <param name="name">Its name.</param>
         /// <returns>This plan.</returns>
-        /// <exception cref="HomingException">There is none of this name.</exception>
+        /// <exception cref="HomingException">There is no upstream of this name.</exception>
         public Plan Remove(string name)
         {
             var bytes = Utf8.Bytes(name, nameof(name));
@@ -40,28 +42,31 @@ namespace Homing
             return this;
         }
 
-        /// <summary>Removes all upstreams that the plan does not put, before or after: for hosts that are told the whole cluster at a time.</summary>
+        /// <summary>Removes all upstreams that the plan does not put, before or after: for hosts that get complete
+        /// lists of upstreams.</summary>
         /// <returns>This plan.</returns>
-        /// <exception cref="HomingException">The library refused.</exception>
+        /// <exception cref="HomingException">The call failed.</exception>
         public Plan Clear()
         {
             HomingException.Check(Native.homing_plan_clear(handle.Value));
             return this;
         }
 
-        /// <summary>Says what the change would do: which keys move, which sessions break, what capacity is left.</summary>
+        /// <summary>Explains what the change would do: which keys and sessions move, and what capacity is
+        /// left.</summary>
         /// <param name="now">The time; null: now.</param>
         /// <returns>Text for people.</returns>
-        /// <exception cref="HomingException">The plan is no longer of the present cluster.</exception>
+        /// <exception cref="HomingException">The cluster has changed since the plan was created.</exception>
         public string Explain(DateTimeOffset? now = null)
         {
             return Utf8.Read((buffer, capacity, length) =>
                 Native.homing_plan_explain(handle.Value, Times.Moment(now), buffer, capacity, length));
         }
 
-        /// <summary>Makes the change.</summary>
-        /// <returns>The generation of the cluster since.</returns>
-        /// <exception cref="HomingException">Another change came first (<see cref="Status.Generation"/>): plan again.</exception>
+        /// <summary>Applies the plan.</summary>
+        /// <returns>The generation that begins with it.</returns>
+        /// <exception cref="HomingException">Another change came first (<see cref="Status.Generation"/>): create a new
+        /// plan.</exception>
         public ulong Apply()
         {
             ulong generation;
@@ -70,7 +75,7 @@ namespace Homing
             return generation;
         }
 
-        /// <summary>Frees the plan. What was applied stays.</summary>
+        /// <summary>Frees the plan. This does not undo it.</summary>
         public void Dispose()
         {
             handle.Dispose();

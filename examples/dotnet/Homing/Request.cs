@@ -5,43 +5,46 @@ using System.Runtime.InteropServices;
 
 namespace Homing
 {
-    /// <summary>What the host knows of a request. Nothing of it must be set.</summary>
+    /// <summary>What the host knows about a request. Every property is optional.</summary>
     public struct Request
     {
         private const int AddressLength = 16;
 
-        /// <summary>The client's address. IPv6 addresses that map IPv4 ones are taken for those.</summary>
+        /// <summary>The client's address. An IPv4-mapped IPv6 address is treated as the IPv4 address.</summary>
         public IPAddress Client { get; set; }
 
-        /// <summary>What policies hash that go by a key, in place of the client's address. Up to 65,536 bytes.</summary>
+        /// <summary>The key that hash policies hash, instead of the client's address. Up to 65,536 bytes.</summary>
         public byte[] Key { get; set; }
 
-        /// <summary>The value of the request's <c>Cookie</c> header, whole; several are joined by <c>"; "</c>. Up to 65,536 bytes.</summary>
+        /// <summary>The complete value of the request's <c>Cookie</c> header; several headers are joined by <c>";
+        /// "</c>. Up to 65,536 bytes.</summary>
         public string Cookie { get; set; }
 
-        /// <summary>A token by itself, in place of a cookie.</summary>
+        /// <summary>A token that did not come in a cookie. It is used instead of those in the cookie.</summary>
         public string Token { get; set; }
 
-        /// <summary>The ids of upstreams that have already failed this request. A session that is on one of them moves.</summary>
+        /// <summary>The ids of upstreams to which this request was sent and failed. A session on one of them
+        /// moves.</summary>
         public IReadOnlyList<ulong> Tried { get; set; }
 
-        /// <summary>Which upstreams may have the request: bit <c>i % 8</c> of byte <c>i / 8</c> is that of the upstream with index <c>i</c> in
-        /// <see cref="Generation"/>, and those beyond the end may not. Null or empty: all may.</summary>
+        /// <summary>The upstreams that the host allows for the request: bit <c>i % 8</c> of byte <c>i / 8</c> stands
+        /// for the upstream with index <c>i</c> in <see cref="Generation"/>, and indices beyond the end are not
+        /// allowed. Null or empty: all are.</summary>
         public byte[] Eligible { get; set; }
 
-        /// <summary>The generation of the indices in <see cref="Eligible"/>; nothing without them.</summary>
+        /// <summary>The generation of the indices in <see cref="Eligible"/>; unused without them.</summary>
         public ulong Generation { get; set; }
 
-        /// <summary>Whether it came over HTTPS, so that the cookie says <c>Secure</c>.</summary>
+        /// <summary>Whether the request came over HTTPS, so that the cookie has the attribute <c>Secure</c>.</summary>
         public bool Https { get; set; }
 
-        /// <summary>Whether the host can pick again later. Only <c>TryPick</c> looks at it.</summary>
+        /// <summary>Whether the host can pick again later. Only <c>TryPick</c> uses it.</summary>
         public bool CanWait { get; set; }
 
         /// <summary>The time. Null: now.</summary>
         public DateTimeOffset? Now { get; set; }
 
-        /// How much room <see cref="Lay"/> needs at most.
+        /// The maximum size that <see cref="Lay"/> needs.
         internal int Space
         {
             get
@@ -55,7 +58,7 @@ namespace Homing
             }
         }
 
-        /// Copies all that the library is to read to <paramref name="buffer"/>, which is pinned and aligned to numbers.
+        /// Copies all that the library reads to <paramref name="buffer"/>, which is pinned and aligned to 8 bytes.
         internal unsafe NativeRequest Lay(byte* buffer, int capacity)
         {
             var native = default(NativeRequest);

@@ -2,7 +2,7 @@ using System;
 
 namespace Homing
 {
-    // A buffer a thread, for what a call takes in and gives out: a pick allocates nothing for them.
+    // A buffer for each thread, for inputs and outputs of calls, so that a pick allocates nothing for them.
     internal static class Scratch
     {
         private const int Least = 2048;

@@ -3,7 +3,8 @@ using System.Threading;
 
 namespace Homing
 {
-    // .NET's times and the library's: milliseconds since 1970 and milliseconds, where 0 leaves the choice to the library.
+    // Converts .NET's times to the library's: milliseconds since 1970, and durations in milliseconds, where 0 is the
+    // default.
     internal static class Times
     {
         private const ulong Forever = ulong.MaxValue;

@@ -2,7 +2,7 @@ using System;
 
 namespace Homing
 {
-    // What configurations and plans are told of an upstream.
+    // The native struct of an upstream, for configurations and plans.
     internal unsafe delegate int UpstreamCall(NativeUpstream* upstream);
 
     internal static unsafe class UpstreamCalls

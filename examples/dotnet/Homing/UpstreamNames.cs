@@ -2,7 +2,7 @@ using System;
 
 namespace Homing
 {
-    // The names of upstreams as strings that are made once: an id stays for as long as its name does.
+    // The names of upstreams as strings, each created once: an id stays the same while its name does.
     internal sealed class UpstreamNames
     {
         private sealed class Entry
@@ -28,7 +28,7 @@ namespace Homing
             return Add(index, id, Utf8.Text(name, length));
         }
 
-        // Entries never change once they can be seen, so readers need no lock.
+        // Entries do not change after they are published, so readers need no lock.
         private string Add(uint index, ulong id, string name)
         {
             lock (growth)

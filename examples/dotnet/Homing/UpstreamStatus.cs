@@ -2,29 +2,29 @@ using System;
 
 namespace Homing
 {
-    /// <summary>How an upstream is, in one word.</summary>
+    /// <summary>The state of an upstream.</summary>
     public enum UpstreamState
     {
-        /// <summary>Takes sessions.</summary>
+        /// <summary>It serves, and takes new sessions.</summary>
         Active = 0,
 
-        /// <summary>Is new or has returned, and takes sessions at less than its share yet.</summary>
+        /// <summary>Slow start: it is new or has returned, and takes a growing share of new sessions.</summary>
         Warming = 1,
 
-        /// <summary>Serves its sessions and says itself that it takes no more.</summary>
+        /// <summary>It says itself that it wants no new sessions.</summary>
         Full = 2,
 
-        /// <summary>Fails often, and takes no new sessions for a while.</summary>
+        /// <summary>It is ejected or silent: it serves its sessions, and takes no new ones for now.</summary>
         Suspect = 3,
 
-        /// <summary>An operator lets it go.</summary>
+        /// <summary>It is draining.</summary>
         Draining = 4,
 
-        /// <summary>Serves nobody.</summary>
+        /// <summary>It is proven not to serve.</summary>
         Down = 5,
     }
 
-    /// <summary>How an upstream was at one moment.</summary>
+    /// <summary>The status of an upstream at one moment.</summary>
     public sealed unsafe class UpstreamStatus
     {
         private const int Decisions = 14;
@@ -59,45 +59,46 @@ namespace Homing
         /// <summary>What it is called by, for as long as its name stays.</summary>
         public ulong Id { get; }
 
-        /// <summary>The generation of the cluster that this is of.</summary>
+        /// <summary>The generation of the cluster that its index is of.</summary>
         public ulong Generation { get; }
 
-        /// <summary>How many requests it was given since the start.</summary>
+        /// <summary>The number of requests since the start.</summary>
         public long Requests { get; }
 
-        /// <summary>Since when it is in its state; null: from the start.</summary>
+        /// <summary>When it entered its state; null: at the start.</summary>
         public DateTimeOffset? Since { get; }
 
-        /// <summary>Its recent latency; zero: unknown, since the policy does not go by it or nothing was reported.</summary>
+        /// <summary>Its expected latency; zero where it is unknown: the policy does not use latencies, or none was
+        /// reported.</summary>
         public TimeSpan Latency { get; }
 
-        /// <summary>Its share.</summary>
+        /// <summary>Its weight: its share of new sessions.</summary>
         public int Weight { get; }
 
-        /// <summary>How many requests it takes at a time; 0: any number.</summary>
+        /// <summary>Its limit of requests in flight; 0: no limit.</summary>
         public int MaxInFlight { get; }
 
-        /// <summary>How many it has now.</summary>
+        /// <summary>The number of requests in flight.</summary>
         public int InFlight { get; }
 
-        /// <summary>About how many sessions live on it.</summary>
+        /// <summary>The estimated number of live sessions.</summary>
         public int LiveSessions { get; }
 
-        /// <summary>How it is, in one word.</summary>
+        /// <summary>Its state.</summary>
         public UpstreamState State { get; }
 
         /// <summary>Whether it takes new sessions.</summary>
         public bool IsAccepting { get; }
 
-        /// <summary>Whether it serves those it has.</summary>
+        /// <summary>Whether it serves the sessions it has.</summary>
         public bool IsServing { get; }
 
-        /// <summary>Which process it is.</summary>
+        /// <summary>The incarnation of its process; 0: unknown.</summary>
         public int Incarnation { get; }
 
-        /// <summary>How many requests came to it for a reason.</summary>
-        /// <param name="decision">The reason.</param>
-        /// <returns>The count since the start.</returns>
+        /// <summary>The number of its requests with a decision.</summary>
+        /// <param name="decision">The decision.</param>
+        /// <returns>The number since the start.</returns>
         public long Decided(Decision decision)
         {
             return (long)decided[(int)decision];

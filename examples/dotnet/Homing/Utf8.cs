@@ -3,10 +3,10 @@ using System.Text;
 
 namespace Homing
 {
-    // Text in both directions. None of it is ever in unmanaged memory of ours, so there is none to free.
+    // Converts text in both directions. None of it is in unmanaged memory, so nothing has to be freed.
     internal static unsafe class Utf8
     {
-        // Bytes that are no UTF-8 would be another name than the one that was meant: they are refused and not replaced.
+        // Invalid text is refused, not replaced: it would become a different name.
         private static readonly UTF8Encoding Strict = new UTF8Encoding(false, true);
 
         internal delegate int Writer(byte* buffer, UIntPtr capacity, UIntPtr* length);
@@ -25,7 +25,7 @@ namespace Homing
             return text == null ? Array.Empty<byte>() : Strict.GetBytes(text);
         }
 
-        /// Header values come from the network, so what is no text is replaced here: it is no token either.
+        /// Header values come from the network, so invalid text is replaced: it cannot be a token.
         internal static int Copy(string text, byte* to, int capacity)
         {
             fixed (char* from = text)
@@ -39,7 +39,7 @@ namespace Homing
             return length == 0 ? string.Empty : Encoding.UTF8.GetString(bytes, length);
         }
 
-        /// What a call writes, with as large a buffer as it wants.
+        /// The text that a call writes, in a buffer of the size that the call needs.
         internal static string Read(Writer write)
         {
             var buffer = new byte[256];
@@ -59,7 +59,7 @@ namespace Homing
                 {
                     throw HomingException.Of(status);
                 }
-                // Room to spare: what is described goes on changing.
+                // With spare room, because the text may become longer between two calls.
                 buffer = new byte[(int)length + 256];
             }
         }

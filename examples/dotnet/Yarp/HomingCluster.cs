@@ -7,10 +7,10 @@ using Yarp.ReverseProxy.Model;
 
 namespace Homing.Yarp;
 
-/// <summary>One of YARP's clusters and its balancer, which follows YARP's destinations.</summary>
+/// <summary>One of YARP's clusters and its balancer, which is kept equal to YARP's destinations.</summary>
 internal sealed class HomingCluster
 {
-    /// <summary>YARP's destinations in terms of one generation of the balancer.</summary>
+    /// <summary>YARP's destinations by their index in one generation of the balancer.</summary>
     internal sealed record Members(IReadOnlyList<DestinationState> Destinations, ulong Generation, Dictionary<string, Member> ByName);
 
     internal readonly record struct Member(ulong Id, int Index);
@@ -34,10 +34,11 @@ internal sealed class HomingCluster
 
     internal Balancer Balancer { get; }
 
-    /// <summary>Whether it is still as YARP has configured it.</summary>
+    /// <summary>Whether YARP's configuration is still the one it was built from.</summary>
     internal bool IsOf(ClusterState cluster) => Equals(affinity, cluster.Model.Config.SessionAffinity);
 
-    /// <summary>The cluster as YARP has it now. YARP replaces the list whole, so that one comparison finds a change.</summary>
+    /// <summary>The cluster as YARP has it now. YARP replaces the list as a whole, so one comparison of references
+    /// detects a change.</summary>
     internal Members Current(ClusterState cluster)
     {
         var known = members;

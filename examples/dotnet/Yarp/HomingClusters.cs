@@ -6,8 +6,8 @@ using Yarp.ReverseProxy.Model;
 
 namespace Homing.Yarp;
 
-/// <summary>
-/// A balancer for each of YARP's clusters, for both policies. Register it as a singleton and as <see cref="IClusterChangeListener"/>.
+/// <summary>A balancer for each of YARP's clusters, for both policies. Register it as a singleton and as
+/// <see cref="IClusterChangeListener"/>.
 /// </summary>
 public sealed class HomingClusters : IClusterChangeListener, IDisposable
 {
@@ -19,7 +19,7 @@ public sealed class HomingClusters : IClusterChangeListener, IDisposable
     private readonly Timer timer;
 
     /// <summary>Loads the keys.</summary>
-    /// <param name="options">What is to be done.</param>
+    /// <param name="options">The options.</param>
     /// <exception cref="HomingException">The key file cannot be read or created.</exception>
     public HomingClusters(HomingYarpOptions options)
     {
@@ -33,8 +33,8 @@ public sealed class HomingClusters : IClusterChangeListener, IDisposable
     {
     }
 
-    /// <summary>Begins anew where the cookie is configured otherwise. Sessions stay, since tokens know upstreams by name; destinations
-    /// that come and go are followed with the next request.</summary>
+    /// <summary>Builds a new balancer if the configuration of the cookie has changed. Sessions stay, because tokens
+    /// name upstreams; destinations that are added or removed are applied with the next request.</summary>
     /// <param name="cluster">The cluster.</param>
     public void OnClusterChanged(ClusterState cluster)
     {
@@ -47,7 +47,7 @@ public sealed class HomingClusters : IClusterChangeListener, IDisposable
     /// <inheritdoc/>
     public void OnClusterRemoved(ClusterState cluster)
     {
-        // Not disposed of, since requests may be about to ask it: it goes when the last of them has.
+        // Not disposed, because requests may be using it: it is collected when the last one has ended.
         clusters.TryRemove(cluster.ClusterId, out _);
     }
 

@@ -6,7 +6,7 @@ using Yarp.ReverseProxy.Model;
 
 namespace Homing.Yarp;
 
-/// <summary>Places sessions by Homing: <c>"LoadBalancingPolicy": "Homing"</c>.</summary>
+/// <summary>Places sessions by Homing's policies: <c>"LoadBalancingPolicy": "Homing"</c>.</summary>
 /// <param name="clusters">The balancers.</param>
 public sealed class HomingLoadBalancingPolicy(HomingClusters clusters) : ILoadBalancingPolicy
 {
@@ -40,14 +40,15 @@ public sealed class HomingLoadBalancingPolicy(HomingClusters clusters) : ILoadBa
         }
     }
 
-    /// <summary>A bit for each destination that YARP lets have the request; null: for none.</summary>
+    /// <summary>A bit for each destination that YARP allows for the request; null where the cluster has none of
+    /// them.</summary>
     private static byte[]? Eligible(HomingCluster.Members members, IReadOnlyList<DestinationState> available)
     {
         var bits = new byte[(members.ByName.Count + 7) / 8];
         var some = false;
         foreach (var destination in available)
         {
-            // One that has gone since YARP listed it is passed over.
+            // A destination that was removed since YARP listed it is skipped.
             if (members.ByName.TryGetValue(destination.DestinationId, out var member))
             {
                 bits[member.Index / 8] |= (byte)(1 << (member.Index % 8));

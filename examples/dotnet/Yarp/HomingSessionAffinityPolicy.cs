@@ -6,7 +6,8 @@ using Yarp.ReverseProxy.SessionAffinity;
 
 namespace Homing.Yarp;
 
-/// <summary>Brings sessions home by Homing's signed cookie: <c>"SessionAffinity": { "Policy": "Homing", "AffinityKeyName": "homing" }</c>.</summary>
+/// <summary>Affinity by Homing's signed cookie: <c>"SessionAffinity": { "Policy": "Homing", "AffinityKeyName": "homing"
+/// }</c>.</summary>
 /// <param name="clusters">The balancers.</param>
 public sealed class HomingSessionAffinityPolicy(HomingClusters clusters) : ISessionAffinityPolicy
 {
@@ -64,7 +65,7 @@ public sealed class HomingSessionAffinityPolicy(HomingClusters clusters) : ISess
         }
     }
 
-    // Where another policy placed the session, and where it came home but its token has to be sent again.
+    // For a session that another policy placed, and for one whose token has to be renewed.
     private static string? Due(HttpContext context, Balancer balancer, ulong upstreamId)
     {
         var request = Placement.RequestOf(context);
@@ -72,7 +73,7 @@ public sealed class HomingSessionAffinityPolicy(HomingClusters clusters) : ISess
         return token is null ? null : balancer.SetCookieFor(token, context.Request.IsHttps);
     }
 
-    // YARP asks no load balancing policy where one destination is left, so that the request is counted here.
+    // YARP does not ask the load balancing policy if one destination is left, so the request is counted here.
     private static bool Take(HttpContext context, Balancer balancer, OpenedToken opened)
     {
         try

@@ -2,16 +2,17 @@ using System;
 
 namespace Homing.Yarp;
 
-/// <summary>What Homing needs to know beyond YARP's own configuration of a cluster.</summary>
+/// <summary>Options beyond YARP's own configuration of a cluster.</summary>
 public sealed class HomingYarpOptions
 {
-    /// <summary>The key file, created where absent. Proxies with the same one share sessions. Null: sessions end with this process.</summary>
+    /// <summary>The key file, which is created if it does not exist. Proxies with the same file share sessions. Null:
+    /// sessions end with this process.</summary>
     public string? KeyFile { get; init; }
 
-    /// <summary>How new sessions are placed.</summary>
+    /// <summary>The policy that places new sessions.</summary>
     public string Policy { get; init; } = "least_sessions";
 
-    /// <summary>How long a session may go without a request, which a page that lives by a WebSocket does not make. Null: for as long
-    /// as it lives.</summary>
+    /// <summary>The maximum time between two requests of a session; a page that uses a WebSocket alone makes none.
+    /// Null: the session's maximum age.</summary>
     public TimeSpan? Idle { get; init; }
 }

@@ -4,7 +4,7 @@ using Yarp.ReverseProxy.Forwarder;
 
 namespace Homing.Yarp;
 
-/// <summary>What both policies know of a request together: where it is counted, and the cookie that came with the decision.</summary>
+/// <summary>What both policies share about a request: its lease, and the cookie that is due.</summary>
 internal sealed class Placement
 {
     private static readonly object Key = new();
@@ -24,11 +24,11 @@ internal sealed class Placement
 
     internal static Placement? Of(HttpContext context) => context.Items.TryGetValue(Key, out var placement) ? placement as Placement : null;
 
-    /// <summary>Counts the request where the lease says, until its response has ended.</summary>
+    /// <summary>Keeps the lease until the response has ended.</summary>
     internal static void Put(HttpContext context, Lease lease, string? setCookie)
     {
         var placement = new Placement(lease, setCookie);
-        // A request that is placed again, by a retry for one, is counted where it is now.
+        // A request that is placed again, by a retry for example, is counted where it is now.
         Of(context)?.lease.Dispose();
         context.Items[Key] = placement;
         context.Response.OnCompleted(
@@ -61,7 +61,7 @@ internal sealed class Placement
             case ForwarderError.RequestTimedOut:
                 return Outcome.TimedOut;
             default:
-                // The client's doing, or this proxy's.
+                // Caused by the client or by this proxy, so no outcome of the upstream.
                 return Outcome.None;
         }
     }
