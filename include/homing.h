@@ -87,7 +87,8 @@
 #define HOMING_ERR_HANDLE (-2)
 
 /**
- * The size member of a struct is smaller than in any version, or the struct has members that this library does not know.
+ * The size member of a struct is smaller than in any version, or the struct has members that this library does not
+ * know.
  */
 #define HOMING_ERR_SIZE (-3)
 

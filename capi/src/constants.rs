@@ -18,7 +18,8 @@ pub const HOMING_NOTHING: i32 = 2;
 pub const HOMING_ERR_NULL: i32 = -1;
 /// Not a valid handle: it was freed or finished, is of another kind, or was never given out.
 pub const HOMING_ERR_HANDLE: i32 = -2;
-/// The size member of a struct is smaller than in any version, or the struct has members that this library does not know.
+/// The size member of a struct is smaller than in any version, or the struct has members that this library does not
+/// know.
 pub const HOMING_ERR_SIZE: i32 = -3;
 /// A length exceeds its limit.
 pub const HOMING_ERR_LENGTH: i32 = -4;

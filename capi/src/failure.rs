@@ -70,7 +70,8 @@ impl Failure {
             Self::Pick(PickError::Unavailable) => HOMING_ERR_UNAVAILABLE,
             Self::Pick(PickError::Full) => HOMING_ERR_FULL,
             Self::Pick(PickError::Rejected(_)) => HOMING_ERR_REJECTED,
-            // Not reached: a request that cannot wait gets no such answer, and one that can is answered by `homing_pick`.
+            // Not reached: a request that cannot wait gets no such answer, and one that can is answered by
+            // `homing_pick`.
             Self::Pick(PickError::Later { .. }) => HOMING_ERR_UNAVAILABLE,
             Self::Entropy(_) | Self::Pick(PickError::Entropy(_)) => HOMING_ERR_SYSTEM,
             Self::Limit(_) => HOMING_ERR_LIMIT,

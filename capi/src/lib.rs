@@ -1,29 +1,29 @@
 //! The C ABI of Homing: what `include/homing.h` declares, in `libhoming.so` and `libhoming.a`.
 //!
-//! The crate translates between C and the library `homing`: pointers, handles and status numbers on one side, borrowed values and
-//! results on the other. It decides nothing about requests itself. It opens no socket and starts no thread; the only files that it
-//! reads are key files.
+//! The crate translates between C and the library `homing`: pointers, handles and status numbers on one side, borrowed
+//! values and results on the other. It decides nothing about requests itself. It opens no socket and starts no thread;
+//! the only files that it reads are key files.
 //!
-//! The header is generated from this crate by cbindgen, in a test, so the comments on exported items are for C programmers. Its
-//! introduction, with the conventions of all functions, is in `cbindgen.toml`.
+//! The header is generated from this crate by cbindgen, in a test, so the comments on exported items are for C
+//! programmers. Its introduction, with the conventions of all functions, is in `cbindgen.toml`.
 //!
 //! # What always holds
 //!
-//! - **Nothing that C passes is trusted.** A handle is a number with a kind and a serial number that no other handle of its kind has
-//!   had (`registry`), so that a stale one is an error status; with pointers it could not be detected. Pointers are dereferenced in
-//!   `memory` alone, which checks for NULL, alignment, lengths and sizes of structs.
-//! - **Outputs are written when nothing can fail any more.** An error leaves them as they were, but for the length that a buffer that
-//!   is too small would need.
+//! - **Nothing that C passes is trusted.** A handle is a number with a kind and a serial number that no other handle of
+//!   its kind has had (`registry`), so that a stale one is an error status; with pointers it could not be detected.
+//!   Pointers are dereferenced in `memory` alone, which checks for NULL, alignment, lengths and sizes of structs.
+//! - **Outputs are written when nothing can fail any more.** An error leaves them as they were, but for the length that
+//!   a buffer that is too small would need.
 //! - **No panic crosses the boundary** (`boundary`). It becomes `HOMING_ERR_PANIC`, and the next call works.
-//! - **There is no state but handles, the log function, and each thread's last error.** No thread, no timer and no lazily created
-//!   global, so that a process may fork after it has built its balancer.
-//! - **A lookup of a handle is one wait-free load.** Leases are in slabs sharded by thread: two locks a request, which other threads
-//!   rarely want (`leases`).
-//! - **Numbers are never reused.** Statuses, decisions, states and flags keep their meaning; structs grow at their end, and begin
-//!   with their size. `capi/tests/c` freezes symbols, numbers and types.
+//! - **There is no state but handles, the log function, and each thread's last error.** No thread, no timer and no
+//!   lazily created global, so that a process may fork after it has built its balancer.
+//! - **A lookup of a handle is one wait-free load.** Leases are in slabs sharded by thread: two locks a request, which
+//!   other threads rarely want (`leases`).
+//! - **Numbers are never reused.** Statuses, decisions, states and flags keep their meaning; structs grow at their end,
+//!   and begin with their size. `capi/tests/c` freezes symbols, numbers and types.
 //!
-//! No function takes a host's own load figures. A host that chooses the upstream says which ones are `eligible`, or counts what it
-//! chose by `homing_lease()`, and policies see that.
+//! No function takes a host's own load figures. A host that chooses the upstream says which ones are `eligible`, or
+//! counts what it chose by `homing_lease()`, and policies see that.
 //!
 //! # Files, in reading order
 //!

@@ -65,8 +65,8 @@ pub(crate) unsafe fn numbers<'a>(
     }
 }
 
-/// A copy of the options at `options`. Members that the host does not know are zero; those that this library does not know must
-/// be zero.
+/// A copy of the options at `options`. Members that the host does not know are zero; those that this library does not
+/// know must be zero.
 ///
 /// # Safety
 /// The host guarantees that as many bytes can be read there as its first member says.
@@ -125,7 +125,8 @@ pub(crate) struct Out<T> {
 
 impl<T: Copy> Out<T> {
     /// # Safety
-    /// The host guarantees that a `T` can be written at `place` until the call returns, and that no other code uses it meanwhile.
+    /// The host guarantees that a `T` can be written at `place` until the call returns, and that no other code
+    /// uses it meanwhile.
     pub(crate) unsafe fn new(name: &'static str, place: *mut T) -> Result<Self, Failure> {
         match () {
             () if place.is_null() => Err(Failure::Null(name)),
@@ -169,8 +170,8 @@ pub(crate) struct Buffer {
 
 impl Buffer {
     /// # Safety
-    /// The host guarantees that `capacity` bytes can be written at `data`, and a length at `len`, until the call returns, and
-    /// that no other code uses them meanwhile.
+    /// The host guarantees that `capacity` bytes can be written at `data`, and a length at `len`, until the
+    /// call returns, and that no other code uses them meanwhile.
     pub(crate) unsafe fn new(
         name: &'static str,
         data: *mut u8,

@@ -1,8 +1,9 @@
 //! Handles: numbers in place of pointers, so that a wrong one is detected and never dereferenced.
 //!
-//! A handle is a kind (4 bits), a serial number (48 bits) that no other handle of its kind has had in this process, and a slot
-//! (12 bits) of its kind's table. A lookup is wait-free: one load of the slot, protected by arc-swap's debt slots, no lock and no
-//! reference count, since hosts look handles up for each request from all threads. Allocating and freeing lock the table.
+//! A handle is a kind (4 bits), a serial number (48 bits) that no other handle of its kind has had in this process, and
+//! a slot (12 bits) of its kind's table. A lookup is wait-free: one load of the slot, protected by arc-swap's debt
+//! slots, no lock and no reference count, since hosts look handles up for each request from all threads. Allocating and
+//! freeing lock the table.
 
 use crate::failure::Failure;
 use arc_swap::ArcSwapOption;

@@ -140,7 +140,7 @@ fn what_is_wrong_with_a_configuration_is_said_with_its_line() {
     let status = unsafe { homing_config_parse(wrong.as_ptr(), wrong.len(), &raw mut config) };
     assert_eq!((status, config), (HOMING_ERR_CONFIG, 7));
     assert!(last_error().starts_with("configuration:2:1: affinity.idel: unknown field"), "{}", last_error());
-    // SAFETY: NULL is answered, and nothing is written.
+    // SAFETY: NULL is an error, and nothing is written.
     assert_eq!(unsafe { homing_config_parse(ptr::null(), 5, &raw mut config) }, HOMING_ERR_NULL);
 }
 
@@ -163,7 +163,7 @@ fn a_struct_may_be_longer_where_it_ends_in_zeros() {
     assert_eq!(homing_balancer_free(balancer), HOMING_OK);
 }
 
-/// A wait of unknown length must not be taken for one that outlasts every silence.
+/// A timeout of unknown duration must not be treated as longer than the silence threshold.
 #[test]
 fn a_timeout_of_unknown_length_is_a_failure_and_no_proof() {
     let balancer = balancer();
@@ -184,11 +184,11 @@ fn a_timeout_of_unknown_length_is_a_failure_and_no_proof() {
             })
             .count()
     };
-    // Silence is believed of a host that lets time pass.
+    // The silence rule needs the host's ticks.
     (BEGAN..LATER).step_by(500).for_each(|now| assert_eq!(homing_tick(balancer, now), HOMING_OK));
     assert_eq!(homing_report(balancer, leases[0], HOMING_OUTCOME_TIMED_OUT, 0, LATER), HOMING_OK);
     assert_eq!(down(), 0);
-    // The control: such a wait that is known to be long is proof.
+    // The control: a timeout that is known to be long is proof.
     assert_eq!(homing_report(balancer, leases[0], HOMING_OUTCOME_TIMED_OUT, 5_000_000, LATER), HOMING_OK);
     assert_eq!(down(), 1);
     assert_eq!(homing_balancer_free(balancer), HOMING_OK);

@@ -1,7 +1,7 @@
-//! The types of the library's functions, as its debugging information has them, against those that are frozen.
+//! Compares the types of the library's functions, by its debugging information, with the frozen ones.
 //!
-//! abidw says all that Rust says about itself, for thousands of lines that change with the compiler. What the functions
-//! are made of is kept, by following the types that they name.
+//! abidw also describes Rust's own types, in thousands of lines that change with the compiler. Only the types that the
+//! functions refer to are kept.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -27,7 +27,7 @@ fn attribute<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     rest.split('\'').next()
 }
 
-/// What a document of abidw says about the functions of the header.
+/// The part of abidw's document that describes the functions of the header.
 fn interface(document: &str) -> String {
     let lines: Vec<&str> = document.lines().collect();
     let is_ours = |name: &&str| name.starts_with("homing_") && *name != "homing_plant_panic";
@@ -63,7 +63,7 @@ fn interface(document: &str) -> String {
     )
 }
 
-/// What differs for a program that was compiled with the one and runs with the other.
+/// The differences for a program that was compiled with `old` and runs with `new`.
 fn difference(old: &str, new: &str) -> Option<String> {
     let directory = tempfile::tempdir().expect("a directory");
     let [old, new] = [("old", old), ("new", new)].map(|(name, text)| {
@@ -77,7 +77,7 @@ fn difference(old: &str, new: &str) -> Option<String> {
 
 #[test]
 fn types_are_frozen() {
-    // Debian has it for other machines too, but what is frozen is of this one.
+    // The frozen file is of this architecture.
     if cfg!(not(target_arch = "x86_64")) || !have(&["abidw", "abidiff"]) {
         return;
     }
@@ -100,7 +100,7 @@ fn types_are_frozen() {
     fs::write(scratch().join("homing.abi"), &now).expect("write what there is now");
     let frozen = fs::read_to_string(&path).expect("capi/tests/c/homing.abi");
     if let Some(difference) = difference(&frozen, &now) {
-        panic!("capi/tests/c/homing.abi is not what there is now: see capi/tests/c/mod.rs.\n{difference}");
+        panic!("capi/tests/c/homing.abi is out of date: see capi/tests/c/mod.rs.\n{difference}");
     }
 
     // The controls: another type of a parameter, another order of a struct, and a function that is gone.

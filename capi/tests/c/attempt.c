@@ -81,7 +81,7 @@ void attempt_new(struct attempt *attempt, const struct function *function, struc
     attempt->world = world;
     for (i = 0; i < PARAMETERS; i++)
         argument(attempt, &function->params[i]);
-    /* Texts come last: how much they take depends on the rest. */
+    /* Texts come last: their length depends on the other arguments. */
     for (i = 0; i < PARAMETERS; i++) {
         const struct param *param = &function->params[i];
         if (param->kind == TEXT || param->kind == OPTIONAL_TEXT) {

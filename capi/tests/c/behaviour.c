@@ -1,6 +1,6 @@
-/* What functions say to each other, once each of them is called as it should be.
+/* What functions do together, each called correctly.
  *
- * behaviour FILE    where a key file is made, which is not there
+ * behaviour FILE    the path of a key file that does not exist yet and is created
  */
 #include "world.h"
 
@@ -89,7 +89,7 @@ static void *err_elsewhere(void *argument)
     return NULL;
 }
 
-/* Errors of one thread are no other thread's, and stay until the next. */
+/* Each thread has its own last error, which stays until its next one. */
 static void last_errors(void)
 {
     uint8_t text[256], again[256];
@@ -105,7 +105,7 @@ static void last_errors(void)
     CHECK(len > 10 && again_len == len && memcmp(text, again, len) == 0);
 }
 
-/* A first visit gets a cookie, and the cookie brings it home, in another balancer with the same keys too. */
+/* A first request gets a cookie; with it the session stays, also in another balancer with the same keys. */
 static void cookies(void)
 {
     homing_handle ring = ring_of("old"), one = example_balancer(ring), other = example_balancer(ring);
@@ -149,7 +149,7 @@ static void cookies(void)
     EXPECT(HOMING_OK, homing_keyring_free(ring));
 }
 
-/* Old tokens are good, and are changed for new ones. */
+/* After a rotation old tokens are valid, and are replaced by new ones. */
 static void rotation(void)
 {
     homing_handle old = ring_of("old"), fresh = ring_of("fresh"), balancer = example_balancer(old);
@@ -172,7 +172,7 @@ static void rotation(void)
     EXPECT(HOMING_OK, homing_keyring_free(fresh));
 }
 
-/* What the host rules out has no session, and indices of another generation are refused. */
+/* Upstreams that are not eligible, or were tried, get no session; indices of another generation are refused. */
 static void tried_and_eligible(void)
 {
     homing_handle balancer = example_balancer(0), plan = 0;
@@ -279,7 +279,7 @@ static void rejected_and_unavailable(void)
     EXPECT(HOMING_OK, homing_balancer_free(balancer));
 }
 
-/* A session waits for its upstream, where the host can wait. */
+/* A session waits for its upstream if the host can wait. */
 static void later(void)
 {
     homing_handle balancer = one_upstream(0, HOMING_REPIN, 30000);
@@ -297,7 +297,7 @@ static void later(void)
     EXPECT(HOMING_OK, homing_balancer_free(balancer));
 }
 
-/* A drained upstream says when its sessions leave, and events say how it goes. */
+/* Sessions of a draining upstream have a deadline, and events tell its progress. */
 static void drains_and_events(void)
 {
     homing_handle balancer = one_upstream(0, HOMING_REPIN, 0), events = 0;
@@ -370,7 +370,7 @@ static void texts(void)
     EXPECT(HOMING_OK, homing_balancer_free(balancer));
 }
 
-/* One text configures it all, and what is wrong with one is told with its line. */
+/* A TOML text configures everything, and its errors are reported with their line. */
 static void toml(void)
 {
     static const char good[] = "[affinity]\ncookie = \"sid\"\n[policy]\nname = \"ip_hash\"\n"
@@ -407,7 +407,7 @@ static void count(int32_t level, const uint8_t *text, size_t text_len, void *use
     lines->warnings += level == HOMING_LOG_WARN;
 }
 
-/* A key file is made for its owner alone, and whoever lets others read it is warned. */
+/* A key file is created readable by its owner only; one that others can read causes a warning. */
 static void key_files_and_logs(const char *path)
 {
     homing_handle ring = 0, balancer;
@@ -434,7 +434,7 @@ static void key_files_and_logs(const char *path)
     EXPECT(HOMING_ERR_KEYS, homing_keyring_load(bytes("/nowhere/keys"), 13, &ring));
 }
 
-/* There is an end of handles, which frees no others and is over when some are freed. */
+/* The number of handles is limited; reaching the limit frees none, and after freeing some there are new ones. */
 static void too_many(void)
 {
     static homing_handle configs[1 << 16];

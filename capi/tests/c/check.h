@@ -1,4 +1,4 @@
-/* What every program of these tests needs. They compile as C99, C11 and C++17. */
+/* Shared by all programs of these tests, which compile as C99, C11 and C++17. */
 #ifndef CHECK_H
 #define CHECK_H
 
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* 2026-01-01, for calls that take a time: what they answer then depends on no clock. */
+/* 2026-01-01, for calls that take a time, so that results do not depend on the clock. */
 #define NOW UINT64_C(1767225600000)
 
 #define CHECK(condition)                                                       \
@@ -21,7 +21,7 @@
         }                                                                      \
     } while (0)
 
-/* That a call returns this status; where it does not, what the library says about it. */
+/* Fails unless a call returns this status, and prints the library's last error. */
 #define EXPECT(status, call) expect(status, call, #call, __FILE__, __LINE__)
 
 static inline void expect(int32_t status, int32_t got, const char *call, const char *file, int line)
@@ -43,7 +43,7 @@ static inline const uint8_t *bytes(const char *text)
 
 static inline void *allocate(size_t size)
 {
-    /* One byte where none is asked for: NULL means something else to the library. */
+    /* At least one byte: NULL has another meaning for the library. */
     void *memory = malloc(size ? size : 1);
     CHECK(memory != NULL);
     return memory;

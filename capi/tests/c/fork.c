@@ -1,6 +1,6 @@
-/* A parent builds a balancer, its children pick from it: no two of their sessions are one.
+/* A parent builds a balancer and its children pick from it: no two of their sessions have the same id.
  *
- * fork SESSIONS    how many each child begins
+ * fork SESSIONS    how many sessions each child begins
  */
 #include "world.h"
 
@@ -25,7 +25,7 @@ static homing_request request_of(const uint8_t *token)
     return request;
 }
 
-/* What a child does: begins sessions, and tells of them. */
+/* A child begins sessions and writes their ids to a pipe. */
 static void begin(homing_handle balancer, int sessions, FILE *out)
 {
     homing_request request = request_of(NULL);
@@ -50,7 +50,7 @@ static int by_number(const void *a, const void *b)
     return (one > other) - (one < other);
 }
 
-/* How many sessions of the children have a number that another one has; in a child, -1. */
+/* How many sessions of the children have the id of another one; in a child, -1. */
 static int shared_numbers(homing_handle balancer, int sessions)
 {
     struct session *all = (struct session *)allocate((size_t)(CHILDREN * sessions) * sizeof *all);
@@ -80,7 +80,7 @@ static int shared_numbers(homing_handle balancer, int sessions)
         CHECK(fclose(ends[child]) == 0);
         CHECK(waitpid(pids[child], &status, 0) == pids[child] && WIFEXITED(status) && WEXITSTATUS(status) == 0);
     }
-    /* The parent and both children are of one pool. */
+    /* The parent and both children have one pool. */
     for (i = 0; i < CHILDREN * sessions; i += 97) {
         homing_request request = request_of(all[i].token);
         homing_open_result opened;
@@ -121,7 +121,7 @@ int main(int argc, char **argv)
     sessions = atoi(argv[1]);
     CHECK(shared_with(config, sessions) == 0);
 
-    /* The control: with a seed, both children draw the same. */
+    /* The control: with a seed, both children get the same ids. */
     EXPECT(HOMING_OK, homing_config_seed(config, 7));
     CHECK(shared_with(config, sessions) == sessions);
     EXPECT(HOMING_OK, homing_config_free(config));

@@ -1,4 +1,4 @@
-//! What programs that were compiled once rely on: functions and numbers.
+//! Freezes what compiled programs rely on: functions and numbers.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,7 +7,7 @@ use std::process::Command;
 use super::library::{PLANTED, Standard, have, header, prefix, run, scratch};
 use crate::root;
 
-/// Fails where a file of these tests is not what there is now, or writes it anew where that is asked for.
+/// Fails where a frozen file differs from the present state, or writes it, with `HOMING_BLESS`.
 pub fn compare(file: &str, now: &str) {
     let path = root().join("capi/tests/c").join(file);
     if std::env::var_os("HOMING_BLESS").is_some() {
@@ -16,7 +16,7 @@ pub fn compare(file: &str, now: &str) {
     let frozen = fs::read_to_string(&path).unwrap_or_default();
     assert!(
         frozen == now,
-        "capi/tests/c/{file} is not what there is now: see capi/tests/c/mod.rs.\n{}",
+        "capi/tests/c/{file} is out of date: see capi/tests/c/mod.rs.\n{}",
         difference(&frozen, now)
     );
 }
@@ -27,7 +27,7 @@ fn difference(frozen: &str, now: &str) -> String {
     gone.chain(new.difference(&old).map(|line| format!("+ {line}\n"))).collect()
 }
 
-/// What the header declares to C.
+/// The functions that the header declares.
 fn declared(defines: &[&str]) -> BTreeSet<String> {
     let source = run(Command::new("gcc").args(["-E", "-P"]).args(defines).arg(header()));
     let name =
@@ -82,7 +82,7 @@ fn numbers_are_frozen() {
     if have(&["gcc"]) {
         let macros = run(Command::new("gcc").args(["-E", "-dM"]).arg(header()));
         let macros = macros.lines().filter_map(|line| line.strip_prefix("#define ")?.split_once(' '));
-        // The guard of the header is nothing.
+        // The include guard has no value.
         let names = macros.filter(|(name, value)| name.starts_with("HOMING_") && !value.is_empty());
         let names: BTreeSet<&str> = names.map(|(name, _)| name).collect();
         assert!(names.len() > 60, "{names:?}");

@@ -1,4 +1,4 @@
-/* Every function of the header, with what its parameters are and arguments that it takes. */
+/* Every function of the header, with its kinds of parameters and correct arguments. */
 #ifndef FUNCTIONS_H
 #define FUNCTIONS_H
 
@@ -16,8 +16,8 @@ struct arg {
 
 enum kind {
     NONE,
-    NUMBER,   /* any will do */
-    ONE_OF,   /* 0 to limit - 1; what others return is status */
+    NUMBER,   /* any value is correct */
+    ONE_OF,   /* 0 to limit - 1; others return status */
     ID,       /* of an upstream */
     HANDLE,
     HANDLE_OR_0,
@@ -29,15 +29,15 @@ enum kind {
     OPTIONS,  /* a struct that is read */
     RESULT,   /* a struct that is written */
     TEXT,     /* buffer, capacity, length */
-    OPTIONAL_TEXT /* likewise, but may be left out, and less may come than it must have room for */
+    OPTIONAL_TEXT /* the same, but optional, and the text may be shorter than the capacity that is required */
 };
 
 struct param {
     enum kind kind;
     int at; /* the first of its arguments */
     enum type type;
-    const char *bytes; /* a good value */
-    uint64_t number;   /* a good value */
+    const char *bytes; /* a correct value */
+    uint64_t number;   /* a correct value */
     size_t limit;
     int32_t status;
     const struct record *record;
@@ -50,7 +50,7 @@ struct field {
     size_t limit;
 };
 
-/* A number in a struct that means nothing. */
+/* An invalid number in a struct. */
 struct wrong {
     size_t at, width;
     uint64_t value;
@@ -59,23 +59,23 @@ struct wrong {
 
 struct record {
     size_t size;
-    void (*fill)(struct world *world, void *record); /* with what a call takes; NULL for results */
-    void (*release)(struct world *world, void *record); /* what a call gave; NULL where it gives nothing */
-    const struct field *fields; /* up to one without kind */
-    const struct wrong *wrongs; /* up to one without width */
+    void (*fill)(struct world *world, void *record); /* with correct options; NULL for results */
+    void (*release)(struct world *world, void *record); /* frees what a call returned; NULL if that is nothing */
+    const struct field *fields; /* ends with one without kind */
+    const struct wrong *wrongs; /* ends with one without width */
 };
 
 struct function {
     const char *name;
     int32_t (*call)(const struct arg *a);
-    enum type ends; /* the handle that a call ends; TYPES: none */
+    enum type ends; /* the kind of handle that a call frees; TYPES: none */
     struct param params[PARAMETERS];
 };
 
 extern const struct function functions[];
 extern const size_t functions_len;
 
-/* Where homing_keyring_load() finds no file at first. */
+/* The path for homing_keyring_load(), where no file exists at first. */
 extern char key_path[4096];
 
 #endif

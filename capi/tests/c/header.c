@@ -1,3 +1,3 @@
-/* Nothing but the header, twice: it stands by itself in every standard. */
+/* The header alone, twice: it compiles by itself in every standard. */
 #include "homing.h"
 #include "homing.h"

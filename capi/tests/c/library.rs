@@ -1,4 +1,4 @@
-//! The library, built and installed once for all tests, and the compilers that they use it with.
+//! The library, built and installed once for all hosts, and the C compilers.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -6,11 +6,11 @@ use std::sync::LazyLock;
 
 use crate::root;
 
-/// Long enough for whatever ends. No test measures time by it.
+/// Ends a program that hangs. No test measures time by it.
 const GUARD_SECONDS: &str = "600";
 
-/// Whether all of these programs are there. Without one the test is skipped, and that is said, unless every program is
-/// required.
+/// Whether all of these programs are installed. Without one the test is skipped, with a printed line, unless
+/// `HOMING_REQUIRE_PROGRAMS` is set.
 pub fn have(programs: &[&str]) -> bool {
     programs.iter().all(|name| {
         let path = std::env::var_os("PATH").unwrap_or_default();
@@ -27,22 +27,22 @@ pub fn header() -> PathBuf {
     root().join("include/homing.h")
 }
 
-/// Where tests may leave what they make.
+/// A directory for what tests build.
 pub fn scratch() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("c")
 }
 
-/// The prefix that the library is installed in, with [`HOMING_PLANT_PANIC`](PLANTED).
+/// The prefix that the library is installed in: with the feature plant-panic, see [`PLANTED`].
 pub fn prefix() -> &'static Path {
     static PREFIX: LazyLock<PathBuf> = LazyLock::new(|| {
         let prefix = scratch().join("prefix");
         let mut install = Command::new(root().join("capi/install"));
         install
             .args(["--quiet", "--features", "plant-panic"])
+            // abidw reads the types of this package in the debugging information; dependencies stay as they are.
+            .args(["--config", "profile.dev.package.homing-capi.debug = 2"])
             .env("PREFIX", &prefix)
             .env("PROFILE", "dev")
-            // What abidw reads.
-            .env("CARGO_PROFILE_DEV_DEBUG", "2")
             .env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target directory"))
             .env_remove("DESTDIR")
             .env_remove("LIBDIR")
@@ -53,7 +53,7 @@ pub fn prefix() -> &'static Path {
     &PREFIX
 }
 
-/// Declares in the header what only this build of the library has.
+/// The macro by which the header declares `homing_plant_panic()`.
 pub const PLANTED: &str = "-DHOMING_PLANT_PANIC";
 
 /// What it prints, where it succeeds.

@@ -1,20 +1,20 @@
-/* Every function, and everything that can be wrong with each of its parameters: it says so, does nothing, writes
- * nothing, and works when it is called as it should be.
+/* Every function, with everything that can be wrong with each of its parameters: it returns the right error, has no
+ * effect, writes nothing, and works when it is called correctly.
  *
  * matrix names        the functions that it covers
- * matrix misuse FILE  FILE is where key files are made, and is not there
- * matrix panic FILE   likewise; with a library that was built for it, each panics once
+ * matrix misuse FILE  FILE is the path of a key file that does not exist yet
+ * matrix panic FILE   the same, with a library of the feature plant-panic: each function panics once
  */
 #include "attempt.h"
 
-/* One way that something can be wrong. They are numbered, and some there are not everywhere. */
+/* One way in which an argument can be wrong. They are numbered; not all apply to every parameter. */
 enum made { NO_MORE, SKIPPED, WRONG_ONE };
 
 struct way {
     size_t number;
     int32_t status;
     char what[128];
-    void *memory; /* that it needs */
+    void *memory; /* allocated for it */
 };
 
 static enum made wrong_with(struct way *way, int32_t status, const char *what)
@@ -24,7 +24,7 @@ static enum made wrong_with(struct way *way, int32_t status, const char *what)
     return WRONG_ONE;
 }
 
-/* Bytes, or numbers of as many, at *data of *len. */
+/* Bytes, or numbers, at *data; their length is *len. */
 static enum made wrong_bytes(struct way *way, size_t at, enum kind kind, size_t limit, const void **data, size_t *len)
 {
     static const char not_utf8[] = "\xC3\x28";
@@ -55,7 +55,7 @@ static enum made wrong_bytes(struct way *way, size_t at, enum kind kind, size_t 
     }
 }
 
-/* A struct at another place, of so many bytes more. What it has there is 0. */
+/* A copy of a struct with additional bytes, which are 0. */
 static char *moved(struct attempt *attempt, struct arg *arg, size_t size, size_t more)
 {
     char *memory = (char *)place(attempt, size + more, 0);
@@ -161,7 +161,7 @@ static enum made wrong_handle(struct way *way, struct world *world, const struct
     default:
         if (at - 6 >= TYPES)
             return NO_MORE;
-        /* Rings are rings, but keys are added only to those that began without. */
+        /* Keys can be added only to rings that were created without keys. */
         if (at - 6 == (size_t)param->type || (param->type == RING && at - 6 == PARTS))
             return SKIPPED;
         if (param->type == PARTS && at - 6 == RING)
@@ -203,7 +203,7 @@ static enum made wrong_text(struct way *way, struct attempt *attempt, const stru
     }
 }
 
-/* Makes the argument of a parameter wrong in the way of that number. */
+/* Makes the argument of a parameter wrong, in the way with that number. */
 static enum made make_wrong(struct way *way, struct attempt *attempt, const struct param *param)
 {
     struct arg *arg = &attempt->args[param->at];
@@ -254,7 +254,7 @@ static enum made make_wrong(struct way *way, struct attempt *attempt, const stru
     return NO_MORE;
 }
 
-/* Of a later struct, this library writes what it knows, and says how much that is. */
+/* Of a struct of a later version, the library writes the members it knows, and their size. */
 static void check_later(struct attempt *attempt, const struct param *param)
 {
     const char *memory = (const char *)attempt->args[param->at].p;
@@ -279,7 +279,7 @@ static enum made misuse(const struct function *function, const struct param *par
     if (made == WRONG_ONE && way.status < HOMING_OK)
         attempt_refused(&attempt, way.status, way.what);
     if (made == WRONG_ONE && way.status == HOMING_OK) {
-        /* What need not be there, or may be anything. It is done, so this world is over. */
+        /* An optional argument, or one that has no wrong value. The call succeeds, so this world is used up. */
         attempt_call(&attempt, HOMING_OK, way.what);
         if (param->kind == RESULT)
             check_later(&attempt, param);
@@ -294,7 +294,7 @@ static enum made misuse(const struct function *function, const struct param *par
     return made;
 }
 
-/* Everything that can be wrong with a parameter; then nothing is, and it works. */
+/* Everything that can be wrong with a parameter; then a correct call, which works. */
 static size_t misuse_param(const struct function *function, const struct param *param)
 {
     struct world world;
@@ -344,7 +344,7 @@ static void panic_all(void)
         world_new(&world);
         attempt_new(&attempt, &functions[f], &world);
         attempt.plants = 1;
-        /* It can return no status, and does nothing that could panic. */
+        /* It returns no status, and does nothing that could panic. */
         if (strcmp(functions[f].name, "homing_abi_version") == 0) {
             attempt_call(&attempt, HOMING_OK, "a panic is planted");
             EXPECT(HOMING_ERR_PANIC, homing_version(text, sizeof text, &len));

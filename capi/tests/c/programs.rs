@@ -1,4 +1,4 @@
-//! The programs beside this file, compiled in every way and run.
+//! Compiles the programs in this directory in several ways, and runs them.
 
 use std::fs;
 use std::path::PathBuf;
@@ -27,7 +27,7 @@ impl Build {
         Self { name: format!("{}-sanitized", standard.0), flags, ..Self::plain(standard) }
     }
 
-    /// With the static library, and what pkg-config says that it needs.
+    /// With the static library and the libraries that it needs, by pkg-config.
     fn linked_statically(standard: Standard) -> Self {
         let mut pkg_config = Command::new("pkg-config");
         pkg_config.args(["--static", "--libs", "homing"]).env("PKG_CONFIG_PATH", prefix().join("lib/pkgconfig"));
@@ -36,7 +36,7 @@ impl Build {
         Self { name: format!("{}-static", standard.0), link: link.collect(), ..Self::plain(standard) }
     }
 
-    /// Compiles one of them.
+    /// Compiles one of the programs.
     pub fn program(&self, name: &str) -> PathBuf {
         let directory = scratch().join(&self.name);
         fs::create_dir_all(&directory).expect("a directory");
@@ -47,7 +47,7 @@ impl Build {
             "fork" => &["fork.c", "world.c"],
             _ => panic!("{name} is not one of them"),
         };
-        // Tests run beside each other, and may want the same one.
+        // Tests run concurrently, and may compile the same program.
         let made = tempfile::Builder::new().tempfile_in(&directory).expect("a file").into_temp_path();
         let mut compile = self.standard.compile();
         compile.args(["-g", "-pthread", "-D_POSIX_C_SOURCE=200809L", PLANTED]).args(self.flags);
@@ -61,8 +61,8 @@ impl Build {
         path
     }
 
-    /// Compiles and runs all of them, under another program where there is one, and so many rounds of those that take as
-    /// long as one likes.
+    /// Compiles and runs all programs, under another program if one is given. `rounds` is for those with a configurable
+    /// duration.
     fn run_all(&self, under: &[&str], rounds: u32) {
         let key_file = tempfile::tempdir().expect("a directory");
         let key_file = key_file.path().join("keys").into_os_string().into_string().expect("a path in UTF-8");
@@ -84,7 +84,7 @@ impl Build {
                     command
                 }
             };
-            // A backtrace takes long to make, and longer under valgrind.
+            // A backtrace is slow, and slower under valgrind.
             let text = run(command.args(arguments).env("RUST_BACKTRACE", "0"));
             print!("{}: {name}: {}", self.name, if text.is_empty() { "\n" } else { &text });
         }
@@ -95,7 +95,7 @@ const VALGRIND: [&str; 6] = [
     "valgrind",
     "--quiet",
     "--leak-check=full",
-    // Not what is still reachable: the tables of handles and leases, and what is kept for a thread, live until the
+    // Not memory that is still reachable: the tables of handles and leases, and thread-local data, live until the
     // process ends.
     "--show-leak-kinds=definite,indirect,possible",
     "--errors-for-leak-kinds=definite,indirect,possible",
@@ -152,7 +152,7 @@ fn linked_statically() {
     }
 }
 
-/// As its head says: with make and pkg-config.
+/// With make and pkg-config, as its head comment says.
 #[test]
 fn the_example_runs() {
     if have(&["gcc", "make", "pkg-config"]) {
@@ -169,7 +169,7 @@ fn the_example_runs() {
     }
 }
 
-/// The controls: what the sanitizers and valgrind are there for is found in a program that has it.
+/// The controls: sanitizers and valgrind detect a leak and an overflow.
 #[test]
 fn faults_are_found() {
     let leak = "#include <stdlib.h>\nint main(void) { void *volatile a = malloc(9); a = NULL; return a != NULL; }\n";

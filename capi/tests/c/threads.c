@@ -1,7 +1,7 @@
-/* Eight threads pick while another one changes the membership, and makes and frees balancers: nothing is refused but
- * what was freed, sessions stay where they can, and no place is left behind.
+/* Eight threads pick while another one changes the membership, and creates and frees balancers: only calls with freed
+ * handles fail, sessions stay if their upstream does, and no lease remains.
  *
- * threads ROUNDS    how often each of them picks
+ * threads ROUNDS    how many picks each thread makes
  */
 #include "world.h"
 
@@ -15,7 +15,7 @@ static struct {
     int busy; /* threads that still pick */
 } shared = {PTHREAD_MUTEX_INITIALIZER, 0, THREADS};
 
-/* The balancer of this moment, which may be freed in the next. */
+/* The current balancer, which another thread may free at any time. */
 static homing_handle current(int *busy)
 {
     homing_handle balancer;
@@ -43,7 +43,7 @@ struct visitor {
     int pinned, moved, met_freed;
 };
 
-/* One client, who comes again and again. */
+/* One client with repeated requests. */
 static void *visit(void *argument)
 {
     struct visitor *visitor = (struct visitor *)argument;
@@ -69,7 +69,7 @@ static void *visit(void *argument)
             CHECK(len == home_len && memcmp(name, home, len) == 0);
             visitor->pinned++;
         } else {
-            /* app-5 comes and goes; the others stay, and who lives there. */
+            /* app-5 is added and removed; the others stay, with their sessions. */
             CHECK(request.token_len == 0 || (home_len == 5 && memcmp(home, "app-5", 5) == 0));
             CHECK(pick.decision == (request.token_len ? HOMING_DECISION_NO_SUCH_UPSTREAM : HOMING_DECISION_NEW));
             CHECK(pick.token_len == HOMING_TOKEN_LEN);
@@ -80,7 +80,7 @@ static void *visit(void *argument)
             memcpy(home, name, len);
             home_len = len;
         }
-        /* Half of them begin a new session each time, and the lease may outlive its balancer. */
+        /* Half of them begin a new session each time; a lease may outlive its balancer. */
         request.token = token;
         request.token_len = i % 2 ? sizeof token : 0;
         EXPECT(HOMING_OK, homing_finish(balancer, pick.lease, HOMING_OUTCOME_ANSWERED, 100, 0));
@@ -170,7 +170,7 @@ static void pick_while_all_changes(int rounds)
         change(balancer, 1);
         change(balancer, 0);
         EXPECT(HOMING_OK, homing_tick(balancer, 0));
-        /* Freed while others pick from it. */
+        /* Freed while other threads pick from it. */
         EXPECT(HOMING_OK, homing_balancer_free(publish(four_upstreams(ring))));
     }
     for (i = 0; i < THREADS; i++) {

@@ -64,7 +64,7 @@ static homing_handle events_of(homing_handle balancer)
     return events;
 }
 
-/* Of a client whom only app-1 may have. */
+/* A request for which only app-1 is eligible. */
 static void first_visit(struct world *world)
 {
     const uint8_t first[1] = {1};
@@ -121,15 +121,15 @@ void world_new(struct world *world)
     EXPECT(HOMING_OK, homing_plan_free(world->stale[PLAN]));
     EXPECT(HOMING_OK, homing_events_free(world->stale[EVENTS]));
     EXPECT(HOMING_OK, homing_balancer_free(other));
-    /* There is a last error to ask for. */
+    /* Creates a last error. */
     EXPECT(HOMING_ERR_HANDLE, homing_balancer_free(other));
 
-    /* An event that waits. */
+    /* Queues an event. */
     EXPECT(HOMING_OK, homing_drain(world->live[BALANCER], world->id, UINT64_MAX, NOW));
     EXPECT(HOMING_OK, homing_resume(world->live[BALANCER], world->id, NOW));
 }
 
-/* What the calls under test have freed is 0 by then. */
+/* Handles that the calls under test have freed are 0. */
 void world_free(struct world *world)
 {
     if (world->live[LEASE])
@@ -144,7 +144,7 @@ void world_free(struct world *world)
 
 char *status_json(homing_handle balancer)
 {
-    /* Enough for two upstreams, so that asking leaves the last error alone. */
+    /* Large enough for two upstreams, so that the call does not change the last error. */
     size_t len = 16384;
     char *json = (char *)allocate(len);
     EXPECT(HOMING_OK, homing_status_json(balancer, NOW, (uint8_t *)json, len - 1, &len));

@@ -1,4 +1,4 @@
-/* One of everything that a call can be given, and a stale one of each. */
+/* One object of each kind that a call can be given, and a stale handle of each. */
 #ifndef WORLD_H
 #define WORLD_H
 
@@ -23,7 +23,7 @@ void world_free(struct world *world);
 homing_handle example_config(void);
 homing_handle example_balancer(homing_handle ring);
 
-/* How a balancer sees itself at NOW. To be freed. */
+/* The status of a balancer at NOW. The caller frees it. */
 char *status_json(homing_handle balancer);
 
 #endif

@@ -1,5 +1,5 @@
-//! C# and Rust make the same of the same: 10,000 picks of a thousand visitors with one seed and one key file, decision by
-//! decision and token by token, and each reads what the other wrote.
+//! C# and Rust agree: 10,000 picks of a thousand visitors with one seed and one key file have the same decisions and
+//! tokens, and each verifies the tokens of the other.
 
 use super::runtime::{Compiled, runtimes};
 use homing::affinity::{Affinity, TOKEN_LEN};
@@ -15,7 +15,7 @@ const VISITORS: u64 = 1000;
 const UPSTREAMS: u64 = 7;
 const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
-/// As `Sessions.Config` of the test program.
+/// The same as `Sessions.Config` of the test program.
 fn balancer(keys: KeyRing, seed: u64) -> Balancer {
     let upstreams = (0..UPSTREAMS).map(|i| {
         let config = UpstreamConfig::new(format!("app-{i}"), format!("10.0.0.{i}:8080"));
@@ -35,12 +35,12 @@ fn moment(pick: u64) -> Timestamp {
     START.after(Duration::from_millis(pick * 300))
 }
 
-/// As `Sessions.Picks`: a line a pick, index, session, decision, token or "-".
+/// The same as `Sessions.Picks`: a line for each pick, with index, session id, decision, and token or "-".
 fn picks(keys: KeyRing, seed: u64) -> Vec<String> {
     let balancer = balancer(keys, seed);
     let mut tokens = vec![None; VISITORS as usize];
     let pick = |i: u64| {
-        // Some come often, some seldom.
+        // Some visitors make many requests, others few.
         let drawn = i * 7919 % VISITORS;
         let visitor = drawn * drawn / VISITORS;
         let client = IpAddr::V4(Ipv4Addr::new(10, (visitor / 250) as u8, (visitor % 250) as u8, 1));
@@ -80,18 +80,18 @@ fn the_same_seed_gives_the_same_decisions_and_tokens() {
         let counts = ["pinned", "new", "idle", "expired"].map(decided);
         println!("{:?}: {counts:?} pinned, new, idle, expired", compiled.runtime);
         assert!(counts.iter().all(|&count| count > 100), "the life has variety");
-        // Another seed, another life: the comparison can fail.
+        // The control: another seed gives other results.
         assert_ne!(picks(keys, 43), theirs, "{:?}", compiled.runtime);
     }
 }
 
-/// What is said of `tokens`, each at the moment of its pick: index, session, decision.
+/// What C# reads in `tokens`, each at the time of its pick: index, session id, decision.
 fn open_in_c_sharp(compiled: &Compiled, keys: &Path, tokens: &[(u64, String)]) -> Vec<String> {
     let input: String = tokens.iter().map(|(i, token)| format!("{} {token}\n", moment(*i).as_millis())).collect();
     compiled.tests(&["open", keys.to_str().unwrap()], &input).lines().map(str::to_owned).collect()
 }
 
-/// The tokens of a life, and what its picks said of them.
+/// The tokens that were issued, and what reading them has to give.
 fn issued(lines: &[String]) -> Vec<((u64, String), String)> {
     let fields = lines.iter().enumerate().map(|(i, line)| (i as u64, line.split(' ').collect::<Vec<_>>()));
     let due = fields.filter(|(_, fields)| fields[3] != "-");

@@ -1,4 +1,4 @@
-//! The binding by itself: every member, misuse, leaks.
+//! The binding itself: every member, misuse, leaks.
 
 use super::build;
 use super::runtime::{Compiled, Runtime, finish, runtimes};
@@ -14,7 +14,7 @@ fn every_member_does_what_it_says() {
     }
 }
 
-/// Places left on upstreams, and KiB that came to stay in memory.
+/// Requests still in flight, and the growth of memory in KiB.
 fn leaked(report: &str) -> (u64, i64) {
     let number = |after: &str| {
         let rest = report.split_once(after).unwrap_or_else(|| panic!("{after} in {report}")).1;
@@ -23,7 +23,7 @@ fn leaked(report: &str) -> (u64, i64) {
     (number("in flight") as u64, number("after") - number("before"))
 }
 
-/// What a runtime may take for itself meanwhile: 8 MiB are 80 bytes a pick.
+/// The growth that is attributed to the runtime: 8 MiB are 80 bytes for each pick.
 const TOLERANCE_KIB: i64 = 8 * 1024;
 
 #[test]
@@ -46,7 +46,7 @@ fn a_leak_would_be_seen() {
     }
 }
 
-/// The program of the test at its own place, told nothing of where the library is.
+/// The test program, copied to a directory of its own, without a hint where the library is.
 fn alone(compiled: &Compiled, directory: &std::path::Path) -> Command {
     for file in ["Homing.dll", "Tests.dll", "Tests.exe", "Tests.runtimeconfig.json"] {
         let from = compiled.directory.join(file);
@@ -56,7 +56,7 @@ fn alone(compiled: &Compiled, directory: &std::path::Path) -> Command {
     }
     let mut command = Command::new(compiled.host.as_deref().unwrap_or("mono".as_ref()));
     let program = if compiled.host.is_some() { "Tests.dll" } else { "Tests.exe" };
-    // Cargo's, which names the directory where the library was built.
+    // Cargo sets it to the directory where it builds libraries.
     command.env_remove("LD_LIBRARY_PATH");
     command.arg(directory.join(program)).args(["leak", "100"]);
     command

@@ -1,11 +1,11 @@
-//! Compiles the library and the C# sources, once a run, below target/dotnet.
+//! Compiles the C# sources, once a run, below target/dotnet.
 
 use super::runtime::{Compiled, Runtime, finish};
 use super::toolchain::toolchain;
+use crate::c::library::prefix;
 use crate::root;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 
 fn output() -> PathBuf {
     // CARGO_TARGET_TMPDIR is target/tmp.
@@ -17,23 +17,8 @@ fn run(command: &mut Command) -> String {
 }
 
 /// Where libhoming.so is, as its users install it.
-pub fn library_directory() -> &'static Path {
-    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
-    DIRECTORY.get_or_init(|| {
-        let prefix = output().join("prefix");
-        let mut install = Command::new("capi/install");
-        install
-            .env("PREFIX", &prefix)
-            .env("PROFILE", "dev")
-            // As capi/tests/c sets it, so that both build the dependencies once.
-            .env("CARGO_PROFILE_DEV_DEBUG", "2")
-            .env("CARGO_TARGET_DIR", output().with_file_name(""))
-            .env_remove("DESTDIR")
-            .env_remove("LIBDIR")
-            .env_remove("INCLUDEDIR");
-        run(&mut install);
-        prefix.join("lib")
-    })
+pub fn library_directory() -> PathBuf {
+    prefix().join("lib")
 }
 
 fn sources(directories: &[&str]) -> Vec<PathBuf> {
@@ -55,7 +40,7 @@ const PROGRAMS: &[(&str, &[&str])] = &[
 ];
 
 pub fn mono() -> Option<Compiled> {
-    // A package of Debian, so whoever wants every program has it.
+    // A Debian package, so `HOMING_REQUIRE_PROGRAMS` demands it.
     toolchain(Some("mono"), std::env::var_os("HOMING_REQUIRE_PROGRAMS").is_some())?;
     let directory = output().join("mono");
     std::fs::create_dir_all(&directory).expect("a directory");

@@ -38,7 +38,7 @@ impl Gateway {
         Self { child, address }
     }
 
-    /// Head and body of the answer; no body where it is not whole.
+    /// Head and body of the response; no body if it is incomplete.
     fn ask(&self, method: &str, target: &str, fields: &str, body: &[u8]) -> (String, Option<Vec<u8>>) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(GUARD)).unwrap();
@@ -70,7 +70,7 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -80,7 +80,7 @@ fn status(head: &str) -> &str {
     head.split(' ').nth(1).unwrap()
 }
 
-/// Name and value of the affinity cookie that came.
+/// Name and value of the affinity cookie in the response.
 fn cookie(head: &str) -> Option<String> {
     let set = head.lines().filter_map(|line| line.split_once(':'));
     let mut ours =
@@ -93,7 +93,7 @@ fn fleet(count: usize) -> Vec<Upstream> {
 }
 
 #[test]
-fn visitors_come_home() {
+fn visitors_stay_on_their_upstream() {
     for compiled in runtimes() {
         let upstreams = fleet(3);
         let gateway = Gateway::start(compiled, &upstreams, &[]);
@@ -116,7 +116,7 @@ fn visitors_come_home() {
 }
 
 #[test]
-fn a_visitor_of_a_dead_instance_moves_and_nobody_notices() {
+fn a_visitor_of_a_dead_instance_moves_without_an_error() {
     for compiled in runtimes() {
         let upstreams = fleet(3);
         let gateway = Gateway::start(compiled, &upstreams, &[]);
@@ -138,7 +138,7 @@ fn a_visitor_of_a_dead_instance_moves_and_nobody_notices() {
 }
 
 #[test]
-fn cookies_say_what_they_must_and_pass_both_ways() {
+fn cookies_have_their_attributes_and_pass_both_ways() {
     for compiled in runtimes() {
         let upstreams = fleet(1);
         let gateway = Gateway::start(compiled, &upstreams, &[]);
@@ -166,7 +166,7 @@ fn cookies_say_what_they_must_and_pass_both_ways() {
 }
 
 #[test]
-fn bodies_pass_as_they_are() {
+fn bodies_are_not_changed() {
     for compiled in runtimes() {
         let upstreams = fleet(2);
         let gateway = Gateway::start(compiled, &upstreams, &[]);
@@ -226,7 +226,7 @@ fn gateways_with_one_key_file_share_sessions() {
 }
 
 #[test]
-fn what_cannot_be_served_is_said() {
+fn errors_have_a_status_and_a_text() {
     for compiled in runtimes() {
         let run = |arguments: &[&str]| {
             let output = compiled.program("Gateway").args(arguments).stdin(Stdio::null()).output().unwrap();

@@ -1,6 +1,6 @@
-//! C# over the C library, as its users run it: the binding of examples/dotnet, its gateway and its policies for YARP, compiled
-//! and run under Mono and under .NET 8. `capi/tests/dotnet/toolchain` says where the compilers and runtimes are from; where one is
-//! not to be had, its tests skip with a printed line.
+//! C# with the C library: the binding of examples/dotnet, its gateway and its policies for YARP, compiled and run under
+//! Mono and .NET 8. `capi/tests/dotnet/toolchain` provides compilers and runtimes; tests of one that is not available
+//! skip with a printed line.
 
 mod agreement;
 mod binding;

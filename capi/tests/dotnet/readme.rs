@@ -1,4 +1,4 @@
-//! The first five minutes of examples/dotnet/README.md, as it says.
+//! The commands of the first section of examples/dotnet/README.md.
 
 use super::build;
 use super::runtime::{Runtime, finish, runtimes};
@@ -24,7 +24,7 @@ fn the_first_program_does_what_is_said() {
         let command = block("`Hello.cs`:", "sh");
         assert_eq!(command, "mcs -r:Homing.dll Hello.cs && mono Hello.exe\n");
         let written = finish(Command::new("bash").args(["-c", command]).current_dir(here), "").unwrap();
-        // Which upstream it is, and the token, are up to chance.
+        // The upstream and the token are random.
         let shape = |text: &str| {
             let words = text.split_whitespace().map(|word| match word.split_once('=') {
                 Some(("homing", token)) => format!("homing={}", token.len()),

@@ -8,13 +8,13 @@ use std::sync::OnceLock;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Runtime {
-    /// And so the sources as .NET Framework takes them: netstandard2.0, C# 7.
+    /// It compiles the sources as for .NET Framework: netstandard2.0, C# 7.
     Mono,
     /// .NET 8.
     Net,
 }
 
-/// What was compiled for a runtime: where it is, and how a program is started.
+/// The compiled programs of a runtime.
 pub struct Compiled {
     pub runtime: Runtime,
     pub directory: PathBuf,
@@ -22,7 +22,7 @@ pub struct Compiled {
     pub host: Option<PathBuf>,
 }
 
-/// Those that are to be had here.
+/// The runtimes that are available.
 pub fn runtimes() -> impl Iterator<Item = &'static Compiled> {
     static MONO: OnceLock<Option<Compiled>> = OnceLock::new();
     static NET: OnceLock<Option<Compiled>> = OnceLock::new();
@@ -31,7 +31,7 @@ pub fn runtimes() -> impl Iterator<Item = &'static Compiled> {
 }
 
 impl Compiled {
-    /// A program that is ready to run, with the native library where both runtimes look.
+    /// A program, ready to run, with the native library where both runtimes search it.
     pub fn program(&self, name: &str) -> Command {
         let mut command = match &self.host {
             None => {
@@ -49,16 +49,16 @@ impl Compiled {
         command
     }
 
-    /// What the test program writes, given `arguments` and `input`. It has to end well.
+    /// The output of the test program, given `arguments` and `input`. It has to succeed.
     pub fn tests(&self, arguments: &[&str], input: &str) -> String {
         let mut command = self.program("Tests");
-        // A small first generation keeps what is free from looking like what is leaked.
+        // With a small first generation, memory that is free but not yet collected does not look like a leak.
         command.args(arguments).env("DOTNET_GCgen0size", "200000");
         finish(&mut command, input).unwrap_or_else(|failed| panic!("{:?} {arguments:?}: {failed}", self.runtime))
     }
 }
 
-/// What `command` writes to its standard output, or both its outputs where it fails.
+/// The standard output of `command`, or both its outputs if it fails.
 pub fn finish(command: &mut Command, input: &str) -> Result<String, String> {
     let mut child = command
         .stdin(Stdio::piped())
@@ -68,7 +68,7 @@ pub fn finish(command: &mut Command, input: &str) -> Result<String, String> {
         .map_err(|error| format!("{command:?}: {error}"))?;
     let mut stdin = child.stdin.take().expect("it is piped");
     let input = input.to_owned();
-    // Apart, since it may write before it has read all.
+    // In a thread of its own, because the program may write before it has read all input.
     let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
     let Output { status, stdout, stderr } = child.wait_with_output().map_err(|error| error.to_string())?;
     let written = writer.join().expect("the writer does not panic");

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What capi/tests/dotnet/toolchain says; none where something is not to be had.
+/// The output of capi/tests/dotnet/toolchain; none where something is not available.
 pub fn toolchain(argument: Option<&str>, is_required: bool) -> Option<HashMap<String, PathBuf>> {
     // Whichever package of the workspace this is compiled into.
     let script = |root: &Path| root.join("capi/tests/dotnet/toolchain");

@@ -1,4 +1,4 @@
-//! A small HTTP/1.1 server that keeps a log of what it was asked.
+//! A small HTTP/1.1 server that logs its requests.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 pub struct Asked {
-    /// Request line and fields, as they came.
+    /// Request line and header fields, as received.
     pub head: String,
     pub body: Vec<u8>,
 }
@@ -34,7 +34,7 @@ impl Upstream {
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 if shared.is_closed.load(Ordering::SeqCst) {
-                    // The listener goes with this thread, so that the next one is refused.
+                    // Returning drops the listener, so that the next connection is refused.
                     return;
                 }
                 shared.connections.lock().unwrap().push(stream.try_clone().unwrap());
@@ -45,7 +45,7 @@ impl Upstream {
         Self { name: name.to_owned(), address, state }
     }
 
-    /// Refuses connections from here on, and drops those it has.
+    /// Refuses connections from now on, and closes those it has.
     pub fn die(&self) {
         self.state.is_closed.store(true, Ordering::SeqCst);
         drop(TcpStream::connect(&self.address));
@@ -53,12 +53,12 @@ impl Upstream {
             thread::yield_now();
         }
         for connection in self.state.connections.lock().unwrap().drain(..) {
-            // It may have gone by itself.
+            // It may be closed already.
             let _ = connection.shutdown(Shutdown::Both);
         }
     }
 
-    /// What it was asked since it was last looked at.
+    /// The requests since the last call.
     pub fn asked(&self) -> Vec<Asked> {
         std::mem::take(&mut self.state.log.lock().unwrap())
     }
@@ -93,7 +93,7 @@ fn serve(stream: TcpStream, name: &str, state: &State) -> Option<()> {
             }
             "/short" => {
                 write!(out, "HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nonly this").ok()?;
-                // The other handle on it is kept, so dropping this one would not end it.
+                // Another handle of the socket exists, so dropping this one would not close it.
                 out.shutdown(Shutdown::Both).ok()?;
                 return None;
             }

@@ -1,4 +1,4 @@
-//! The policies for YARP, over stand-ins of what they touch of it: see examples/dotnet/Yarp/README.md.
+//! The policies for YARP, with stand-ins for its types: see examples/dotnet/Yarp/README.md.
 
 use super::runtime::{Runtime, finish, runtimes};
 

@@ -1,4 +1,4 @@
-//! Backup servers: used only where no primary one is left.
+//! Backup servers: used only if no primary server is left.
 
 use super::server::{Nginx, Setup};
 use crate::support::until;
@@ -33,7 +33,7 @@ fn backups_take_over_and_give_back() {
         assert!(homes.iter().all(|home| ["app-3", "app-4"].contains(&home.as_str())), "{homes:?}");
         let moves = nginx.log(30)[20..].iter().filter(|line| line.decision == "not_serving").count();
         assert_eq!(moves, 10);
-        // As long as it takes, sessions stay on the backup that they have.
+        // Meanwhile, sessions stay on their backup server.
         for (visitor, home) in visitors.iter_mut().zip(&homes) {
             let given = visitor.given;
             assert_eq!((visitor.visit().text(), visitor.given), (home.clone(), given));

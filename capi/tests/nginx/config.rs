@@ -1,4 +1,4 @@
-//! Mistakes are refused by file and line, and a reload with one leaves everything as it is.
+//! Configuration errors name file and line, and a reload with an error changes nothing.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -7,7 +7,7 @@ use super::server::{Nginx, Setup, check, servers};
 use crate::support::client::get;
 use crate::support::upstream::Upstream;
 
-/// The line of the file that begins `upstream {}`.
+/// The line on which `upstream {}` begins.
 const LINE: &str = "in ./nginx.conf:16";
 
 fn with(directive: &str) -> Setup {
@@ -15,7 +15,7 @@ fn with(directive: &str) -> Setup {
 }
 
 #[test]
-fn mistakes_are_named() {
+fn errors_name_file_and_line() {
     for (directive, said) in [
         ("homing;", "invalid number of arguments"),
         ("homing policy=p2c;", "key_file"),
@@ -46,9 +46,9 @@ fn mistakes_are_named() {
     }
 }
 
-/// The control: what is right is taken.
+/// The control: a valid configuration is accepted.
 #[test]
-fn what_is_right_is_taken() {
+fn a_valid_configuration_is_accepted() {
     for directive in [
         "homing key_file=homing.keys;",
         "homing key_file=homing.keys policy=ip_hash policy.prefix_v4=16 policy.prefix_v6=64;",
@@ -61,7 +61,7 @@ fn what_is_right_is_taken() {
 }
 
 #[test]
-fn a_key_file_that_others_can_read_is_spoken_of() {
+fn a_key_file_that_others_can_read_is_warned_of() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let keys = directory.path().join("homing.keys");
     let setup = with(&format!("homing key_file={};", keys.display()));
@@ -74,14 +74,14 @@ fn a_key_file_that_others_can_read_is_spoken_of() {
 
 /// Without `homing` in any upstream, the module does nothing.
 #[test]
-fn nothing_is_asked_of_who_does_not_use_it() {
+fn the_module_does_nothing_without_the_directive() {
     let Some(nginx) = Nginx::start(&Setup::of("server 127.0.0.1:9;")) else { return };
     assert_eq!(nginx.status()["upstreams"], serde_json::json!({}));
     assert_eq!(nginx.complaints(), [""; 0]);
 }
 
 #[test]
-fn a_reload_with_a_mistake_changes_nothing() {
+fn a_reload_with_an_error_changes_nothing() {
     let upstreams = Upstream::several(2);
     let good = Setup::of(format!("homing key_file=homing.keys; {}", servers(&upstreams)));
     let Some(mut nginx) = Nginx::start(&good) else { return };

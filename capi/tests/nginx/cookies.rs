@@ -1,4 +1,4 @@
-//! The cookie: when it is set, which are believed, and the application's own.
+//! The cookie: when it is set, which ones are accepted, and the application's own cookies.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,7 @@ use crate::support::client::{Response, exchange, get, request};
 use crate::support::upstream::Upstream;
 use crate::support::visitor::{Visitor, token};
 
-/// One worker, whose log is in the order of the requests.
+/// With one worker, so that the log is in the order of the requests.
 fn homing(options: &str, upstreams: &[Upstream]) -> Setup {
     let app = format!("homing key_file=homing.keys policy=round_robin {options}; {}", servers(upstreams));
     Setup { workers: 1, ..Setup::of(app) }
@@ -70,12 +70,12 @@ fn one_that_is_not_signed_or_was_altered_is_replaced() {
         assert!(new != good && new != value);
         let decision = nginx.last(asked).decision;
         assert!(decisions.contains(&&*decision), "{value:?} is {decision}");
-        // What it was replaced by is good.
+        // The new token is valid.
         let again = with(nginx.address, &format!("Cookie: homing={new}\r\n"));
         asked += 1;
         assert_eq!((token(&again.head), again.text()), (None, answer.text()));
     }
-    // The control: what was not altered is kept.
+    // The control: a token that was not altered is kept.
     let answer = with(nginx.address, &format!("Cookie: homing={good}\r\n"));
     assert_eq!((token(&answer.head), answer.text()), (None, home));
     assert_eq!(nginx.complaints(), [""; 0]);
@@ -103,9 +103,9 @@ fn it_is_found_among_others() {
     }
 }
 
-/// Lines of the Cookie header beyond what the library takes are no reason to refuse a request.
+/// A Cookie header beyond the library's limit does not make a request fail.
 #[test]
-fn enormous_ones_are_ignored() {
+fn huge_ones_are_ignored() {
     let upstreams = Upstream::several(1);
     let mut setup = homing("", &upstreams);
     setup.server += " large_client_header_buffers 4 128k; proxy_set_header Cookie \"\";";
@@ -133,7 +133,7 @@ fn the_application_s_own_stay() {
 
 /// The README's map.
 #[test]
-fn upstreams_need_not_see_it() {
+fn the_readme_s_map_removes_it() {
     let upstreams = Upstream::several(1);
     let mut setup = homing("", &upstreams);
     let readme = include_str!("../../../examples/nginx/README.md");

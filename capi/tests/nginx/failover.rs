@@ -1,4 +1,4 @@
-//! Upstreams that die, are taken out, or are full: somebody else answers, and the session stays there.
+//! Upstreams that are down, removed, or full: another one responds, and the session stays there.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Condvar, Mutex};
@@ -17,7 +17,7 @@ fn index_of(upstreams: &[Upstream], name: &str) -> usize {
 }
 
 #[test]
-fn who_was_on_the_dead_moves_once() {
+fn sessions_of_a_dead_upstream_move_once() {
     let mut upstreams = Upstream::several(3);
     let Some(nginx) = Nginx::start(&Setup::of(format!("{HOMING} {}", servers(&upstreams)))) else { return };
     let mut visitors = Visitor::several(nginx.address, 9);
@@ -37,10 +37,10 @@ fn who_was_on_the_dead_moves_once() {
     let log = nginx.log(18);
     let not_serving: Vec<_> = log.iter().filter(|line| line.decision == "not_serving").collect();
     assert_eq!(not_serving.len(), moved);
-    // The first asked the dead one before.
+    // The first request was sent to the dead upstream before.
     let address = upstreams[dead].address.to_string();
     assert_eq!(not_serving[0].tried, [address, not_serving[0].upstream.clone()]);
-    // Nobody goes back.
+    // No session moves back.
     upstreams[dead].restart();
     for (visitor, next) in visitors.iter_mut().zip(&next) {
         let given = visitor.given;
@@ -49,7 +49,8 @@ fn who_was_on_the_dead_moves_once() {
     assert!(nginx.log(27)[18..].iter().all(|line| line.decision == "pinned"));
 }
 
-/// `$homing_decision` of a new session whose first upstream is dead, and what the failed try leaves in the answer: nothing.
+/// A new session whose first upstream is dead has the decision `new`, and the failed try leaves nothing in the
+/// response.
 #[test]
 fn a_first_visit_gets_one_cookie() {
     let mut upstreams = Upstream::several(2);
@@ -67,7 +68,7 @@ fn a_first_visit_gets_one_cookie() {
 }
 
 #[test]
-fn where_all_are_dead_nobody_moves() {
+fn no_session_moves_if_all_are_dead() {
     let mut upstreams = Upstream::several(2);
     let Some(nginx) = Nginx::start(&Setup::of(format!("{HOMING} {}", servers(&upstreams)))) else { return };
     let mut visitor = Visitor::new(nginx.address, "v");
@@ -79,7 +80,7 @@ fn where_all_are_dead_nobody_moves() {
     assert_eq!(visitor.given, 1);
 }
 
-/// Of four, all dead: as many are asked as `proxy_next_upstream_tries` says, each once.
+/// Four dead upstreams: as many are tried as `proxy_next_upstream_tries` says, each once.
 #[test]
 fn tries_are_counted() {
     for (tries, asked) in [(0, 4), (1, 1), (3, 3)] {
@@ -114,7 +115,7 @@ fn answering(name: &'static str, status: &'static str) -> Upstream {
     })
 }
 
-/// A visitor of the first upstream, which answers all but `/there` by `status`.
+/// A visitor of the first upstream, which responds with `status` to all but `/there`.
 fn one_that_answers(status: &'static str, condition: &str) -> Option<(Nginx, Vec<Upstream>, Visitor)> {
     let upstreams = vec![answering("a", status), Upstream::named("b")];
     let mut setup = Setup::of(format!("{HOMING} {}", servers(&upstreams)));
@@ -131,7 +132,7 @@ fn one_that_answers(status: &'static str, condition: &str) -> Option<(Nginx, Vec
 }
 
 #[test]
-fn who_answers_by_errors_loses_the_session_where_nginx_is_told_so() {
+fn an_error_response_moves_the_session_if_proxy_next_upstream_says_so() {
     let Some((_nginx, _upstreams, mut visitor)) = one_that_answers("500 Broken", "http_500") else { return };
     assert_eq!((visitor.visit().text(), visitor.given), ("b".to_owned(), 2));
     assert_eq!((visitor.visit().text(), visitor.given), ("b".to_owned(), 2));
@@ -140,23 +141,23 @@ fn who_answers_by_errors_loses_the_session_where_nginx_is_told_so() {
     assert_eq!((visitor.visit().status(), visitor.given), (500, 1));
 }
 
-/// 404 sends the request on, not the session.
+/// After 404 the request is retried elsewhere, and the session stays.
 #[test]
-fn a_page_that_is_elsewhere_moves_nobody() {
+fn a_page_on_another_upstream_moves_no_session() {
     let Some((nginx, upstreams, mut visitor)) = one_that_answers("404 Nothing", "http_404") else { return };
     for _ in 0..3 {
         assert_eq!((visitor.visit().text(), visitor.given), ("b".to_owned(), 1));
     }
     assert_eq!(upstreams[0].count("/"), 3);
-    // A first visit of such a page begins a session where its first upstream is, or none.
+    // A first request of such a page begins a session on its first upstream, or none.
     let before = upstreams[0].count("/");
     let answers: Vec<_> = (0..10).map(|_| get(nginx.address, "/")).collect();
     assert!(answers.iter().all(|answer| answer.text() == "b" && token(&answer.head).is_some()));
     assert!(upstreams[0].count("/") > before);
 }
 
-/// It reads a second request on a connection and ends it without an answer, as a server that closes idle connections
-/// just when a request comes.
+/// It reads the second request on a connection and closes it without a response, like a server that closes an idle
+/// connection just when a request arrives.
 fn closing(name: &'static str) -> Upstream {
     Upstream::start(name, move |exchange| match exchange.before {
         0 => exchange.ok(name),
@@ -167,7 +168,7 @@ fn closing(name: &'static str) -> Upstream {
 const KEEPALIVE: &str = " proxy_http_version 1.1; proxy_set_header Connection '';";
 
 #[test]
-fn a_connection_that_went_stale_moves_nobody() {
+fn a_stale_connection_moves_no_session() {
     let upstreams = vec![closing("a"), closing("b")];
     let mut setup = Setup::of(format!("{HOMING} {} keepalive 8;", servers(&upstreams)));
     setup.server += KEEPALIVE;
@@ -181,7 +182,7 @@ fn a_connection_that_went_stale_moves_nobody() {
         assert_eq!((line.decision.as_str(), line.tried.len()), ("pinned", 2), "one more try, at the same");
         assert_eq!(line.tried[0], line.tried[1]);
     }
-    // What must not be repeated is not, and nobody moves for that either.
+    // A request that must not be repeated is not, and the session does not move.
     let cookie = format!("Cookie: homing={}\r\n", visitor.token.as_ref().expect("a cookie"));
     let answer = exchange(nginx.address, post("/", &cookie, "once"));
     assert_eq!((answer.status(), answer.head.has("set-cookie")), (502, false));
@@ -207,7 +208,7 @@ fn connections_are_kept() {
 }
 
 #[test]
-fn who_is_marked_down_is_left() {
+fn sessions_leave_a_server_marked_down() {
     let upstreams = Upstream::several(3);
     let setup = |down: &str| {
         let [a, b, c] = &upstreams[..] else { panic!("three") };
@@ -229,7 +230,7 @@ fn who_is_marked_down_is_left() {
     }
 }
 
-/// With a zone, what one worker finds out all know.
+/// With a zone, the workers share their judgements.
 #[test]
 fn workers_share_verdicts_in_a_zone() {
     let failed_tries = |zone: &str| {
@@ -252,7 +253,7 @@ fn workers_share_verdicts_in_a_zone() {
     assert_eq!(each, Some(4));
 }
 
-/// Holds requests of `/hold` until it is opened.
+/// Delays responses to `/hold` until it is opened.
 #[derive(Clone, Default)]
 struct Gate(Arc<(Mutex<bool>, Condvar)>);
 
@@ -302,7 +303,7 @@ fn no_more_than_max_conns_at_once() {
         gate.open();
         let answer = held.join().expect("the held request");
         assert_eq!((answer.status(), answer.text().as_str(), token(&answer.head)), (200, "a", None));
-        // There is room again for who is still at home there.
+        // There is room again for the sessions that are still there.
         let mut holder = holder;
         until("there is room again", || holder.visit().text() == "a" || !stays && holder.given > 1);
         assert_eq!(holder.given, 1);

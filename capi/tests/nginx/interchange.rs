@@ -1,4 +1,4 @@
-//! Tokens of nginx and of the gateway are the same: behind either, a session is at home.
+//! nginx and the gateway share tokens: each sends a session of the other to its upstream.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::support::gateway::{Gateway, config};
 use crate::support::upstream::Upstream;
 use crate::support::visitor::{Visitor, token};
 
-/// Called as nginx calls them.
+/// With the names that the nginx module gives them.
 fn upstreams() -> Vec<Upstream> {
     let mut upstreams = Upstream::several(4);
     upstreams.iter_mut().for_each(|upstream| upstream.name = upstream.address.to_string());
@@ -25,7 +25,7 @@ fn nginx(keys: &Path, upstreams: &[Upstream]) -> Option<Nginx> {
     Nginx::start(&Setup::of(format!("{homing} {}", servers(upstreams))))
 }
 
-/// How many of twenty sessions that began before `first` are not at home behind `second`.
+/// How many of twenty sessions that began at `first` lose their upstream at `second`.
 fn lost(first: std::net::SocketAddr, second: std::net::SocketAddr) -> usize {
     let is_lost = |_: &usize| {
         let mut visitor = Visitor::new(first, "v");
@@ -43,12 +43,12 @@ fn with_the_gateway_both_ways() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let (keys, other) = (directory.path().join("homing.keys"), directory.path().join("other.keys"));
     let upstreams = upstreams();
-    // Who comes first makes the file.
+    // The first of the two creates the key file.
     let Some(nginx) = nginx(&keys, &upstreams) else { return };
     let sharing = gateway(&keys, &upstreams);
     assert_eq!(lost(nginx.address, sharing.address()), 0);
     assert_eq!(lost(sharing.address(), nginx.address), 0);
-    // The control: with keys of its own, nobody is at home.
+    // The control: with other keys, every session is lost.
     let stranger = gateway(&other, &upstreams);
     assert_eq!(lost(nginx.address, stranger.address()), 20);
     assert_eq!(lost(stranger.address(), nginx.address), 20);
@@ -64,7 +64,7 @@ fn the_gateway_s_key_file_is_taken() {
     assert_eq!(lost(gateway.address(), nginx.address), 0);
 }
 
-/// A name with several addresses makes several servers, each called by its address.
+/// A server name with several addresses makes several upstreams, each named by its address.
 #[test]
 fn servers_of_one_name_are_called_by_their_addresses() {
     let directory = tempfile::tempdir().expect("a temporary directory");

@@ -1,4 +1,5 @@
-//! nginx's own methods beside ours, in one nginx, asked by the same clients.
+//! The library's ip_hash, hash and consistent hash pick the same servers as nginx's own, for the same clients in one
+//! nginx.
 
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -10,14 +11,14 @@ use crate::support::upstream::Upstream;
 
 const CLIENTS: usize = 400;
 
-/// nginx's line, and ours.
+/// nginx's directive, and the module's.
 const METHODS: [(&str, &str); 3] = [
     ("ip_hash;", "policy=ip_hash"),
     ("hash $http_x_key;", "policy=hash key=$http_x_key"),
     ("hash $http_x_key consistent;", "policy=ketama key=$http_x_key"),
 ];
 
-/// Five servers, one of them marked down; `weight` is of the third.
+/// Five servers, one of them marked down; `weight` is that of the third.
 fn lines(upstreams: &[Upstream], weight: u32) -> String {
     let mut lines = String::new();
     for (i, upstream) in upstreams.iter().enumerate() {
@@ -40,7 +41,7 @@ fn setup(upstreams: &[Upstream], our_weight: u32) -> Setup {
     Setup { http, server, ..Setup::default() }
 }
 
-/// How many clients of each method are sent elsewhere by ours.
+/// For each method, how many clients the module sends to another server.
 fn differences(test: &str, our_weight: u32) -> Option<[usize; METHODS.len()]> {
     let upstreams = Upstream::several(5);
     let nginx = Nginx::start(&setup(&upstreams, our_weight))?;
@@ -51,7 +52,7 @@ fn differences(test: &str, our_weight: u32) -> Option<[usize; METHODS.len()]> {
     let is_mapped = |client: &IpAddr| client.to_canonical() != *client;
     let clients = std::iter::repeat_with(|| dice.client()).filter(|client| !is_mapped(client)).take(CLIENTS);
     for (n, client) in clients.enumerate() {
-        // nginx ends a connection after a thousand requests.
+        // nginx closes a connection after a thousand requests.
         if n % 100 == 99 {
             wire = connect(nginx.address);
         }
@@ -69,7 +70,7 @@ fn differences(test: &str, our_weight: u32) -> Option<[usize; METHODS.len()]> {
 }
 
 #[test]
-fn every_client_is_where_nginx_puts_it() {
+fn every_client_is_where_nginx_places_it() {
     let Some(different) = differences("nginx beside nginx", 3) else { return };
     assert_eq!(different, [0; METHODS.len()]);
 }

@@ -1,4 +1,4 @@
-//! Reload after reload, under load: nothing fails, nobody moves, and nothing is left behind.
+//! A hundred reloads under load: no request fails, no session moves, and no memory leaks.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,10 +9,10 @@ use crate::support::upstream::Upstream;
 use crate::support::visitor::Visitor;
 
 const RELOADS: usize = 100;
-/// Servers nobody ever needs, so that an engine that is not freed weighs much.
+/// Unused servers, so that a balancer that is not freed takes much memory.
 const BALLAST: usize = 200;
 
-/// Kilobytes of memory that is its own, and files open.
+/// Private memory in kilobytes, and open files.
 fn weight(process: u32) -> (u64, usize) {
     let memory = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).expect("its memory");
     let line = memory.lines().find(|line| line.starts_with("Pss_Anon:")).expect("its own memory");
@@ -30,7 +30,7 @@ fn a_hundred_reloads_under_load() {
     let upstreams = Upstream::several(3);
     let ballast: String = (0..BALLAST).map(|i| format!("server 127.0.0.2:{} backup; ", 10_000 + i)).collect();
     let homing = "zone app 1m; homing key_file=homing.keys policy=rendezvous;";
-    // Connections are kept, for an upstream of the tests holds all that it ever had.
+    // Connections are reused, because an upstream of the tests keeps all it ever accepted.
     let mut setup = Setup::of(format!("{homing} {} {ballast} keepalive 16;", servers(&upstreams)));
     setup.server += " proxy_http_version 1.1; proxy_set_header Connection '';";
     let Some(mut nginx) = Nginx::start(&setup) else { return };
@@ -56,7 +56,7 @@ fn a_hundred_reloads_under_load() {
             })
             .collect();
         for reload in 0..RELOADS {
-            // A client that fails ends.
+            // A client that sees a failure stops.
             assert!(clients.iter().all(|client| !client.is_finished()));
             nginx.reload();
             if reload == RELOADS / 5 {
@@ -70,7 +70,7 @@ fn a_hundred_reloads_under_load() {
     let after = weights(&nginx);
     println!("master and workers, KB and files: {weighed:?}, then {after:?}");
     for (before, after) in weighed.iter().zip(&after) {
-        // Kept eighty times, the ring alone would be more, and the engine, which has a megabyte here, by far.
+        // Leaked eighty times, the key ring alone would exceed this, and the balancer, here a megabyte, by far.
         assert!(after.0 < before.0 + 256, "{weighed:?} {after:?}");
     }
     assert_eq!(weighed[0].1, after[0].1, "files of the master");

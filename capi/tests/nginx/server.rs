@@ -1,4 +1,4 @@
-//! A running nginx with the module, for as long as its value lives.
+//! An nginx with the module, which runs as long as its value lives.
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -14,15 +14,15 @@ use crate::support::client::get;
 use crate::support::until;
 use crate::support::upstream::Upstream;
 
-/// What a request came to, by nginx's own log.
+/// A request, by nginx's access log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Logged {
     /// The worker's process.
     pub worker: String,
-    /// Who asked, by `X-Visitor`.
+    /// The visitor, by `X-Visitor`.
     pub visitor: String,
     pub status: String,
-    /// All that were tried, by address.
+    /// The upstreams that were tried, by address.
     pub tried: Vec<String>,
     /// `$homing_upstream`
     pub upstream: String,
@@ -30,7 +30,7 @@ pub struct Logged {
     pub decision: String,
 }
 
-/// What a test says of nginx's configuration; all else is the same everywhere.
+/// The part of nginx's configuration that differs between tests.
 #[derive(Clone, Default)]
 pub struct Setup {
     /// In `http {}`: the `upstream {}` blocks, mostly.
@@ -44,7 +44,7 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// `app` has those servers, and all requests go to it.
+    /// All requests go to `app`, which has these servers.
     pub fn of(app: impl AsRef<str>) -> Self {
         let http = format!("upstream app {{ {} }}", app.as_ref());
         Self { http, server: "location / { proxy_pass http://app; }".to_owned(), ..Self::default() }
@@ -60,7 +60,7 @@ pub fn servers(upstreams: &[Upstream]) -> String {
     upstreams.iter().map(|upstream| format!("server {}; ", upstream.address)).collect()
 }
 
-/// `HOMING_NGINX`, or where it is installed.
+/// `HOMING_NGINX`, or the installed nginx.
 fn program() -> Option<PathBuf> {
     if let Some(given) = std::env::var_os("HOMING_NGINX") {
         return Some(given.into());
@@ -76,7 +76,7 @@ fn missing(what: &str) -> Option<(PathBuf, PathBuf)> {
     None
 }
 
-/// nginx, and the module built for it. Without nginx, or its sources, a test is skipped, and that is said.
+/// nginx, and the module built for it. Without nginx or its sources a test is skipped, with a printed line.
 fn programs() -> Option<(PathBuf, PathBuf)> {
     let Some(nginx) = program() else { return missing("nginx") };
     if let Some(module) = std::env::var_os("HOMING_NGINX_MODULE") {
@@ -88,7 +88,8 @@ fn programs() -> Option<(PathBuf, PathBuf)> {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let module = BUILT.get_or_init(|| {
         let script = crate::root().join("examples/nginx/build");
-        let built = Command::new(script).env("PROFILE", "dev").output().expect("run examples/nginx/build");
+        let built =
+            Command::new(script).env("HOMING", crate::c::library::prefix()).output().expect("run examples/nginx/build");
         let (path, error) = (String::from_utf8_lossy(&built.stdout), String::from_utf8_lossy(&built.stderr));
         assert!(built.status.success(), "{error}");
         path.trim().into()
@@ -100,7 +101,7 @@ pub fn module() -> Option<PathBuf> {
     programs().map(|(_, module)| module)
 }
 
-/// `nginx -t` of a setup: whether it is taken, and what is said.
+/// `nginx -t` of a setup: whether it succeeds, and its output.
 pub fn check(setup: &Setup) -> Option<(bool, String)> {
     let (nginx, module) = programs()?;
     let directory = tempfile::tempdir().expect("a temporary directory");
@@ -115,7 +116,8 @@ fn command(nginx: &Path, directory: &Path) -> Command {
     command
 }
 
-/// A `homing` directive stands on line 2 of an upstream block that begins `http`, which is line 16 of the file.
+/// `http` begins on line 16 of the file. If it begins with an upstream block, a `homing` directive on its second line
+/// is line 17.
 fn configuration(setup: &Setup, module: &Path, port: u16) -> String {
     format!(
         "load_module {module};
@@ -148,7 +150,7 @@ pub struct Nginx {
     child: Child,
     module: PathBuf,
     pub address: SocketAddr,
-    /// Bound and never listening: nobody else gets the port before nginx does, or after.
+    /// Bound and never listening, so that no other process gets the port before or after nginx.
     _port: Socket,
     pub directory: TempDir,
     setup: Setup,
@@ -160,7 +162,7 @@ impl Nginx {
         Self::start_in(tempfile::tempdir().expect("a temporary directory"), setup)
     }
 
-    /// In a directory that may have a key file.
+    /// In a directory that may contain a key file.
     pub fn start_in(directory: TempDir, setup: &Setup) -> Option<Self> {
         let (program, module) = programs()?;
         let port = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
@@ -178,7 +180,7 @@ impl Nginx {
             .expect("start nginx");
         let setup = setup.clone();
         let mut nginx = Self { child, module, address, _port: port, directory, setup, reloads: 0 };
-        // It listens before it has workers.
+        // nginx listens before it has workers.
         until("nginx serves", || {
             let ended = nginx.child.try_wait().expect("its state");
             assert!(ended.is_none(), "nginx ended with {ended:?}: {}{}", nginx.read("output"), nginx.errors());
@@ -207,7 +209,7 @@ impl Nginx {
         self.read("error.log")
     }
 
-    /// Lines of the error log that speak of trouble.
+    /// Lines of the error log at the level warn or above.
     pub fn complaints(&self) -> Vec<String> {
         let levels = ["[warn]", "[error]", "[crit]", "[alert]", "[emerg]"];
         let is_bad = |line: &&str| levels.iter().any(|level| line.contains(level));
@@ -219,7 +221,7 @@ impl Nginx {
         assert!(sent.expect("run kill").success(), "nginx had ended already: {}", self.errors());
     }
 
-    /// Reloads the same configuration, and waits until the workers from before are gone.
+    /// Reloads the same configuration, and waits until the old workers have exited.
     pub fn reload(&mut self) {
         self.signal("HUP");
         self.reloads += 1;
@@ -235,7 +237,7 @@ impl Nginx {
         self.setup = setup.clone();
     }
 
-    /// What it says of a reload that it refuses.
+    /// Reloads a setup that nginx refuses, and returns its error.
     pub fn refuse(&mut self, setup: &Setup) -> String {
         let text = configuration(setup, &self.module, self.address.port());
         fs::write(self.directory.path().join("nginx.conf"), text).expect("write the configuration");
@@ -245,7 +247,7 @@ impl Nginx {
         self.errors()[before..].to_owned()
     }
 
-    /// So many requests, or more, that it has logged; it logs a request when all of its response is sent.
+    /// The log of at least that many requests; nginx logs a request when all of its response is sent.
     pub fn log(&self, at_least: usize) -> Vec<Logged> {
         until("nginx logs", || self.read("access.log").lines().count() >= at_least);
         let line = |line: &str| {
@@ -257,19 +259,19 @@ impl Nginx {
         self.read("access.log").lines().map(line).collect()
     }
 
-    /// The last of so many. Workers write when it suits them: with several, wait after each request whose line matters.
+    /// The last of that many. Workers log independently: with several, wait after each request whose line matters.
     pub fn last(&self, at_least: usize) -> Logged {
         self.log(at_least).pop().expect("a line")
     }
 
-    /// What one worker says of the upstreams of `app`.
+    /// The status of one worker, by `homing_status`.
     pub fn status(&self) -> Value {
         let answer = get(self.address, "/status");
         assert_eq!(answer.head.one("content-type").as_deref(), Some("application/json"));
         serde_json::from_str(&answer.text()).expect("JSON")
     }
 
-    /// Ends it in order, and says how it ended.
+    /// Ends it gracefully, and returns its exit status.
     pub fn quit(&mut self) -> std::process::ExitStatus {
         self.signal("QUIT");
         self.child.wait().expect("its exit status")
@@ -278,7 +280,7 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // The master ends its workers. It may have ended already, and its number be another's.
+        // The master ends its workers. If it has exited, its process id may belong to another process.
         if matches!(self.child.try_wait(), Ok(None)) {
             let _ = Command::new("kill").args(["-TERM", &self.master().to_string()]).status();
             let _ = self.child.wait();

@@ -1,4 +1,4 @@
-//! What is told: the JSON of a location, and the symbols of the file.
+//! The JSON of `homing_status`, and the symbols that the module exports.
 
 use std::process::Command;
 
@@ -35,7 +35,7 @@ fn a_worker_tells_its_counts() {
     assert_eq!((head.status(), head.text()), (200, String::new()));
 }
 
-/// What nginx looks for, and nothing of the library: another module may hold another one.
+/// The module exports what nginx looks for, and nothing of the library: another module may contain another copy.
 #[test]
 fn nothing_but_the_module_is_exported() {
     let Some(module) = module() else { return };

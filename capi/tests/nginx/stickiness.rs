@@ -1,4 +1,4 @@
-//! A session stays where it is, whichever worker takes its requests.
+//! A session stays on its upstream, whichever worker handles its requests.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::support::visitor::Visitor;
 const VISITORS: usize = 20;
 const VISITS: usize = 15;
 
-/// Where each visitor was, visit after visit.
+/// The upstreams of each visitor, request by request.
 fn visits(nginx: &Nginx) -> (Vec<Visitor>, Vec<BTreeSet<String>>) {
     let mut visitors = Visitor::several(nginx.address, VISITORS);
     let mut homes = vec![BTreeSet::new(); VISITORS];
@@ -26,12 +26,12 @@ fn visits(nginx: &Nginx) -> (Vec<Visitor>, Vec<BTreeSet<String>>) {
 
 fn four_workers(upstreams: &[Upstream], method: &str) -> Setup {
     let setup = Setup::of(format!("{method} {}", servers(upstreams)));
-    // With a queue of connections for each worker, all of them get some.
+    // With a listen queue for each worker, all of them get connections.
     Setup { workers: 4, listen: "reuseport", ..setup }
 }
 
 #[test]
-fn whatever_worker_takes_it() {
+fn sessions_stay_whichever_worker_handles_them() {
     let upstreams = Upstream::several(5);
     let setup = four_workers(&upstreams, "homing key_file=homing.keys policy=least_sessions;");
     let Some(nginx) = Nginx::start(&setup) else { return };
@@ -51,9 +51,9 @@ fn whatever_worker_takes_it() {
     assert_eq!(nginx.complaints(), [""; 0]);
 }
 
-/// The control: nginx alone sends them about.
+/// The control: without the directive, nginx spreads the requests of a visitor.
 #[test]
-fn without_the_directive_they_wander() {
+fn without_the_directive_sessions_do_not_stay() {
     let upstreams = Upstream::several(5);
     let Some(nginx) = Nginx::start(&four_workers(&upstreams, "")) else { return };
     let (visitors, homes) = visits(&nginx);
@@ -79,7 +79,7 @@ fn every_policy_of_the_library_places() {
     assert_eq!(nginx.complaints(), [""; 0]);
 }
 
-/// A policy by key places by what nginx makes of it.
+/// A hash policy uses the value of nginx's `key`.
 #[test]
 fn a_key_is_any_string_of_nginx() {
     let upstreams = Upstream::several(5);

@@ -160,7 +160,7 @@ namespace Tests
             Refused(config => config.Upstream("a", "a:1").Affinity(new AffinityOptions { SameSite = (SameSite)9 }));
         }
 
-        // Some mistakes are seen at once, some when the whole is looked at.
+        // Some errors are found at once, others when the whole configuration is validated.
         private static void Refused(Action<BalancerConfig> configure)
         {
             using (var ring = KeyRing.Generate("tests"))

@@ -7,7 +7,8 @@ using Homing;
 
 namespace Tests
 {
-    // Prints what is left after so many picks (planted: with a leak), and so many of everything else: places on upstreams, and resident KiB before and after.
+    // Prints what remains after that many picks (planted: with a leak) and other objects: requests in flight, and
+    // resident KiB before and after.
     internal static class Leak
     {
         private static readonly List<object> Kept = new List<object>();
@@ -44,7 +45,7 @@ namespace Tests
                 }
                 if (planted)
                 {
-                    // What forgetting would be, which finalizers must not mend.
+                    // A leak on purpose, which finalizers must not repair.
                     Kept.Add(i % 100 == 0 ? (object)balancer.Pick(new Request { Cookie = cookie }) : new byte[128]);
                 }
                 if (i % 50 == 0)
@@ -63,7 +64,7 @@ namespace Tests
             return cookie;
         }
 
-        // The library takes 4096 of them at a time, so that one that leaks is an error soon.
+        // The library allows 4096 of them at a time, so a leak soon causes an error.
         private static void Objects(int count)
         {
             for (var i = 0; i < count; i++)

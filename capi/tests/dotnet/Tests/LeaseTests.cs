@@ -79,7 +79,7 @@ namespace Tests
         {
             using (var balancer = Fleet.Of(1))
             {
-                // In a thread of its own, so that no stack that is scanned conservatively has a pick left on it.
+                // In a thread of its own, so that no conservatively scanned stack still refers to a pick.
                 var thread = new Thread(() => Forget(balancer, 200));
                 thread.Start();
                 thread.Join();
@@ -88,7 +88,7 @@ namespace Tests
                     GC.Collect();
                     GC.WaitForPendingFinalizers();
                 }
-                // Mono looks at stacks conservatively: a stray word may keep one.
+                // Mono scans stacks conservatively: a stray word may keep one alive.
                 Check.That(InFlight(balancer) <= 2, InFlight(balancer) + " are left");
             }
         }
@@ -162,7 +162,7 @@ namespace Tests
             Check.Equal(count, InFlight(balancer));
         }
 
-        // Everything is left to finalizers, which come in any order.
+        // Everything is left to finalizers, which run in any order.
         [MethodImpl(MethodImplOptions.NoInlining)]
         private static void Abandon()
         {

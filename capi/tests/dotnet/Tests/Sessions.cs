@@ -5,7 +5,7 @@ using Homing;
 
 namespace Tests
 {
-    // The same life as capi/tests/dotnet/agreement.rs leads with the library itself: same keys, same seed, same requests at the same times.
+    // The same requests as in capi/tests/dotnet/agreement.rs: same keys, same seed, same times.
     internal static class Sessions
     {
         private const int Visitors = 1000;
@@ -21,7 +21,7 @@ namespace Tests
             return config.Policy("p2c").Affinity(new AffinityOptions { MaxAge = TimeSpan.FromMinutes(20), Idle = TimeSpan.FromMinutes(4) });
         }
 
-        /// Prints a line a pick: index, session, decision, token or "-".
+        /// Prints a line for each pick: index, session id, decision, and token or "-".
         internal static int Picks(string keys, ulong seed, int count)
         {
             var tokens = new string[Visitors];
@@ -32,7 +32,7 @@ namespace Tests
             {
                 for (var i = 0; i < count; i++)
                 {
-                    // Some come often, some seldom.
+                    // Some visitors make many requests, others few.
                     var drawn = i * 7919 % Visitors;
                     var visitor = drawn * drawn / Visitors;
                     var now = Fleet.Start.AddMilliseconds(i * 300L);
@@ -53,7 +53,8 @@ namespace Tests
             return 0;
         }
 
-        /// Says of each line's token which upstream it names, which session, and what would be decided at the time that the line begins with.
+        /// Prints for each token in the input its upstream's index, session id and decision, at the time with which the
+        /// line begins.
         internal static int Open(string keys)
         {
             var output = new StringBuilder();

@@ -1,5 +1,6 @@
-// Stand-ins for what the policies touch of ASP.NET Core 8, with its names and signatures. They hold what a test puts in, and do nothing
-// of their own but what is said. ASP.NET Core and YARP come by NuGet alone, which the tests do without.
+// Stand-ins for the types of ASP.NET Core 8 that the policies use, with its names and signatures. They store what a
+// test sets, and do nothing else unless a comment says so. ASP.NET Core and YARP are available from NuGet only, which
+// the tests do not use.
 
 using System;
 using System.Collections;

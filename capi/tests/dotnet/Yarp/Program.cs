@@ -1,5 +1,5 @@
-// The two policies in a pipeline that does with them what YARP's middlewares do: first affinity narrows the destinations, then load balancing
-// picks where several are left, then the response is affinitized, and at its end what was registered is called.
+// The two policies in a pipeline that works like YARP's middlewares: affinity narrows the destinations, load balancing
+// picks if several are left, the response is affinitized, and at its end the registered callbacks run.
 
 using System;
 using System.Collections.Generic;
@@ -268,7 +268,7 @@ internal static class YarpTests
             context.End(502, ForwarderError.Request);
         }
         Equal(UpstreamState.Suspect, proxy.Balancer.Upstreams().Single(upstream => upstream.Name == home).State);
-        // It takes no new sessions for a while.
+        // It is ejected: it takes no new sessions for a while.
         That(Enumerable.Range(0, 50).All(_ => proxy.Serve(null, out var _) != home), "others take new sessions");
     }
 

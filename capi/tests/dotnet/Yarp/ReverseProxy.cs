@@ -1,4 +1,4 @@
-// Stand-ins for what the policies touch of YARP, with the public names and signatures of its version 2.2.0.
+// Stand-ins for the types of YARP that the policies use, with the public names and signatures of version 2.2.0.
 
 using System;
 using System.Collections;
