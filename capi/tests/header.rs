@@ -2,6 +2,7 @@
 //!
 //! `HOMING_BLESS=1 cargo test -p homing-capi header` generates the header again, after a change of `capi/src/`.
 
+use crate::support::test;
 use std::fs;
 
 use crate::root;

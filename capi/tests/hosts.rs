@@ -22,3 +22,24 @@ use std::path::Path;
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace")
 }
+
+/// What these tests need.
+const PROGRAMS: [&str; 13] = [
+    "abidiff",
+    "abidw",
+    "g++",
+    "gcc",
+    "make",
+    "mcs",
+    "mono",
+    "/usr/lib/mono/4.5/System.Net.Http.dll",
+    "nginx",
+    "/usr/share/nginx/src/configure",
+    "nm",
+    "pkg-config",
+    "valgrind",
+];
+
+fn main() -> std::process::ExitCode {
+    support::harness::main(&PROGRAMS)
+}

@@ -3,6 +3,7 @@
 //! abidw also describes Rust's own types, in thousands of lines that change with the compiler. Only the types that the
 //! functions refer to are kept.
 
+use crate::support::test;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::Command;

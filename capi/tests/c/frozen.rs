@@ -1,5 +1,6 @@
 //! Freezes what compiled programs rely on: functions and numbers.
 
+use crate::support::test;
 use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;

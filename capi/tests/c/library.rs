@@ -5,22 +5,14 @@ use std::process::{Command, Output};
 use std::sync::LazyLock;
 
 use crate::root;
+use crate::support::program::is_here;
 
 /// Ends a program that hangs. No test measures time by it.
 const GUARD_SECONDS: &str = "600";
 
-/// Whether all of these programs are installed. Without one the test is skipped, with a printed line, unless
-/// `HOMING_REQUIRE_PROGRAMS` is set.
+/// Whether all of these programs are there. Without one the test is reported as ignored.
 pub fn have(programs: &[&str]) -> bool {
-    programs.iter().all(|name| {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let found = std::env::split_paths(&path).any(|directory| directory.join(name).is_file());
-        if !found {
-            assert!(std::env::var_os("HOMING_REQUIRE_PROGRAMS").is_none(), "{name} is required and not installed");
-            println!("skipped: {name} is not installed");
-        }
-        found
-    })
+    programs.iter().all(|name| is_here(name))
 }
 
 pub fn header() -> PathBuf {

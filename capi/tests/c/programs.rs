@@ -1,5 +1,6 @@
 //! Compiles the programs in this directory in several ways, and runs them.
 
+use crate::support::test;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;

@@ -2,6 +2,7 @@
 //! tokens, and each verifies the tokens of the other.
 
 use super::runtime::{Compiled, runtimes};
+use crate::support::test;
 use homing::affinity::{Affinity, TOKEN_LEN};
 use homing::config::keyfile::KeyFile;
 use homing::rng::SeededEntropy;

@@ -2,6 +2,7 @@
 
 use super::build;
 use super::runtime::{Compiled, Runtime, finish, runtimes};
+use crate::support::test;
 use std::process::Command;
 
 #[test]

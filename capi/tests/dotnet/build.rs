@@ -1,9 +1,9 @@
 //! Compiles the C# sources, once a run, below target/dotnet.
 
 use super::runtime::{Compiled, Runtime, finish};
-use super::toolchain::toolchain;
 use crate::c::library::prefix;
 use crate::root;
+use crate::support::toolchain::toolchain;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -39,9 +39,8 @@ const PROGRAMS: &[(&str, &[&str])] = &[
     ("Tests", &["capi/tests/dotnet/Tests"]),
 ];
 
-pub fn mono() -> Option<Compiled> {
-    // A Debian package, so `HOMING_REQUIRE_PROGRAMS` demands it.
-    toolchain(Some("mono"), std::env::var_os("HOMING_REQUIRE_PROGRAMS").is_some())?;
+pub fn mono() -> Result<Compiled, String> {
+    toolchain(Some("mono"))?;
     let directory = output().join("mono");
     std::fs::create_dir_all(&directory).expect("a directory");
     let binding = directory.join("Homing.dll");
@@ -57,11 +56,11 @@ pub fn mono() -> Option<Compiled> {
         let out = directory.join(name).with_extension("exe");
         run(compile(&out).args([&reference, "-r:System.Net.Http.dll"]).args(sources(directories)));
     }
-    Some(Compiled { runtime: Runtime::Mono, directory, host: None })
+    Ok(Compiled { runtime: Runtime::Mono, directory, host: None })
 }
 
-pub fn net() -> Option<Compiled> {
-    let tools = toolchain(None, false)?;
+pub fn net() -> Result<Compiled, String> {
+    let tools = toolchain(None)?;
     let directory = output().join("net");
     std::fs::create_dir_all(&directory).expect("a directory");
     let binding = directory.join("Homing.dll");
@@ -82,5 +81,5 @@ pub fn net() -> Option<Compiled> {
     let mut modern = compile(&directory.join("Yarp.dll"));
     modern.args(["--langversion", "12", "--nullable", "--reference"]).arg(&binding);
     run(modern.args(sources(&yarp)));
-    Some(Compiled { runtime: Runtime::Net, directory, host: Some(tools["dotnet"].join("dotnet")) })
+    Ok(Compiled { runtime: Runtime::Net, directory, host: Some(tools["dotnet"].join("dotnet")) })
 }

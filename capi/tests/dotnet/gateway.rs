@@ -2,6 +2,7 @@
 
 use super::runtime::{Compiled, runtimes};
 use super::upstream::{self, Upstream, field};
+use crate::support::test;
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;

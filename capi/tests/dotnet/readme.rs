@@ -2,6 +2,7 @@
 
 use super::build;
 use super::runtime::{Runtime, finish, runtimes};
+use crate::support::test;
 use std::process::Command;
 
 const README: &str = include_str!("../../../examples/dotnet/README.md");

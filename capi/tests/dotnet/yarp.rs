@@ -1,6 +1,7 @@
 //! The policies for YARP, with stand-ins for its types: see examples/dotnet/Yarp/README.md.
 
 use super::runtime::{Runtime, finish, runtimes};
+use crate::support::test;
 
 #[test]
 fn policies_do_what_yarp_expects() {

@@ -1,6 +1,7 @@
 //! Backup servers: used only if no primary server is left.
 
 use super::server::{Nginx, Setup};
+use crate::support::test;
 use crate::support::until;
 use crate::support::upstream::Upstream;
 use crate::support::visitor::Visitor;

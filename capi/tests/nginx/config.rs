@@ -1,5 +1,6 @@
 //! Configuration errors name file and line, and a reload with an error changes nothing.
 
+use crate::support::test;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 

@@ -1,5 +1,6 @@
 //! The cookie: when it is set, which ones are accepted, and the application's own cookies.
 
+use crate::support::test;
 use std::net::SocketAddr;
 
 use super::server::{Nginx, Setup, servers};

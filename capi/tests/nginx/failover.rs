@@ -1,5 +1,6 @@
 //! Upstreams that are down, removed, or full: another one responds, and the session stays there.
 
+use crate::support::test;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;

@@ -1,5 +1,6 @@
 //! nginx and the gateway share tokens: each sends a session of the other to its upstream.
 
+use crate::support::test;
 use std::path::Path;
 
 use super::server::{Nginx, Setup, servers};

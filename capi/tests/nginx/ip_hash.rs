@@ -1,6 +1,7 @@
 //! The library's ip_hash, hash and consistent hash pick the same servers as nginx's own, for the same clients in one
 //! nginx.
 
+use crate::support::test;
 use std::fmt::Write;
 use std::net::IpAddr;
 

@@ -1,5 +1,6 @@
 //! A hundred reloads under load: no request fails, no session moves, and no memory leaks.
 
+use crate::support::test;
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;

@@ -11,6 +11,7 @@ use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
 use crate::support::client::get;
+use crate::support::program::find;
 use crate::support::until;
 use crate::support::upstream::Upstream;
 
@@ -60,31 +61,17 @@ pub fn servers(upstreams: &[Upstream]) -> String {
     upstreams.iter().map(|upstream| format!("server {}; ", upstream.address)).collect()
 }
 
-/// `HOMING_NGINX`, or the installed nginx.
-fn program() -> Option<PathBuf> {
-    if let Some(given) = std::env::var_os("HOMING_NGINX") {
-        return Some(given.into());
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let directories = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
-    directories.map(|directory| directory.join("nginx")).find(|program| program.is_file())
-}
-
-fn missing(what: &str) -> Option<(PathBuf, PathBuf)> {
-    assert!(std::env::var_os("HOMING_REQUIRE_PROGRAMS").is_none(), "{what} is required and not installed");
-    println!("skipped: {what} is not installed");
-    None
-}
-
-/// nginx, and the module built for it. Without nginx or its sources a test is skipped, with a printed line.
+/// nginx (`HOMING_NGINX`, or where it is installed), and the module built for it. Without nginx, or its sources, the test
+/// is reported as ignored.
 fn programs() -> Option<(PathBuf, PathBuf)> {
-    let Some(nginx) = program() else { return missing("nginx") };
+    let nginx = match std::env::var_os("HOMING_NGINX") {
+        Some(given) => given.into(),
+        None => find("nginx")?,
+    };
     if let Some(module) = std::env::var_os("HOMING_NGINX_MODULE") {
         return Some((nginx, module.into()));
     }
-    if !Path::new("/usr/share/nginx/src/configure").exists() {
-        return missing("nginx-dev");
-    }
+    find("/usr/share/nginx/src/configure")?;
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let module = BUILT.get_or_init(|| {
         let script = crate::root().join("examples/nginx/build");

@@ -1,5 +1,6 @@
 //! The JSON of `homing_status`, and the symbols that the module exports.
 
+use crate::support::test;
 use std::process::Command;
 
 use super::server::{Nginx, Setup, module, servers};

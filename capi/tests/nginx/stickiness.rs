@@ -1,5 +1,6 @@
 //! A session stays on its upstream, whichever worker handles its requests.
 
+use crate::support::test;
 use std::collections::BTreeSet;
 
 use super::server::{Nginx, Setup, servers};

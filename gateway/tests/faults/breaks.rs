@@ -6,6 +6,7 @@ use crate::load::{Load, OFTEN, Pace};
 use crate::mode::Mode;
 use crate::scenario;
 use crate::session::{Outcome, Session, Visit};
+use crate::support::test;
 
 const PACE: Pace = Pace { connections: 16, rate: 1000 };
 

@@ -1,5 +1,6 @@
 //! `kill -9`, and what it may cost: nobody but the sessions of the dead instance, and those one move.
 
+use crate::support::test;
 use std::time::Duration;
 
 use tokio::time::sleep;

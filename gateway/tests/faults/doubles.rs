@@ -1,5 +1,6 @@
 //! Relays that are wrong on purpose: what they do the judge must see, and nothing of it in an honest one.
 
+use crate::support::test;
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! Five instances are rolled over, one after the other, under load and with WebSockets open: drained until nothing is
 //! left on them, then killed and started again. The proxy is embedded, as there the operator's word comes by a call.
 
+use crate::support::test;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

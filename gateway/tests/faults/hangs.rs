@@ -1,6 +1,7 @@
 //! An instance that takes no more: stopped (SIGSTOP), so that the kernel goes on to take connections and requests for
 //! it and nobody answers; or full, as it says itself.
 
+use crate::support::test;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -68,3 +68,10 @@ fn scenario(run: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.expect("a runtime").block_on(run);
 }
+
+/// What the tests of the fleet and of the agents need.
+const PROGRAMS: [&str; 6] = ["curl", "etcd", "mcs", "mono", "/usr/lib/mono/4.5/System.Net.Http.dll", "python3"];
+
+fn main() -> std::process::ExitCode {
+    support::harness::main(&PROGRAMS)
+}

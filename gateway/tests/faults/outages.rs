@@ -6,6 +6,7 @@ use crate::load::{Load, OFTEN, Pace};
 use crate::mode::Mode;
 use crate::record::{self, Kind, Record};
 use crate::session::{Session, Visit};
+use crate::support::test;
 use crate::{scenario, size};
 
 const SECOND: u64 = 1_000_000;

@@ -1,6 +1,7 @@
 //! Random faults, one turn after the other, for as long as wanted: nobody may be lost who can be spared, and what the
 //! gateway holds may not grow.
 
+use crate::support::test;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;

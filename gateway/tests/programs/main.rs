@@ -1,5 +1,7 @@
 //! What needs other programs: placements asked of nginx and HAProxy, the guides' configurations run by them, cookies that
-//! they set taken over, and the dashboard in a browser.
+//! they set taken over, upstreams from etcd, the dashboard in a browser.
+//!
+//! A test whose program is absent is reported as ignored, with the reason: see `homing_test_support::harness`.
 
 #![cfg(target_os = "linux")]
 #![allow(
@@ -12,7 +14,18 @@
 
 use homing_test_support as support;
 
+mod absence;
+mod admin;
 mod browser;
+mod discovery;
 mod guides;
 mod legacy_cookies;
 mod oracles;
+
+/// What these tests need.
+const PROGRAMS: [&str; 9] =
+    ["chromedriver", "chromium", "curl", "etcd", "haproxy", "nginx", "promtool", "schemathesis", "systemd-analyze"];
+
+fn main() -> std::process::ExitCode {
+    support::harness::main(&PROGRAMS)
+}

@@ -14,16 +14,9 @@ use tempfile::TempDir;
 /// Ends a test that hangs. No test measures time by it.
 const GUARD: Duration = Duration::from_secs(60);
 
-/// Whether there is an etcd. Without it a test is skipped, and that is said, unless every program is required.
+/// Whether there is an etcd. Without it the test is reported as ignored.
 pub fn is_here() -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).any(|directory| directory.join("etcd").is_file());
-    let is_required = std::env::var_os("HOMING_REQUIRE_PROGRAMS").is_some();
-    assert!(found || !is_required, "etcd is required and not installed");
-    if !found {
-        println!("skipped: etcd is not installed");
-    }
-    found
+    crate::program::is_here("etcd")
 }
 
 /// One member, which keeps its data and its ports when it is killed; it ends with this value.

@@ -9,6 +9,7 @@
     clippy::disallowed_methods,
     clippy::expect_used,
     clippy::missing_panics_doc,
+    clippy::new_without_default,
     clippy::panic,
     clippy::unwrap_used,
     reason = "tests start threads, read the environment, and fail by a panic"
@@ -21,14 +22,19 @@ pub mod etcd;
 pub mod frames;
 pub mod gateway;
 pub mod h2;
+pub mod harness;
 pub mod head;
 pub mod load;
 pub mod pattern;
 pub mod program;
+pub mod toolchain;
 pub mod upstream;
 pub mod visitor;
 pub mod websocket;
 pub mod wire;
+
+pub use homing_test_attribute::test;
+pub use inventory;
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -12,26 +12,65 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::harness;
 use crate::wire::Wire;
 
 /// Ends a test that hangs. No test measures time by it.
 const GUARD: Duration = Duration::from_secs(30);
 
-/// Where the program is. Without it a test is skipped, and that is said, unless every program is required.
+/// Programs and what has them: a line for each.
+const PROGRAMS: &str = include_str!("../programs.txt");
+
+/// What has the program, as programs.txt says.
+fn packages(name: &str) -> &'static str {
+    let of = |line: &'static str| line.split_once(' ').filter(|(program, _)| *program == name);
+    let line = PROGRAMS.lines().find_map(of);
+    line.unwrap_or_else(|| panic!("tests/support/programs.txt does not say what has {name}")).1
+}
+
+fn locate(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // Debian has servers where a user's path does not lead.
+    let directories = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
+    directories.map(|directory| directory.join(name)).find(|program| program.exists())
+}
+
+/// Which of these are absent, and what installs them. `None` where all are here.
+pub fn absent(names: &[&str]) -> Option<String> {
+    let names: Vec<&str> = names.iter().copied().filter(|name| locate(name).is_none()).collect();
+    let packages: Vec<&str> = names.iter().flat_map(|name| packages(name).split(' ')).collect();
+    let (pypi, debian): (Vec<&str>, Vec<&str>) = packages.into_iter().partition(|package| package.starts_with("pip:"));
+    let debian = (!debian.is_empty()).then(|| format!("apt-get install {}", debian.join(" ")));
+    let pypi = pypi.iter().map(|package| package.replacen("pip:", "pip install ", 1));
+    let commands: Vec<String> = debian.into_iter().chain(pypi).collect();
+    let names = names.join(", ");
+    (!names.is_empty())
+        .then(|| format!("absent: {names}; their tests are ignored. To run them: {}", commands.join("; ")))
+}
+
+/// Where the program, or the file, is. Without it the test is reported as ignored, unless the environment has
+/// `HOMING_REQUIRE_PROGRAMS`: then it fails.
 pub fn find(name: &str) -> Option<PathBuf> {
-    let found = find_optional(name);
-    let is_required = std::env::var_os("HOMING_REQUIRE_PROGRAMS").is_some();
-    assert!(found.is_some() || !is_required, "{name} is required and not installed");
+    let found = locate(name);
+    if found.is_none() {
+        let packages = packages(name);
+        let is_required = std::env::var_os("HOMING_REQUIRE_PROGRAMS").is_some();
+        assert!(!is_required, "{name} is required and not installed ({packages})");
+        harness::ignore(format!("{name} is not installed ({packages})"));
+    }
     found
 }
 
-/// Where the program is that Debian does not have, and nobody requires.
+/// Likewise, as a question.
+pub fn is_here(name: &str) -> bool {
+    find(name).is_some()
+}
+
+/// Where the program is that neither Debian nor PyPI has. It is never required.
 pub fn find_optional(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let directories = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
-    let found = directories.map(|directory| directory.join(name)).find(|program| program.is_file());
+    let found = locate(name);
     if found.is_none() {
-        println!("skipped: {name} is not installed");
+        harness::ignore(format!("{name} is not installed"));
     }
     found
 }

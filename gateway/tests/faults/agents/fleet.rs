@@ -9,7 +9,6 @@ use serde_json::Value;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::process::Command;
 use tempfile::TempDir;
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -106,14 +105,4 @@ impl Fleet {
         let line = fs::read(format!("/proc/{process}/cmdline")).unwrap();
         String::from_utf8_lossy(&line).contains(TOKEN)
     }
-}
-
-/// Whether a program is here; a skip is said, and none where every program has to be.
-pub fn is_here(program: &str) -> bool {
-    let found = Command::new(program).arg("--version").output().is_ok();
-    assert!(found || std::env::var_os("HOMING_REQUIRE_PROGRAMS").is_none(), "{program} is missing");
-    if !found {
-        println!("skipped: there is no {program}");
-    }
-    found
 }

@@ -1,7 +1,9 @@
 //! agent.sh.
 
-use super::fleet::{Fleet, is_here};
+use super::fleet::Fleet;
 use super::process::Process;
+use crate::support::program::is_here;
+use crate::support::test;
 use crate::support::until;
 use std::path::Path;
 use std::process::Command;

@@ -15,6 +15,7 @@ use crate::mode::Mode;
 use crate::record;
 use crate::session::{Link, Session};
 use crate::support::etcd::{self, Etcd};
+use crate::support::test;
 use crowd::{Crowd, Fronts, Ledger};
 use gate::{Gate, settings};
 use keys::{Use, key_of, keys};

@@ -3,6 +3,7 @@
 use super::keys::{Use, keys};
 use crate::support::etcd::{self, Etcd};
 use crate::support::gateway::{Gateway, run};
+use crate::support::test;
 use crate::support::until;
 use crate::support::upstream::Upstream;
 use crate::support::visitor::Visitor;

@@ -3,7 +3,6 @@
 mod access;
 mod changes;
 mod dashboard;
-mod document;
 mod events;
 mod figures;
 mod host;

@@ -1,5 +1,6 @@
 //! What the demo's buttons do to instances, and what their visitors see of it.
 
+use crate::support::test;
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
@@ -79,7 +80,7 @@ async fn newcomers_come_to(page: &Page, url: &str, instance: &str) {
     until(page, &format!("newcomers come to {instance}"), come).await;
 }
 
-#[tokio::test]
+#[test]
 async fn visitors_of_an_instance_that_hangs_are_served_on_by_another() {
     browse("hang", |page, url| async move {
         let first = open(&page, &url).await?;
@@ -98,7 +99,7 @@ async fn visitors_of_an_instance_that_hangs_are_served_on_by_another() {
     .await;
 }
 
-#[tokio::test]
+#[test]
 async fn a_full_instance_keeps_its_visitors_and_gets_no_more() {
     browse("full", |page, url| async move {
         let first = open(&page, &url).await?;
@@ -122,7 +123,7 @@ async fn a_full_instance_keeps_its_visitors_and_gets_no_more() {
     .await;
 }
 
-#[tokio::test]
+#[test]
 async fn a_drained_instance_lets_its_visitors_go_and_takes_no_more() {
     browse("drain", |page, url| async move {
         let first = open(&page, &url).await?;
@@ -142,7 +143,7 @@ async fn a_drained_instance_lets_its_visitors_go_and_takes_no_more() {
     .await;
 }
 
-#[tokio::test]
+#[test]
 async fn all_are_restarted_while_visitors_are_served() {
     browse("roll", |page, url| async move {
         open(&page, &url).await?;

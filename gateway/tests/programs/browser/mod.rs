@@ -5,19 +5,21 @@ mod dashboard;
 mod gateway;
 mod webdriver;
 
-use std::path::{Path, PathBuf};
+use crate::support::test;
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::task::LocalSet;
 use tokio::time::{sleep, timeout};
 
+use crate::support::program::find;
 use gateway::Gateway;
 use webdriver::{Driver, Page, Result};
 
 /// How long a change may take to show. Only a failing test waits this long.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-#[tokio::test]
+#[test]
 async fn a_browser_stays_with_its_instance_and_survives_its_death() {
     browse("stays", visit).await;
 }
@@ -39,7 +41,7 @@ async fn with_browser<F>(test: &str, visit: impl FnOnce(Page) -> F)
 where
     F: Future<Output = Result<()>> + 'static,
 {
-    let (Some(driver), Some(browser)) = (program("chromedriver"), program("chromium")) else {
+    let (Some(driver), Some(browser)) = (find("chromedriver"), find("chromium")) else {
         return;
     };
     let profile = tempfile::tempdir().unwrap();
@@ -141,17 +143,4 @@ async fn until(page: &Page, what: &str, condition: impl AsyncFn(&Page) -> Result
     });
     let held = holds.await.is_ok();
     assert!(held, "waited in vain: {what} ({last:?})");
-}
-
-/// A program on the path; where it is absent the test is skipped, unless the environment requires it.
-#[expect(clippy::disallowed_methods, reason = "the environment says what this machine has")]
-fn program(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file());
-    if found.is_none() {
-        let required = std::env::var_os("HOMING_REQUIRE_PROGRAMS").is_some();
-        assert!(!required, "{name} is required and not on the path");
-        println!("skipped: {name} is not on the path");
-    }
-    found
 }

@@ -1,5 +1,6 @@
 //! `docs/FROM_HAPROXY.md`.
 
+use crate::support::test;
 use std::path::Path;
 
 use super::guest::{Guest, astray};

@@ -1,5 +1,6 @@
 //! `docs/FROM_NGINX.md`.
 
+use crate::support::test;
 use std::path::Path;
 use std::process::Command;
 

@@ -1,5 +1,6 @@
 //! `packaging/`, as far as it can be judged without being installed.
 
+use crate::support::test;
 use std::fs;
 use std::process::{Command, Output};
 

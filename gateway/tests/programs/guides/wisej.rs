@@ -1,5 +1,6 @@
 //! `docs/WISEJ.md`: its set-up before and after, and what it says of full instances, sockets, deployments and lost sessions.
 
+use crate::support::test;
 use std::net::SocketAddr;
 
 use serde_json::Value;

@@ -1,5 +1,6 @@
 //! `hash-type consistent` of a running HAProxy, for `balance hdr` and `balance source`.
 
+use crate::support::test;
 use std::fmt::Write;
 use std::path::Path;
 

@@ -1,5 +1,6 @@
 //! `ip_hash`, `hash`, `hash … consistent` and round robin of a running nginx.
 
+use crate::support::test;
 use std::fmt::Write;
 use std::net::IpAddr;
 use std::path::Path;

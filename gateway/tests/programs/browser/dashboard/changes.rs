@@ -1,5 +1,6 @@
 //! What is done by the page is explained first, and is done only when it is confirmed.
 
+use crate::support::test;
 use serde_json::{Value, json};
 
 use super::{Dashboard, asks, card, closed, fill, press, shows, tells, watch};
@@ -16,7 +17,7 @@ impl Dashboard {
     }
 }
 
-#[tokio::test]
+#[test]
 async fn removing_is_explained_before_it_is_confirmed() {
     watch("dashboard-remove", |page, dashboard| async move {
         dashboard.visits(10, 1).await?;
@@ -48,7 +49,7 @@ async fn removing_is_explained_before_it_is_confirmed() {
     .await;
 }
 
-#[tokio::test]
+#[test]
 async fn weights_are_changed_and_instances_added_by_a_plan() {
     watch("dashboard-put", |page, dashboard| async move {
         press(&page, "app-1", "weight").await?;
@@ -84,7 +85,7 @@ async fn weights_are_changed_and_instances_added_by_a_plan() {
     .await;
 }
 
-#[tokio::test]
+#[test]
 async fn what_somebody_else_has_changed_is_planned_again() {
     watch("dashboard-conflict", |page, dashboard| async move {
         press(&page, "app-2", "remove").await?;

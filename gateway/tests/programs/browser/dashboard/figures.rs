@@ -1,5 +1,6 @@
 //! What the cards, the plot, the reasons and the log show.
 
+use crate::support::test;
 use serde_json::{Value, json};
 
 use super::{Dashboard, card, live, shows, state, tells, violations, watch};
@@ -52,7 +53,7 @@ async fn cards_are_right(page: &Page, dashboard: &Dashboard) -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
+#[test]
 async fn cards_show_what_the_interface_tells() {
     watch("dashboard-figures", |page, dashboard| async move {
         dashboard.visits(12, 3).await?;
@@ -96,7 +97,7 @@ async fn cards_show_what_the_interface_tells() {
     .await;
 }
 
-#[tokio::test]
+#[test]
 async fn the_plot_begins_with_what_the_gateway_has_kept() {
     watch("dashboard-plot", |page, dashboard| async move {
         dashboard.visits(10, 1).await?;
@@ -133,7 +134,7 @@ async fn the_plot_begins_with_what_the_gateway_has_kept() {
     .await;
 }
 
-#[tokio::test]
+#[test]
 async fn a_killed_instance_turns_to_down_and_the_log_says_so() {
     watch("dashboard-killed", |page, dashboard| async move {
         page.run("window.stays = true").await?;
@@ -159,7 +160,7 @@ async fn a_killed_instance_turns_to_down_and_the_log_says_so() {
     .await;
 }
 
-#[tokio::test]
+#[test]
 async fn names_are_text_and_nothing_comes_from_elsewhere() {
     const NAME: &str = "<img/src=x/onerror=window.hit=1><script>window.hit=1</script>";
     watch("dashboard-safe", |page, dashboard| async move {

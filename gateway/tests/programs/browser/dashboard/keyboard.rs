@@ -3,6 +3,7 @@
 use super::{asks, card, closed, press, shows, state, tells, watch};
 use crate::browser::until;
 use crate::browser::webdriver::{Page, Result};
+use crate::support::test;
 
 const TAB: &str = "\u{e004}";
 const ENTER: &str = "\u{e007}";
@@ -23,7 +24,7 @@ async fn tab_to(page: &Page, holds: &str) -> Result<()> {
     Err(format!("no Tab leads to where {holds}").into())
 }
 
-#[tokio::test]
+#[test]
 async fn an_instance_is_drained_and_resumed_by_keyboard_alone() {
     watch("dashboard-keyboard", |page, dashboard| async move {
         dashboard.visits(10, 1).await?;
@@ -67,7 +68,7 @@ async fn an_instance_is_drained_and_resumed_by_keyboard_alone() {
     .await;
 }
 
-#[tokio::test]
+#[test]
 async fn every_control_has_a_name_and_the_dialog_keeps_the_focus() {
     watch("dashboard-names", |page, _dashboard| async move {
         let nameless = "return [...document.querySelectorAll('button, input, [role=img], [role=log], dialog')]

@@ -1,5 +1,6 @@
 //! What the page says when it has lost the gateway.
 
+use crate::support::test;
 use std::net::TcpListener;
 
 use serde_json::Value;
@@ -8,7 +9,7 @@ use super::{card, live, shows, tells};
 use crate::browser::gateway::Gateway;
 use crate::browser::{until, with_browser};
 
-#[tokio::test]
+#[test]
 async fn a_gateway_that_stops_is_missed_and_welcomed_back() {
     with_browser("dashboard-link", |page| async move {
         let folder = tempfile::tempdir()?;

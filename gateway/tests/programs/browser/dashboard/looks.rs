@@ -1,5 +1,6 @@
 //! Dark and light, on a phone, with one instance and with two hundred; and the pictures of the documentation.
 
+use crate::support::test;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -60,7 +61,7 @@ async fn variety(page: &Page, dashboard: &Dashboard) -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
+#[test]
 async fn every_text_is_read_in_dark_and_in_light() {
     watch("dashboard-contrast", |page, dashboard| async move {
         dashboard.visits(6, 2).await?;
@@ -83,7 +84,7 @@ async fn every_text_is_read_in_dark_and_in_light() {
     .await;
 }
 
-#[tokio::test]
+#[test]
 async fn a_phone_never_scrolls_sideways() {
     watch("dashboard-phone", |page, dashboard| async move {
         let long = "a-rather-long-name-that-somebody-has-thought-out-for-an-instance-in-a-far-away-region".repeat(2);
@@ -111,7 +112,7 @@ async fn a_phone_never_scrolls_sideways() {
     .await;
 }
 
-#[tokio::test]
+#[test]
 async fn one_instance_and_two_hundred_are_shown() {
     watch("dashboard-many", |page, dashboard| async move {
         let cards = "return document.querySelectorAll('.card').length";
@@ -189,7 +190,7 @@ async fn traffic(dashboard: &Dashboard) -> Result<()> {
 }
 
 /// Writes `dashboard-light.png`, `dashboard-dark.png` and `dashboard-phone.png` into `target`.
-#[tokio::test]
+#[test]
 #[ignore = "makes the pictures in docs from two minutes of traffic"]
 async fn the_pictures_of_the_documentation() {
     watch("dashboard-pictures", |page, dashboard| async move {

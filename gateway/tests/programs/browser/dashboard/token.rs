@@ -3,10 +3,11 @@
 use super::{card, listen_for_violations, live, press, shows, tells, violations};
 use crate::browser::gateway::Gateway;
 use crate::browser::{until, with_browser};
+use crate::support::test;
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
-#[tokio::test]
+#[test]
 async fn the_page_asks_for_the_token() {
     with_browser("dashboard-token", |page| async move {
         let folder = tempfile::tempdir()?;

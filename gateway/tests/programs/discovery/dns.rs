@@ -1,6 +1,7 @@
 //! A name server on loopback, whose zone changes.
 
 use super::{GUARD, error, members};
+use crate::support::test;
 use hickory_resolver::proto::op::{Message, ResponseCode};
 use hickory_resolver::proto::rr::rdata::SRV;
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
@@ -111,7 +112,7 @@ fn at(address: &str) -> UpstreamConfig {
     UpstreamConfig::new(address, address)
 }
 
-#[tokio::test]
+#[test]
 async fn a_host_is_its_addresses_whatever_their_order() {
     let server = Server::start().await;
     server.addresses("app.internal.", 0, &["10.0.0.2", "10.0.0.1", "fd00::1"]);
@@ -135,7 +136,7 @@ async fn a_host_is_its_addresses_whatever_their_order() {
     }
 }
 
-#[tokio::test]
+#[test]
 async fn a_service_is_its_targets_of_the_lowest_priority() {
     let server = Server::start().await;
     let target = |name: &str| Name::from_utf8(name).unwrap();
@@ -158,7 +159,7 @@ async fn a_service_is_its_targets_of_the_lowest_priority() {
     assert_eq!(members(&mut source).await, expected);
 }
 
-#[tokio::test]
+#[test]
 async fn trouble_takes_nobody_away() {
     let server = Server::start().await;
     server.addresses("app.internal.", 0, &["10.0.0.1"]);
@@ -182,7 +183,7 @@ async fn trouble_takes_nobody_away() {
 }
 
 /// Waits are held against their least length alone, which no load shortens.
-#[tokio::test]
+#[test]
 async fn it_is_asked_again_when_the_shortest_ttl_is_over_within_limits() {
     let server = Server::start().await;
     let short = Duration::from_millis(50);

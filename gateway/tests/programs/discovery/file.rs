@@ -1,6 +1,7 @@
 //! A list in a file.
 
 use super::{error, members};
+use crate::support::test;
 use homing::UpstreamConfig;
 use homing_gateway::discovery::{DiscoveryError, FileSource};
 use std::fs;
@@ -17,7 +18,7 @@ fn entry(name: &str, port: u16) -> String {
     format!("[[upstream]]\nname = \"{name}\"\naddress = \"127.0.0.1:{port}\"\n")
 }
 
-#[tokio::test]
+#[test]
 async fn each_version_is_said_once_and_a_wrong_one_is_refused_with_its_line() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("upstreams.toml");
@@ -53,7 +54,7 @@ async fn each_version_is_said_once_and_a_wrong_one_is_refused_with_its_line() {
 
 /// As Kubernetes does with a ConfigMap: the file is a link to a folder that is a link, and that is replaced.
 #[cfg(unix)]
-#[tokio::test]
+#[test]
 async fn a_folder_of_links_is_followed() {
     use std::os::unix::fs::symlink;
     let folder = tempfile::tempdir().unwrap();

@@ -2,6 +2,7 @@
 
 use super::{GUARD, members, next};
 use crate::support::etcd::{self, Etcd};
+use crate::support::test;
 use homing::{Affinity, Balancer, KeyRing, Request, Timestamp, UpstreamConfig};
 use homing_gateway::discovery::etcd::{
     EtcdClient, EtcdRegistration, EtcdSettings, EtcdSource, KeyPrefix, LiveSessionsPublisher,
