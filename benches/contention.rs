@@ -1,5 +1,5 @@
 //! Two threads that pick and drop at once: what sharing costs each policy, beside the same work on one thread.
-//! `cargo bench --bench contention`; a filter such as `-- least_conn` narrows it. On a machine whose cores are busy
+//! `cargo bench -p homing-benches --bench contention`; a filter such as `-- least_conn` narrows it. On a machine whose cores are busy
 //! with other work the two threads may never run together, and the figures then say little.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark that cannot go on should say where")]
 

@@ -10,7 +10,7 @@ if ! command -v valgrind >/dev/null; then
     exit 0
 fi
 
-bench=$(cargo bench --quiet --no-run --features http --bench instructions --message-format json |
+bench=$(cargo bench --quiet --no-run -p homing-benches --bench instructions --message-format json |
     sed -n 's/.*"executable":"\([^"]*\/instructions-[^"]*\)".*/\1/p')
 calls=$("$bench" calls)
 

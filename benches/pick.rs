@@ -1,5 +1,5 @@
 //! A whole pick, from the request to the dropped lease: placement by each policy over clusters of four sizes, and what
-//! affinity adds. `cargo bench --features http --bench pick`; a filter such as `-- p2c` narrows it.
+//! affinity adds. `cargo bench -p homing-benches --bench pick`; a filter such as `-- p2c` narrows it.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark that cannot go on should say where")]
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
@@ -134,7 +134,6 @@ fn affinity(c: &mut Criterion) {
         });
     }
 
-    #[cfg(feature = "http")]
     {
         use homing::http::{CookieName, cookie};
         let name = CookieName::new("homing").unwrap();

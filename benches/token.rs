@@ -4,7 +4,7 @@
 //! - *verify* is "pinned" less "no affinity",
 //! - both together "next idle window" less "no affinity".
 //!
-//! `cargo bench --bench token`.
+//! `cargo bench -p homing-benches --bench token`.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark that cannot go on should say where")]
 
 use criterion::{Criterion, criterion_group, criterion_main};

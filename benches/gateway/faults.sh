@@ -31,7 +31,7 @@ caddy() {
 }
 [[ " ${proxies[*]} " != *" caddy "* ]] || caddy
 
-(cd "$root" && cargo build --release -p homing-gateway --bin homing --example faults) >&2 ||
+(cd "$root" && cargo build --profile dist -p homing-gateway --bin homing --example faults) >&2 ||
     fail "the gateway or the driver does not build, the reason is above"
 
 exec python3 "$here/faults.py" --rounds "${ROUNDS:-3}" --sessions "${SESSIONS:-10000}" --kills "${KILLS:-20}" \

@@ -80,7 +80,7 @@ PROXIES = {
     ),
     "homing": Proxy(
         config="homing.toml",
-        program=TARGET / "release/homing",
+        program=TARGET / "dist/homing",
         arguments=lambda config: ["--config", str(config), "--log", "warn"],
         version=["--version"],
     ),

@@ -31,8 +31,6 @@ pub fn prefix() -> &'static Path {
         let mut install = Command::new(root().join("capi/install"));
         install
             .args(["--quiet", "--features", "plant-panic"])
-            // abidw reads the types of this package in the debugging information; dependencies stay as they are.
-            .args(["--config", "profile.dev.package.homing-capi.debug = 2"])
             .env("PREFIX", &prefix)
             .env("PROFILE", "dev")
             .env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target directory"))
