@@ -37,7 +37,7 @@ pub fn program(name: &str) -> PathBuf {
     let this = std::env::current_exe().expect("the path of this program");
     let profile = this.ancestors().nth(2).expect("a target directory");
     let program = profile.join(name);
-    let hint = format!("build it with `cargo build -p homing-gateway --all-targets`");
+    let hint = "build it with `cargo build -p homing-gateway --all-targets`";
     assert!(program.exists(), "{} is missing: {hint}", program.display());
     program
 }
