@@ -150,9 +150,10 @@ pub unsafe extern "C" fn homing_explain(
         // SAFETY: by the host's guarantee, see above.
         let out = unsafe { Buffer::new("text", buf, cap, len) }?;
         registry::with("balancer", balancer, |object: &BalancerObject| {
+            let view = object.balancer.view();
             // SAFETY: by the same guarantee.
-            let asked = unsafe { HostRequest::read(request, object, &object.balancer.view()) }?;
-            out.fill(object.balancer.explain(&asked.request()).to_string().as_bytes()).map(|()| HOMING_OK)
+            let asked = unsafe { HostRequest::read(request, object, &view) }?;
+            out.fill(view.explain(&asked.request()).to_string().as_bytes()).map(|()| HOMING_OK)
         })
     })
 }

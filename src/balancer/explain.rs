@@ -147,8 +147,12 @@ impl Balancer {
     /// a look at every upstream.
     #[must_use]
     pub fn explain(&self, request: &Request<'_>) -> Explanation {
-        let snapshot = self.snapshot.load();
-        let mut explainer = Explainer { balancer: self, snapshot: &snapshot, request, steps: Vec::new() };
+        self.explain_from(&self.snapshot.load(), request)
+    }
+
+    /// [`explain`](Self::explain), of a snapshot.
+    pub(super) fn explain_from(&self, snapshot: &Snapshot, request: &Request<'_>) -> Explanation {
+        let mut explainer = Explainer { balancer: self, snapshot, request, steps: Vec::new() };
         let outcome = match &snapshot.settings.affinity {
             Some(affinity) => explainer.bound(affinity),
             None => {

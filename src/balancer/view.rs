@@ -1,6 +1,7 @@
-//! The parts of a pick, asked of one snapshot: for adapters that number upstreams, or choose the upstream themselves.
+//! One snapshot of a balancer: for adapters that number upstreams, or choose the upstream themselves.
 
 use super::balancer::Balancer;
+use super::explain::Explanation;
 use super::pick::{Pick, PickError};
 use super::pinned::pinned_upstream;
 use super::request::Request;
@@ -12,19 +13,18 @@ use crate::time::Timestamp;
 use arc_swap::Guard;
 use std::sync::Arc;
 
-/// One snapshot of a [`Balancer`]: whatever is asked of it, all answers speak of the same cluster, keys and policy.
+/// One snapshot of a [`Balancer`]: all calls see the same cluster, keys and policy.
 ///
 /// [`Balancer::pick`] is all that most adapters need. A view is for those that
 ///
-/// - number upstreams by their [index](Cluster::index_of), which means something in one
-///   [`generation`](Self::generation) alone;
-/// - choose the upstream themselves: [`open`](Self::open) reads the tokens, [`lease`](Self::lease) takes a place on the
-///   chosen upstream, [`token_for`](Self::token_for) says what to send to the client;
+/// - number upstreams by their [index](Cluster::index_of), which is valid in one [`generation`](Self::generation) only;
+/// - choose the upstream themselves: [`open`](Self::open) reads the tokens, [`lease`](Self::lease) takes a lease on the
+///   chosen upstream, [`token_for`](Self::token_for) gives the token to send to the client;
 /// - queue requests: [`pinned_upstream`](Self::pinned_upstream) says which upstream a request has to wait for.
 ///
-/// Making one costs the snapshot load that a pick costs. It is for the time of one request's decision: it keeps its
-/// snapshot alive, and occupies one of the thread's few fast slots for that, so drop it before waiting for anything. It
-/// stays on its thread; any number of threads have their own.
+/// Creating a view costs the load of the snapshot that a pick costs. It is for the decision about one request: it keeps
+/// its snapshot alive, and occupies one of the few debt slots of its thread ([`arc_swap::Guard`]), so drop it before
+/// waiting for anything. Any number of threads can have views at the same time.
 ///
 /// # Example
 ///
@@ -47,8 +47,8 @@ use std::sync::Arc;
 ///
 /// // The host's choice.
 /// let member = view.cluster().find_name("app-2").expect("it is configured");
-/// let lease = view.lease(member, opened.session id, opened.decision, now)?;
-/// let token = view.token_for(lease.upstream(), opened.session id, &request).expect("a new session needs a token");
+/// let lease = view.lease(member, opened.session_id, opened.decision, now)?;
+/// let token = view.token_for(lease.upstream(), opened.session_id, &request).expect("a new session needs a token");
 ///
 /// // The next request of the session.
 /// let tokens = [token.as_bytes()];
@@ -66,24 +66,24 @@ pub struct View<'b> {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Opened {
-    /// The upstream that the first good token names, whether the cluster has it or not; otherwise the one that the
-    /// first legacy cookie means. `None` where the session begins with this request.
+    /// The upstream that the first valid token names, whether the cluster has it or not; otherwise the one that the
+    /// first legacy cookie means. `None` if the session begins with this request.
     pub upstream: Option<UpstreamId>,
-    /// The session's; where no token is good a new one, for [`View::lease`] and [`View::token_for`].
+    /// The session id; without a valid token a new one, for [`View::lease`] and [`View::token_for`].
     pub session_id: u64,
-    /// [`Pinned`](Decision::Pinned) where the session goes to `upstream`, [`New`](Decision::New) without a token;
-    /// otherwise why the pin is lost.
+    /// [`Pinned`](Decision::Pinned) if the session goes to `upstream`, [`New`](Decision::New) without a token; otherwise
+    /// the pin loss.
     pub decision: Decision,
 }
 
 impl Balancer {
-    /// The snapshot in force, for several questions about one request.
+    /// The current snapshot, for several questions about one request.
     #[must_use]
     pub fn view(&self) -> View<'_> {
         View { balancer: self, snapshot: self.snapshot.load() }
     }
 
-    /// How many requests were leased so far on the upstreams that the cluster has now. Looks at each of them.
+    /// The number of leases so far, summed over the upstreams that are in the cluster now. Looks at each of them.
     #[must_use]
     pub fn requests(&self) -> u64 {
         let snapshot = self.snapshot.load();
@@ -104,28 +104,28 @@ impl View<'_> {
         &self.snapshot.cluster
     }
 
-    /// The legacy cookies that are accepted: [`Request::legacy_cookies`] refers to them by their places here.
+    /// The legacy cookies that are accepted: [`Request::legacy_cookies`] refers to them by their index here.
     #[must_use]
     pub fn accepted(&self) -> &[AcceptedCookie] {
         self.snapshot.settings.affinity.as_ref().map_or(&[], |affinity| affinity.accepted())
     }
 
-    /// Decides where a request goes, and takes a place there: [`Balancer::pick`], of this snapshot.
+    /// Decides where a request goes, and takes a lease there: [`Balancer::pick`] with this snapshot.
     ///
     /// # Errors
-    /// [`PickError`] where no upstream can take the request. No count was changed then.
+    /// [`PickError`] if no upstream can take the request. No counter has changed then.
     pub fn pick(&self, request: &Request<'_>) -> Result<Pick, PickError> {
         self.balancer.pick_from(&self.snapshot, request)
     }
 
-    /// Reads the request's tokens and legacy cookies, and takes nothing: no place, no count, no session.
+    /// Reads the request's tokens and legacy cookies, and takes nothing: no lease, no count, no live session.
     ///
-    /// Whether the upstream has room is left to [`lease`](Self::lease), and no session is rebalanced. Costs one
-    /// HMAC-SHA256 a token that is looked at, and one call of [`Entropy::next`](crate::rng::Entropy::next) where none
-    /// is good.
+    /// It does not check whether the upstream has room, which [`lease`](Self::lease) does, and rebalances no session.
+    /// Costs one HMAC-SHA256 for each token that is verified, and one call of
+    /// [`Entropy::next`](crate::rng::Entropy::next) if none is valid.
     ///
     /// # Errors
-    /// [`EntropyError`] where a new session gets no random number.
+    /// [`EntropyError`] if there is no random number for a new session.
     pub fn open(&self, request: &Request<'_>) -> Result<Opened, EntropyError> {
         let snapshot = &self.snapshot;
         let opened = |affinity: &Affinity, claims: &Claims| {
@@ -133,11 +133,11 @@ impl View<'_> {
             let decision = pinned.map_or_else(Decision::PinLost, |(_, decision)| decision);
             Opened { upstream: Some(claims.upstream), session_id: claims.session_id, decision }
         };
-        let mut lost = None;
+        let mut loss = None;
         if let Some(affinity) = &snapshot.settings.affinity {
             match affinity.open(request.tokens, request.now) {
                 Ok(claims) => return Ok(opened(affinity, &claims)),
-                Err(reason) => lost = reason,
+                Err(reason) => loss = reason,
             }
         }
         let session_id = self.balancer.entropy.next()?;
@@ -146,17 +146,17 @@ impl View<'_> {
             affinity.and_then(|affinity| Some((affinity, snapshot.legacy_claims(affinity, request, session_id)?)));
         Ok(match migrated {
             Some((affinity, claims)) => opened(affinity, &claims),
-            None => Opened { upstream: None, session_id, decision: lost.map_or(Decision::New, Decision::PinLost) },
+            None => Opened { upstream: None, session_id, decision: loss.map_or(Decision::New, Decision::PinLost) },
         })
     }
 
-    /// Takes a place for a request on the upstream that the host chose, and counts it there as a pick with this
-    /// `decision`, so that policies, limits and statistics know of it. `session_id` is what [`open`](Self::open) said.
+    /// Takes a lease on the upstream that the host chose, and counts the request there as a pick with this `decision`,
+    /// so that policies, limits and statistics see it. `session_id` is that of [`open`](Self::open).
     ///
     /// Costs what a pick's lease costs.
     ///
     /// # Errors
-    /// [`PickError::Full`] where the upstream is at its limit of requests in flight.
+    /// [`PickError::Full`] if the upstream is at its limit of requests in flight.
     pub fn lease(
         &self,
         member: &Member,
@@ -170,12 +170,11 @@ impl View<'_> {
         Ok(lease)
     }
 
-    /// The token to send to the client of a session that its host put on `upstream`; `None` where the request carries
-    /// one that says the same and is fresh enough, or there is no affinity.
+    /// The token to send to the client of a session that the host placed on `upstream`. `None` if the request carries a
+    /// token that says the same and need not be renewed, or if there is no affinity.
     ///
-    /// The session is the one of the request's token. Where that has none that is good, a session begins now, and
-    /// `session_id` is its own. Changes nothing. Costs one HMAC-SHA256 a token that is looked at, and one for a new
-    /// token.
+    /// The session is that of the request's token. If the request has no valid token, a session begins with
+    /// `session_id`. Changes nothing. Costs one HMAC-SHA256 for each token that is verified, and one for a new token.
     #[must_use]
     pub fn token_for(&self, upstream: &Upstream, session_id: u64, request: &Request<'_>) -> Option<Token> {
         let affinity = self.snapshot.settings.affinity.as_ref()?;
@@ -184,19 +183,25 @@ impl View<'_> {
         affinity.issue(known.as_ref(), session_id, upstream, request.now)
     }
 
-    /// The upstream that the session of a request is pinned to, where no other one may serve it while that one serves:
-    /// what a request waits for that was answered [`PickError::Full`].
+    /// The upstream to which the session of a request is pinned, and for which the request has to wait after
+    /// [`PickError::Full`].
     ///
-    /// `None` where the request has no session yet, where its pin is lost, and where sessions [move](OnFull::Move) for
-    /// want of room. Costs one HMAC-SHA256 a token that is looked at.
+    /// `None` if the request has no session yet, if its pin is lost, and if sessions [move](OnFull::Move) when their
+    /// upstream is full. Costs one HMAC-SHA256 for each token that is verified.
     #[must_use]
     pub fn pinned_upstream(&self, request: &Request<'_>) -> Option<UpstreamId> {
         let snapshot = &self.snapshot;
         let affinity = snapshot.settings.affinity.as_ref().filter(|affinity| affinity.on_full() == OnFull::Wait)?;
         let token = affinity.open(request.tokens, request.now).ok();
-        // The upstream that a legacy cookie means does not depend on the session's number.
+        // The upstream that a legacy cookie means does not depend on the session id.
         let claims = token.or_else(|| snapshot.legacy_claims(affinity, request, 0))?;
         pinned_upstream(&snapshot.cluster, affinity, &claims, request).ok().map(|(member, _)| member.upstream().id())
+    }
+
+    /// Explains step by step what [`pick`](Self::pick) would do: [`Balancer::explain`] with this snapshot.
+    #[must_use]
+    pub fn explain(&self, request: &Request<'_>) -> Explanation {
+        self.balancer.explain_from(&self.snapshot, request)
     }
 }
 
