@@ -1,4 +1,5 @@
-/* What a request costs in C, from pick to finish, as main.rs measures it in Rust: lines of a kind and its nanoseconds. */
+/* The cost of a request in C, from pick to finish; main.rs measures the same in Rust. Prints a kind and its nanoseconds on
+ * each line. */
 #include <homing.h>
 
 #include <stdio.h>
@@ -8,7 +9,7 @@
 
 #define UPSTREAMS 10
 #define CLIENTS 4096 /* a power of two; more than caches and branch predictors remember */
-#define BATCHES 100  /* of a pick for each client: short, so that the least of them was not interrupted */
+#define BATCHES 100  /* one pick for each client: short, so that the fastest batch was not interrupted */
 #define NOW UINT64_C(1700000000000)
 
 static void check(int32_t status)

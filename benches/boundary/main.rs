@@ -1,4 +1,4 @@
-//! What a request costs in Rust, from pick to the reported outcome, as `bench.c` measures it through the C ABI.
+//! The cost of a request in Rust, from the pick to the reported outcome. `bench.c` measures the same through the C ABI, and
 //! `benches/boundary/run` compares them.
 #![allow(
     missing_docs,
@@ -58,7 +58,7 @@ fn main() {
     });
 }
 
-/// Prints what a pick took in the batch that took least.
+/// Prints the nanoseconds for each pick in the fastest batch.
 fn least(kind: &str, mut batch: impl FnMut()) {
     let took = (0..BATCHES).map(|_| {
         let began = Instant::now();
