@@ -14,7 +14,7 @@ pub(crate) const fn mix64(mut z: u64) -> u64 {
 /// 64 bits from any bytes, the same on every platform and in every version: placements depend on it.
 ///
 /// Sixteen bytes at a time are multiplied into the state, and the halves of the 128-bit product folded (as wyhash does,
-/// Wang Yi, 2019). About 3 ns for a short key. It has no secret: who may choose keys can choose them to collide.
+/// Wang Yi, 2019). About 3 ns for a short key. It has no secret: a client that chooses keys can make them collide.
 pub(crate) fn hash_bytes(bytes: &[u8]) -> u64 {
     const KEYS: [u64; 4] =
         [mix64(GOLDEN), mix64(2_u64.wrapping_mul(GOLDEN)), mix64(3_u64.wrapping_mul(GOLDEN)), GOLDEN];

@@ -1,4 +1,4 @@
-//! What a pick would do and why, told without doing it.
+//! What a pick would do and why, without doing it.
 
 use super::balancer::Balancer;
 use super::pick::{PickError, Wait};
@@ -15,13 +15,13 @@ use std::time::Duration;
 /// What [`Balancer::pick`] would do with a request, and why. [`Display`](fmt::Display) makes a line of each step.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Explanation {
-    /// The snapshot it was asked of.
+    /// The generation of the snapshot.
     pub generation: Generation,
-    /// What is decided, in order.
+    /// The steps, in order.
     pub steps: Vec<Step>,
     /// Where the request would go; `None` where it would be refused.
     pub upstream: Option<String>,
-    /// What the pick would be counted as, unless it would be refused.
+    /// The decision that the pick would be counted as, unless it would be refused.
     pub decision: Option<Decision>,
 }
 
@@ -32,76 +32,77 @@ pub enum Step {
     NoAffinity,
     /// The client sent no token.
     NoToken,
-    /// A token is not believed; the next one, if there is one, is looked at.
+    /// A token is invalid; the next one, if any, is verified.
     TokenRefused {
-        /// Which of those that came, from 1.
+        /// Its number among the tokens of the request, from 1.
         number: usize,
         /// Why.
         reason: PinLoss,
     },
-    /// A token is good. Those after it are not looked at.
+    /// A token is valid. Those after it are ignored.
     TokenGood {
-        /// Which of those that came, from 1.
+        /// Its number among the tokens of the request, from 1.
         number: usize,
         /// The upstream it names, where the cluster has it.
         upstream: Option<String>,
-        /// How old the session is.
+        /// The age of the session.
         age: Duration,
     },
-    /// A cookie of the proxy that was here before says where the session lives. Those after it are not looked at.
+    /// A legacy cookie names the session's upstream. Those after it are ignored.
     Migrated {
-        /// Which of those that came, from 1.
+        /// Its number among the legacy cookies of the request, from 1.
         number: usize,
         /// The upstream it means.
         upstream: String,
     },
-    /// The session's own upstream takes the request.
+    /// The pinned upstream takes the request.
     Pinned {
         /// Its name.
         upstream: String,
     },
-    /// The session's own upstream takes the request, though another process is behind it now.
+    /// The pinned upstream takes the request, although it is another process now.
     Kept {
         /// Its name.
         upstream: String,
     },
-    /// The session's own upstream holds more than its share of sessions, and this one is moved.
+    /// The pinned upstream holds more than its share of sessions, and this one is rebalanced.
     Rebalanced {
         /// The upstream's name.
         from: String,
         /// The first in the session's order that holds less than its share.
         to: String,
     },
-    /// The session's own upstream cannot.
+    /// The pinned upstream cannot take it.
     Displaced {
         /// Why.
         reason: PinLoss,
     },
-    /// It is not to be moved, and the request is refused.
+    /// Sessions are not to be moved: the request is refused.
     Rejected,
-    /// Its upstream is at its limit, and it is not moved for that: the request waits for room.
+    /// The pinned upstream is at its limit, and sessions do not move for that: the request waits for room.
     WaitsForRoom,
-    /// The session is to wait.
+    /// The session has to wait.
     Waits {
         /// Until then, at the latest.
         at: Timestamp,
-        /// What for.
+        /// What it waits for.
         reason: Wait,
     },
     /// How many upstreams could take it.
     Candidates {
-        /// All there are.
+        /// All upstreams.
         upstreams: usize,
-        /// Of those, the ones that take no new sessions.
+        /// Those that do not accept new sessions.
         closed: usize,
-        /// The ones that would, and are at their limit.
+        /// Those that accept, and are at their limit.
         full: usize,
-        /// The ones that have already failed this request.
+        /// Those that have already failed this request.
         tried: usize,
-        /// The ones that warm, and leave this one to others.
+        /// Those in slow start whose share does not include this session.
         slow_start: usize,
     },
-    /// The first in the session's own rendezvous order, on which every proxy agrees, takes the request.
+    /// The failover target takes the request: the first accepting upstream in the session's own rendezvous order,
+    /// which is the same on every proxy.
     FailedOver {
         /// Its name.
         upstream: String,
@@ -113,7 +114,7 @@ pub enum Step {
         /// The upstream's name.
         upstream: String,
     },
-    /// Nobody takes it, and it is refused.
+    /// No upstream takes it: the request is refused.
     Nowhere,
     /// The client is sent a token.
     TokenSet(TokenSet),
@@ -121,30 +122,30 @@ pub enum Step {
     TokenKept,
 }
 
-/// Why a client is sent a token.
+/// Why the client is sent a token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TokenSet {
     /// The session begins.
     NewSession,
-    /// The session is taken over from the proxy that was here before.
+    /// The session is migrated from a legacy proxy.
     Migrated,
     /// The session has moved.
     Moved,
-    /// The upstream is known by another incarnation.
+    /// The incarnation of the upstream changed or became known.
     Incarnation,
     /// Another key signs now.
     Key,
-    /// The session was last seen in another idle window.
+    /// The session has entered another idle window.
     Window,
 }
 
 impl Balancer {
-    /// Says step by step what [`pick`](Self::pick) would do with `request` now. Changes nothing: no count, no turn, no
-    /// randomness that a pick would get.
+    /// Explains step by step what [`pick`](Self::pick) would do with `request` now. Changes nothing: it takes no
+    /// lease, no turn and no entropy.
     ///
-    /// A session that would begin with the pick has no session id yet. Policies that draw lots are shown one that is
-    /// drawn from the time and the client; the pick will draw its own. For operators and tests: it allocates, and costs
-    /// a look at every upstream.
+    /// A session that would begin with the pick has no id yet. Policies that place at random are shown one derived
+    /// from the time and the client; the pick will draw its own. For operators and tests: it allocates, and reads
+    /// every upstream.
     #[must_use]
     pub fn explain(&self, request: &Request<'_>) -> Explanation {
         self.explain_from(&self.snapshot.load(), request)
@@ -304,7 +305,7 @@ impl<'s> Explainer<'s> {
     }
 }
 
-/// The step that a refusal is, where it is not told by another.
+/// The step for an error, where no other step covers it.
 fn refused(refusal: PickError) -> Option<Step> {
     match refusal {
         PickError::Rejected(_) => Some(Step::Rejected),
@@ -314,7 +315,7 @@ fn refused(refusal: PickError) -> Option<Step> {
     }
 }
 
-/// A session id for a session that has none yet, the same for the same request.
+/// An id for a session that has none yet, the same for the same request.
 fn draw(request: &Request<'_>) -> u64 {
     let client = match request.client {
         Some(std::net::IpAddr::V4(address)) => u128::from(address.to_bits()),

@@ -1,4 +1,4 @@
-//! What a planned change would do to those who are being served.
+//! What a planned change would do to sessions and capacity.
 
 use super::balancer::Balancer;
 use super::snapshot::Snapshot;
@@ -10,30 +10,30 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-/// How many keys are placed before and after: so a share is told to less than one per cent (two standard deviations
-/// of 16,384 draws).
+/// How many keys are placed before and after: 16,384 draws give a share to within one percent (two standard
+/// deviations).
 const KEYS: u32 = 1 << 14;
 
-/// What a plan would do. [`Display`](fmt::Display) makes a line of each fact.
+/// The consequences of a plan. [`Display`](fmt::Display) makes a line of each.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Forecast {
     /// The generation that the plan was made against.
     pub base: Generation,
-    /// Which upstreams come, go and change.
+    /// Which upstreams are added, removed and changed.
     pub effects: Vec<Effect>,
     /// The share of keys (0 to 1) that the policy would place elsewhere than now; `None` for a policy that does not
-    /// place by a key. Told from a fixed sample, to about one per cent.
+    /// place by key. Estimated from a fixed sample, to about one percent.
     pub moved_keys: Option<f64>,
-    /// [Live sessions](crate::Upstream::live_sessions) of upstreams that go or become another process, as far as this
-    /// proxy has seen them.
+    /// [Live sessions](crate::Upstream::live_sessions) of upstreams that are removed or become another process, as far
+    /// as this proxy has seen them.
     pub broken_sessions: u64,
-    /// What can be placed on now.
+    /// The capacity now.
     pub before: Capacity,
-    /// What could be placed on then.
+    /// The capacity after the change.
     pub after: Capacity,
 }
 
-/// How much a cluster takes.
+/// The capacity of a cluster.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Capacity {
     /// All upstreams.
@@ -42,14 +42,14 @@ pub struct Capacity {
     pub accepting: usize,
     /// The sum of their weights.
     pub weight: u64,
-    /// The most requests that they take at once together; `None` where one of them has no limit.
+    /// The most requests that they take at once, together; `None` where one of them has no limit.
     pub max_in_flight: Option<u64>,
 }
 
 impl Balancer {
-    /// Says what `plan` would do if it were applied now. Changes nothing.
+    /// Works out the consequences of `plan`, were it applied now. Changes nothing.
     ///
-    /// For operators: where the policy places by a key it builds the next policy and places some thousands of keys by
+    /// For operators: where the policy places by key, it builds the next policy and places some thousands of keys by
     /// both, which costs about what [`apply`](Self::apply) does and some milliseconds.
     ///
     /// # Errors
@@ -78,7 +78,7 @@ impl Balancer {
     }
 }
 
-/// The share of keys that two policies place apart.
+/// The share of keys that the two policies place on different upstreams.
 fn moved(snapshot: &Snapshot, policy: &dyn Policy, next: &Cluster, now: Timestamp) -> f64 {
     let moved = (0..KEYS).filter(|number| {
         let session_id = mix64(u64::from(*number));

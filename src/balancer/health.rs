@@ -1,4 +1,4 @@
-//! What a host tells a balancer about its upstreams, and what it hears back.
+//! Outcomes, probes, drains and time go in; status and events come out.
 
 use super::balancer::Balancer;
 use crate::cluster::{Availability, Upstream, UpstreamId};
@@ -16,43 +16,45 @@ pub struct UnknownUpstream {
 }
 
 impl Balancer {
-    /// Tells how a request fared. An answer costs two relaxed operations while its upstream is active; everything else
-    /// takes a lock and is looked at at once.
+    /// Reports the outcome of a request. A response costs two relaxed operations while its upstream is active;
+    /// everything else takes a lock and is evaluated at once.
+    ///
+    /// Report only while [`tick`](Self::tick) is called too: an ejected upstream would otherwise never return.
     pub fn report(&self, upstream: &Upstream, outcome: Outcome, now: Timestamp) {
         self.report_at(upstream, outcome, || now);
     }
 
-    /// [`report`](Self::report) for hosts to whom reading the clock costs something: `now` is called only where the
-    /// time matters, which it does not for an answer of an active upstream.
+    /// [`report`](Self::report) for hosts where reading the clock is expensive: `now` is called only where the time
+    /// matters, which it does not for a response of an active upstream.
     pub fn report_at(&self, upstream: &Upstream, outcome: Outcome, now: impl FnOnce() -> Timestamp) {
         if outcome == Outcome::Answered {
-            upstream.outcome_counters().answered();
+            upstream.outcome_counters().responded();
             if upstream.availability() == Availability::ACTIVE {
                 return;
             }
         }
         let now = now();
-        self.tell(upstream, |health| health.report(upstream, outcome, now));
+        self.input(upstream, |health| health.report(upstream, outcome, now));
     }
 
-    /// Tells how a probe fared.
+    /// Reports the result of a probe.
     pub fn probe(&self, upstream: UpstreamId, result: ProbeResult, now: Timestamp) {
         let member = self.snapshot.load().cluster.find(upstream).map(|member| Arc::clone(member.upstream()));
         if let Some(upstream) = member {
-            self.tell(&upstream, |health| health.probe(upstream.id(), result, now));
+            self.input(&upstream, |health| health.probe(upstream.id(), result, now));
         }
     }
 
-    /// Says that nobody probes any more, so that what only a probe could end does not last forever.
+    /// Probing has stopped: conditions that only a probe could end, end.
     pub fn forget_probes(&self) {
         self.health.lock().forget_probes();
     }
 
-    /// Lets time pass: what was out returns, slow starts end, silence is noticed. A host calls it some ten times a
-    /// second; it looks at every upstream, and once a window at every session that is [held](Upstream::guard_session).
-    /// Where it was not called for two seconds, nothing is concluded from the silence of that time.
+    /// Lets time pass: ejected upstreams return, slow starts end, silence is noticed. Call it about ten times a
+    /// second; it reads every upstream, and once a window every [guarded](Upstream::guard_session) session. Where it
+    /// was not called for two seconds, that time is no evidence of silence.
     pub fn tick(&self, now: Timestamp) {
-        // Before the lock, which requests that fail wait for.
+        // Before the health lock is taken, which requests that fail wait for.
         self.snapshot.load().cluster.members().iter().for_each(|member| member.upstream().touch_guarded(now));
         let mut health = self.health.lock();
         health.tick(now);
@@ -68,36 +70,36 @@ impl Balancer {
         }
     }
 
-    /// Lets the upstream of this name take no new sessions. Those it has stay; with a `deadline` (from `now` on) they
-    /// leave from then on, each at [its moment](Upstream::drain_deadline) within
-    /// [`drain_spread`](crate::HealthSettings::drain_spread), and then it serves no more. Asked again, the new deadline
-    /// counts.
+    /// The upstream of this name accepts no new sessions. Those it has stay; with a `deadline` (relative to `now`)
+    /// they leave after it, each at [its drain deadline](Upstream::drain_deadline) within
+    /// [`drain_spread`](crate::HealthSettings::drain_spread), and then the upstream does not serve either. Called
+    /// again, the new deadline counts.
     ///
     /// # Errors
     /// [`UnknownUpstream`].
     pub fn drain(&self, name: &str, deadline: Option<Duration>, now: Timestamp) -> Result<(), UnknownUpstream> {
         let upstream = self.named(name)?;
-        self.tell(&upstream, |health| health.drain(upstream.id(), deadline, now));
+        self.input(&upstream, |health| health.drain(upstream.id(), deadline, now));
         Ok(())
     }
 
-    /// Ends a drain: the upstream takes sessions again, after a slow start.
+    /// Ends a drain: the upstream accepts sessions again, after a slow start.
     ///
     /// # Errors
     /// [`UnknownUpstream`].
     pub fn resume(&self, name: &str, now: Timestamp) -> Result<(), UnknownUpstream> {
         let upstream = self.named(name)?;
-        self.tell(&upstream, |health| health.resume(upstream.id(), now));
+        self.input(&upstream, |health| health.resume(upstream.id(), now));
         Ok(())
     }
 
-    /// Over how long sessions leave, once a drain's deadline has come.
+    /// The time over which sessions leave after a drain's deadline.
     pub fn drain_spread(&self) -> Duration {
         self.health.lock().drain_spread()
     }
 
-    /// Says which process is behind an upstream now: any number but 0, constant for the process' life and most likely
-    /// different for the next. See [`Upstream::set_incarnation`].
+    /// Sets the number of the process behind an upstream: any number but 0, constant for the process' life and most
+    /// likely different for the next. See [`Upstream::set_incarnation`].
     pub fn set_incarnation(&self, upstream: &Upstream, incarnation: u16, now: Timestamp) {
         let before = upstream.incarnation();
         upstream.set_incarnation(incarnation);
@@ -106,36 +108,36 @@ impl Balancer {
         }
     }
 
-    /// How every upstream is doing, in the cluster's order.
+    /// The health of every upstream, in the cluster's order.
     #[must_use]
     pub fn status(&self) -> Vec<UpstreamStatus> {
         let cluster = self.cluster();
         self.health.lock().status(&cluster)
     }
 
-    /// How the upstream called `id` is doing, where the cluster has it.
+    /// The health of the upstream `id`, where the cluster has it.
     #[must_use]
     pub fn status_of(&self, id: UpstreamId) -> Option<UpstreamStatus> {
         self.health.lock().status_of(id)
     }
 
-    /// Whether so many upstreams look bad that [judgements](crate::health) are ignored.
+    /// Whether panic mode is on: so many upstreams look bad that [judgements](crate::health) are ignored.
     #[must_use]
     pub fn panics(&self) -> bool {
         self.health.lock().panics()
     }
 
-    /// Every event from here on.
+    /// Subscribes to every event from now on.
     #[must_use]
     pub fn subscribe(&self) -> Subscription {
         self.health.lock().subscribe()
     }
 
-    /// Tells what happened to one upstream. Others are concerned where it begins to warm, or ends.
-    fn tell(&self, upstream: &Upstream, what: impl FnOnce(&mut Monitor)) {
+    /// Passes an input of one upstream to the monitor. Slow start is updated where one begins or ends.
+    fn input(&self, upstream: &Upstream, change: impl FnOnce(&mut Monitor)) {
         let mut health = self.health.lock();
         let before = upstream.lifecycle().slow_start_since();
-        what(&mut health);
+        change(&mut health);
         if upstream.lifecycle().slow_start_since() != before {
             let snapshot = self.snapshot.load();
             self.slow_start.update(snapshot.settings.slow_start, &snapshot.cluster, health.now());

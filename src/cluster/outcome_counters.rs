@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// since only whether there were any is read. Failures are rare and counted exactly.
 #[derive(Debug, Default)]
 pub(crate) struct OutcomeCounters {
-    answers: AtomicU32,
+    responses: AtomicU32,
     failures: AtomicU32,
     /// Failures since the last response.
     streak: AtomicU32,
 }
 
 impl OutcomeCounters {
-    pub(crate) fn answered(&self) {
-        self.answers.store(self.answers.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    pub(crate) fn responded(&self) {
+        self.responses.store(self.responses.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         if self.streak.load(Ordering::Relaxed) != 0 {
             self.streak.store(0, Ordering::Relaxed);
         }
@@ -27,8 +27,8 @@ impl OutcomeCounters {
     }
 
     /// Changes with every response.
-    pub(crate) fn answers(&self) -> u32 {
-        self.answers.load(Ordering::Relaxed)
+    pub(crate) fn responses(&self) -> u32 {
+        self.responses.load(Ordering::Relaxed)
     }
 
     /// All failures, wrapping.

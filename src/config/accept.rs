@@ -27,7 +27,7 @@ use std::fmt;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accept {
-    /// `from`, and the `secret` where it has one: what the cookie's value says.
+    /// `from`, and the `secret` where it has one: the format of the cookie's value.
     pub format: LegacyFormat,
     /// The cookie's name.
     pub cookie: CookieName,

@@ -50,7 +50,7 @@ pub struct Affinity {
     /// What happens to a session whose upstream was restarted. Default: `replace`.
     #[serde(with = "value::OnRestartValue")]
     pub on_restart: OnRestart,
-    /// The field of a response that tells a session that it has lost its state, and why. Default: none.
+    /// The response field that tells a displaced session why its pin was lost. Default: none.
     #[serde(deserialize_with = "value::header_name")]
     pub lost_header: Option<HeaderName>,
     /// Cookies of the proxy that was here before, in the order in which they count; at most

@@ -59,7 +59,7 @@ pub struct Engine {
     pub upstreams: Vec<Upstream>,
 }
 
-/// `[health]`, as far as it is the balancer's: who probes, and how, is the host's.
+/// `[health]`, as far as it concerns the balancer; probing is the host's.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Health {

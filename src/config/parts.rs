@@ -46,7 +46,7 @@ impl Parts<'_> {
         }
     }
 
-    /// The balancer, with the `keys` in the file that they are told. Without affinity nobody asks for keys.
+    /// The balancer, with the `keys` in the file that they name. Without affinity `keys` is not called.
     pub fn balancer<E: From<LifetimeError>>(
         &self,
         keys: impl FnOnce(&Path) -> Result<KeyRing, E>,

@@ -1,4 +1,4 @@
-//! What one value may be. An error here has the value's place, and says what was expected.
+//! Types of single values. An error has the value's place, and describes what was expected.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -80,7 +80,7 @@ where
     T::try_from(value).map_err(|_| D::Error::invalid_value(Unexpected::Signed(value), &Range::<MIN, MAX>))
 }
 
-/// A string that `read` understands; `expected` says what that would be.
+/// A string that `read` accepts; `expected` describes what that would be.
 pub fn text<'de, D, T>(deserializer: D, expected: &'static str, read: fn(&str) -> Option<T>) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,

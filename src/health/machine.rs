@@ -1,5 +1,6 @@
 //! The state machine of one upstream: inputs change its condition, and its condition makes its state.
 
+use super::silence::SilenceTracker;
 use super::{Cause, HealthSettings, Outcome, ProbeResult, State};
 use crate::cluster::{Availability, Upstream};
 use crate::hash::mix64;
@@ -75,7 +76,7 @@ pub(super) struct Machine {
     /// An operator drains it.
     pub(super) drain: Option<Drain>,
     /// What was published last.
-    pub(super) told: Told,
+    pub(super) published: Verdict,
     /// Until when it is out at least.
     until: Timestamp,
     /// How often it was out, each time soon after the last.
@@ -87,15 +88,15 @@ pub(super) struct Machine {
     says_full: bool,
     bad_probes: u32,
     /// The latest of those in a row that timed out.
-    lost_probes: u32,
+    timed_out_probes: u32,
     good_probes: u32,
     bad_connects: u32,
     /// The response count when a connection last timed out: while the upstream is active, responses are seen only by
     /// their count.
-    answers_before: u32,
+    responses_before: u32,
     /// The halves of the window for the failure rate.
     marks: [Mark; 2],
-    hush: Hush,
+    silence: SilenceTracker,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -107,30 +108,11 @@ pub(super) struct Drain {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Told {
+pub(super) struct Verdict {
     pub(super) state: State,
     pub(super) cause: Cause,
     pub(super) since: Timestamp,
     pub(super) availability: Availability,
-}
-
-/// For how long nobody was answered.
-#[derive(Clone, Copy, Debug)]
-struct Hush {
-    answers: u32,
-    /// Requests leased when the last answer was noticed.
-    total: u64,
-    /// Since when requests wait.
-    since: Option<Timestamp>,
-    /// When an answer was last noticed.
-    answered_at: Timestamp,
-}
-
-impl Hush {
-    /// Broken just now.
-    fn broken(upstream: &Upstream, now: Timestamp) -> Self {
-        Self { answers: upstream.outcome_counters().answers(), total: upstream.total(), since: None, answered_at: now }
-    }
 }
 
 impl Machine {
@@ -140,9 +122,9 @@ impl Machine {
             false => (Condition::Active, Cause::Configured),
         };
         upstream.lifecycle().set_slow_start_since((condition == Condition::SlowStart).then_some(now));
-        let hush = Hush::broken(&upstream, now);
+        let silence = SilenceTracker::new(&upstream, now);
         Self {
-            told: Told { state: condition.state(), cause, since: now, availability: upstream.availability() },
+            published: Verdict { state: condition.state(), cause, since: now, availability: upstream.availability() },
             condition,
             cause,
             since: now,
@@ -153,18 +135,18 @@ impl Machine {
             probed: false,
             says_full: false,
             bad_probes: 0,
-            lost_probes: 0,
+            timed_out_probes: 0,
             good_probes: 0,
             bad_connects: 0,
-            answers_before: hush.answers,
+            responses_before: silence.responses(),
             marks: [Mark::of(&upstream, now); 2],
-            hush,
+            silence,
             upstream,
         }
     }
 
     /// The state and availability as they should be, and why.
-    pub(super) fn verdict(&self, panics: bool, now: Timestamp) -> Told {
+    pub(super) fn verdict(&self, panics: bool, now: Timestamp) -> Verdict {
         let overruled = panics && self.condition.is_judged();
         let drained = self.drain.map(|drain| match drain.leave {
             Some((_, end)) if now >= end => Availability::DOWN,
@@ -179,9 +161,9 @@ impl Machine {
         };
         match (self.condition.state(), self.drain.zip(drained)) {
             (state, Some((drain, availability))) if state != State::Down => {
-                Told { state: State::Draining, cause: Cause::Operator, since: drain.since, availability }
+                Verdict { state: State::Draining, cause: Cause::Operator, since: drain.since, availability }
             }
-            (state, _) => Told { state, cause: self.cause, since: self.since, availability },
+            (state, _) => Verdict { state, cause: self.cause, since: self.since, availability },
         }
     }
 
@@ -211,9 +193,9 @@ impl Machine {
 
     /// The outcome of a request. `Answered` is passed on only while the condition is not active.
     pub(super) fn report(&mut self, outcome: Outcome, settings: &HealthSettings, now: Timestamp) {
-        let answers = self.upstream.outcome_counters().answers();
-        let has_answered = std::mem::replace(&mut self.answers_before, answers) != answers;
-        if has_answered || outcome != Outcome::ConnectTimedOut {
+        let responses = self.upstream.outcome_counters().responses();
+        let has_responded = std::mem::replace(&mut self.responses_before, responses) != responses;
+        if has_responded || outcome != Outcome::ConnectTimedOut {
             self.bad_connects = 0;
         }
         match outcome {
@@ -230,16 +212,15 @@ impl Machine {
                 }
             }
             Outcome::TimedOut { after } => {
-                self.look(now);
-                let hushed = now.since(self.hush.answered_at);
-                if hushed >= after && self.waiting() >= u64::from(settings.silence.min_requests) {
+                self.silence.observe(&self.upstream, now);
+                if self.silence.has_lasted(&self.upstream, after, settings.silence.min_requests, now) {
                     self.down(Cause::Unanswered(after), settings, now);
                 } else {
                     self.failed(settings, now);
                 }
             }
             Outcome::ServerError => {
-                self.heard(now);
+                self.silence = SilenceTracker::new(&self.upstream, now);
                 self.failed(settings, now);
             }
             Outcome::Broken => self.failed(settings, now),
@@ -247,19 +228,19 @@ impl Machine {
     }
 
     fn failed(&mut self, settings: &HealthSettings, now: Timestamp) {
-        let rules = &settings.outlier;
+        let outlier = &settings.outlier;
         let streak = self.upstream.outcome_counters().failed();
         if !matches!(self.condition, Condition::Active | Condition::SlowStart | Condition::Full) {
             return;
         }
-        if rules.consecutive > 0 && streak >= rules.consecutive {
+        if outlier.consecutive > 0 && streak >= outlier.consecutive {
             return self.suspect(Suspicion::Failures, Cause::Failures(streak), settings, now);
         }
         let mark = self.marks[0];
         let requests = self.upstream.total().wrapping_sub(mark.total);
         let failures = u64::from(self.upstream.outcome_counters().failures().wrapping_sub(mark.failures));
         let rate = failures as f64 / requests.max(1) as f64;
-        if requests >= u64::from(rules.min_requests) && rate >= rules.failure_rate {
+        if requests >= u64::from(outlier.min_requests) && rate >= outlier.failure_rate {
             let percent = (rate * 100.0).min(100.0) as u8;
             self.suspect(Suspicion::Failures, Cause::FailureRate(percent), settings, now);
         }
@@ -276,12 +257,15 @@ impl Machine {
             self.good_probes = 0;
             self.bad_probes = self.bad_probes.saturating_add(1);
         }
-        self.lost_probes = if result == ProbeResult::TimedOut { self.lost_probes.saturating_add(1) } else { 0 };
+        self.timed_out_probes =
+            if result == ProbeResult::TimedOut { self.timed_out_probes.saturating_add(1) } else { 0 };
         let fell = self.bad_probes >= settings.probes.fall;
-        let is_lost = self.lost_probes >= settings.probes.fall;
+        let is_timed_out = self.timed_out_probes >= settings.probes.fall;
         match (result, self.condition) {
             (ProbeResult::Refused, _) => self.down(Cause::ProbeRefused, settings, now),
-            (ProbeResult::TimedOut, _) if is_lost => self.down(Cause::ProbeTimedOut(self.lost_probes), settings, now),
+            (ProbeResult::TimedOut, _) if is_timed_out => {
+                self.down(Cause::ProbeTimedOut(self.timed_out_probes), settings, now)
+            }
             (
                 ProbeResult::Status(status),
                 Condition::Active | Condition::SlowStart | Condition::Full | Condition::Suspect(_),
@@ -302,7 +286,7 @@ impl Machine {
     /// Probing has stopped: forgets what probes said.
     pub(super) fn forget_probes(&mut self, now: Timestamp) {
         (self.probed, self.says_full) = (false, false);
-        (self.bad_probes, self.lost_probes, self.good_probes) = (0, 0, 0);
+        (self.bad_probes, self.timed_out_probes, self.good_probes) = (0, 0, 0);
         if self.condition == Condition::Full {
             self.enter(Condition::Active, Cause::Operator, now);
         }
@@ -310,19 +294,21 @@ impl Machine {
 
     /// Time has passed.
     pub(super) fn tick(&mut self, settings: &HealthSettings, now: Timestamp) {
-        self.look(now);
+        self.silence.observe(&self.upstream, now);
         if now.since(self.marks[1].at) >= settings.outlier.window / 2 {
             self.marks = [self.marks[1], Mark::of(&self.upstream, now)];
         }
         match self.condition {
-            Condition::Active | Condition::SlowStart | Condition::Full if self.is_silent(settings, now) => {
-                let silence = now.since(self.hush.since.unwrap_or(now));
+            Condition::Active | Condition::SlowStart | Condition::Full
+                if self.silence.is_silent(&self.upstream, settings.silence, now) =>
+            {
+                let silence = now.since(self.silence.since().unwrap_or(now));
                 self.suspect(Suspicion::Silence, Cause::Silent(silence), settings, now);
             }
             Condition::SlowStart if now.since(self.since) >= settings.slow_start.window => {
                 self.enter(Condition::Active, Cause::SlowStartOver, now);
             }
-            Condition::Suspect(Suspicion::Silence) if self.hush.since.is_none() => {
+            Condition::Suspect(Suspicion::Silence) if self.silence.since().is_none() => {
                 self.return_to_service(Cause::Answers, settings, now);
             }
             // A request that still waits is still evidence.
@@ -336,32 +322,6 @@ impl Machine {
             Condition::Down | Condition::Failing => self.try_return(settings, now),
             _ => {}
         }
-    }
-
-    /// Notices responses by their count.
-    fn look(&mut self, now: Timestamp) {
-        if self.hush.answers != self.upstream.outcome_counters().answers() {
-            self.heard(now);
-        } else if self.hush.since.is_none() && self.waiting() > 0 && self.upstream.in_flight() > 0 {
-            self.hush.since = Some(now);
-        }
-    }
-
-    /// The upstream responded, be it with an error.
-    fn heard(&mut self, now: Timestamp) {
-        self.hush = Hush::broken(&self.upstream, now);
-    }
-
-    fn is_silent(&self, settings: &HealthSettings, now: Timestamp) -> bool {
-        let rule = settings.silence;
-        let long = self.hush.since.is_some_and(|since| now.since(since) >= rule.after);
-        let many = self.waiting() >= u64::from(rule.min_requests);
-        !rule.after.is_zero() && long && many && self.upstream.in_flight() > 0
-    }
-
-    /// Requests leased since the last response.
-    fn waiting(&self) -> u64 {
-        self.upstream.total().wrapping_sub(self.hush.total)
     }
 
     fn down(&mut self, cause: Cause, settings: &HealthSettings, now: Timestamp) {
@@ -380,8 +340,8 @@ impl Machine {
         self.times = if long_ago { 1 } else { self.times + 1 };
         let doubled = base.saturating_mul(1 << (self.times - 1).min(20)).min(settings.outlier.max);
         // Jitter from 3/4 to 5/4, so that what fell together does not return together.
-        let dice = mix64(self.upstream.id().as_u64() ^ mix64(now.as_millis() ^ u64::from(self.times) << 48));
-        let jitter = 0.75 + 0.5 * (dice >> 40) as f64 / f64::from(1 << 24);
+        let random = mix64(self.upstream.id().as_u64() ^ mix64(now.as_millis() ^ u64::from(self.times) << 48));
+        let jitter = 0.75 + 0.5 * (random >> 40) as f64 / f64::from(1 << 24);
         self.last = doubled.mul_f64(jitter);
         self.until = now.after(self.last);
         self.good_probes = 0;
@@ -398,8 +358,8 @@ impl Machine {
         self.upstream.outcome_counters().forgive();
         self.bad_connects = 0;
         self.bad_probes = 0;
-        self.lost_probes = 0;
-        self.heard(now);
+        self.timed_out_probes = 0;
+        self.silence = SilenceTracker::new(&self.upstream, now);
         self.marks = [Mark::of(&self.upstream, now); 2];
         match settings.slow_start.window.is_zero() {
             _ if self.says_full => self.enter(Condition::Full, Cause::ProbeFull, now),
@@ -418,18 +378,18 @@ impl Machine {
     }
 
     /// No time was observed for so long: that is not silence.
-    pub(super) fn leap(&mut self, leap: Duration) {
-        for time in self.hush.since.iter_mut().chain([&mut self.hush.answered_at]) {
+    pub(super) fn skip_unobserved(&mut self, leap: Duration) {
+        for time in self.silence.times_mut() {
             *time = time.after(leap);
         }
     }
 
     /// The clock went back by `jump`: all times noted before move with it.
-    pub(super) fn turn_back(&mut self, jump: Duration) {
+    pub(super) fn shift_back(&mut self, jump: Duration) {
         let marks = self.marks.iter_mut().map(|mark| &mut mark.at);
-        let hush = self.hush.since.iter_mut().chain([&mut self.hush.answered_at]);
-        let own = [&mut self.since, &mut self.until, &mut self.told.since];
-        for time in own.into_iter().chain(marks).chain(hush) {
+        let silence = self.silence.times_mut();
+        let own = [&mut self.since, &mut self.until, &mut self.published.since];
+        for time in own.into_iter().chain(marks).chain(silence) {
             *time = time.before(jump);
         }
         let lifecycle = self.upstream.lifecycle();

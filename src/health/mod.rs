@@ -34,6 +34,7 @@ mod machine;
 mod monitor;
 mod outcome;
 mod settings;
+mod silence;
 mod state;
 
 #[cfg(test)]

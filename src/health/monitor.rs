@@ -1,7 +1,7 @@
 //! The state machines of all upstreams: panic mode, and the publication of changes.
 
 use super::event::Subscribers;
-use super::machine::{Drain, Machine, Told};
+use super::machine::{Drain, Machine, Verdict};
 use super::{Cause, EventKind, HealthSettings, Outcome, ProbeResult, State, Subscription};
 use crate::cluster::{Availability, Cluster, IdMap, Upstream, UpstreamId};
 use crate::time::{CLOCK_TOLERANCE, Timestamp};
@@ -43,7 +43,7 @@ impl Monitor {
     /// Uses other settings from now on. State is kept; drains keep the spread they began with.
     pub(crate) fn reconfigure(&mut self, settings: HealthSettings) {
         self.settings = settings;
-        self.settle_all(self.now);
+        self.publish_all(self.now);
     }
 
     pub(crate) fn subscribe(&mut self) -> Subscription {
@@ -63,14 +63,14 @@ impl Monitor {
     /// Follows a change of membership. Added upstreams begin in slow start; one that only changed its address stays
     /// drained.
     pub(crate) fn follow(&mut self, cluster: &Cluster) {
-        let (now, warms) = (self.now, !self.settings.slow_start.window.is_zero());
+        let (now, has_slow_start) = (self.now, !self.settings.slow_start.window.is_zero());
         let mut before = std::mem::take(&mut self.machines);
         for member in cluster.members() {
             let upstream = member.upstream();
             let machine = match before.remove(&upstream.id()) {
                 Some(machine) if Arc::ptr_eq(&machine.upstream, upstream) => machine,
                 other => {
-                    let mut machine = Machine::new(Arc::clone(upstream), warms, now);
+                    let mut machine = Machine::new(Arc::clone(upstream), has_slow_start, now);
                     if let Some(drain) = other.and_then(|machine| machine.drain) {
                         machine.drain_until(drain, &self.settings);
                     }
@@ -79,7 +79,7 @@ impl Monitor {
             };
             self.machines.insert(upstream.id(), machine);
         }
-        self.settle_all(now);
+        self.publish_all(now);
     }
 
     /// An outcome of a former address says nothing about the process at the present one, and is ignored.
@@ -95,7 +95,7 @@ impl Monitor {
     pub(crate) fn forget_probes(&mut self) {
         let now = self.now;
         self.machines.values_mut().for_each(|machine| machine.forget_probes(now));
-        self.settle_all(now);
+        self.publish_all(now);
     }
 
     pub(crate) fn probe(&mut self, id: UpstreamId, result: ProbeResult, now: Timestamp) {
@@ -107,7 +107,7 @@ impl Monitor {
         for machine in self.machines.values_mut() {
             machine.tick(&self.settings, now);
         }
-        self.settle_all(now);
+        self.publish_all(now);
     }
 
     pub(crate) fn drain(&mut self, id: UpstreamId, deadline: Option<Duration>, now: Timestamp) {
@@ -139,7 +139,7 @@ impl Monitor {
 
     pub(crate) fn status_of(&self, id: UpstreamId) -> Option<UpstreamStatus> {
         let machine = self.machines.get(&id)?;
-        let Told { state, cause, since, .. } = machine.told;
+        let Verdict { state, cause, since, .. } = machine.published;
         let (name, availability) = (machine.upstream.name().to_owned(), machine.upstream.availability());
         Some(UpstreamStatus { name, state, cause, since, availability })
     }
@@ -155,8 +155,8 @@ impl Monitor {
         change(machine, &self.settings, now);
         // Other upstreams are concerned only where panic mode may change.
         match before.is_judged() == machine.condition.is_judged() && before.is_out() == machine.condition.is_out() {
-            true => settle(machine, self.panics, &mut self.subscribers, now),
-            false => self.settle_all(now),
+            true => publish(machine, self.panics, &mut self.subscribers, now),
+            false => self.publish_all(now),
         }
     }
 
@@ -165,25 +165,25 @@ impl Monitor {
     fn at(&mut self, now: Timestamp) -> Timestamp {
         let (jump, leap) = (self.now.since(now), now.since(self.now));
         if jump > CLOCK_TOLERANCE {
-            self.machines.values_mut().for_each(|machine| machine.turn_back(jump));
+            self.machines.values_mut().for_each(|machine| machine.shift_back(jump));
             self.now = now;
         } else if leap > CLOCK_TOLERANCE {
-            self.machines.values_mut().for_each(|machine| machine.leap(leap));
+            self.machines.values_mut().for_each(|machine| machine.skip_unobserved(leap));
         }
         self.now = self.now.max(now);
         self.now
     }
 
-    fn settle_all(&mut self, now: Timestamp) {
-        self.judge_the_judging(now);
+    fn publish_all(&mut self, now: Timestamp) {
+        self.update_panic(now);
         for machine in self.machines.values_mut() {
-            settle(machine, self.panics, &mut self.subscribers, now);
+            publish(machine, self.panics, &mut self.subscribers, now);
         }
     }
 
     /// Panic mode: so much of the cluster is out that the judgements are likelier to be wrong. Begins above the cap
     /// and ends at half of it (hysteresis).
-    fn judge_the_judging(&mut self, now: Timestamp) {
+    fn update_panic(&mut self, now: Timestamp) {
         let count = |is: fn(&Machine) -> bool| self.machines.values().filter(|machine| is(machine)).count();
         let judged = count(|machine| machine.condition.is_judged());
         let out = count(|machine| machine.condition.is_out());
@@ -200,15 +200,15 @@ impl Monitor {
 }
 
 /// Publishes what changed about one upstream, to its cell and to subscribers.
-fn settle(machine: &mut Machine, panics: bool, subscribers: &mut Subscribers, now: Timestamp) {
-    let told = machine.verdict(panics, now);
-    let before = std::mem::replace(&mut machine.told, told);
+fn publish(machine: &mut Machine, panics: bool, subscribers: &mut Subscribers, now: Timestamp) {
+    let verdict = machine.verdict(panics, now);
+    let before = std::mem::replace(&mut machine.published, verdict);
     // Only changes are written: a host may set availability itself.
-    if before.availability != told.availability {
-        machine.upstream.set_availability(told.availability);
+    if before.availability != verdict.availability {
+        machine.upstream.set_availability(verdict.availability);
     }
-    if before.state != told.state {
-        let kind = EventKind::Changed { from: before.state, to: told.state, cause: told.cause };
+    if before.state != verdict.state {
+        let kind = EventKind::Changed { from: before.state, to: verdict.state, cause: verdict.cause };
         subscribers.publish(now, Some(&machine.upstream), kind);
     }
     if machine.notice_drained(now) {

@@ -1,4 +1,4 @@
-//! The client's address: the peer, or what trusted proxies say about it.
+//! The client's address: the peer's, or the one that trusted proxies forward.
 //!
 //! `X-Forwarded-For` grows to the right: each proxy appends the address that it was spoken to from.
 //! The left end is whatever the client chose to send, so the list is read from the right, for as
@@ -77,7 +77,7 @@ pub enum CidrError {
     },
 }
 
-/// The proxies in front whose `X-Forwarded-For` is believed; none by default.
+/// The proxies in front whose `X-Forwarded-For` is trusted; none by default.
 ///
 /// ```
 /// use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! What the upstream is told about the way a request came: `X-Forwarded-For` and `Forwarded`.
+//! Forwarding headers for the upstream: `X-Forwarded-For` and `Forwarded`.
 
 use std::io::Write;
 use std::net::IpAddr;

@@ -108,7 +108,7 @@ mod tests {
             for key in keys {
                 let expected = naive(&cluster, &key);
                 let placed = policy.place(&cluster, &Session { key: Some(key.as_bytes()), ..session(0) });
-                // After 21 tries it is anybody's turn.
+                // After 21 tries round robin decides.
                 prop_assert!(expected.is_none() || placed == expected, "{:?} {:?}", placed, expected);
             }
         }

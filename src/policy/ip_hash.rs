@@ -35,7 +35,8 @@ impl PolicyConfig for IpHashConfig {
 
 /// By the client's network, as nginx's `ip_hash`. A hash and a binary search a pick.
 ///
-/// Behind one NAT everybody lands on one upstream: it is here for a drop-in change from nginx. A client without an
+/// All clients behind one NAT are placed on one upstream: this policy is for a drop-in change from nginx. A client
+/// without an
 /// address counts as 0.0.0.0, as in nginx.
 #[derive(Debug)]
 pub struct IpHash {

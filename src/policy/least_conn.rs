@@ -15,17 +15,17 @@ use super::{Policy, RoundRobin};
 use crate::cluster::{Cluster, Session};
 use ordered::Ordered;
 
-/// Up to as many upstreams a look at each is no dearer than keeping them in order.
+/// Up to this many upstreams a scan costs no more than the index.
 const LOOKED_AT: usize = 64;
 
-/// The fewest in flight by weight.
+/// The fewest requests in flight by weight.
 ///
-/// Up to 64 upstreams a pick looks at each. Above, its cost grows with the number of different weights alone, and a
-/// lease costs two more atomic operations when it is taken and when it is dropped. Where a limit, a verdict or an
-/// earlier try keeps a session from an upstream, that costs a pick nothing or next to nothing. A pick looks at each
-/// upstream nevertheless where none can take the session; where there are fewer than eight upstreams to a weight; where
-/// over a million requests are in flight; and where three other such policies are alive for upstreams of this cluster,
-/// which takes somebody who holds on to old [snapshots](crate::Balancer::cluster).
+/// Up to 64 upstreams a pick scans them. Above, its cost grows with the number of different weights alone, and a lease
+/// costs two more atomic operations when it is taken and when it is dropped. Upstreams that are at their limit, do not
+/// accept or were tried before cost a pick next to nothing. A pick scans nevertheless where no upstream can take the
+/// session; where there are fewer than eight upstreams to a weight; where over a million requests are in flight; and
+/// where three other such policies exist for upstreams of this cluster, which takes a host that keeps old
+/// [snapshots](crate::Balancer::cluster).
 #[derive(Debug)]
 pub struct LeastConn {
     ties: RoundRobin,
@@ -33,8 +33,8 @@ pub struct LeastConn {
 }
 
 impl LeastConn {
-    /// For `cluster`; costs what [`RoundRobin::new`] does. The first above 64 upstreams takes 256 KiB, which the
-    /// upstreams share and keep; so does the second that lives at the same time, and the third.
+    /// For `cluster`; costs what [`RoundRobin::new`] does. Above 64 upstreams the load index takes 256 KiB, which the
+    /// upstreams share and keep; again for a second policy that exists at the same time, and a third.
     #[must_use]
     pub fn new(cluster: &Cluster) -> Self {
         let ordered = if cluster.len() > LOOKED_AT { Ordered::new(cluster) } else { None };
@@ -100,7 +100,7 @@ mod tests {
         let ordered = |policies: &[LeastConn]| policies.iter().map(|p| p.ordered.is_some()).collect::<Vec<_>>();
         assert_eq!(ordered(&policies), [true, true, true, false]);
         policies.remove(1);
-        // Whoever has a bitmap sees the leases of all, and whoever takes over one finds nothing of those before.
+        // A policy with a bitmap sees all leases, and one that takes it over finds nothing of the policy before.
         let mut leases = Vec::new();
         for round in 0..10 {
             policies.push(LeastConn::new(&cluster));
@@ -140,7 +140,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(96))]
 
-        /// Against the definition, ties and all, while leases come and go and verdicts change.
+        /// Against the definition, ties included, while leases come and go and availability changes.
         #[test]
         fn the_order_tells_what_a_scan_would(
             (size, kinds) in (prop_oneof![Just(1), 1_u64..12], 0_usize..300)
@@ -161,7 +161,7 @@ mod tests {
                     2..5 if !case.leases.is_empty() => {
                         case.leases.swap_remove((random % case.leases.len() as u64) as usize);
                     }
-                    // What affinity pins, whatever the policy would say.
+                    // Leases that affinity takes, regardless of the policy.
                     5 => case.leases.extend(member.lease()),
                     _ => {
                         let tried = if random % 3 == 0 { &case.tried[..] } else { &[] };
@@ -169,7 +169,7 @@ mod tests {
                         let start = turns.next();
                         let placed = order.place(&case.cluster, &session, start);
                         let scanned = scan(&case.cluster, &session, start);
-                        // With few levels the least may stand on the last, and the order does not tell.
+                        // With few levels the least may be at the last, where the order cannot tell.
                         let told = placed.is_some() || levels == IndexSlot::MAX_LEVELS;
                         prop_assert_eq!(if told { placed } else { scanned }, scanned);
                         let placed = placed.or(scanned);

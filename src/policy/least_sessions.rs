@@ -1,14 +1,15 @@
 //! Least sessions: the fewest live sessions by weight, of a few drawn by weight or of all.
 //!
 //! A session costs its instance memory and threads for as long as its user stays, and requests in flight say little
-//! about that: they are few, they come and go, and an instance that was just added looks like an idle old one. Live
-//! sessions ([`Upstream::live_sessions`](crate::Upstream::live_sessions)) are what has to be even. A new upstream is
-//! filled as fast as sessions come, and no faster than its share: as Mitzenmacher shows ("The Power of Two Choices in
-//! Randomized Load Balancing", IEEE TPDS 12(10), 2001) a few choices are nearly as good as all, and unlike all they
-//! send only a part of the sessions to the one that has least.
+//! about that: they are few, they come and go, and an instance that was just added looks like an idle old one. What
+//! has to be even are live sessions ([`Upstream::live_sessions`](crate::Upstream::live_sessions)). A new upstream
+//! fills as fast as sessions come, and no faster than its share: a few choices are nearly as good as all
+//! (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", IEEE TPDS 12(10), 2001), and unlike all
+//! they send only a part of the sessions to the emptiest.
 //!
-//! A session counts from its placement on, so a burst of them spreads. A proxy that was just started has seen nobody:
-//! until its clients' requests have told it who lives where, requests in flight decide, then chance by weight.
+//! A session counts from its placement on, so a burst of them spreads. A proxy that has just started has seen no
+//! session: until its clients' requests have shown which upstream holds which, requests in flight decide, then chance
+//! by weight.
 
 use super::Policy;
 use super::params::{ParamError, Params, PolicyConfig};
@@ -99,7 +100,7 @@ impl LeastSessions {
 impl Policy for LeastSessions {
     fn place(&self, cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
         let all = || {
-            // Begins where chance says, so that equals share by weight.
+            // Starts at random, so that equals share by weight.
             let start = self.table.draw(stream(session.session_id, 0));
             least(cluster, session, (start..cluster.len()).chain(0..start))
         };

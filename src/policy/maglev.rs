@@ -62,7 +62,7 @@ pub struct Maglev {
     table: Box<[u16]>,
 }
 
-/// Whose turn it is to claim slots.
+/// Which upstream claims the next slot.
 struct Claimant {
     index: u16,
     /// Its part of all weights.

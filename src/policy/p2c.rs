@@ -1,8 +1,8 @@
 //! The power of two choices: draw two by weight, take the less loaded.
 //!
-//! Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing" (IEEE TPDS 12(10), 2001): two draws
-//! bring the highest load from log n / log log n down to log log n. HAProxy's `random` works the same way, and
-//! as there, equal loads are decided by the recent rate, or every tie of an idle cluster would be a coin toss.
+//! Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing" (IEEE TPDS 12(10), 2001): two draws reduce
+//! the highest load from log n / log log n to log log n. HAProxy's `random` works the same way, and as there, the
+//! recent rate breaks ties; otherwise every tie of an idle cluster would be decided by chance.
 
 use super::Policy;
 use super::random::{Random, scan, stream};

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What to tell a policy that has parameters, each by its name.
+/// Parameters of a policy, by name.
 ///
 /// ```
 /// use homing::policy::{self, Params};
@@ -37,7 +37,7 @@ impl Params {
     /// Takes out the parameter `name`, or its `default` where it was not given.
     ///
     /// # Errors
-    /// [`ParamError::Invalid`] where its text is no `T` or `valid` says no; `expected` tells what would do.
+    /// [`ParamError::Invalid`] where the text is no `T` or `valid` returns false; `expected` describes what is.
     pub(super) fn take<T: FromStr>(
         &mut self,
         name: &'static str,
@@ -52,7 +52,7 @@ impl Params {
         }
     }
 
-    /// A parameter that nobody took.
+    /// A parameter that was not read.
     pub(super) fn left(&self) -> Option<&str> {
         self.0.keys().next().map(String::as_str)
     }

@@ -1,14 +1,15 @@
 //! Two choices by latency: of two drawn by weight, the one that is expected to answer sooner.
 //!
-//! Finagle's `p2c` with `PeakEwma` load (Eriksen and others at Twitter), which tower and linkerd took over: the load of
-//! an upstream is what it lately took to answer, times the requests that it would then have in flight. The average
-//! feels a slower answer at once and forgets it with a time constant, so an upstream that pauses to collect garbage is
-//! left alone from its first slow answer on. Two choices (Mitzenmacher, IEEE TPDS 12(10), 2001; see [`P2c`]) keep many
-//! proxies from running to the one that is fastest just now.
+//! Finagle's `p2c` with `PeakEwma` load (Eriksen and others at Twitter), also in tower and linkerd: the load of an
+//! upstream is its recent response time, times the requests that it would have in flight. The average rises to a
+//! slower response at once and decays with a time constant, so an upstream that pauses to collect garbage gets no more
+//! requests from its first slow response on. Two choices (Mitzenmacher, IEEE TPDS 12(10), 2001; see [`P2c`]) keep many
+//! proxies from sending everything to the one that is fastest just now.
 //!
-//! Two departures from Finagle. Reading an average does not change it, so an answer counts the same however often the
-//! average was read before. And there are weights: upstreams are drawn by weight, and what is in flight counts by
-//! weight.
+//! Two departures from Finagle. Reading an average does not change it, so a response counts the same however often the
+//! average was read before. And there are weights: upstreams are drawn by weight, and requests in flight count by
+//! weight, but not the request to come: with (in flight + 1) / weight the heaviest upstream would win every tie of an
+//! idle cluster.
 
 use super::Policy;
 use super::p2c::{P2c, lighter};
@@ -50,16 +51,16 @@ impl PolicyConfig for PeakEwmaConfig {
     }
 }
 
-/// The one of two drawn by weight that is expected to answer sooner. What [`P2c`] costs, and an exponential for each.
+/// The one of two drawn by weight that is expected to respond sooner. Costs what [`P2c`] costs, and an exponential for
+/// each.
 ///
-/// Needs a host that calls [`Upstream::observe`](crate::Upstream::observe) at each answer. Where none does, it is
-/// `p2c`.
+/// Needs a host that calls [`Upstream::observe`](crate::Upstream::observe) at each response. Without one it is `p2c`.
 ///
-/// An upstream that was never measured counts as if it took the default, which is nothing: it is tried at once. As long
-/// as it has not answered it is given nothing more, unless both that were drawn are such; then the one with less in
-/// flight is. An average that is not fed fades towards nothing, so one that was slow is tried again. That also holds
-/// for an upstream that hangs: to notice that is the business of health checks. And among upstreams that are equally
-/// fast the one that was not heard of for longest has faded most, so at little load shares follow weights only roughly.
+/// An upstream that was never measured counts with the default response time, zero, so it is tried at once. Until its
+/// first response it gets no more, unless both that were drawn are unmeasured; then the one with less in flight is
+/// chosen. An average without observations decays to zero, so an upstream that was slow is tried again. That also
+/// holds for an upstream that hangs: detecting that is for health checks. Among equally fast upstreams the one with
+/// the oldest observation has decayed most, so at little load shares follow weights only roughly.
 #[derive(Debug)]
 pub struct PeakEwma {
     pairs: P2c,

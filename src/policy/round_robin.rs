@@ -11,16 +11,16 @@ use crate::cluster::{Cluster, Session};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The longest order that is kept, two bytes a turn. Weights whose order would be longer are scaled down to it,
-/// which changes a share by less than 1/65536 of all, and gives the smallest at least one turn.
+/// The longest sequence that is kept, two bytes a turn. Weights with a longer one are scaled down, which changes a
+/// share by less than 1/65536 of all, and gives the smallest at least one turn.
 const MAX_TURNS: u64 = 1 << 16;
 
-/// How many turns in a row may fall to upstreams that accept nothing. A heavy one that is down has tens of thousands,
-/// and racing threads may see only such turns for ever.
+/// How many turns in a row may be skipped because their upstreams do not accept. A heavy one that is down has tens of
+/// thousands, and racing threads may see only such turns for ever.
 const MAX_SKIPPED: usize = 16;
 
-/// Smooth weighted round robin. One atomic addition a pick; an upstream that accepts nothing gives its turn to the
-/// next in the order, and where many are such, a draw by weight among the others decides.
+/// Smooth weighted round robin. One atomic addition a pick; an upstream that accepts nothing passes its turn to the
+/// next in the sequence, and where many do not accept, a draw by weight among the others decides.
 #[derive(Debug)]
 pub struct RoundRobin {
     order: Box<[u16]>,

@@ -1,6 +1,6 @@
 //! What nginx's `ip_hash` and `hash` share: a hash is a point on the weights laid end to end in the order of
-//! configuration, those of servers that are down too. Where that server cannot take the request the hash goes on for
-//! another round; after twenty-one rounds, or with one server alone, round robin decides.
+//! configuration, including servers that are down. Where that server cannot take the request, the hash is continued
+//! for another round; after twenty-one rounds, or with a single server, round robin decides.
 
 use super::RoundRobin;
 use crate::cluster::{Cluster, Session};

@@ -26,7 +26,7 @@ pub(super) const HEAD: &str = r#"# The secret that the gateways of one pool shar
 
 "#;
 
-/// Creates `path` with new secrets, unless somebody else does so first.
+/// Creates `path` with new secrets, unless it exists by then.
 pub(super) fn create(path: &Path) -> io::Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -75,7 +75,7 @@ impl Draft {
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        // A draft that can't be removed does no harm: nobody reads it.
+        // A draft that can't be removed does no harm: it is never read.
         let _ = fs::remove_file(&self.path);
     }
 }

@@ -102,7 +102,7 @@ impl KeyFile {
 
     /// The keys as a balancer takes them.
     ///
-    /// The pool's name is that of the gateway, so whoever loads the same file shares tokens with it.
+    /// The pool's name is that of the gateway, so every program that loads the same file shares tokens with it.
     ///
     /// # Errors
     /// [`KeyError`] where the keys make no ring; never for a file as it was loaded.
@@ -133,7 +133,7 @@ impl fmt::Debug for Key {
     }
 }
 
-/// Reads values by hand: what serde says about a wrong value may quote it.
+/// Reads values by hand: serde's message about a wrong value may quote it.
 fn parse(document: &Document<'_>) -> Result<KeyFile, Diagnostic> {
     let file: Table = document.parse()?;
     refuse_unknown(document, &file, "", &["identity", "key"])?;
@@ -211,7 +211,7 @@ fn decode(value: Option<&Value>) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// What to say of a file with a secret that others may read or change.
+/// The message for a file with a secret that other users may read or change.
 #[cfg(unix)]
 pub fn open_to_others(path: &Path, file: &File) -> io::Result<Option<String>> {
     use std::os::unix::fs::PermissionsExt;

@@ -1,10 +1,10 @@
-//! Who gets each slot where nobody may have more than a little over a fair share.
+//! Which upstream gets each slot where shares are capped slightly above their fair size.
 //!
 //! The rule is greedy: of all pairs of slot and upstream, by score, a pair is taken where the slot is free and the
-//! upstream has room. Slots and upstreams judge a pair by the same score, so what the rule takes is the one stable
-//! matching of slots to upstreams, and deferred acceptance (Gale and Shapley, American Mathematical Monthly 69, 1962)
-//! finds it from any start and in any order: each slot asks its first choice; an upstream that is asked too often
-//! keeps its best slots, and the others ask on. Only slots that are sent on cost more than a count.
+//! upstream has room. Slots and upstreams judge a pair by the same score, so the rule takes the one stable matching of
+//! slots to upstreams, and deferred acceptance (Gale and Shapley, American Mathematical Monthly 69, 1962) finds it
+//! from any start and in any order: each slot asks its first choice; an upstream that is asked too often keeps its
+//! best slots, and the others ask on. Only slots that are passed on cost more than a count.
 
 use super::ranking::{Field, NOBODY, RANKS, Ranking};
 use super::score::{BLOCK, Bid, MAX_BLOCKS, TIME_BITS};
@@ -12,39 +12,38 @@ use std::collections::BinaryHeap;
 
 /// The most slots that each contender may get: `slack` millionths above its share, or the share rounded up where that
 /// is more, so that there is room for all.
-pub(super) fn capacities(field: &Field, slots: usize, burst_tolerance: u32) -> Vec<usize> {
+pub(super) fn capacities(field: &Field, slots: usize, slack: u32) -> Vec<usize> {
     let total = u128::from(field.total_weight);
     let share = |weight: u16| slots as u128 * u128::from(weight);
     let capacity = |weight| {
-        (share(weight) * u128::from(1_000_000 + burst_tolerance) / (total * 1_000_000))
-            .max(share(weight).div_ceil(total))
+        (share(weight) * u128::from(1_000_000 + slack) / (total * 1_000_000)).max(share(weight).div_ceil(total))
     };
     field.contenders.iter().map(|contender| capacity(contender.weight) as usize).collect()
 }
 
 /// The number of the contender that gets each slot: its first, where there is no `slack`, and otherwise the first
 /// that has room.
-pub(super) fn assign(ranking: &Ranking, burst_tolerance: Option<u32>) -> Vec<u16> {
+pub(super) fn assign(ranking: &Ranking, slack: Option<u32>) -> Vec<u16> {
     let first: Vec<u16> = ranking.ranks.iter().map(|ranks| ranks[0]).collect();
-    match burst_tolerance {
-        Some(burst_tolerance) => Assignment::new(ranking, first, burst_tolerance).settle(),
+    match slack {
+        Some(slack) => Assignment::new(ranking, first, slack).settle(),
         None => first,
     }
 }
 
-/// What a contender was given.
+/// The slots of a contender.
 struct Holding {
     capacity: usize,
     /// How many slots, while there is room for more.
     count: usize,
-    /// Slots that came from others, while there is room for more.
+    /// Slots that were passed on from others, while there is room for more.
     more: Vec<u32>,
-    /// Once somebody had to be sent on: the slots it holds, the worst on top.
+    /// Once a slot had to be passed on: the slots it holds, the worst on top.
     full: Option<BinaryHeap<u64>>,
 }
 
 impl Holding {
-    /// What a slot's bid must be less than.
+    /// A slot's bid must be less than this.
     fn worst(&self) -> u64 {
         self.full.as_ref().map_or(u64::MAX, |full| full.peek().copied().unwrap_or(0))
     }
@@ -56,7 +55,7 @@ struct Assignment<'a> {
     holdings: Vec<Holding>,
     /// All slots, by their first choice.
     by_first: Vec<u32>,
-    /// Where each contender's begin in `by_first`, and the end.
+    /// Where each contender's slots begin in `by_first`, and the end.
     begins: Vec<usize>,
     sent_on: Vec<u32>,
 }
@@ -72,12 +71,12 @@ fn held(bid: Bid, slot: u32) -> u64 {
 }
 
 impl<'a> Assignment<'a> {
-    fn new(ranking: &'a Ranking, first: Vec<u16>, burst_tolerance: u32) -> Self {
+    fn new(ranking: &'a Ranking, first: Vec<u16>, slack: u32) -> Self {
         let mut begins = vec![0; ranking.field.len() + 1];
         for index in &first {
             begins[usize::from(*index) + 1] += 1;
         }
-        let capacities = capacities(&ranking.field, first.len(), burst_tolerance);
+        let capacities = capacities(&ranking.field, first.len(), slack);
         let holding =
             |(capacity, count): (usize, &usize)| Holding { capacity, count: *count, more: Vec::new(), full: None };
         let holdings = capacities.into_iter().zip(&begins[1..]).map(holding).collect();
@@ -117,7 +116,7 @@ impl<'a> Assignment<'a> {
         }
     }
 
-    /// Offers `slot` to a contender. It takes it, or holds better ones.
+    /// Offers `slot` to a contender, which takes it unless it holds better ones only.
     fn ask(&mut self, index: u16, slot: u32) -> bool {
         let holding = &mut self.holdings[usize::from(index)];
         if let Some(full) = &mut holding.full {
@@ -155,8 +154,8 @@ impl<'a> Assignment<'a> {
         holding.full = Some(full);
     }
 
-    /// Finds for each slot in `unranked` the first that would take it, and asks. Who refuses a slot once will always,
-    /// so those that did need not be known.
+    /// Finds for each slot in `unranked` the first contender that would take it, and asks. A contender that refused a
+    /// slot always will, so refusals need not be remembered.
     fn search(&mut self, unranked: &mut Vec<u32>) {
         unranked.sort_unstable();
         let worst: Vec<u64> = self.holdings.iter().map(Holding::worst).collect();
@@ -166,7 +165,7 @@ impl<'a> Assignment<'a> {
         }
         unranked.clear();
         for (slot, bid) in found {
-            // Another of them may have taken the place: then it is searched again.
+            // Another slot of this list may have taken the place: search again.
             if !self.ask(bid.index(), slot) {
                 unranked.push(slot);
             }
@@ -176,7 +175,7 @@ impl<'a> Assignment<'a> {
     fn search_block(&self, block: usize, slots: &[u32], worst: &[u64], found: &mut Vec<(u32, Bid)>) {
         let field = &self.ranking.field;
         let last = |slot: &u32| field.bid(self.ranking.ranks[*slot as usize][RANKS - 1], *slot as usize);
-        // Those who have not been asked yet come after the ranks.
+        // Contenders that were not asked yet come after the ranks.
         let Some(earliest) = slots.iter().map(last).min() else { return };
         let begin = found.len();
         found.extend(slots.iter().map(|slot| (*slot, Bid::NONE)));

@@ -1,13 +1,13 @@
-//! Bounded loads: nobody has much more in flight than a fair share of all that is.
+//! Bounded loads: no upstream has much more in flight than its fair share.
 //!
 //! "Consistent Hashing with Bounded Loads" (Mirrokni, Thorup and Zadimoghaddam, SODA 2018): an upstream that has more
-//! than a factor of the average is passed over. There a key goes on to the next on the ring, so the neighbour of a
-//! busy upstream is the next to be busy; here it goes on in its rendezvous order, which is another for each key.
+//! than a factor of the average is skipped. On a ring the key goes to the next upstream on the ring, so the neighbour
+//! of a busy upstream gets busy next; here it follows its rendezvous order, which differs from key to key.
 
 use crate::cluster::Cluster;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The bound, and what is in flight in the whole cluster: counted anew every so many picks, since a count that all
+/// The bound, and the number in flight in the whole cluster: recounted every so many picks, since a count that all
 /// threads share would cost each pick more.
 #[derive(Debug)]
 pub(super) struct Bound {
@@ -16,7 +16,7 @@ pub(super) struct Bound {
     in_flight: AtomicU64,
 }
 
-/// A recount looks at all upstreams, and each pick pays for about so many.
+/// A recount reads all upstreams; spread over the picks between two, each pays for about this many.
 const LOOKS: usize = 8;
 
 impl Bound {
@@ -24,11 +24,11 @@ impl Bound {
         Self { factor, picks: AtomicU64::new(0), in_flight: AtomicU64::new(0) }
     }
 
-    /// Counts a pick, and every (N/8)th time all that is in flight. Says what one upstream may have in flight for a
-    /// weight of 1, this pick included.
+    /// Counts a pick, and recounts what is in flight at every (N/8)th. Returns what one upstream may have in flight
+    /// for a weight of 1, this pick included.
     ///
-    /// The count is old by N/8 picks at most, an eighth of a request for each upstream. Relaxed is enough: it is one
-    /// word that stands for itself, and whose count is in force decides nothing but how old it is.
+    /// The count is at most N/8 picks old, an eighth of a request an upstream. Relaxed is enough: the word is
+    /// self-contained, and which count is in force only affects how old it is.
     pub(super) fn share(&self, cluster: &Cluster) -> f64 {
         let in_flight = self.in_flight(cluster, self.picks.fetch_add(1, Ordering::Relaxed));
         if in_flight != self.in_flight.load(Ordering::Relaxed) {
@@ -37,7 +37,7 @@ impl Bound {
         self.share_of(in_flight, cluster)
     }
 
-    /// What the next [`share`](Self::share) would say, without counting a pick.
+    /// What the next [`share`](Self::share) would return, without counting a pick.
     pub(super) fn next_share(&self, cluster: &Cluster) -> f64 {
         self.share_of(self.in_flight(cluster, self.picks.load(Ordering::Relaxed)), cluster)
     }

@@ -33,20 +33,20 @@ use std::sync::Arc;
 
 /// Slots for each upstream, at least: a share is a whole number of slots.
 const SLOTS_EACH: usize = 256;
-/// Tables grow by so much at once: keys move where the size changes, so it should seldom.
+/// Tables grow by this factor: keys move where the size changes, so it should change seldom.
 const GROWTH: usize = 4;
-/// Up to this size a table keeps within 2 % of the shares, above it within 5 %: a share has fewer slots there, and
-/// chance takes it further from its mean.
+/// Up to this size a table keeps within 2 % of the shares, above it within 5 %: a share has fewer slots there, so
+/// chance moves it further from its mean.
 const SMALL: usize = 1 << 16;
 
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) struct RendezvousConfig {
     mode: Mode,
-    /// How far above its share an upstream may be given slots; 0 goes by the size of the table.
+    /// How far above its share an upstream may be given slots; 0 depends on the size of the table.
     epsilon: f64,
-    /// The size of the table; 0 goes by the number of upstreams.
+    /// The size of the table; 0 depends on the number of upstreams.
     slots: usize,
-    /// How far above its share an upstream may have requests in flight; 0 is without a bound.
+    /// How far above its share an upstream may have requests in flight; 0 is no bound.
     load_factor: f64,
 }
 
@@ -102,8 +102,8 @@ impl RendezvousConfig {
         slots.max(self.slots)
     }
 
-    /// How far above its share an upstream may be given slots, in millionths; `None` is any.
-    fn burst_tolerance(&self, slots: usize) -> Option<u32> {
+    /// How far above its share an upstream may be given slots, in millionths; `None` is no cap.
+    fn slack(&self, slots: usize) -> Option<u32> {
         let millionths = match self.epsilon {
             0.0 if slots <= SMALL => 20_000,
             0.0 => 50_000,
@@ -117,7 +117,7 @@ impl RendezvousConfig {
 #[derive(Debug)]
 struct Table {
     ranking: Ranking,
-    /// By slot, the place in the ranking's field of the upstream that has it.
+    /// By slot, the place of its upstream in the ranking's field.
     holders: Vec<u16>,
 }
 
@@ -129,15 +129,15 @@ impl Table {
             Some(last) => last.ranking.updated(field),
             None => Ranking::new(field, slots / BLOCK),
         };
-        let holders = assign::assign(&ranking, config.burst_tolerance(slots));
+        let holders = assign::assign(&ranking, config.slack(slots));
         Arc::new(Self { ranking, holders })
     }
 }
 
-/// By the key's hash, the same on every proxy, with few keys moved by a change of membership. A table load a pick.
+/// By the key's hash, the same on every proxy, with few keys moved by a membership change. One table load a pick.
 ///
-/// The key is the session's; where it has none, the client's address; where that is unknown, the session id. Who gets
-/// it depends on the set of upstreams' names and weights, and not on their order.
+/// The key is the session's; without one, the client's address; if that is unknown, the session id. The placement
+/// depends on the set of upstreams' names and weights, not on their order.
 ///
 /// | parameter | |
 /// |---|---|
@@ -146,12 +146,12 @@ impl Table {
 /// | `slots` | the size of the table, a power of two from 4096 to 1,048,576; 0, the default: the first of 4096, 16,384, 65,536 and so on that has 256 for each upstream |
 /// | `load_factor` | the most that an upstream may have in flight, times the average by weight, 1 to 100; 0, the default: any. What is in flight is this process's own count, so proxies may then differ |
 ///
-/// An upstream that accepts no session changes no table: each of its slots has a next in line, four in all. A key
-/// whose slot's next do not accept either goes along its own rendezvous order, at the cost of a hash for each upstream.
+/// An upstream that accepts no session changes no table: each slot lists the next three in its order. A key whose four
+/// first do not accept follows its own rendezvous order, which costs one hash an upstream.
 ///
-/// A table takes twelve bytes a slot. Where more upstreams make it four times as large, three quarters of all keys are
-/// placed anew: if a cluster grows and shrinks across 16, 64, 256, 1024 or 4096 upstreams, give `slots` for the most
-/// that there will be.
+/// A table takes twelve bytes a slot. Where added upstreams make it four times as large, three quarters of all keys
+/// are placed anew: if a cluster grows and shrinks across 16, 64, 256, 1024 or 4096 upstreams, set `slots` for the
+/// largest size.
 #[derive(Debug)]
 pub struct Rendezvous {
     config: RendezvousConfig,
@@ -178,7 +178,7 @@ impl Rendezvous {
         Self { config, table, members, holders, bound }
     }
 
-    /// The first that `takes` says yes to: the slot's holder, its ranks, then along the key's own order.
+    /// The first for which `takes` returns true: the slot's holder, its ranks, then along the key's own order.
     fn walk(&self, cluster: &Cluster, point: u64, takes: impl Fn(usize) -> bool) -> Option<usize> {
         let slot = point as usize & (self.holders.len() - 1);
         let holder = usize::from(self.holders[slot]);
@@ -202,7 +202,7 @@ impl Rendezvous {
             if let Some(index) = self.walk(cluster, point, takes) {
                 return Some(index);
             }
-            // Those that accept are all above their share: the others have not what they might.
+            // All that accept are above their share, because the others have less than theirs.
         }
         self.walk(cluster, point, |index| cluster.accepts(index, session))
     }

@@ -1,16 +1,16 @@
-//! Who comes first, second and so on in each slot, whatever room there is.
+//! The first four upstreams of each slot, regardless of caps.
 //!
-//! A block of slots is ranked in one of two ways with one result. *By scan*: every contender bids for each slot that is
-//! open. *By windows*: in windows of time, each contender deals out the slots whose strata begin in the window, and a
-//! slot is closed once its ranks are better than all that later windows can bring. The first costs a bid a slot and
-//! contender; the second about fifteen deals a slot, however many contend. A change of membership opens the slots where
-//! somebody that is gone was ranked, and offers the others to those who are new.
+//! A block of slots is ranked in one of two ways with the same result. *By scan*: every contender bids for each open
+//! slot. *By windows*: in windows of time, each contender deals out the slots whose strata begin in the window, and a
+//! slot is closed once its ranks are better than anything later windows can bring. A scan costs one bid a slot and
+//! contender; windows cost about fifteen deals a slot, however many contend. A membership change opens the slots where
+//! a removed upstream was ranked, and offers the others to the added ones.
 
 use super::score::{BLOCK, Bid, Contender, Hand};
 use crate::cluster::Cluster;
 
-/// How many are kept for each slot: eight bytes, one load. A pick meets none that accepts among four about once in
-/// ten thousand times while a tenth of all is down.
+/// Ranks kept for each slot: eight bytes, one load. While a tenth of the upstreams is down, a pick finds none of four
+/// accepting about once in ten thousand times.
 pub(super) const RANKS: usize = 4;
 
 /// And for those left open by windows.
@@ -22,7 +22,7 @@ pub(super) const NOBODY: u16 = u16::MAX;
 /// Bids by scan are preferred up to so many for each slot of the block.
 const SCAN: usize = 12;
 
-/// The upstreams in the order of their ids, with what the ranks of slots depend on.
+/// The upstreams in the order of their ids, with everything the ranks of slots depend on.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Field {
     pub(super) contenders: Box<[Contender]>,
@@ -62,7 +62,7 @@ impl Field {
 pub(super) struct Ranking {
     pub(super) field: Field,
     pub(super) ranks: Box<[[u16; RANKS]]>,
-    /// No slot's last rank is of a greater bid.
+    /// No slot's last rank has a greater bid.
     latest: Bid,
 }
 
@@ -106,9 +106,9 @@ impl Ranking {
     }
 }
 
-/// What became of the contenders of a field in the next one.
+/// What a field's contenders become in the next one.
 struct Change {
-    /// By the old number, the new one; [`NOBODY`] for those that are gone or have another weight.
+    /// By the old number, the new one; [`NOBODY`] for those that were removed or have another weight.
     kept: Vec<u16>,
     gone: usize,
     /// The new numbers of those that were not kept.
@@ -150,7 +150,7 @@ impl Change {
     }
 }
 
-/// A moment, and how far each contender has dealt by then.
+/// A point in time, and how far each contender has dealt by then.
 struct Window {
     end: f64,
     dealt: Vec<u16>,
@@ -210,7 +210,7 @@ impl<'a> Ranker<'a> {
         }
     }
 
-    /// Returns the slots that were left open, when it had become cheaper to scan for them.
+    /// Returns the slots that were left open once scanning them had become cheaper.
     fn by_windows(&mut self, mut open: Slots) -> Slots {
         for number in 1.. {
             if number == self.windows.len() {

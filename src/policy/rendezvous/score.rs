@@ -1,13 +1,14 @@
 //! The score of one upstream for one slot, and the slots of one upstream in the order of their scores.
 //!
-//! Weighted rendezvous hashing gives each pair an exponential variate divided by the weight. Drawing all of them is
-//! N·M logarithms, of which a slot needs the few least. So they are drawn in strata: in each block of [`BLOCK`] slots
-//! an upstream deals the slots out by a permutation of its own, and the slot that it deals out as number q has a
-//! variate in the q-th of as many equally likely intervals. For one slot and upstream that is an exponential variate
-//! still, independent of the other upstreams'; and the slots where an upstream does best can be listed in order
-//! without looking at the others.
+//! Weighted rendezvous hashing gives each pair of upstream and slot an exponential variate divided by the weight.
+//! Drawing all of them takes N·M logarithms, of which a slot needs the few least. So they are drawn in strata: in each
+//! block of [`BLOCK`] slots an upstream deals the slots out by a permutation of its own, and the slot dealt as number
+//! q has a variate in the q-th of as many equally likely intervals. For one slot and upstream that is still an
+//! exponential variate, independent of the other upstreams'; and an upstream's best slots can be listed in order
+//! without visiting the others.
 //!
-//! All of it is integer arithmetic, and IEEE additions and multiplications: every platform agrees to the bit.
+//! Integer arithmetic, and IEEE additions and multiplications only: every platform agrees to the bit. (`f64::ln` is
+//! whatever the platform's libm makes it.)
 
 use crate::cluster::MAX_UPSTREAMS;
 use crate::hash::{GOLDEN, exponential, mix64};
@@ -15,8 +16,7 @@ use std::ops::Range;
 
 const BITS: u32 = 12;
 
-/// Slots in a block. What a block's slots are worth to an upstream depends on nothing outside of it, so a table that
-/// grows keeps its first blocks.
+/// Slots in a block. A block's scores depend on nothing outside it, so a table that grows keeps its first blocks.
 pub(super) const BLOCK: usize = 1 << BITS;
 const MASK: u32 = BLOCK as u32 - 1;
 

@@ -117,12 +117,12 @@ fn placements_are_frozen() {
 }
 
 /// The greedy rule, word for word.
-fn greedy(field: &Field, slots: usize, burst_tolerance: u32) -> Vec<u16> {
+fn greedy(field: &Field, slots: usize, slack: u32) -> Vec<u16> {
     let bids = all_bids(field, slots);
     let mut pairs: Vec<(Bid, usize)> =
         bids.iter().enumerate().flat_map(|(slot, bids)| bids.iter().map(move |bid| (*bid, slot))).collect();
     pairs.sort();
-    let mut room = assign::capacities(field, slots, burst_tolerance);
+    let mut room = assign::capacities(field, slots, slack);
     let mut holders = vec![NOBODY; slots];
     for (bid, slot) in pairs {
         let room = &mut room[usize::from(bid.index())];
@@ -137,11 +137,11 @@ fn greedy(field: &Field, slots: usize, burst_tolerance: u32) -> Vec<u16> {
 #[test]
 fn assignments_are_what_the_greedy_rule_takes() {
     for (seed, n) in (0..).zip([1, 2, 3, 7, 20, 64, 90, 150, 200]) {
-        for burst_tolerance in [10_000, 20_000, 300_000] {
+        for slack in [10_000, 20_000, 300_000] {
             let field = field(&random(n, seed));
-            let holders = assign::assign(&Ranking::new(field.clone(), 2), Some(burst_tolerance));
-            let expected = greedy(&field, 2 * BLOCK, burst_tolerance);
-            assert!(holders == expected, "seed {seed}, {n} upstreams, burst_tolerance {burst_tolerance}");
+            let holders = assign::assign(&Ranking::new(field.clone(), 2), Some(slack));
+            let expected = greedy(&field, 2 * BLOCK, slack);
+            assert!(holders == expected, "seed {seed}, {n} upstreams, slack {slack}");
         }
     }
 }
