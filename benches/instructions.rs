@@ -89,7 +89,6 @@ fn one_upstream(bound: bool) {
 fn main() {
     match std::env::args().nth(1).as_deref() {
         Some("calls") => println!("{CALLS}"),
-        Some("policies") => policy::registry().iter().for_each(|entry| println!("{}", entry.name)),
         Some("nothing") => nothing(),
         Some("pinned_by_cookie") => pinned_by_cookie(),
         Some("with_token") => one_upstream(true),
