@@ -1,6 +1,6 @@
-//! `homing status`: the table of upstreams, from the address where a running gateway is administered.
+//! `homing status`: a table of the upstreams of a running gateway, from its administration.
 
-use crate::Error;
+use super::output::{Error, print_line};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
@@ -10,18 +10,18 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// For the whole answer to come.
-const WITHIN: Duration = Duration::from_secs(10);
+/// For the whole response to arrive.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The gateway's [admin] address.
+    /// The [admin] address of the gateway.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
     admin: SocketAddr,
-    /// The file with its token, where it wants one.
+    /// The file with its token, where it requires one.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// Prints what the gateway says, for programs.
+    /// Print the JSON of the gateway, for programs.
     #[arg(long)]
     json: bool,
 }
@@ -33,12 +33,12 @@ pub fn print(arguments: &Arguments) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let asked = ask(arguments.admin, token.transpose()?);
     let body = runtime.block_on(async {
-        let late = format!("{} does not answer", arguments.admin);
-        tokio::time::timeout(WITHIN, asked).await.map_err(|_| late)?
+        let late = format!("{} has not responded within 10 s", arguments.admin);
+        tokio::time::timeout(TIMEOUT, asked).await.map_err(|_| late)?
     })?;
     match arguments.json {
-        true => crate::say(&body),
-        false => crate::say(table(&serde_json::from_str(&body)?).trim_end()),
+        true => print_line(&body),
+        false => print_line(table(&serde_json::from_str(&body)?).trim_end()),
     }
 }
 
@@ -64,10 +64,10 @@ async fn ask(admin: SocketAddr, token: Option<String>) -> Result<String, Error> 
 
 fn refusal(admin: SocketAddr, status: http::StatusCode, body: &str) -> String {
     let problem: Value = serde_json::from_str(body).unwrap_or_default();
-    format!("{admin} answers {status}: {}", problem["detail"].as_str().unwrap_or("it says no more"))
+    format!("{admin} responds {status}: {}", problem["detail"].as_str().unwrap_or("no detail"))
 }
 
-/// Left-aligned texts, right-aligned figures. What instances say of themselves has columns where any of them does.
+/// Left-aligned texts, right-aligned figures. Reports of instances have columns where any instance reports.
 fn table(status: &Value) -> String {
     const TEXTS: [&str; 4] = ["UPSTREAM", "ADDRESS", "STATE", "CAUSE"];
     let upstreams: Vec<&Value> = status["upstreams"].as_array().into_iter().flatten().collect();
@@ -94,7 +94,7 @@ fn table(status: &Value) -> String {
     }
     let _ = writeln!(table, "generation {}", status["generation"]);
     if status["panic"] == true {
-        table.push_str("so many look bad that it is not believed\n");
+        table.push_str("panic: more upstreams look bad than outlier.max_ejected allows, so none is taken for bad\n");
     }
     table
 }

@@ -1,16 +1,16 @@
 //! The buttons: what a visitor may do to the instances.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hyper::StatusCode;
-use hyper::header::{self, HeaderValue};
-use serde_json::json;
+use hyper::upgrade::OnUpgrade;
 
-use super::Refusal;
-use super::instance::{Request, Response, Routes, Then, json_text, parameter, text};
+use super::fleet::{Fleet, Process, Refusal};
+use super::instance::Instance;
 
-/// How long visitors may stay on an instance that is drained by its button.
+/// How long sessions may stay on an instance that is drained by its button.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
 
 #[derive(Clone, Copy)]
@@ -24,6 +24,13 @@ pub(super) enum Action {
     Drain,
     Resume,
     Roll,
+}
+
+/// What a connection does once its last response is written.
+pub(super) enum AfterResponse {
+    Chat(OnUpgrade, Option<String>),
+    Hang(Arc<Instance>),
+    Kill(Process),
 }
 
 impl Action {
@@ -41,44 +48,26 @@ impl Action {
             _ => return None,
         })
     }
-}
 
-impl Routes<'_> {
-    /// Does it to the instance that the query names, or to this one.
-    pub(super) async fn act(&self, action: Action, request: &Request) -> Response {
-        let name = parameter(request, "instance").unwrap_or(self.instance.name());
-        match self.try_to(action, name).await {
-            Ok(last) => {
-                let mut answer = json_text(json!({ "instance": name }).to_string());
-                if last.is_some() {
-                    // What becomes of the instance then, comes once this is said.
-                    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-                    *self.then.lock() = last;
-                }
-                answer
-            }
-            Err(refusal) => text(status(&refusal), format!("{refusal}\n")),
-        }
-    }
-
-    async fn try_to(&self, action: Action, name: &str) -> Result<Option<Then>, Refusal> {
-        let demo = self.demo;
-        match action {
-            Action::Kill => return demo.kill(name).map(|process| Some(Then::Kill(process))),
-            Action::Hang => return demo.living(name).map(|instance| Some(Then::Hang(instance))),
-            Action::Answer => demo.living(name)?.hang(false),
-            Action::Fill => demo.living(name)?.full.store(true, Ordering::Relaxed),
-            Action::Empty => demo.living(name)?.full.store(false, Ordering::Relaxed),
-            Action::Revive => demo.revive(name).await?,
-            Action::Drain => demo.operator(name)?.drain(name, DRAIN_DEADLINE),
-            Action::Resume => demo.operator(name)?.resume(name),
-            Action::Roll => demo.roll()?,
+    /// Does it to the instance called `name`. What is returned is left to do once the response is written, since the
+    /// instance may be the one that responds.
+    pub(super) async fn perform(self, fleet: &Fleet, name: &str) -> Result<Option<AfterResponse>, Refusal> {
+        match self {
+            Action::Kill => return fleet.kill(name).map(|process| Some(AfterResponse::Kill(process))),
+            Action::Hang => return fleet.living(name).map(|instance| Some(AfterResponse::Hang(instance))),
+            Action::Answer => fleet.living(name)?.hang(false),
+            Action::Fill => fleet.living(name)?.full.store(true, Ordering::Relaxed),
+            Action::Empty => fleet.living(name)?.full.store(false, Ordering::Relaxed),
+            Action::Revive => fleet.revive(name).await?,
+            Action::Drain => fleet.operator(name)?.drain(name, DRAIN_DEADLINE),
+            Action::Resume => fleet.operator(name)?.resume(name),
+            Action::Roll => fleet.roll()?,
         }
         Ok(None)
     }
 }
 
-fn status(refusal: &Refusal) -> StatusCode {
+pub(super) fn status(refusal: &Refusal) -> StatusCode {
     match refusal {
         Refusal::Unknown => StatusCode::NOT_FOUND,
         Refusal::Dead | Refusal::Alive | Refusal::Last | Refusal::Rolling => StatusCode::CONFLICT,

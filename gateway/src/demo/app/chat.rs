@@ -1,4 +1,4 @@
-//! The live socket: a chat with the instance itself.
+//! The WebSocket: a chat with the instance itself.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A loopback port that stays with its instance, also while that is dead.
+//! A loopback port that stays with its instance, also while the instance is dead.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -40,7 +40,7 @@ impl Port {
 
 fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
-    // On Windows the option means something else: that others may take the port over.
+    // On Windows the option lets another program take the port over.
     #[cfg(not(windows))]
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;

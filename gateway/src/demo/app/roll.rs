@@ -1,73 +1,43 @@
-//! A rolling restart: one instance after another is drained, restarted and taken back.
+//! A rolling restart: drains, restarts and resumes one instance after another.
 
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use super::fleet::{Fleet, Progress, Refusal};
 
-use super::{Demo, Refusal};
-
-/// How long the visitors of an instance may stay before they move on.
+/// How long the sessions of an instance may stay before they move on.
 const DEADLINE: Duration = Duration::from_secs(4);
 
-/// How long a step may take beyond that. What still runs then is cut off, as an impatient operator would.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How much longer a step may take. Requests that still run then are cut off.
+const STEP_LIMIT: Duration = Duration::from_secs(10);
 
-const POLL: Duration = Duration::from_millis(50);
-
-/// How far a rolling restart is.
-#[derive(Clone)]
-pub(super) struct Progress {
-    /// How many instances are done.
-    pub(super) done: usize,
-    /// The instance that is being restarted.
-    pub(super) instance: String,
-    /// What is being done with it.
-    pub(super) step: &'static str,
-}
-
-impl Demo {
+impl Fleet {
     /// Starts to restart all instances, one after another; it goes on when the caller is gone.
     pub(super) fn roll(&self) -> Result<(), Refusal> {
-        let mut progress = self.0.progress.lock();
-        if progress.is_some() {
+        let Some(instance) = self.names().into_iter().next() else { return Ok(()) };
+        if !self.begin_progress(Progress { done: 0, instance, step: "draining" }) {
             return Err(Refusal::Rolling);
         }
-        *progress =
-            self.0.slots.first().map(|slot| Progress { done: 0, instance: slot.name.clone(), step: "draining" });
-        drop(progress);
-        self.0.runtime.spawn(self.clone().roll_all());
+        self.spawn(self.clone().roll_all());
         Ok(())
     }
 
     async fn roll_all(self) {
-        for (done, slot) in self.0.slots.iter().enumerate() {
-            let say = |step| {
-                *self.0.progress.lock() = Some(Progress { done, instance: slot.name.clone(), step });
-            };
-            say("draining");
-            self.0.operator.drain(&slot.name, DEADLINE);
-            self.until(DEADLINE + PATIENCE, || self.0.operator.standing(&slot.name).is_drained).await;
-            say("restarting");
+        for (done, name) in self.names().iter().enumerate() {
+            let Ok(operator) = self.operator(name) else { continue };
+            let report = |step| self.set_progress(Some(Progress { done, instance: name.clone(), step }));
+            report("draining");
+            operator.drain(name, DEADLINE);
+            self.wait_until(DEADLINE + STEP_LIMIT, || operator.status(name).is_drained).await;
+            report("restarting");
             // One that is dead already is brought back; the last that lives stays as it is.
-            drop(self.kill(&slot.name));
-            if let Err(error @ Refusal::Listen(_)) = self.revive(&slot.name).await {
-                tracing::warn!(instance = slot.name, %error, "not restarted");
+            drop(self.kill(name));
+            if let Err(error @ Refusal::Listen(_)) = self.revive(name).await {
+                tracing::warn!(instance = name, %error, "not restarted");
             }
-            self.0.operator.resume(&slot.name);
-            say("waiting until it is taken back");
-            self.until(PATIENCE, || self.0.operator.standing(&slot.name).accepts).await;
+            operator.resume(name);
+            report("waiting until it is taken back");
+            self.wait_until(STEP_LIMIT, || operator.status(name).accepts).await;
         }
-        *self.0.progress.lock() = None;
-    }
-
-    /// Waits for `condition`, up to `limit`.
-    pub(super) async fn until(&self, limit: Duration, condition: impl Fn() -> bool) {
-        let holds = async {
-            while !condition() {
-                sleep(POLL).await;
-            }
-        };
-        // Beyond the limit life goes on: a demo must not stand still.
-        let _ = timeout(limit, holds).await;
+        self.set_progress(None);
     }
 }

@@ -11,7 +11,7 @@ const ID_LEN: usize = 32;
 /// Sessions in the younger half of the store: at most twice as many are kept.
 const HALF: usize = 50_000;
 
-/// Visits by session id. Where more visitors come than it holds, those unseen for longest are forgotten.
+/// Visits by session id. At capacity the sessions unused for longest are forgotten.
 #[derive(Default)]
 pub(super) struct Sessions {
     young: HashMap<String, u64>,
@@ -19,8 +19,7 @@ pub(super) struct Sessions {
 }
 
 impl Sessions {
-    /// Counts a visit. An id that is not of this store is never adopted: its bearer gets a new one, so nobody can
-    /// plant a session on somebody else.
+    /// Counts a visit. An id that this store did not issue is replaced by a new one, against session fixation.
     pub(super) fn visit(&mut self, id: Option<&str>) -> Result<(String, u64), SysError> {
         let known = id.and_then(|id| self.young.remove_entry(id).or_else(|| self.old.remove_entry(id)));
         let (id, visits) = match known {

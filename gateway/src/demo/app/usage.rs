@@ -1,10 +1,10 @@
-//! What an instance's thread takes of the machine.
+//! The processor time of an instance's thread.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What the present thread has used since this was made or asked last.
+/// The calling thread's processor time since this was made or read last.
 pub(super) struct Usage {
     at: Instant,
     used: Option<Duration>,
@@ -15,7 +15,7 @@ impl Usage {
         Usage { at: Instant::now(), used: used() }
     }
 
-    /// Processor cores in use since; `None` where the system does not say.
+    /// Processor cores in use since; `None` where the system does not report it.
     pub(super) fn cores(&mut self) -> Option<f64> {
         let before = std::mem::replace(self, Usage::new());
         let passed = self.at.duration_since(before.at).as_secs_f64();
@@ -24,7 +24,7 @@ impl Usage {
     }
 }
 
-/// For how long this thread has run on a processor. The first figure of Linux' schedstat is that, in nanoseconds.
+/// For how long this thread has run on a processor: the first figure of Linux's schedstat, in nanoseconds.
 fn used() -> Option<Duration> {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     Some(Duration::from_nanos(stat.split(' ').next()?.parse().ok()?))
