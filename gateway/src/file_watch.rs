@@ -1,7 +1,7 @@
-//! Notices when one of some files has another content.
+//! Notices when the content of any of a list of files changes.
 //!
-//! Folders are watched, since editors and Kubernetes put another file, or another link, in a file's place. What happens
-//! there is only the cause to look: what counts is what the files hold.
+//! Folders are watched rather than files, since editors and Kubernetes replace a file, or a link to it. An event only causes
+//! a comparison; a change is one of the digest of what the files hold.
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use sha2::{Digest, Sha256};
@@ -13,73 +13,73 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-/// For how long nothing may happen in the folders before the files are looked at: several are seldom written at once.
+/// FileWatch are compared once their folders were quiet for so long: several files are seldom written in one instant.
 const QUIET: Duration = Duration::from_millis(200);
 
-/// And how long that is waited for at most.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// The longest wait for such a pause.
+const MAX_WAIT: Duration = Duration::from_secs(2);
 
-pub(crate) struct Files {
+pub(crate) struct FileWatch {
     paths: Vec<PathBuf>,
-    /// Of what they held when they were looked at last.
+    /// Of their contents at the last comparison.
     digest: [u8; 32],
-    stirred: Arc<Notify>,
-    /// Something has happened, and nobody has looked yet.
-    is_stirred: bool,
+    events: Arc<Notify>,
+    /// There was an event since the last comparison.
+    is_pending: bool,
     /// `None` where the system cannot watch.
     _watcher: Option<RecommendedWatcher>,
 }
 
-impl std::fmt::Debug for Files {
+impl std::fmt::Debug for FileWatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Files").field(&self.paths).finish()
+        f.debug_tuple("FileWatch").field(&self.paths).finish()
     }
 }
 
-impl Files {
-    /// Watches these from here on.
+impl FileWatch {
+    /// Watches `paths` from here on; they need not exist.
     pub(crate) fn new(paths: Vec<PathBuf>) -> Self {
-        let stirred = Arc::new(Notify::new());
-        let watcher = watch(&paths, Arc::clone(&stirred));
+        let events = Arc::new(Notify::new());
+        let watcher = watch(&paths, Arc::clone(&events));
         let watcher = watcher.inspect_err(|error| {
-            tracing::warn!(%error, files = ?paths, "changes of files are not noticed");
+            tracing::warn!(%error, files = ?paths, "cannot watch files: changes are not noticed, send SIGHUP after each");
         });
         let digest = digest(&paths);
-        Self { paths, digest, stirred, is_stirred: false, _watcher: watcher.ok() }
+        Self { paths, digest, events, is_pending: false, _watcher: watcher.ok() }
     }
 
     pub(crate) fn paths(&self) -> &[PathBuf] {
         &self.paths
     }
 
-    /// Completes when they hold something else than when they were looked at last. May be given up and asked for again.
+    /// Completes when the contents differ from those of the last comparison. Cancel safe.
     pub(crate) async fn changed(&mut self) {
         loop {
-            if !self.is_stirred {
-                self.stirred.notified().await;
-                self.is_stirred = true;
+            if !self.is_pending {
+                self.events.notified().await;
+                self.is_pending = true;
             }
-            let end = Instant::now() + PATIENCE;
-            while timeout_at(end.min(Instant::now() + QUIET), self.stirred.notified()).await.is_ok() {}
-            if self.look() {
+            let end = Instant::now() + MAX_WAIT;
+            while timeout_at(end.min(Instant::now() + QUIET), self.events.notified()).await.is_ok() {}
+            if self.check() {
                 return;
             }
         }
     }
 
-    /// Whether they hold something else than the last time.
-    pub(crate) fn look(&mut self) -> bool {
-        self.is_stirred = false;
+    /// Compares now: whether the contents differ from those of the last comparison.
+    pub(crate) fn check(&mut self) -> bool {
+        self.is_pending = false;
         let digest = digest(&self.paths);
         std::mem::replace(&mut self.digest, digest) != digest
     }
 }
 
-fn watch(paths: &[PathBuf], stirred: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
+fn watch(paths: &[PathBuf], events: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        // Looking is an event too.
+        // Reading a file is an event too.
         if event.is_ok_and(|event| !event.kind.is_access() || event.need_rescan()) {
-            stirred.notify_one();
+            events.notify_one();
         }
     })?;
     for folder in folders(paths) {
@@ -88,7 +88,7 @@ fn watch(paths: &[PathBuf], stirred: Arc<Notify>) -> notify::Result<RecommendedW
     Ok(watcher)
 }
 
-/// Where the files are, and where what links lead to is.
+/// The folders of the files, and of the files that links lead to.
 fn folders(paths: &[PathBuf]) -> BTreeSet<PathBuf> {
     let parent = |path: &Path| match path.parent() {
         Some(folder) if folder.as_os_str().is_empty() => Some(PathBuf::from(".")),
@@ -102,7 +102,7 @@ fn folders(paths: &[PathBuf]) -> BTreeSet<PathBuf> {
 fn digest(paths: &[PathBuf]) -> [u8; 32] {
     let mut digest = Sha256::new();
     for path in paths {
-        // A file that cannot be read is another than an empty one.
+        // An unreadable file differs from an empty one.
         match fs::read(path) {
             Ok(content) => {
                 digest.update((content.len() as u64).to_be_bytes());
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    async fn changes(files: &mut Files) -> bool {
+    async fn changes(files: &mut FileWatch) -> bool {
         tokio::time::timeout(Duration::from_secs(20), files.changed()).await.is_ok()
     }
 
@@ -128,16 +128,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("gateway.toml");
         fs::write(&file, "one").unwrap();
-        let mut files = Files::new(vec![file.clone()]);
+        let mut files = FileWatch::new(vec![file.clone()]);
         fs::write(&file, "two").unwrap();
         assert!(changes(&mut files).await);
         fs::write(folder.path().join("next"), "three").unwrap();
         fs::rename(folder.path().join("next"), &file).unwrap();
         assert!(changes(&mut files).await);
-        // Of the same content, and another file: no cause to do anything.
+        // The same content, and another file: no change.
         fs::write(&file, "three").unwrap();
         fs::write(folder.path().join("other"), "four").unwrap();
-        assert!(!files.look());
+        assert!(!files.check());
         fs::remove_file(&file).unwrap();
         assert!(changes(&mut files).await);
     }
@@ -155,7 +155,7 @@ mod tests {
         }
         symlink("v1", at("..data")).unwrap();
         symlink("..data/tls.crt", at("tls.crt")).unwrap();
-        let mut files = Files::new(vec![at("tls.crt")]);
+        let mut files = FileWatch::new(vec![at("tls.crt")]);
         symlink("v2", at("..next")).unwrap();
         fs::rename(at("..next"), at("..data")).unwrap();
         assert!(changes(&mut files).await);

@@ -1,16 +1,19 @@
 //! The gateway: a session-affinity reverse proxy that is configured by a file, watched and changed over HTTP.
 //!
-//! The program `homing` is a command line around this library; everything that forwards requests is
-//! [`homing::proxy`]. In reading order:
+//! The program `homing` is a command line around this library; everything that forwards requests is [`homing::proxy`].
 //!
+//! The rooms, in reading order; each knows only those before it:
+//!
+//! - [`roster`]: the upstreams that should be in the cluster, by configuration, registration and overrides;
+//! - [`discovery`]: sources of upstreams: a file, the DNS, etcd;
 //! - [`config`]: the TOML configuration, refused with file, line, column and key;
-//! - [`setup`](setup()): from a configuration to a [`Proxy`](homing::proxy::Proxy);
-//! - [`server`] and [`tls`]: listeners and workers, with TLS in front;
-//! - [`Gateway`]: a process that serves what a file says, follows it, and hands over to a successor;
-//! - [`roster`]: the upstreams that are meant to be in the cluster, by configuration, registration and operators;
-//! - [`setup_roster`] and [`state`]: what operators changed, kept in a file;
-//! - [`discovery`] and [`following`]: upstreams from a file, the DNS or etcd, and the thread that follows them;
-//! - [`admin`] and [`admin_server`]: administration over HTTP, and the address that it has of its own.
+//! - [`following`]: the thread that applies to the roster what a discovery source reports;
+//! - [`listen`]: listeners and workers, with TLS;
+//! - [`admin`]: administration over HTTP, and its listener;
+//! - `setup`: from a configuration to a [`Proxy`](homing::proxy::Proxy), a roster and an administration;
+//! - `process`: [`Gateway`], which serves what a file says, reloads it, and hands over to a successor.
+//!
+//! `thread` and `file_watch` are small tools that several rooms use.
 
 pub mod admin;
 pub mod config;
@@ -25,6 +28,5 @@ mod thread;
 
 pub use homing::config::keyfile;
 pub use listen::inherit::Inherited;
-pub use process::gateway::{Gateway, StartError};
-pub use roster::ticker::{RosterTicker, setup_roster};
-pub use setup::{SetupError, check, setup, setup_with};
+pub use process::{Gateway, StartError};
+pub use setup::{SetupError, TokenFileError, check, setup, setup_roster, setup_with};

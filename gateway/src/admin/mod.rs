@@ -69,6 +69,5 @@ pub use api::body::AdminBody;
 pub use api::token::{BearerToken, TokenError};
 pub use builder::{Admin, AdminBuilder, AdminTarget};
 pub use changes::audit::AUDIT_TARGET;
-pub(crate) use server::load_token;
-pub use server::{AdminServer, RunningAdmin, TokenFileError};
+pub use server::{AdminServer, RunningAdmin};
 pub use service::AdminService;

@@ -1,65 +1,25 @@
-//! The administration on an address of its own, on a thread of its own: it answers while the workers are busy, and while
-//! the gateway stops.
+//! The listener of the administration, on a thread of its own: it responds while the workers are busy, and while the gateway
+//! stops.
 
-use crate::admin::{Admin, BearerToken, TokenError};
+use super::Admin;
+use crate::listen::ServeError;
 use crate::listen::inherit::Inherited;
-use crate::listen::server::ServeError;
-use crate::thread::Companion;
-use homing::config::keyfile::open_to_others;
-use std::fs::File;
-use std::io::{self, Read};
+use crate::listen::socket::ACCEPT_PAUSE;
+use crate::thread::OwnedThread;
+use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-/// Connections at once; who comes later waits.
+/// Connections served at once; more wait in the backlog of the kernel.
 const MAX_CONNECTIONS: usize = 256;
-
-/// How long accepting pauses when the process is out of file descriptors or memory.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// Why there is no token to use.
-#[derive(Debug, thiserror::Error)]
-#[error("token_file {}: {source}", file.display())]
-pub struct TokenFileError {
-    /// The file.
-    pub file: PathBuf,
-    /// What is wrong with it.
-    source: TokenFileFault,
-}
-
-#[derive(Debug, thiserror::Error)]
-enum TokenFileFault {
-    #[error("can't be read: {0}; make it with `openssl rand -hex 32`, for the gateway alone to read")]
-    Read(#[from] io::Error),
-    #[error(transparent)]
-    Token(#[from] TokenError),
-}
-
-/// The token in a file, whose mode should keep others from it.
-pub(crate) fn load_token(file: &Path) -> Result<BearerToken, TokenFileError> {
-    /// No token is longer, and a file may be.
-    const MOST: u64 = 64 * 1024;
-    let load = || -> Result<BearerToken, TokenFileFault> {
-        let open = File::open(file)?;
-        if let Some(warning) = open_to_others(file, &open)? {
-            tracing::warn!("{warning}");
-        }
-        let mut text = String::new();
-        open.take(MOST).read_to_string(&mut text)?;
-        Ok(BearerToken::new(&text)?)
-    };
-    load().map_err(|source| TokenFileError { file: file.to_owned(), source })
-}
 
 /// A bound socket, not yet accepting.
 #[derive(Debug)]
 pub struct AdminServer {
     listener: TcpListener,
-    /// The same socket, for whoever takes it over.
+    /// A duplicate, to be handed over to another process.
     spare: TcpListener,
     address: SocketAddr,
 }
@@ -73,7 +33,7 @@ impl AdminServer {
         Self::adopt(address, &mut Inherited::default())
     }
 
-    /// Likewise, but for a socket on `address` that was inherited: this is used.
+    /// As [`bind`](Self::bind), but an inherited socket on `address` is used where there is one.
     ///
     /// # Errors
     /// [`ServeError::Listen`].
@@ -101,23 +61,23 @@ impl AdminServer {
     pub fn start(self, admin: Admin) -> Result<RunningAdmin, ServeError> {
         let (stop, stopped) = watch::channel(());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ServeError::Worker)?;
-        let watching = admin.clone();
-        runtime.spawn(async move { watching.keep_history().await });
+        let sampled = admin.clone();
+        runtime.spawn(async move { sampled.keep_history().await });
         let run = move || runtime.block_on(accept(self.listener, admin, stopped));
-        let thread = Companion::start("admin", stop, run).map_err(ServeError::Worker)?;
+        let thread = OwnedThread::start("admin", stop, run).map_err(ServeError::Worker)?;
         Ok(RunningAdmin { _thread: thread, spare: self.spare })
     }
 }
 
-/// An administration that answers. Dropping it ends it, within a second or so.
+/// A running administration. Dropping it stops it within about a second.
 #[derive(Debug)]
 pub struct RunningAdmin {
-    _thread: Companion<watch::Sender<()>>,
+    _thread: OwnedThread<watch::Sender<()>>,
     spare: TcpListener,
 }
 
 impl RunningAdmin {
-    /// Its socket once more, so that another may go on where this one ends.
+    /// A duplicate of its socket, for another process to accept from.
     ///
     /// # Errors
     /// Where the process is out of file descriptors.
@@ -125,7 +85,7 @@ impl RunningAdmin {
         self.spare.try_clone()
     }
 
-    /// Ends it, and keeps its socket: who connects meanwhile waits.
+    /// Stops it and keeps its socket open: new connections wait in the backlog meanwhile.
     ///
     /// # Errors
     /// [`ServeError::Worker`] where the process is out of file descriptors.
@@ -141,27 +101,27 @@ async fn accept(listener: TcpListener, admin: Admin, stopped: watch::Receiver<()
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "cannot use the administration's listener"),
     };
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
-    let mut told = stopped.clone();
+    let mut stop = stopped.clone();
     loop {
         let accepted = async {
-            let place = Arc::clone(&places).acquire_owned().await.map_err(io::Error::other)?;
-            Ok::<_, io::Error>((place, listener.accept().await?))
+            let permit = Arc::clone(&permits).acquire_owned().await.map_err(io::Error::other)?;
+            Ok::<_, io::Error>((permit, listener.accept().await?))
         };
         tokio::select! {
-            _ = told.changed() => break,
+            _ = stop.changed() => break,
             Some(_) = connections.join_next() => {}
             accepted = accepted => match accepted {
-                Ok((place, (stream, peer))) => {
+                Ok((permit, (stream, peer))) => {
                     let (admin, mut stopped) = (admin.clone(), stopped.clone());
                     connections.spawn(async move {
                         admin.serve(stream, peer, async { drop(stopped.changed().await) }).await;
-                        drop(place);
+                        drop(permit);
                     });
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept");
+                    tracing::warn!(%error, "cannot accept connections for now");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },

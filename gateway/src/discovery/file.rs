@@ -1,7 +1,7 @@
 //! Upstreams in a file of their own.
 
 use super::{DiscoveryError, DiscoverySource, DiscoveryUpdate, NextUpdate};
-use crate::file_watch::Files;
+use crate::file_watch::FileWatch;
 use homing::cluster::UpstreamConfig;
 use homing::config::check;
 use homing::config::document::{Document, TOP_LEVEL, read_text, unreadable};
@@ -26,7 +26,7 @@ const ANYWAY: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct FileSource {
     path: PathBuf,
-    files: Files,
+    files: FileWatch,
     is_first: bool,
     text: Option<String>,
     said: Option<Vec<UpstreamConfig>>,
@@ -37,7 +37,7 @@ impl FileSource {
     #[must_use]
     pub fn watch(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
-        Self { files: Files::new(vec![path.clone()]), path, is_first: true, text: None, said: None }
+        Self { files: FileWatch::new(vec![path.clone()]), path, is_first: true, text: None, said: None }
     }
 
     /// The upstreams in it, where they are others than before.

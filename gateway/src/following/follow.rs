@@ -4,7 +4,7 @@ use super::{DISCOVERY_TARGET, parse_keys};
 use crate::discovery::etcd::LiveSessionsPublisher;
 use crate::discovery::{DiscoveryError, DiscoverySource, DiscoveryUpdate, KeysText};
 use crate::roster::{Applied, Roster, RosterError};
-use crate::thread::Companion;
+use crate::thread::OwnedThread;
 use homing::Balancer;
 use homing::cluster::Sketch;
 use homing::time::Clock;
@@ -20,13 +20,13 @@ use tokio::time::{MissedTickBehavior, interval};
 /// A source that is followed. Dropping it ends that.
 #[derive(Debug)]
 pub struct FollowerHandle {
-    _thread: Companion<oneshot::Sender<()>>,
+    _thread: OwnedThread<oneshot::Sender<()>>,
     is_up: Arc<AtomicBool>,
 }
 
 impl FollowerHandle {
     pub(super) fn new(stop: oneshot::Sender<()>, thread: JoinHandle<()>, is_up: Arc<AtomicBool>) -> Self {
-        Self { _thread: Companion::new(stop, thread), is_up }
+        Self { _thread: OwnedThread::new(stop, thread), is_up }
     }
 
     /// Whether the source answers.

@@ -1,22 +1,24 @@
-//! Sockets that whoever started this process has opened for it, by systemd's protocol: `LISTEN_FDS` of them from file
-//! descriptor 3 on. So come those of a socket unit, and those of the process that this one follows.
+//! Sockets inherited from the parent process, by systemd's protocol (`sd_listen_fds(3)`): `LISTEN_FDS` of them, from file
+//! descriptor 3 on. Both socket units and the predecessor in an upgrade pass them that way.
 
+#[cfg(unix)]
+use super::predecessor::{PREDECESSOR_VARIABLE, Predecessor};
 use std::net::{SocketAddr, TcpListener};
 
-/// Those that nobody has taken yet. Dropping it closes them.
+/// Inherited sockets that are not in use yet. Dropping it closes them.
 #[derive(Debug, Default)]
 pub struct Inherited {
     sockets: Vec<(SocketAddr, TcpListener)>,
     #[cfg(unix)]
-    predecessor: Option<crate::process::upgrade::Predecessor>,
+    predecessor: Option<Predecessor>,
 }
 
 impl Inherited {
-    /// Those that the environment tells of. Call it once, before there are other threads: it takes them out of the
+    /// The sockets that the environment names. Call it once, before there are other threads: it removes them from the
     /// environment.
     ///
     /// # Errors
-    /// Where what was passed is no listening socket of TCP.
+    /// Where a descriptor is no listening TCP socket.
     #[cfg(unix)]
     #[expect(clippy::disallowed_methods, reason = "the protocol is the environment's")]
     pub fn from_env() -> std::io::Result<Self> {
@@ -24,9 +26,9 @@ impl Inherited {
         let mut passed = listenfd::ListenFd::from_env();
         let mut inherited = Self::default();
         let mut count = passed.len();
-        if std::env::var_os(crate::process::upgrade::MARK).is_some() {
+        if std::env::var_os(PREDECESSOR_VARIABLE).is_some() {
             count = count.checked_sub(1).ok_or_else(|| Error::from(ErrorKind::NotConnected))?;
-            inherited.predecessor = passed.take_unix_datagram(count)?.map(crate::process::upgrade::Predecessor::new);
+            inherited.predecessor = passed.take_unix_datagram(count)?.map(Predecessor::new);
         }
         for index in 0..count {
             let Some(socket) = passed.take_tcp_listener(index)? else { continue };
@@ -35,7 +37,7 @@ impl Inherited {
         Ok(inherited)
     }
 
-    /// None: there is no such protocol here.
+    /// None: the protocol is Unix's.
     ///
     /// # Errors
     /// Never.
@@ -44,7 +46,7 @@ impl Inherited {
         Ok(Self::default())
     }
 
-    /// All that listen on `address`; where its port is 0, on whatever port of that host comes first.
+    /// All that listen on `address`; where its port is 0, those on the first port of that host.
     pub(crate) fn take(&mut self, address: SocketAddr) -> Vec<TcpListener> {
         let is_it = |bound: &SocketAddr| match address.port() {
             0 => bound.ip() == address.ip(),
@@ -54,16 +56,16 @@ impl Inherited {
         self.sockets.extract_if(.., |(bound, _)| *bound == address).map(|(_, socket)| socket).collect()
     }
 
-    /// Says which sockets nobody took.
-    pub(crate) fn tell_of_the_rest(&self) {
+    /// Logs the sockets that no configured address uses.
+    pub(crate) fn warn_of_unused(&self) {
         for (address, _) in &self.sockets {
             tracing::warn!(%address, "an inherited socket is on no address that is configured: it is closed here");
         }
     }
 
-    /// Who passed them, where that is a gateway that waits to be followed.
+    /// The gateway that passed them, where they come from an upgrade.
     #[cfg(unix)]
-    pub(crate) fn predecessor(&mut self) -> Option<crate::process::upgrade::Predecessor> {
+    pub(crate) fn predecessor(&mut self) -> Option<Predecessor> {
         self.predecessor.take()
     }
 }

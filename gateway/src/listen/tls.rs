@@ -1,4 +1,4 @@
-//! TLS in front, by rustls: HTTP/2 by ALPN, HTTP/1.1 otherwise.
+//! TLS towards clients, by rustls: HTTP/2 by ALPN, HTTP/1.1 otherwise.
 
 use crate::config;
 use homing::proxy::Protocol;
@@ -26,17 +26,17 @@ pub enum TlsError {
         /// What is wrong with it.
         message: String,
     },
-    /// Certificate and key do not go together.
+    /// Certificate and key do not belong together.
     #[error("{}: {source}; does the key belong to the first certificate of the file?", file.display())]
     Pair {
         /// The certificate file.
         file: PathBuf,
-        /// What rustls said.
+        /// What rustls reported.
         source: rustls::Error,
     },
 }
 
-/// Takes TLS connections. Cheap to clone.
+/// Accepts TLS connections. Cheap to clone.
 #[derive(Clone)]
 pub struct Acceptor {
     acceptor: TlsAcceptor,
@@ -50,7 +50,7 @@ impl std::fmt::Debug for Acceptor {
 }
 
 impl Acceptor {
-    /// Reads certificate chain and private key, both PEM. A handshake has `handshake` to finish.
+    /// Reads certificate chain and private key, both PEM. A handshake may take `handshake`.
     ///
     /// # Errors
     /// [`TlsError`] naming the file that is wrong.

@@ -1,9 +1,8 @@
-//! From a file to what is to be in force: everything is read and checked before anything changes, and every fault has its
-//! place in the file.
+//! Reads a configuration and checks everything that it names before anything changes. Every fault has its place in the file.
 
 use crate::admin::{Admin, BearerToken};
 use crate::config::{ConfigError, GatewayConfig, Upstream};
-use crate::file_watch::Files;
+use crate::file_watch::FileWatch;
 use crate::following::FollowerHandle;
 use crate::listen::tls::Acceptor;
 use crate::roster::Roster;
@@ -17,10 +16,10 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What cannot change while the gateway runs.
+/// The refusal of a change that a reload cannot make.
 const FIXED: &str = "cannot change while the gateway runs: upgrade it in place (SIGUSR2) or restart it";
 
-/// The configuration in a file, and its text.
+/// A configuration with its text, for the places of faults.
 #[derive(Debug)]
 pub(super) struct LoadedConfig {
     file: PathBuf,
@@ -29,8 +28,9 @@ pub(super) struct LoadedConfig {
 }
 
 impl LoadedConfig {
-    /// Reads it, with `files` watching what it names from before that on.
-    pub(super) fn read(file: &Path, files: &mut Files) -> Result<Self, ConfigError> {
+    /// Reads `file`. Makes `files` watch the files that it names, and reads again where they were not watched before, so that
+    /// no change falls between reading and watching.
+    pub(super) fn read(file: &Path, files: &mut FileWatch) -> Result<Self, ConfigError> {
         loop {
             let opened = File::open(file).map_err(|source| unreadable(file, source))?;
             let text = read_text(file, opened)?;
@@ -39,18 +39,17 @@ impl LoadedConfig {
             if paths == files.paths() {
                 return Ok(Self { file: file.to_owned(), text, config });
             }
-            // What was read was not watched yet.
-            *files = Files::new(paths);
+            *files = FileWatch::new(paths);
         }
     }
 
-    /// A fault that is about the value of `key`.
+    /// A fault of the value of `key`.
     pub(super) fn fault(&self, key: &str, message: impl ToString) -> ConfigError {
         Document::new(&self.file, &self.text).at(key, message).into()
     }
 }
 
-/// The files that say how the gateway is to be.
+/// The files that a configuration consists of.
 fn paths(file: &Path, config: &GatewayConfig) -> Vec<PathBuf> {
     let keys = config.affinity.enabled.then_some(&config.affinity.keys);
     let tls = config.tls.iter().flat_map(|tls| [&tls.certificate, &tls.key]);
@@ -61,9 +60,9 @@ fn paths(file: &Path, config: &GatewayConfig) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Settings that were checked, and what they need.
+/// A checked configuration, with everything that was built from it.
 pub(super) struct CheckedReload {
-    pub(super) source: LoadedConfig,
+    pub(super) loaded: LoadedConfig,
     pub(super) balancer: BalancerBuilder,
     pub(super) proxy: ProxyBuilder,
     pub(super) tls: Option<Acceptor>,
@@ -72,26 +71,26 @@ pub(super) struct CheckedReload {
 }
 
 impl CheckedReload {
-    /// Checks what `source` says against `current`, which `running` goes by.
+    /// Checks `loaded` against `current`, the configuration of the `running` proxy.
     pub(super) fn check(
-        source: LoadedConfig,
+        loaded: LoadedConfig,
         current: &GatewayConfig,
         running: &Proxy,
         roster: &Arc<Roster>,
         following: Option<&FollowerHandle>,
     ) -> Result<Self, ConfigError> {
-        let config = &source.config;
+        let config = &loaded.config;
+        // With discovery the members are the source's, whatever the configuration lists.
         let members = config.discovery.is_some().then(|| {
             let cluster = running.balancer().cluster();
             cluster.members().iter().map(|member| Upstream::from(&member.config())).collect()
         });
-        // Who is there is what the source says.
         let begun = GatewayConfig { upstreams: members.unwrap_or_else(|| config.upstreams.clone()), ..config.clone() };
         if let Some(key) = fixed(current, config) {
-            return Err(source.fault(key, FIXED));
+            return Err(loaded.fault(key, FIXED));
         }
         let affinity = running.balancer().affinity();
-        let fault = |error: SetupError| source.fault(key_of(&error), error);
+        let fault = |error: SetupError| loaded.fault(key_of(&error), error);
         let mut ring: Option<KeyRing> = None;
         let mut builder = || {
             begun.parts().balancer(|file| {
@@ -102,20 +101,20 @@ impl CheckedReload {
             })
         };
         let balancer = builder().map_err(fault)?;
-        // Built for nothing but to see whether it can be: the balancer that runs is to take these settings over.
+        // Built only to see whether it can be: the running balancer takes the settings of the first builder over.
         builder().and_then(|builder| Ok(builder.build()?)).map_err(fault)?;
         if affinity.zip(ring).is_some_and(|(affinity, ring)| !affinity.keys().same_identity(&ring)) {
-            return Err(source.fault("affinity.keys", KeyError::OtherIdentity));
+            return Err(loaded.fault("affinity.keys", KeyError::OtherIdentity));
         }
         let proxy = proxy(config, Arc::clone(running.balancer())).map_err(fault)?;
         let tls = acceptor(config).map_err(fault)?;
         let token = admin_token(config).map_err(fault)?;
         let admin = setup_admin(config, running, roster, following, token.clone());
-        Ok(Self { balancer, proxy, tls, admin, token, source })
+        Ok(Self { balancer, proxy, tls, admin, token, loaded })
     }
 }
 
-/// The first key whose value differs and cannot.
+/// The first key whose value differs and cannot change.
 fn fixed(old: &GatewayConfig, new: &GatewayConfig) -> Option<&'static str> {
     let differs = [
         ("workers", old.workers != new.workers),
@@ -127,6 +126,7 @@ fn fixed(old: &GatewayConfig, new: &GatewayConfig) -> Option<&'static str> {
     differs.into_iter().find(|(_, differs)| *differs).map(|(key, _)| key)
 }
 
+/// The key of the configuration that an error is about.
 fn key_of(error: &SetupError) -> &'static str {
     match error {
         SetupError::KeyFile(_) | SetupError::Keys(_) => "affinity.keys",

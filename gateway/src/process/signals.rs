@@ -1,4 +1,4 @@
-//! What the operator tells the process.
+//! The signals that control the process.
 
 use std::io;
 #[cfg(unix)]
@@ -8,13 +8,16 @@ use tokio::signal::windows::{CtrlC, ctrl_c};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum ProcessSignal {
+    /// SIGTERM, SIGINT; Ctrl-C on Windows.
     Stop,
+    /// SIGHUP.
     Reload,
+    /// SIGUSR2.
     #[cfg(unix)]
     Upgrade,
 }
 
-/// SIGTERM and SIGINT, SIGHUP, SIGUSR2.
+/// Receives SIGTERM, SIGINT, SIGHUP and SIGUSR2.
 #[cfg(unix)]
 #[derive(Debug)]
 pub(super) struct Signals {
@@ -26,7 +29,7 @@ pub(super) struct Signals {
 
 #[cfg(unix)]
 impl Signals {
-    /// Listens from here on.
+    /// Signals are received from here on.
     pub(super) fn new() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -46,14 +49,14 @@ impl Signals {
     }
 }
 
-/// Ctrl-C.
+/// Receives Ctrl-C.
 #[cfg(windows)]
 #[derive(Debug)]
 pub(super) struct Signals(CtrlC);
 
 #[cfg(windows)]
 impl Signals {
-    /// Listens from here on.
+    /// Ctrl-C is received from here on.
     pub(super) fn new() -> io::Result<Self> {
         ctrl_c().map(Self)
     }

@@ -1,46 +1,42 @@
-//! What the service manager is told: systemd's protocol, where `$NOTIFY_SOCKET` says that somebody listens.
+//! Notifies the service manager by systemd's protocol (`sd_notify(3)`), where `$NOTIFY_SOCKET` is set.
 
 #[cfg(unix)]
-mod systemd {
+mod notify {
     use sd_notify::NotifyState;
 
     pub(crate) fn ready() {
-        tell(&[NotifyState::Ready]);
+        notify(&[NotifyState::Ready]);
     }
 
-    /// Settings are taken over, until it is ready again.
+    /// A configuration is being put in force, until the process is ready again.
     pub(crate) fn reloading() {
         match NotifyState::monotonic_usec_now() {
-            Ok(now) => tell(&[NotifyState::Reloading, now]),
-            Err(_) => tell(&[NotifyState::Reloading]),
+            Ok(now) => notify(&[NotifyState::Reloading, now]),
+            Err(_) => notify(&[NotifyState::Reloading]),
         }
     }
 
     pub(crate) fn stopping() {
-        tell(&[NotifyState::Stopping]);
+        notify(&[NotifyState::Stopping]);
     }
 
-    /// Another process is the service from now on.
-    pub(crate) fn followed_by(process: u32) {
-        tell(&[NotifyState::MainPid(process), NotifyState::Ready]);
+    /// Another process is the service's main process from now on.
+    pub(crate) fn succeeded_by(process: u32) {
+        notify(&[NotifyState::MainPid(process), NotifyState::Ready]);
     }
 
-    fn tell(states: &[NotifyState<'_>]) {
+    fn notify(states: &[NotifyState<'_>]) {
         if let Err(error) = sd_notify::notify(states) {
-            tracing::warn!(%error, "the service manager cannot be told");
+            tracing::warn!(%error, "cannot notify the service manager");
         }
     }
 }
 
-#[cfg(unix)]
-pub(super) use systemd::*;
-
 #[cfg(not(unix))]
-mod nobody {
+mod notify {
     pub(crate) fn ready() {}
     pub(crate) fn reloading() {}
     pub(crate) fn stopping() {}
 }
 
-#[cfg(not(unix))]
-pub(super) use nobody::*;
+pub(super) use notify::*;

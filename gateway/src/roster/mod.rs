@@ -50,7 +50,7 @@ mod overrides;
 mod report;
 pub mod state_file;
 mod store;
-pub mod ticker;
+mod ticker;
 
 #[cfg(test)]
 mod tests;
@@ -60,6 +60,7 @@ pub use event::{Initiator, Origin, RosterChange, RosterEvent};
 pub use overrides::{DrainOverride, Override, Overrides, Registration, Registrations, RosterState, UpstreamOverride};
 pub use report::InstanceReport;
 pub use store::RosterStore;
+pub use ticker::RosterTicker;
 
 use apply::{Published, configs};
 use arc_swap::ArcSwap;
