@@ -180,7 +180,8 @@ pub fn some_lifetime<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
     lifetime(deserializer).map(Some)
 }
 
-fn duration(text: &str) -> Option<Duration> {
+/// A duration such as `500ms`, `10s` or `1h 30m`, at most 400 days; `None` for any other text.
+pub fn duration(text: &str) -> Option<Duration> {
     humantime::parse_duration(text).ok().filter(|&duration| duration <= MAX_DURATION)
 }
 

@@ -1,12 +1,13 @@
-//! What an embedder configures, and what all connections share.
+//! [`Admin`], and how it is built.
 
-use crate::admin::AdminService;
-use crate::admin::BearerToken;
-use crate::admin::views::feed::Feed;
-use crate::admin::views::history::{self, History};
-use crate::admin::views::metrics::{Metrics, MetricsCollector};
-use crate::admin::views::recent::Recent;
-use crate::admin::views::reloads::Reloads;
+use super::api::token::BearerToken;
+use super::context::{AdminContext, ReadKeys};
+use super::service::AdminService;
+use super::views::feed::Feed;
+use super::views::history::{self, History};
+use super::views::metrics::{Metrics, MetricsCollector};
+use super::views::recent::Recent;
+use super::views::reloads::Reloads;
 use crate::roster::Roster;
 use homing::cluster::Member;
 use homing::proxy::Proxy;
@@ -20,86 +21,80 @@ use std::sync::atomic::AtomicBool;
 use tokio::sync::Semaphore;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// Streams of events at once.
+/// The most event streams at once.
 const MAX_STREAMS: usize = 64;
 
 /// Shows and changes one balancer. Cheap to clone. See the [module](super) for an example.
 #[derive(Clone)]
 pub struct Admin {
-    shared: Arc<AdminContext>,
+    context: Arc<AdminContext>,
 }
 
 impl fmt::Debug for Admin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Admin").field("balancer", &self.shared.balancer).finish_non_exhaustive()
+        f.debug_struct("Admin").field("balancer", &self.context.balancer).finish_non_exhaustive()
     }
-}
-
-/// Reads the keys that are to be in force.
-pub(super) type ReadKeys = dyn Fn() -> Result<KeyRing, Box<dyn Error + Send + Sync>> + Send + Sync;
-
-pub(super) struct AdminContext {
-    pub(super) balancer: Arc<Balancer>,
-    /// Of that balancer.
-    pub(super) roster: Arc<Roster>,
-    pub(super) proxy: Option<Proxy>,
-    pub(super) token: Option<BearerToken>,
-    pub(super) keys: Option<Box<ReadKeys>>,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) feed: Feed,
-    pub(super) history: History,
-    pub(super) recent: Recent,
-    pub(super) metrics: Metrics,
-    pub(super) reloads: Arc<Reloads>,
-    pub(super) streams: Arc<Semaphore>,
 }
 
 impl Admin {
-    /// Starts a configuration, for a [`Proxy`] or for a [`Balancer`] alone, which has no figures of an adapter.
-    pub fn builder(source: impl Into<AdminTarget>) -> AdminBuilder {
-        AdminBuilder { source: source.into(), roster: None, token: None, keys: None, discovery: None }
+    /// Begins to build one, for a [`Proxy`], or for a [`Balancer`] alone, which counts no traffic.
+    pub fn builder(target: impl Into<AdminTarget>) -> AdminBuilder {
+        AdminBuilder { target: target.into(), roster: None, token: None, keys: None, discovery: None }
     }
 
-    /// What it makes changes through. Where instances register themselves, whoever runs an `Admin` lets its time
-    /// [pass](Roster::tick).
+    /// The roster through which it makes changes. Where instances register themselves, the host has to
+    /// [tick](Roster::tick) it.
     #[must_use]
     pub fn roster(&self) -> &Arc<Roster> {
-        &self.shared.roster
+        &self.context.roster
     }
 
-    pub(super) fn shared(&self) -> &AdminContext {
-        &self.shared
-    }
-
-    /// The hyper service for one connection, for those who run hyper's server themselves. `peer` is who gets in and who
-    /// the audit names.
+    /// The hyper service of one connection, for hosts with a server of their own. `peer` is the address that is admitted or
+    /// not, and that the audit log names.
     #[must_use]
     pub fn service(&self, peer: SocketAddr) -> AdminService {
-        AdminService::new(Arc::clone(&self.shared), peer)
+        AdminService::new(Arc::clone(&self.context), peer)
     }
 
-    /// Looks at all upstreams each 5 seconds, until it is dropped: at their live sessions, for `GET /api/v1/history` and the plot
-    /// of the dashboard, and at how quickly they answer, which is told of the last minute or two. Spawn it once, on a runtime
-    /// with a timer; without it the history is empty, and times are of all answers since the start.
+    /// Records that the host has put a configuration in force, or why it has refused one: an event, and from the first call on
+    /// two metrics. The start counts as one.
+    pub fn reloaded(&self, refusal: Option<&str>) {
+        let AdminContext { balancer, clock, feed, reloads, .. } = &*self.context;
+        let (now, generation) = (clock.now(), balancer.generation());
+        let is_first = reloads.record(refusal.is_none(), now);
+        match refusal {
+            None if is_first => {}
+            None => feed.changed(now, "reloaded", generation, "the configuration was reloaded"),
+            Some(why) => {
+                let text = format!("the configuration was refused, the old one stays in force: {why}");
+                feed.changed(now, "reload_refused", generation, &text);
+            }
+        }
+    }
+
+    /// Samples all upstreams each 5 seconds, until it is dropped: their live sessions, for `GET /api/v1/history` and the chart
+    /// of the dashboard, and their response times, whose quantiles are of the last minute or two. Spawn it once, on a runtime
+    /// with a timer; without it the history is empty, and the quantiles are of all responses since the start.
     ///
-    /// It keeps an hour in at most 2 MiB, and so fewer samples of more than 728 upstreams, and 1.5 KiB more of each.
+    /// It keeps an hour in at most 2 MiB, with fewer samples where there are more than 728 upstreams, and 1.5 KiB more for each
+    /// upstream.
     pub async fn keep_history(&self) {
-        let AdminContext { balancer, proxy, clock, history, recent, .. } = &*self.shared;
-        let mut looks = interval(history::INTERVAL);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let AdminContext { balancer, proxy, clock, history, recent, .. } = &*self.context;
+        let mut samples = interval(history::INTERVAL);
+        samples.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            looks.tick().await;
+            samples.tick().await;
             let (now, cluster) = (clock.now(), balancer.cluster());
             let upstreams = cluster.members().iter().map(Member::upstream);
-            history.look(now, upstreams.map(|upstream| (upstream.name(), upstream.live_sessions(now))));
+            history.sample(now, upstreams.map(|upstream| (upstream.name(), upstream.live_sessions(now))));
             if let Some(proxy) = proxy {
-                recent.look(now, &cluster, |upstream| proxy.traffic(upstream));
+                recent.sample(now, &cluster, |upstream| proxy.traffic(upstream));
             }
         }
     }
 }
 
-/// What an [`Admin`] shows.
+/// What an [`Admin`] shows and changes.
 #[derive(Debug)]
 pub struct AdminTarget {
     balancer: Arc<Balancer>,
@@ -133,7 +128,7 @@ impl From<&Proxy> for AdminTarget {
 
 /// Configures an [`Admin`].
 pub struct AdminBuilder {
-    source: AdminTarget,
+    target: AdminTarget,
     roster: Option<Arc<Roster>>,
     token: Option<BearerToken>,
     keys: Option<Box<ReadKeys>>,
@@ -142,28 +137,28 @@ pub struct AdminBuilder {
 
 impl fmt::Debug for AdminBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AdminBuilder").field("source", &self.source).finish_non_exhaustive()
+        f.debug_struct("AdminBuilder").field("target", &self.target).finish_non_exhaustive()
     }
 }
 
 impl AdminBuilder {
-    /// The roster of the source's balancer, where others make changes too or orders are kept. Otherwise it is one of its own,
-    /// whose orders last as long as it does.
+    /// The roster of the target's balancer, where the host makes changes too or has a store for overrides. By default it is
+    /// one of its own, whose overrides last as long as the `Admin`.
     #[must_use]
     pub fn roster(mut self, roster: Arc<Roster>) -> Self {
         self.roster = Some(roster);
         self
     }
 
-    /// The token that every request must bring. Without one only loopback is let in.
+    /// The token that every request must send. Without one only loopback addresses are admitted.
     #[must_use]
     pub fn token(mut self, token: BearerToken) -> Self {
         self.token = Some(token);
         self
     }
 
-    /// Where `POST /api/v1/keys/rotate` reads the keys: a file that was edited before, say. It may block, and what its
-    /// error says is shown to whoever asked. Without it there is nothing to rotate.
+    /// Where `POST /api/v1/keys/rotate` reads the keys from, such as a file that was edited before. It may block, and its
+    /// error is sent to the client. Without it there is nothing to rotate.
     #[must_use]
     pub fn keys<F, E>(mut self, read: F) -> Self
     where
@@ -174,22 +169,22 @@ impl AdminBuilder {
         self
     }
 
-    /// Whether the source where upstreams are found answers, as others keep it up to date; `homing_discovery_up` tells it.
+    /// Whether the discovery source responds, which the host keeps up to date; shown as the metric `homing_discovery_up`.
     #[must_use]
     pub fn discovery(mut self, is_up: Arc<AtomicBool>) -> Self {
         self.discovery = Some(is_up);
         self
     }
 
-    /// Builds it. Events are kept from here on.
+    /// Builds it. Events are recorded from here on.
     #[must_use]
     pub fn build(self) -> Admin {
-        let AdminTarget { balancer, proxy, clock } = self.source;
+        let AdminTarget { balancer, proxy, clock } = self.target;
         let roster = self.roster.unwrap_or_else(|| Arc::new(Roster::new(balancer)));
         let balancer = Arc::clone(roster.balancer());
         let reloads = Arc::<Reloads>::default();
-        let shared = AdminContext {
-            feed: Feed::new(balancer.subscribe(), roster.subscribe(), clock.now()),
+        let context = AdminContext {
+            feed: Arc::new(Feed::new(balancer.subscribe(), roster.subscribe(), clock.now())),
             history: History::default(),
             recent: Recent::default(),
             metrics: Metrics::new(MetricsCollector {
@@ -208,6 +203,6 @@ impl AdminBuilder {
             clock,
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
         };
-        Admin { shared: Arc::new(shared) }
+        Admin { context: Arc::new(context) }
     }
 }

@@ -1,4 +1,4 @@
-//! One connection to the administration.
+//! One connection of the administration.
 
 use crate::admin::Admin;
 use hyper::server::conn::http1;
@@ -10,25 +10,25 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// For the head of a request to come.
-const HEAD: Duration = Duration::from_secs(10);
+/// How long the head of a request may take to arrive.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a head and a part of a body may take of memory.
+/// The memory for a head and part of a body.
 const BUFFER: usize = 64 * 1024;
 
-/// How long answers have to end when the server stops. A stream of events never would.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// How long responses may still run when the server stops: a stream of events would never end.
+const GRACE: Duration = Duration::from_secs(1);
 
 impl Admin {
     /// Serves one accepted connection until it is closed, by HTTP/1.1. Spawn it on a task of its own. When `shutdown`
-    /// completes, answers under way have a second to end.
+    /// completes, responses under way have a second to end.
     pub async fn serve<T>(&self, stream: T, peer: SocketAddr, shutdown: impl Future<Output = ()>)
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEAD)
+            .header_read_timeout(HEAD_TIMEOUT)
             .max_buf_size(BUFFER)
             .serve_connection(TokioIo::new(stream), self.service(peer));
         let (mut connection, mut shutdown) = (pin!(connection), pin!(shutdown));
@@ -40,7 +40,7 @@ impl Admin {
             Some(ended) => ended,
             None => {
                 connection.as_mut().graceful_shutdown();
-                tokio::time::timeout(FAREWELL, connection).await.unwrap_or(Ok(()))
+                tokio::time::timeout(GRACE, connection).await.unwrap_or(Ok(()))
             }
         };
         if let Err(error) = ended {

@@ -61,6 +61,7 @@ mod api;
 mod builder;
 mod changes;
 mod connection;
+mod context;
 mod server;
 mod service;
 mod views;

@@ -1,15 +1,15 @@
-//! A request comes in, its sender is let in or not, and it is answered or refused.
+//! The way of one request: it is admitted or refused, routed, and handled.
 
 use crate::admin::api::access;
 use crate::admin::api::body::{self, AdminBody};
 use crate::admin::api::problem::Problem;
 use crate::admin::api::reply;
 use crate::admin::api::routes::{self, Route};
-use crate::admin::builder::AdminContext;
 use crate::admin::changes::audit;
 use crate::admin::changes::instances;
 use crate::admin::changes::keys;
 use crate::admin::changes::operator;
+use crate::admin::context::AdminContext;
 use crate::admin::views::dashboard;
 use crate::admin::views::events;
 use crate::admin::views::upstreams;
@@ -23,22 +23,22 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
-/// This interface as others read it.
+/// This interface as an OpenAPI document.
 pub(super) const OPENAPI: &str = include_str!("api/openapi.json");
 
 /// Prometheus' text format.
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
-/// A hyper service that answers the requests of one connection. From [`Admin::service`](super::Admin::service).
+/// A hyper service for the requests of one connection. From [`Admin::service`](super::Admin::service).
 #[derive(Clone)]
 pub struct AdminService {
-    shared: Arc<AdminContext>,
+    context: Arc<AdminContext>,
     peer: SocketAddr,
 }
 
 impl AdminService {
-    pub(super) fn new(shared: Arc<AdminContext>, peer: SocketAddr) -> Self {
-        Self { shared, peer }
+    pub(super) fn new(context: Arc<AdminContext>, peer: SocketAddr) -> Self {
+        Self { context, peer }
     }
 }
 
@@ -50,74 +50,74 @@ impl fmt::Debug for AdminService {
 
 impl hyper::service::Service<Request<Incoming>> for AdminService {
     type Response = Response<AdminBody>;
-    /// Every failure is an answer.
+    /// Every failure is a response.
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let call = Call { shared: Arc::clone(&self.shared), peer: self.peer };
-        Box::pin(async move { Ok(call.answer(request).await.unwrap_or_else(|problem| reply::problem(&problem))) })
+        let call = Call { context: Arc::clone(&self.context), peer: self.peer };
+        Box::pin(async move { Ok(call.handle(request).await.unwrap_or_else(|problem| reply::problem(&problem))) })
     }
 }
 
-/// One request, and who sent it.
+/// One request and its sender.
 struct Call {
-    shared: Arc<AdminContext>,
+    context: Arc<AdminContext>,
     peer: SocketAddr,
 }
 
 impl Call {
-    async fn answer(self, request: Request<Incoming>) -> Result<Response<AdminBody>, Problem> {
+    async fn handle(self, request: Request<Incoming>) -> Result<Response<AdminBody>, Problem> {
         let (parts, body) = request.into_parts();
-        let heard = |problem: Problem| {
+        let logged = |problem: Problem| {
             audit::refused(self.peer, &problem);
             problem
         };
-        access::admit(self.shared.token.as_ref(), self.peer, &parts).map_err(heard)?;
+        access::admit(self.context.token.as_ref(), self.peer, &parts).map_err(logged)?;
         let (route, name) = routes::find(&parts.method, parts.uri.path())?;
         if !parts.method.is_safe() {
-            access::check_change(&parts).map_err(heard)?;
+            access::check_change(&parts).map_err(logged)?;
         }
-        let shared = &self.shared;
+        let context = &self.context;
         match route {
-            Route::Upstreams => self.blocking(|shared, _| reply::json(StatusCode::OK, &upstreams::all(shared))).await,
-            Route::Upstream => reply::json(StatusCode::OK, &upstreams::one(shared, &name)?),
+            Route::Upstreams => self.blocking(|context, _| reply::json(StatusCode::OK, &upstreams::all(context))).await,
+            Route::Upstream => reply::json(StatusCode::OK, &upstreams::one(context, &name)?),
             Route::Dashboard => Ok(dashboard::page()),
-            Route::Events => events::open(shared, &parts.headers),
-            Route::History => self.blocking(|shared, _| reply::json(StatusCode::OK, &shared.history.kept())).await,
+            Route::Events => events::open(context, &parts.headers),
+            Route::History => self.blocking(|context, _| reply::json(StatusCode::OK, &context.history.kept())).await,
             Route::OpenApi => Ok(reply::document(OPENAPI)),
             Route::Metrics => {
-                let text = self.blocking(|shared, _| shared.metrics.text()).await?;
+                let text = self.blocking(|context, _| context.metrics.text()).await?;
                 Ok(reply::reply(StatusCode::OK, TEXT, AdminBody::whole(text)))
             }
             Route::Put => {
                 let spec = json(body).await?;
-                self.blocking(move |shared, peer| operator::put(shared, peer, &name, &spec)).await
+                self.blocking(move |context, peer| operator::put(context, peer, &name, &spec)).await
             }
-            Route::Remove => self.blocking(move |shared, peer| operator::remove(shared, peer, &name)).await,
+            Route::Remove => self.blocking(move |context, peer| operator::remove(context, peer, &name)).await,
             Route::Drain => {
                 let draining = json_or_default(body).await?;
-                self.blocking(move |shared, peer| operator::drain(shared, peer, &name, draining)).await
+                self.blocking(move |context, peer| operator::drain(context, peer, &name, draining)).await
             }
             Route::Resume => {
                 let operator::EmptyRequest {} = json_or_default(body).await?;
-                self.blocking(move |shared, peer| operator::resume(shared, peer, &name)).await
+                self.blocking(move |context, peer| operator::resume(context, peer, &name)).await
             }
             Route::Heartbeat => {
                 let report = json_or_default(body).await?;
-                self.blocking(move |shared, _| instances::heartbeat(shared, &name, report)).await
+                self.blocking(move |context, _| instances::heartbeat(context, &name, report)).await
             }
             Route::Deregister => {
                 let leaving = json_or_default(body).await?;
-                self.blocking(move |shared, peer| instances::deregister(shared, peer, &name, leaving)).await
+                self.blocking(move |context, peer| instances::deregister(context, peer, &name, leaving)).await
             }
             Route::Plan => {
                 let wanted = json(body).await?;
-                self.blocking(move |shared, _| operator::plan(shared, wanted)).await
+                self.blocking(move |context, _| operator::plan(context, wanted)).await
             }
             Route::Apply => {
                 let wanted = json(body).await?;
-                self.blocking(move |shared, peer| operator::apply(shared, peer, wanted)).await
+                self.blocking(move |context, peer| operator::apply(context, peer, wanted)).await
             }
             Route::RotateKeys => {
                 let operator::EmptyRequest {} = json_or_default(body).await?;
@@ -126,13 +126,13 @@ impl Call {
         }
     }
 
-    /// Does what may take long apart from the runtime's own thread, which others wait for.
+    /// Runs `work`, which may block, outside of the runtime's one thread.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&AdminContext, SocketAddr) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        let (shared, peer) = (Arc::clone(&self.shared), self.peer);
-        tokio::task::spawn_blocking(move || work(&shared, peer)).await.unwrap_or_else(|error| {
+        let (context, peer) = (Arc::clone(&self.context), self.peer);
+        tokio::task::spawn_blocking(move || work(&context, peer)).await.unwrap_or_else(|error| {
             tracing::error!(%error, "a request to the administration failed");
             Err(Problem::internal())
         })
@@ -143,7 +143,7 @@ async fn json<T: DeserializeOwned>(body: Incoming) -> Result<T, Problem> {
     parse(&body::read(body).await?)
 }
 
-/// Likewise; no body is as good as an empty object.
+/// As [`json`]; an empty body counts as an empty object.
 async fn json_or_default<T: DeserializeOwned>(body: Incoming) -> Result<T, Problem> {
     match &*body::read(body).await? {
         b"" => parse(b"{}"),
@@ -152,9 +152,9 @@ async fn json_or_default<T: DeserializeOwned>(body: Incoming) -> Result<T, Probl
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    // serde would take an array for an object's values in order.
+    // serde accepts an array of an object's values in order as well.
     if !bytes.trim_ascii_start().starts_with(b"{") {
-        return Err(Problem::body("the body is no JSON object"));
+        return Err(Problem::body("the body is not a JSON object"));
     }
-    serde_json::from_slice(bytes).map_err(|error| Problem::body(format!("the body is not what it should be: {error}")))
+    serde_json::from_slice(bytes).map_err(|error| Problem::body(format!("the body is wrong: {error}")))
 }

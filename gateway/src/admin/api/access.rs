@@ -1,4 +1,7 @@
-//! Who is let in, and what a browser may do for a page.
+//! Which requests are admitted, and what a browser may send for a page.
+//!
+//! Nothing is admitted by address alone: without a token a request has to name a loopback host as well, which a page whose
+//! name was rebound to 127.0.0.1 (DNS rebinding) cannot. Changes need a content type that no HTML form sends.
 
 use crate::admin::BearerToken;
 use crate::admin::api::problem::Problem;
@@ -9,17 +12,17 @@ use std::net::{IpAddr, SocketAddr};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Whether `peer` may ask anything.
+/// Whether `peer` may send this request.
 pub(crate) fn admit(token: Option<&BearerToken>, peer: SocketAddr, request: &request::Parts) -> Result<(), Problem> {
     match token {
         Some(token) if is_borne(token, &request.headers) => Ok(()),
-        // The dashboard tells nothing: it is what asks for the token.
+        // The dashboard holds no data: it is the page that asks for the token.
         Some(_) if request.method == Method::GET && request.uri.path() == "/" => Ok(()),
         Some(_) => Err(Problem::unauthorized()),
         None if !peer.ip().to_canonical().is_loopback() => {
-            Err(Problem::forbidden("not_loopback", "without a token only this machine is let in; configure one"))
+            Err(Problem::forbidden("not_loopback", "without a token only this machine is admitted; configure one"))
         }
-        // A page whose name was made to mean 127.0.0.1 is let in by address; but its requests still name it.
+        // DNS rebinding: a page's requests come from this machine, but still name the page's host.
         None if !names_loopback(request) => Err(Problem::forbidden(
             "host",
             "without a token the Host must be a loopback address or localhost; configure a token to use other names",
@@ -28,15 +31,15 @@ pub(crate) fn admit(token: Option<&BearerToken>, peer: SocketAddr, request: &req
     }
 }
 
-/// Whether a change is asked for by a program or by a page of this origin.
+/// Whether a change comes from a program or from a page of this origin.
 pub(crate) fn check_change(request: &request::Parts) -> Result<(), Problem> {
     let headers = &request.headers;
     let is_ours = headers.get_all(ORIGIN).iter().all(|origin| is_same_origin(origin.as_bytes(), request))
         && headers.get_all(SEC_FETCH_SITE).iter().all(|site| site == "same-origin" || site == "none");
     if !is_ours {
-        return Err(Problem::forbidden("cross_origin", "pages of other origins change nothing here"));
+        return Err(Problem::forbidden("cross_origin", "a page of another origin may not make changes"));
     }
-    // Besides saying what the body is, this is what no form or script of another origin can send unasked.
+    // A content type that no form, and no script of another origin without a CORS preflight, can send.
     if request.method != Method::DELETE && !is_json(headers) {
         return Err(Problem::media_type());
     }
@@ -52,7 +55,7 @@ fn is_borne(token: &BearerToken, headers: &HeaderMap) -> bool {
     }
 }
 
-/// Every host that the request names is this machine, and it names one.
+/// Whether the request names a host, and each host that it names is this machine.
 fn names_loopback(request: &request::Parts) -> bool {
     let fields = request.headers.get_all(HOST).iter().map(|host| Authority::try_from(host.as_bytes()).ok());
     let mut hosts = request.uri.authority().cloned().map(Some).into_iter().chain(fields).peekable();
@@ -67,7 +70,7 @@ fn is_loopback(host: &str) -> bool {
     }
 }
 
-/// Whether `origin` is where this request goes. Its scheme says nothing: TLS may end before us.
+/// Whether `origin` has the host of this request. The scheme is ignored: TLS may end in front of the gateway.
 fn is_same_origin(origin: &[u8], request: &request::Parts) -> bool {
     let Some(host) = request.headers.get(HOST) else { return false };
     let authority = origin.strip_prefix(b"http://").or_else(|| origin.strip_prefix(b"https://"));
@@ -126,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_are_asked_for_by_programs_and_by_pages_of_this_origin() {
+    fn changes_come_from_programs_and_from_pages_of_this_origin() {
         const JSON: (&str, &str) = ("content-type", "application/json; charset=utf-8");
         let is_allowed = |method, more: &[(&str, &str)]| {
             check_change(&parts(method, &[&[("host", "localhost:9090")], more].concat())).is_ok()

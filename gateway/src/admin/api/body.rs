@@ -1,7 +1,7 @@
-//! Bodies: requests' are read whole and bounded, answers' are whole or a stream of events.
+//! Bodies: a request's is read whole, up to a limit; a response's is whole or a stream of events.
 
 use crate::admin::api::problem::Problem;
-use crate::admin::views::events::EventStream;
+use crate::admin::views::event_stream::EventStream;
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
@@ -16,10 +16,10 @@ use tokio::time::timeout;
 /// The largest body that is read: ten thousand upstreams of 100 bytes each.
 pub(crate) const MAX_BODY: usize = 1 << 20;
 
-/// How long a body may take to come.
-const WITHIN: Duration = Duration::from_secs(10);
+/// How long a body may take to arrive.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The body of an answer.
+/// The body of a response.
 #[derive(Debug)]
 pub struct AdminBody(BodyKind);
 
@@ -74,7 +74,7 @@ pub(crate) async fn read(mut body: Incoming) -> Result<Bytes, Problem> {
     let whole = async {
         let mut bytes = BytesMut::new();
         while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-            let frame = frame.map_err(|_| Problem::body("the body broke off"))?;
+            let frame = frame.map_err(|_| Problem::body("the connection was closed before the body was complete"))?;
             if let Ok(data) = frame.into_data() {
                 if bytes.len() + data.len() > MAX_BODY {
                     return Err(too_large());
@@ -84,6 +84,6 @@ pub(crate) async fn read(mut body: Incoming) -> Result<Bytes, Problem> {
         }
         Ok(bytes.freeze())
     };
-    let late = || Problem::new(StatusCode::REQUEST_TIMEOUT, "late", "the body did not come in time");
-    timeout(WITHIN, whole).await.unwrap_or_else(|_| Err(late()))
+    let late = || Problem::new(StatusCode::REQUEST_TIMEOUT, "late", "the body did not arrive within 10 s");
+    timeout(TIMEOUT, whole).await.unwrap_or_else(|_| Err(late()))
 }

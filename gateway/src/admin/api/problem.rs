@@ -1,4 +1,4 @@
-//! What is refused, as a problem document (RFC 9457).
+//! Refused requests, as problem documents (RFC 9457).
 
 use crate::roster::RosterError;
 use homing::balancer::UnknownUpstream;
@@ -6,13 +6,13 @@ use homing::cluster::{ApplyError, ClusterError, PlanError};
 use http::{Method, StatusCode};
 use serde::Serialize;
 
-/// Its type is `about:blank`, so its title is the status'; what sets it apart is the `code`.
+/// A problem of type `about:blank`, whose title is the one of its status. Programs go by the `code`; `detail` says what to do.
 #[derive(Debug)]
 pub(crate) struct Problem {
     pub(crate) status: StatusCode,
     code: &'static str,
     detail: String,
-    /// For 405: what the target does allow.
+    /// For 405: the methods that the target allows.
     pub(crate) allow: Vec<Method>,
 }
 
@@ -43,7 +43,11 @@ impl Problem {
     }
 
     pub(crate) fn no_route() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "no_route", "there is nothing here; /api/v1/openapi.json says what there is")
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "no_route",
+            "there is no such path; /api/v1/openapi.json lists those there are",
+        )
     }
 
     pub(crate) fn no_method(allow: Vec<Method>) -> Self {
@@ -51,18 +55,22 @@ impl Problem {
         Self { allow, ..Self::new(status, "no_method", "this target does not allow that method; see Allow") }
     }
 
-    /// A body that is not what it should be.
+    /// A malformed body.
     pub(crate) fn body(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "body", detail)
     }
 
-    /// A value that makes no sense where it stands.
+    /// A well-formed value that is not allowed where it stands.
     pub(crate) fn value(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "value", detail)
     }
 
     pub(crate) fn internal() -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the administration failed; see the log")
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "the administration failed; see the log of the gateway",
+        )
     }
 
     pub(crate) fn document(&self) -> Vec<u8> {
@@ -109,7 +117,7 @@ impl From<RosterError> for Problem {
             RosterError::Removed { .. } => of(StatusCode::CONFLICT, "removed"),
             RosterError::Ttl | RosterError::Report => of(StatusCode::UNPROCESSABLE_ENTITY, "value"),
             RosterError::Store(_) => {
-                tracing::error!(%error, "a change is refused");
+                tracing::error!(%error, "a change was refused, since it could not be saved");
                 of(StatusCode::SERVICE_UNAVAILABLE, "store")
             }
         }

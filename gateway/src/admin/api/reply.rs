@@ -1,4 +1,4 @@
-//! Answers, and the fields that every one of them has.
+//! Responses, and the header fields that each of them has.
 
 use crate::admin::AdminBody;
 use crate::admin::api::problem::Problem;
@@ -11,7 +11,7 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
-/// An answer of this type. It is of its moment, it is what it says it is, and pages of other origins may not embed it.
+/// A response of this type, which is not cached, not sniffed, and not embedded by pages of other origins.
 pub(crate) fn reply(status: StatusCode, content_type: HeaderValue, body: AdminBody) -> Response<AdminBody> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
@@ -25,7 +25,7 @@ pub(crate) fn reply(status: StatusCode, content_type: HeaderValue, body: AdminBo
 
 pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Result<Response<AdminBody>, Problem> {
     let text = serde_json::to_vec(value).map_err(|error| {
-        tracing::error!(%error, "an answer cannot be written");
+        tracing::error!(%error, "a response cannot be serialized");
         Problem::internal()
     })?;
     Ok(reply(status, JSON, AdminBody::whole(text)))

@@ -1,4 +1,4 @@
-//! What there is, and by which method.
+//! The paths, their methods, and where they lead.
 
 use crate::admin::api::problem::Problem;
 use http::Method;
@@ -42,7 +42,7 @@ pub(crate) const ROUTES: &[(Method, &str, Route)] = &[
     (Method::GET, "/metrics", Route::Metrics),
 ];
 
-/// The route of a request, and the upstream that its path names.
+/// The route of a request, and the name in its path (empty where there is none).
 pub(crate) fn find(method: &Method, path: &str) -> Result<(Route, String), Problem> {
     let here = ROUTES.iter().filter_map(|(method, pattern, route)| Some((method, matches(pattern, path)?, *route)));
     let here: Vec<_> = here.collect();
@@ -53,7 +53,7 @@ pub(crate) fn find(method: &Method, path: &str) -> Result<(Route, String), Probl
     }
 }
 
-/// What stands for `{name}` in `path`, if it is of this pattern.
+/// The segment of `path` in the place of `{name}`, where the path matches the pattern.
 fn matches<'p>(pattern: &str, path: &'p str) -> Option<&'p str> {
     let mut name = "";
     let (mut expected, mut given) = (pattern.split('/'), path.split('/'));
@@ -67,9 +67,9 @@ fn matches<'p>(pattern: &str, path: &'p str) -> Option<&'p str> {
     }
 }
 
-/// Takes the percent encoding (RFC 3986, section 2.1) off a segment.
+/// Decodes the percent encoding (RFC 3986, section 2.1) of a segment.
 fn decode(segment: &str) -> Result<String, Problem> {
-    let wrong = || Problem::body("the path has a percent sign without two hexadecimal digits, or is no UTF-8");
+    let wrong = || Problem::body("the path has a percent sign without two hexadecimal digits, or is not UTF-8");
     let mut bytes = Vec::with_capacity(segment.len());
     let mut rest = segment.bytes();
     while let Some(byte) = rest.next() {
@@ -106,12 +106,12 @@ mod tests {
     }
 
     #[test]
-    fn other_methods_are_told_which_there_are() {
+    fn other_methods_are_refused_with_those_allowed() {
         let refused = find(&Method::POST, "/api/v1/upstreams/a").unwrap_err();
         assert_eq!(refused.allow, [Method::GET, Method::PUT, Method::DELETE]);
     }
 
-    /// Every route stands in the document, and nothing else does.
+    /// The OpenAPI document has every route and nothing else.
     #[test]
     fn the_document_has_these_routes_and_no_other() {
         let document: serde_json::Value = serde_json::from_str(crate::admin::service::OPENAPI).unwrap();

@@ -1,4 +1,4 @@
-//! The secret that lets in, which is kept as its hash.
+//! The bearer token (RFC 6750), of which only the hash is kept.
 
 use ctutils::CtEq;
 use sha2::{Digest, Sha256};
@@ -10,7 +10,7 @@ const MIN_LEN: usize = 32;
 /// The most characters of a token.
 const MAX_LEN: usize = 1024;
 
-/// Why a token was refused. It is not part of the message.
+/// Why a token was refused. The message does not contain the token.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum TokenError {
     /// Too short to be safe from guessing, or too long for a header.
@@ -19,7 +19,7 @@ pub enum TokenError {
         /// How many characters it has.
         len: usize,
     },
-    /// A character that could not be sent.
+    /// A character that a header field cannot carry.
     #[error("the token has characters other than visible ASCII: use the output of `openssl rand -hex 32`")]
     Character,
 }
@@ -29,8 +29,8 @@ pub enum TokenError {
 pub struct BearerToken([u8; 32]);
 
 impl BearerToken {
-    /// The token `text`, 32 to 1024 characters of visible ASCII; white space around it, such as a file's last line feed, is no
-    /// part of it.
+    /// The token `text`, 32 to 1024 characters of visible ASCII; surrounding white space, such as the last line feed of a
+    /// file, is removed.
     ///
     /// # Errors
     /// [`TokenError`] where it is too short, too long or could not be sent.
@@ -45,7 +45,7 @@ impl BearerToken {
         Ok(Self(Sha256::digest(text).into()))
     }
 
-    /// Whether `offered` is the token. Hashes of one length are compared, so that time tells nothing of it.
+    /// Whether `offered` is the token. Compares hashes, in a time that depends on neither.
     pub(crate) fn is(&self, offered: &[u8]) -> bool {
         let offered: [u8; 32] = Sha256::digest(offered).into();
         self.0.ct_eq(&offered).to_bool()
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_be_guessed_or_not_be_sent_is_refused() {
+    fn tokens_that_are_short_or_cannot_be_sent_are_refused() {
         assert_eq!(BearerToken::new(&TEXT[1..]).unwrap_err(), TokenError::Length { len: 31 });
         assert_eq!(BearerToken::new("").unwrap_err(), TokenError::Length { len: 0 });
         assert_eq!(BearerToken::new(&"x".repeat(1025)).unwrap_err(), TokenError::Length { len: 1025 });

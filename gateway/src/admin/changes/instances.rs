@@ -1,13 +1,14 @@
-//! What instances say of themselves: that they are there, how they are, and that they go.
+//! What instances send about themselves: registrations, heartbeats and deregistrations.
 
+use super::audit;
+use super::response::{ChangeResponse, HandlerResult, deadline};
 use crate::admin::api::problem::Problem;
 use crate::admin::api::reply;
-use crate::admin::builder::AdminContext;
-use crate::admin::changes::audit;
-use crate::admin::changes::operator::{self, ChangeResponse, HandlerResult};
+use crate::admin::context::AdminContext;
 use crate::admin::views::upstreams;
 use crate::roster::{InstanceReport, RosterError};
 use homing::cluster::UpstreamConfig;
+use homing::config::value;
 use http::StatusCode;
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -15,46 +16,46 @@ use std::net::SocketAddr;
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DeregisterRequest {
-    /// How long its sessions may stay; without it goes at once.
+    /// How long its sessions may stay; without it the registration ends at once.
     #[serde(default)]
     drain: Option<String>,
 }
 
-/// An instance puts itself there. Only what changes by it is written down: it may well say so every few seconds.
-pub(crate) fn register(
-    shared: &AdminContext,
+/// Registers an instance. It is audited only where it changes anything: instances repeat it every few seconds.
+pub(super) fn register(
+    context: &AdminContext,
     peer: SocketAddr,
     config: UpstreamConfig,
     ttl: &str,
     report: Option<InstanceReport>,
 ) -> Result<ChangeResponse, Problem> {
-    let ttl = humantime::parse_duration(ttl).map_err(|_| RosterError::Ttl)?;
+    let ttl = value::duration(ttl).ok_or(RosterError::Ttl)?;
     let report = report.unwrap_or_default();
     report.check()?;
-    let (name, now) = (config.name.clone(), shared.clock.now());
-    let applied = shared.roster.register(config, ttl, now)?;
+    let (name, now) = (config.name.clone(), context.clock.now());
+    let applied = context.roster.register(config, ttl, now)?;
     if report != InstanceReport::default() {
-        shared.roster.heartbeat(&name, report, now)?;
+        context.roster.heartbeat(&name, report, now)?;
     }
-    Ok(operator::done(peer, "register", &applied))
+    Ok(ChangeResponse::audited(peer, "register", &applied))
 }
 
-pub(crate) fn heartbeat(shared: &AdminContext, name: &str, report: InstanceReport) -> HandlerResult {
-    shared.roster.heartbeat(name, report, shared.clock.now())?;
-    reply::json(StatusCode::OK, &upstreams::one(shared, name)?)
+pub(crate) fn heartbeat(context: &AdminContext, name: &str, report: InstanceReport) -> HandlerResult {
+    context.roster.heartbeat(name, report, context.clock.now())?;
+    reply::json(StatusCode::OK, &upstreams::one(context, name)?)
 }
 
 pub(crate) fn deregister(
-    shared: &AdminContext,
+    context: &AdminContext,
     peer: SocketAddr,
     name: &str,
-    leaving: DeregisterRequest,
+    request: DeregisterRequest,
 ) -> HandlerResult {
-    let drain = leaving.drain.as_deref().map(operator::deadline).transpose()?;
-    let applied = shared.roster.deregister(name, drain, shared.clock.now())?;
+    let drain = request.drain.as_deref().map(deadline).transpose()?;
+    let applied = context.roster.deregister(name, drain, context.clock.now())?;
     if let Some(drain) = drain {
         let text = format!("{name}: goes within {}", humantime::format_duration(drain));
-        audit::done(peer, "deregister", text, applied.from, applied.generation);
+        audit::applied(peer, "deregister", text, applied.from, applied.generation);
     }
-    reply::json(StatusCode::OK, &operator::done(peer, "deregister", &applied))
+    reply::json(StatusCode::OK, &ChangeResponse::audited(peer, "deregister", &applied))
 }

@@ -1,34 +1,27 @@
-//! What changes the cluster: planned, explained, applied, drained, resumed.
+//! An operator's changes: planned and explained, applied, drained, resumed.
 
-use crate::admin::api::body::AdminBody;
+use super::response::{ChangeResponse, EffectJson, HandlerResult, deadline};
+use super::{audit, instances};
 use crate::admin::api::problem::Problem;
 use crate::admin::api::reply;
-use crate::admin::builder::AdminContext;
-use crate::admin::changes::audit;
-use crate::admin::changes::instances;
+use crate::admin::context::AdminContext;
 use crate::admin::views::upstreams;
-use crate::roster::{Applied, InstanceReport, RosterChange};
+use crate::roster::InstanceReport;
 use homing::balancer::Capacity;
-use homing::cluster::{ApplyError, Change, Effect, Generation, UpstreamConfig};
+use homing::cluster::{ApplyError, Change, Generation, UpstreamConfig};
 use homing::http::is_host_port;
-use http::{Response, StatusCode};
+use http::StatusCode;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::net::SocketAddr;
-use std::time::Duration;
 
-/// The longest deadline, as in configuration files: what is longer is surely a mistake.
-const MAX_DEADLINE: Duration = Duration::from_hours(400 * 24);
-
-pub(crate) type HandlerResult = Result<Response<AdminBody>, Problem>;
-
-/// What stands in a body that says nothing.
+/// The body of a request without parameters.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EmptyRequest {}
 
-/// An upstream as it is to be. What is left out has its default, not what it had before.
+/// An upstream as it should be. What is left out gets its default, not the value it had before.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PutRequest {
@@ -37,14 +30,14 @@ pub(crate) struct PutRequest {
     weight: u16,
     #[serde(default)]
     max_in_flight: u32,
-    /// Makes it a registration.
+    /// With it the request is a registration.
     #[serde(default)]
     pub(crate) ttl: Option<String>,
     #[serde(default)]
     pub(crate) report: Option<Object<InstanceReport>>,
 }
 
-/// A value that is an object: serde would take an array for its values in order.
+/// A value that must be a JSON object: serde accepts an array of the values in order as well.
 #[derive(Deserialize)]
 #[serde(try_from = "Map<String, Value>", bound = "T: DeserializeOwned")]
 pub(crate) struct Object<T>(pub(crate) T);
@@ -99,22 +92,6 @@ pub(crate) struct DrainRequest {
     deadline: Option<String>,
 }
 
-/// What was done.
-#[derive(Serialize)]
-pub(crate) struct ChangeResponse {
-    from_generation: u64,
-    generation: u64,
-    effects: Vec<EffectJson>,
-}
-
-/// What one upstream sees of a change.
-#[derive(Serialize)]
-struct EffectJson {
-    upstream: String,
-    effect: &'static str,
-    text: String,
-}
-
 #[derive(Serialize)]
 struct ForecastJson {
     generation: u64,
@@ -141,18 +118,6 @@ impl From<Capacity> for CapacityJson {
     }
 }
 
-fn seen(effects: &[Effect]) -> Vec<EffectJson> {
-    let one = |effect: &Effect| {
-        let (upstream, kind) = match effect {
-            Effect::Added(name) => (name, "added"),
-            Effect::Removed { name, .. } => (name, "removed"),
-            Effect::Changed(name) => (name, "changed"),
-        };
-        EffectJson { upstream: upstream.clone(), effect: kind, text: effect.to_string() }
-    };
-    effects.iter().map(one).collect()
-}
-
 fn config(name: &str, address: &str, weight: u16, max_in_flight: u32) -> Result<UpstreamConfig, Problem> {
     match is_host_port(address) {
         true => Ok(UpstreamConfig::new(name, address).weight(weight).max_in_flight(max_in_flight)),
@@ -172,63 +137,54 @@ fn wishes(wishes: Vec<ChangeRequest>) -> Result<Vec<Change>, Problem> {
     wishes.into_iter().map(change).collect()
 }
 
-pub(crate) fn put(shared: &AdminContext, peer: SocketAddr, name: &str, spec: &PutRequest) -> HandlerResult {
+pub(crate) fn put(context: &AdminContext, peer: SocketAddr, name: &str, spec: &PutRequest) -> HandlerResult {
     let config = config(name, &spec.address, spec.weight, spec.max_in_flight)?;
     let report = spec.report.as_ref().map(|Object(report)| *report);
     let done = match (&spec.ttl, report) {
-        (Some(ttl), report) => instances::register(shared, peer, config, ttl, report)?,
-        (None, None) => change(shared, peer, "put", &[Change::Put(config)], None)?,
+        (Some(ttl), report) => instances::register(context, peer, config, ttl, report)?,
+        (None, None) => change(context, peer, "put", &[Change::Put(config)], None)?,
         (None, Some(_)) => {
             return Err(Problem::value("a report comes with a registration: send its ttl, or a heartbeat"));
         }
     };
-    let is_new = done.effects.iter().any(|seen| seen.effect == "added");
+    let is_new = done.adds_an_upstream();
     reply::json(if is_new { StatusCode::CREATED } else { StatusCode::OK }, &done)
 }
 
-pub(crate) fn remove(shared: &AdminContext, peer: SocketAddr, name: &str) -> HandlerResult {
+pub(crate) fn remove(context: &AdminContext, peer: SocketAddr, name: &str) -> HandlerResult {
     let changes = [Change::Remove(name.to_owned())];
-    reply::json(StatusCode::OK, &change(shared, peer, "remove", &changes, None)?)
+    reply::json(StatusCode::OK, &change(context, peer, "remove", &changes, None)?)
 }
 
-pub(crate) fn apply(shared: &AdminContext, peer: SocketAddr, expected: ApplyRequest) -> HandlerResult {
+pub(crate) fn apply(context: &AdminContext, peer: SocketAddr, expected: ApplyRequest) -> HandlerResult {
     let generation = Generation::from_u64(expected.generation);
-    // First, since what was planned may make no sense any more.
-    let current = shared.balancer.generation();
+    // Before the changes are read: those of another generation may be wrong for this one.
+    let current = context.balancer.generation();
     if current != generation {
         return Err(ApplyError::Stale { planned: generation, current }.into());
     }
     let changes = wishes(expected.changes)?;
-    reply::json(StatusCode::OK, &change(shared, peer, "apply", &changes, Some(generation))?)
+    reply::json(StatusCode::OK, &change(context, peer, "apply", &changes, Some(generation))?)
 }
 
 fn change(
-    shared: &AdminContext,
+    context: &AdminContext,
     peer: SocketAddr,
     action: &str,
     changes: &[Change],
     expected: Option<Generation>,
 ) -> Result<ChangeResponse, Problem> {
-    Ok(done(peer, action, &shared.roster.change(changes, expected, shared.clock.now())?))
+    let applied = context.roster.change(changes, expected, context.clock.now())?;
+    Ok(ChangeResponse::audited(peer, action, &applied))
 }
 
-/// Writes down what was applied, where anything was.
-pub(crate) fn done(peer: SocketAddr, action: &str, applied: &Applied) -> ChangeResponse {
-    let Applied { from, generation, effects } = applied;
-    if from != generation {
-        let effects = RosterChange::Applied(effects.clone());
-        audit::done(peer, action, &effects, *from, *generation);
-    }
-    ChangeResponse { from_generation: from.as_u64(), generation: generation.as_u64(), effects: seen(effects) }
-}
-
-pub(crate) fn plan(shared: &AdminContext, planned: PlanRequest) -> HandlerResult {
+pub(crate) fn plan(context: &AdminContext, planned: PlanRequest) -> HandlerResult {
     let changes = wishes(planned.changes)?;
-    let plan = shared.roster.plan(&changes)?;
-    let forecast = shared.balancer.forecast(&plan, shared.clock.now())?;
+    let plan = context.roster.plan(&changes)?;
+    let forecast = context.balancer.forecast(&plan, context.clock.now())?;
     let explained = ForecastJson {
         generation: forecast.base.as_u64(),
-        effects: seen(&forecast.effects),
+        effects: EffectJson::all(&forecast.effects),
         moved_keys: forecast.moved_keys,
         broken_sessions: forecast.broken_sessions,
         before: forecast.before.into(),
@@ -238,30 +194,30 @@ pub(crate) fn plan(shared: &AdminContext, planned: PlanRequest) -> HandlerResult
     reply::json(StatusCode::OK, &explained)
 }
 
-pub(crate) fn drain(shared: &AdminContext, peer: SocketAddr, name: &str, draining: DrainRequest) -> HandlerResult {
+pub(crate) fn drain(context: &AdminContext, peer: SocketAddr, name: &str, draining: DrainRequest) -> HandlerResult {
     let deadline = draining.deadline.as_deref().map(deadline).transpose()?;
-    shared.roster.drain(name, deadline, shared.clock.now())?;
+    context.roster.drain(name, deadline, context.clock.now())?;
     let text = match deadline {
         Some(deadline) => format!("{name}: drain within {}", humantime::format_duration(deadline)),
         None => format!("{name}: drain without a deadline"),
     };
-    ordered(shared, peer, "drain", name, &text)
+    audited_state(context, peer, "drain", name, &text)
 }
 
-pub(crate) fn resume(shared: &AdminContext, peer: SocketAddr, name: &str) -> HandlerResult {
-    shared.roster.resume(name, shared.clock.now())?;
-    ordered(shared, peer, "resume", name, &format!("{name}: resume"))
+pub(crate) fn resume(context: &AdminContext, peer: SocketAddr, name: &str) -> HandlerResult {
+    context.roster.resume(name, context.clock.now())?;
+    audited_state(context, peer, "resume", name, &format!("{name}: resume"))
 }
 
-/// What changes an upstream's state and no generation.
-fn ordered(shared: &AdminContext, peer: SocketAddr, action: &'static str, name: &str, text: &str) -> HandlerResult {
-    let generation = shared.balancer.generation();
-    audit::done(peer, action, text, generation, generation);
-    reply::json(StatusCode::OK, &upstreams::one(shared, name)?)
-}
-
-pub(crate) fn deadline(text: &str) -> Result<Duration, Problem> {
-    let deadline = humantime::parse_duration(text).ok().filter(|deadline| *deadline <= MAX_DEADLINE);
-    deadline
-        .ok_or_else(|| Problem::value(format!("the deadline {text:?} is no duration such as \"10m\", up to 400 days")))
+/// The response to what changes an upstream's state and no generation.
+fn audited_state(
+    context: &AdminContext,
+    peer: SocketAddr,
+    action: &'static str,
+    name: &str,
+    text: &str,
+) -> HandlerResult {
+    let generation = context.balancer.generation();
+    audit::applied(peer, action, text, generation, generation);
+    reply::json(StatusCode::OK, &upstreams::one(context, name)?)
 }

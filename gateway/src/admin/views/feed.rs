@@ -1,6 +1,6 @@
-//! The last events, numbered, for those who listen now and those who come back.
+//! The last events, numbered, so that a client that reconnects continues where it was.
 
-use crate::admin::views::upstreams::rfc3339;
+use super::rfc3339::rfc3339;
 use crate::roster;
 use homing::cluster::Generation;
 use homing::health::{Event, EventKind, Subscription};
@@ -11,12 +11,12 @@ use std::collections::VecDeque;
 use std::fmt::Write;
 use std::sync::Arc;
 
-/// Events that are kept for those who come later.
+/// Events that are kept.
 const KEPT: usize = 512;
 
-/// Nobody pumps it: whoever listens looks for what the subscription holds.
+/// It has no task of its own: each read first moves the events of its subscriptions over.
 pub(crate) struct Feed {
-    /// Tells the numbers of this process from those of the last.
+    /// Distinguishes the numbers of this process from those of an earlier one.
     epoch: u64,
     inner: Mutex<Inner>,
 }
@@ -29,7 +29,7 @@ struct Inner {
     last: u64,
 }
 
-/// What lies behind some number.
+/// The events behind some number.
 pub(crate) struct NewEvents {
     pub(crate) text: String,
     pub(crate) last: u64,
@@ -57,18 +57,18 @@ impl Feed {
         Self { epoch: start.as_millis(), inner: Mutex::new(inner) }
     }
 
-    /// Tells of something that was done here, past the roster.
+    /// Records something that was done without the roster.
     pub(crate) fn changed(&self, at: Timestamp, kind: &str, generation: Generation, text: &str) {
         let generation = Some(generation.as_u64());
         let line =
             EventJson { at: rfc3339(at), kind, upstream: None, from: None, to: None, generation, by: None, text };
         let mut inner = self.inner.lock();
-        // What has happened before comes before it.
+        // Earlier events come first.
         self.pump(&mut inner);
         self.keep(&mut inner, &line);
     }
 
-    /// Everything that is kept behind number `after`, ready to be sent. What is no more is told by its count.
+    /// Everything that is kept behind number `after`, ready to be sent. Events no longer kept are reported by their count.
     pub(crate) fn after(&self, after: u64) -> Option<NewEvents> {
         let mut inner = self.inner.lock();
         self.pump(&mut inner);
@@ -86,14 +86,14 @@ impl Feed {
         Some(NewEvents { text, last: inner.last })
     }
 
-    /// The number that an id of this process stands for; of others nothing is known.
+    /// The number of an event id of this process; `None` for any other id.
     pub(crate) fn number(&self, id: &str) -> Option<u64> {
         let (epoch, number) = id.split_once('-')?;
         let number = number.parse().ok()?;
         (epoch == format!("{:x}", self.epoch) && number <= self.inner.lock().last).then_some(number)
     }
 
-    /// Keeps what has happened, in its order. What was applied comes behind what it changed about health.
+    /// Moves the subscriptions' events over, in order of time; at the same time health comes before what was applied.
     fn pump(&self, inner: &mut Inner) {
         let health: Vec<Event> = std::iter::from_fn(|| inner.health.poll()).collect();
         let mut applied = std::iter::from_fn(|| inner.roster.poll()).collect::<Vec<_>>().into_iter().peekable();
@@ -134,7 +134,7 @@ impl Feed {
     }
 
     fn keep(&self, inner: &mut Inner, line: &EventJson<'_>) {
-        // JSON has no line feed of its own, so it is one line of data.
+        // serde_json escapes line feeds, so the data is one line.
         let Ok(data) = serde_json::to_string(line) else { return };
         inner.last += 1;
         if inner.kept.len() == KEPT {
@@ -152,7 +152,7 @@ mod tests {
         Feed::new(Subscription::default(), Subscription::default(), Timestamp::from_millis(0xabc))
     }
 
-    fn tell(feed: &Feed, count: u64) {
+    fn record(feed: &Feed, count: u64) {
         for number in 1..=count {
             feed.changed(
                 Timestamp::from_secs(1),
@@ -168,10 +168,10 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_back_gets_what_has_happened_since() {
+    fn a_client_that_reconnects_gets_the_events_since() {
         let feed = feed();
         assert!(feed.after(0).is_none());
-        tell(&feed, 3);
+        record(&feed, 3);
         let news = feed.after(0).unwrap();
         assert_eq!((ids(&news.text), news.last), (vec![1, 2, 3], 3));
         assert_eq!(ids(&feed.after(2).unwrap().text), [3]);
@@ -180,13 +180,13 @@ mod tests {
     }
 
     #[test]
-    fn who_was_away_for_long_is_told_what_is_missing() {
+    fn events_no_longer_kept_are_reported_as_missed() {
         let feed = feed();
-        tell(&feed, 600);
+        record(&feed, 600);
         let news = feed.after(10).unwrap().text;
         assert!(news.starts_with("event: missed\ndata: {\"missed\":78}\n\n"), "{news}");
         assert_eq!(ids(&news), (89..=600).collect::<Vec<_>>());
-        assert_eq!(ids(&feed.after(0).unwrap().text).len(), KEPT, "a newcomer misses nothing");
+        assert_eq!(ids(&feed.after(0).unwrap().text).len(), KEPT, "a new client misses nothing");
         assert!(!feed.after(0).unwrap().text.contains("missed"));
         assert!(!feed.after(88).unwrap().text.contains("missed"));
     }
@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn ids_of_other_processes_mean_nothing() {
         let feed = feed();
-        tell(&feed, 2);
+        record(&feed, 2);
         assert_eq!(feed.number("abc-2"), Some(2));
         for other in ["abc-3", "abd-1", "1", "", "abc-", "abc-x", "-1"] {
             assert_eq!(feed.number(other), None, "{other}");

@@ -1,6 +1,6 @@
-//! How many sessions lived on each upstream over the last hour.
+//! The live sessions of each upstream over the last hour.
 
-use crate::admin::views::upstreams::rfc3339;
+use super::rfc3339::rfc3339;
 use homing::time::Timestamp;
 use parking_lot::Mutex;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, SerializeStruct, Serializer};
@@ -8,17 +8,17 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often the figures are looked at.
+/// From one sample to the next.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(5);
 
 /// So many samples make an hour.
 const SAMPLES: usize = 720;
 
-/// Figures that are kept in all, 2 MiB: each of an hour's samples for up to 728 upstreams. Where there are more, every
-/// second sample is kept, every fourth and so on, so that it is an hour still: one in 80 seconds for 10,000.
+/// Figures kept in all, 2 MiB: each of an hour's samples for up to 728 upstreams. With more upstreams every second sample is
+/// kept, every fourth and so on, so that they still span an hour: one sample in 80 seconds for 10,000 upstreams.
 const FIGURES: usize = 1 << 19;
 
-/// Stands for an upstream that was not there.
+/// The figure of an upstream that was not in the cluster.
 const ABSENT: u32 = u32::MAX;
 
 #[derive(Default)]
@@ -26,28 +26,28 @@ pub(crate) struct History(Mutex<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    /// How often it was looked.
-    looks: u64,
+    /// How many samples were taken, kept or not.
+    taken: u64,
     kept: KeptSamples,
 }
 
-/// What is told: a copy, so that nobody waits while it is written.
+/// The samples kept. A response is written from a copy, so that sampling does not wait for it.
 #[derive(Clone, Default)]
 pub(crate) struct KeptSamples {
     times: VecDeque<Timestamp>,
-    /// By name, a figure for each of the times.
+    /// By upstream, one figure for each of the times.
     live: BTreeMap<Arc<str>, VecDeque<u32>>,
 }
 
 impl History {
     /// To be called each [`INTERVAL`].
-    pub(crate) fn look<'a>(&self, at: Timestamp, live: impl IntoIterator<Item = (&'a str, u32)>) {
+    pub(crate) fn sample<'a>(&self, at: Timestamp, live: impl IntoIterator<Item = (&'a str, u32)>) {
         let mut inner = self.0.lock();
-        if inner.looks.is_multiple_of(inner.kept.stride()) {
+        if inner.taken.is_multiple_of(inner.kept.stride()) {
             inner.kept.push(at, live);
             inner.kept.forget(at);
         }
-        inner.looks += 1;
+        inner.taken += 1;
     }
 
     pub(crate) fn kept(&self) -> KeptSamples {
@@ -56,7 +56,7 @@ impl History {
 }
 
 impl KeptSamples {
-    /// Of so many looks one is kept.
+    /// One in so many samples is kept.
     fn stride(&self) -> u64 {
         (SAMPLES * self.live.len()).div_ceil(FIGURES).next_power_of_two() as u64
     }
@@ -76,7 +76,8 @@ impl KeptSamples {
         }
     }
 
-    /// Lets go of what is older than an hour, of who was not there since, and of every second sample while there are too many.
+    /// Drops samples older than an hour, upstreams that are in none of those left, and every second sample while there are too
+    /// many.
     fn forget(&mut self, now: Timestamp) {
         let hour = INTERVAL * SAMPLES as u32;
         let old = self.times.iter().take_while(|at| now.since(**at) >= hour).count();
@@ -85,7 +86,7 @@ impl KeptSamples {
         self.live.values_mut().for_each(|figures| drop(figures.drain(..old)));
         self.live.retain(|_, figures| figures.iter().rev().any(|figure| *figure != ABSENT));
         while self.times.len() > 1 && self.times.len() * self.live.len() > FIGURES {
-            // The last one stays.
+            // The last sample stays.
             let odd = self.times.len() % 2;
             halve(&mut self.times, odd);
             self.live.values_mut().for_each(|figures| halve(figures, odd));
@@ -93,7 +94,7 @@ impl KeptSamples {
     }
 }
 
-/// Keeps every second one.
+/// Keeps every second value.
 fn halve<T>(values: &mut VecDeque<T>, mut number: usize) {
     values.retain(|_| {
         number += 1;
@@ -104,10 +105,10 @@ fn halve<T>(values: &mut VecDeque<T>, mut number: usize) {
 
 impl Serialize for KeptSamples {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut told = serializer.serialize_struct("History", 2)?;
-        told.serialize_field("interval_seconds", &(INTERVAL.as_secs() * self.stride()))?;
-        told.serialize_field("samples", &Samples(self))?;
-        told.end()
+        let mut history = serializer.serialize_struct("History", 2)?;
+        history.serialize_field("interval_seconds", &(INTERVAL.as_secs() * self.stride()))?;
+        history.serialize_field("samples", &Samples(self))?;
+        history.end()
     }
 }
 
@@ -172,9 +173,9 @@ mod tests {
     #[test]
     fn who_comes_and_goes_is_told_while_there() {
         let history = History::default();
-        history.look(at(0), [("a", 1)]);
-        history.look(at(1), [("a", 2), ("b", 0)]);
-        history.look(at(2), [("b", 3)]);
+        history.sample(at(0), [("a", 1)]);
+        history.sample(at(1), [("a", 2), ("b", 0)]);
+        history.sample(at(2), [("b", 3)]);
         let samples = json!([
             { "at": "1970-01-01T00:00:00.000Z", "live_sessions": { "a": 1 } },
             { "at": "1970-01-01T00:00:05.000Z", "live_sessions": { "a": 2, "b": 0 } },
@@ -186,8 +187,8 @@ mod tests {
     #[test]
     fn an_hour_is_kept_and_nobody_beyond() {
         let history = History::default();
-        history.look(at(0), [("gone", 1)]);
-        (1..2000).for_each(|look| history.look(at(look), [("a", look as u32)]));
+        history.sample(at(0), [("gone", 1)]);
+        (1..2000).for_each(|look| history.sample(at(look), [("a", look as u32)]));
         let told = told(&history);
         let samples = told["samples"].as_array().unwrap();
         assert_eq!(samples.len(), SAMPLES);
@@ -199,7 +200,7 @@ mod tests {
     #[test]
     fn a_clock_that_stands_still_keeps_no_more() {
         let history = History::default();
-        (0..2000).for_each(|_| history.look(at(0), [("a", 1)]));
+        (0..2000).for_each(|_| history.sample(at(0), [("a", 1)]));
         assert_eq!(history.kept().times.len(), SAMPLES);
     }
 
@@ -208,7 +209,7 @@ mod tests {
         let names: Vec<String> = (0..10_000).map(|number| format!("app-{number}")).collect();
         let (few, history) = (&names[..2], History::default());
         let look = |number: u64, names: &[String]| {
-            history.look(at(number), names.iter().map(|name| (&**name, number as u32)));
+            history.sample(at(number), names.iter().map(|name| (&**name, number as u32)));
             assert!(figures(&history) <= FIGURES, "{} figures at {number}", figures(&history));
         };
         (0..720).for_each(|number| look(number, few));
@@ -230,7 +231,7 @@ mod tests {
         let history = History::default();
         for look in 0..3000 {
             let name = format!("pod-{look}");
-            history.look(at(look), [(&*name, 1)]);
+            history.sample(at(look), [(&*name, 1)]);
             assert!(figures(&history) <= FIGURES);
         }
         assert!(history.kept().live.len() <= SAMPLES);

@@ -1,4 +1,4 @@
-//! Everything that is counted, for Prometheus. Nothing is counted for it: a scrape reads what is there.
+//! The metrics, for Prometheus. A scrape reads counters that exist anyway; nothing is counted for the metrics alone.
 
 use crate::admin::api::problem::Problem;
 use crate::admin::views::exposition::to_prometheus;
@@ -26,7 +26,7 @@ impl Metrics {
         Self(registry)
     }
 
-    /// What there is to say now.
+    /// The exposition as it is now.
     pub(crate) fn text(&self) -> Result<String, Problem> {
         let mut text = String::new();
         encode(&mut text, &self.0).map_err(|_| Problem::internal())?;
@@ -40,7 +40,7 @@ pub(crate) struct MetricsCollector {
     pub(crate) proxy: Option<Proxy>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) reloads: Arc<Reloads>,
-    /// Whether the source of upstreams answers, where there is one.
+    /// Whether the discovery source responds, where there is one.
     pub(crate) discovery: Option<Arc<AtomicBool>>,
 }
 
@@ -51,44 +51,50 @@ impl Collector for MetricsCollector {
         let balancer = self.roster.balancer();
         let cluster = balancer.cluster();
         let members = cluster.members();
-        page.gauge("generation", "Number of the membership in force", balancer.generation().as_u64())?;
+        page.gauge("generation", "Generation of the cluster in force", balancer.generation().as_u64())?;
         page.gauge(
             "panic",
-            "1 while so many upstreams look bad that it is not believed",
+            "1 while more upstreams look bad than may be ejected, so that none is",
             u64::from(balancer.panics()),
         )?;
 
         if let Some(is_up) = &self.discovery {
-            let help = "1 while the source where upstreams are found answers";
+            let help = "1 while the discovery source responds";
             page.gauge("discovery_up", help, u64::from(is_up.load(Ordering::Relaxed)))?;
         }
         if let Some(last) = self.reloads.last() {
             let help = "1 where the last reload of the configuration succeeded";
             page.gauge("config_last_reload_successful", help, u64::from(last.succeeded))?;
-            let help = "When a reload of the configuration succeeded last";
+            let help = "Time of the last successful reload of the configuration, in seconds since the Unix epoch";
             let mut time =
                 page.family("config_last_reload_success_timestamp", help, Some(&Unit::Seconds), MetricType::Gauge)?;
             time.encode_gauge(&(last.success.as_millis() as f64 / 1000.0))?;
         }
 
-        page.gauges("upstream_weight", "Share of new sessions", members, |m| u64::from(m.weight()))?;
-        let help = "Most requests in flight; 0 is no limit";
+        page.gauges("upstream_weight", "Weight, its relative share of new sessions", members, |m| {
+            u64::from(m.weight())
+        })?;
+        let help = "Limit of requests and tunnels in flight; 0 is no limit";
         page.gauges("upstream_max_requests_in_flight", help, members, |m| u64::from(m.max_in_flight()))?;
         let help = "Requests and tunnels in flight";
         page.gauges("upstream_requests_in_flight", help, members, |m| u64::from(m.upstream().in_flight()))?;
-        let help = "Sessions with a request in the current or the last live window, as this proxy knows them";
+        let help = "Sessions with a request in the current or the last live window, as far as this proxy knows";
         page.gauges("upstream_live_sessions", help, members, |m| u64::from(m.upstream().live_sessions(now)))?;
-        let help = "1 if it takes new sessions";
+        let help = "1 if it accepts new sessions";
         page.gauges("upstream_accepting", help, members, |m| u64::from(m.upstream().availability().accepting))?;
         let help = "1 if it serves the sessions it has";
         page.gauges("upstream_serving", help, members, |m| u64::from(m.upstream().availability().serving))?;
         self.states(&mut page)?;
         self.reports(&mut page, members)?;
 
-        let help = "Requests leased";
+        let help = "Requests and tunnels that were placed on it";
         page.counters("upstream_requests", help, None, members, |m| m.upstream().total())?;
-        let mut decisions =
-            page.family("upstream_decisions", "Requests by why they came", None, MetricType::Counter)?;
+        let mut decisions = page.family(
+            "upstream_decisions",
+            "Requests by the reason why they were placed on it",
+            None,
+            MetricType::Counter,
+        )?;
         for member in members {
             for decision in Decision::all() {
                 let labels = [("upstream", member.upstream().name()), ("decision", decision.as_str())];
@@ -96,7 +102,7 @@ impl Collector for MetricsCollector {
             }
         }
         match &self.proxy {
-            Some(proxy) => adapter(&mut page, proxy, members),
+            Some(proxy) => proxy_families(&mut page, proxy, members),
             None => Ok(()),
         }
     }
@@ -104,7 +110,12 @@ impl Collector for MetricsCollector {
 
 impl MetricsCollector {
     fn states(&self, page: &mut MetricsPage<'_, '_>) -> fmt::Result {
-        let mut family = page.family("upstream_state", "1 for the state that it is in", None, MetricType::Gauge)?;
+        let mut family = page.family(
+            "upstream_state",
+            "1 for the state of the upstream, 0 for the others",
+            None,
+            MetricType::Gauge,
+        )?;
         for status in self.roster.balancer().status() {
             for state in State::ALL {
                 let labels = [("upstream", &*status.name), ("state", state.as_str())];
@@ -116,7 +127,7 @@ impl MetricsCollector {
 }
 
 impl MetricsCollector {
-    /// What instances say of themselves, where they do.
+    /// The reports of instances, where there are any.
     fn reports(&self, page: &mut MetricsPage<'_, '_>, members: &[Member]) -> fmt::Result {
         let reports: Vec<_> = members
             .iter()
@@ -132,15 +143,15 @@ impl MetricsCollector {
                 }
                 Ok::<_, fmt::Error>(())
             };
-        let help = "Sessions that it says it has";
+        let help = "Sessions, as the instance reports";
         family("upstream_reported_sessions", help, None, &|it| it.sessions.map(|count| count as f64))?;
-        let help = "Memory that it says it uses";
+        let help = "Memory in use, as the instance reports";
         family("upstream_reported_memory", help, Some(&Unit::Bytes), &|it| it.memory_bytes.map(|bytes| bytes as f64))?;
-        let help = "Threads that it says it has";
+        let help = "Threads, as the instance reports";
         family("upstream_reported_threads", help, None, &|it| it.threads.map(|count| count as f64))?;
-        let help = "Processor cores that it says it uses";
+        let help = "Processor cores in use, as the instance reports";
         family("upstream_reported_cpu_cores", help, None, &|it| it.cpu)?;
-        let help = "When it said so, in seconds since the Unix epoch";
+        let help = "Time of the last report, in seconds since the Unix epoch";
         let mut family = page.family("upstream_report_timestamp", help, Some(&Unit::Seconds), MetricType::Gauge)?;
         for (upstream, (_, at)) in &reports {
             family.encode_family(&label(upstream))?.encode_gauge(&(at.as_millis() as f64 / 1e3))?;
@@ -149,16 +160,16 @@ impl MetricsCollector {
     }
 }
 
-/// What the adapter has counted.
-fn adapter(page: &mut MetricsPage<'_, '_>, proxy: &Proxy, members: &[Member]) -> fmt::Result {
+/// The counters of the proxy.
+fn proxy_families(page: &mut MetricsPage<'_, '_>, proxy: &Proxy, members: &[Member]) -> fmt::Result {
     let traffic = |member: &Member| proxy.traffic(member.upstream());
-    let help = "WebSockets and other tunnels open";
+    let help = "Open tunnels: WebSockets and other upgraded connections";
     page.gauges("upstream_tunnels", help, members, |m| traffic(m).tunnels())?;
-    let help = "Bytes of bodies and tunnels from it";
+    let help = "Bytes received from it: heads, bodies and tunnels";
     page.counters("upstream_received", help, Some(&Unit::Bytes), members, |m| traffic(m).received_bytes())?;
-    let help = "Bytes of bodies and tunnels to it";
+    let help = "Bytes sent to it: heads, bodies and tunnels";
     page.counters("upstream_sent", help, Some(&Unit::Bytes), members, |m| traffic(m).sent_bytes())?;
-    let help = "From sending a request to the head of its response";
+    let help = "Time from sending a request to the head of its response";
     let mut family = page.family("upstream_response", help, Some(&Unit::Seconds), MetricType::Histogram)?;
     for member in members {
         let traffic = traffic(member);
@@ -168,14 +179,18 @@ fn adapter(page: &mut MetricsPage<'_, '_>, proxy: &Proxy, members: &[Member]) ->
         let labels = label(member.upstream());
         family.encode_family(&labels)?.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
     }
-    page.gauge("requests_waiting", "Requests that wait for room at an upstream", proxy.waiting() as u64)?;
-    let help = "Requests that the proxy answered itself";
-    let mut refusals = page.family("refusals", help, None, MetricType::Counter)?;
-    for refusal in LocalReply::ALL {
-        count(&mut refusals, &[("reason", refusal.as_str())], proxy.local_replies().get(*refusal))?;
+    page.gauge(
+        "requests_waiting",
+        "Requests that wait because all upstreams are at their limit",
+        proxy.waiting() as u64,
+    )?;
+    let help = "Local replies: requests that the proxy answered itself";
+    let mut replies = page.family("refusals", help, None, MetricType::Counter)?;
+    for reply in LocalReply::ALL {
+        count(&mut replies, &[("reason", reply.as_str())], proxy.local_replies().get(*reply))?;
     }
-    page.counter("retries", "Requests that were tried again", proxy.retries().granted())?;
-    page.counter("retries_denied", "Retries that the budget did not allow", proxy.retries().denied())
+    page.counter("retries", "Retries: requests that were sent again", proxy.retries().granted())?;
+    page.counter("retries_denied", "Retries that the retry budget did not allow", proxy.retries().denied())
 }
 
 fn label(upstream: &Upstream) -> [(&'static str, &str); 1] {

@@ -1,4 +1,4 @@
-//! What had passed to and from each upstream a minute or two ago, so that what is told of how quickly it answers is news.
+//! The traffic of each upstream over the last minute or two, so that quantiles of response times are recent.
 
 use homing::cluster::{Cluster, Upstream, UpstreamId};
 use homing::proxy::Traffic;
@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-/// What is told is of the last one or two of these.
+/// Recent traffic is that of the last one or two spans.
 const SPAN: Duration = Duration::from_secs(60);
 
 /// The last two marks, a span apart.
@@ -18,13 +18,13 @@ pub(crate) struct Recent(Mutex<VecDeque<TrafficMark>>);
 
 struct TrafficMark {
     at: Timestamp,
-    /// Who has another address is another upstream of the same id.
+    /// An upstream whose address changed is another one of the same id: hence the pointer.
     traffic: HashMap<UpstreamId, (Weak<Upstream>, Traffic)>,
 }
 
 impl Recent {
     /// To be called every few seconds.
-    pub(crate) fn look(&self, at: Timestamp, cluster: &Cluster, traffic: impl Fn(&Upstream) -> Traffic) {
+    pub(crate) fn sample(&self, at: Timestamp, cluster: &Cluster, traffic: impl Fn(&Upstream) -> Traffic) {
         let is_recent = |mark: &TrafficMark| mark.at <= at && at.since(mark.at) < SPAN;
         if self.0.lock().back().is_some_and(is_recent) {
             return;
@@ -38,7 +38,7 @@ impl Recent {
         }
     }
 
-    /// Of what has passed in `total`, that which is recent: all, where nobody has looked.
+    /// The recent part of `total`: all of it, where no sample was taken.
     pub(crate) fn of(&self, upstream: &Upstream, total: &Traffic) -> Traffic {
         let marks = self.0.lock();
         let marked = marks.front().and_then(|mark| mark.traffic.get(&upstream.id()));
@@ -60,22 +60,22 @@ mod tests {
         let upstream = || Arc::clone(balancer.cluster().find_name("a").unwrap().upstream());
         let first = upstream();
         let recent = Recent::default();
-        let answered = |count: u64| Traffic::of_answers(count, Duration::from_millis(1));
-        let look = |second: u64| {
-            recent.look(Timestamp::from_secs(second), &balancer.cluster(), |_| answered(second));
+        let traffic = |count: u64| Traffic::of_answers(count, Duration::from_millis(1));
+        let sample = |second: u64| {
+            recent.sample(Timestamp::from_secs(second), &balancer.cluster(), |_| traffic(second));
         };
-        // One answer a second.
-        let told = |upstream: &Upstream, second: u64| recent.of(upstream, &answered(second)).responses();
-        assert_eq!(told(&first, 30), 30, "nobody has looked");
-        (0..=60).step_by(5).for_each(look);
-        assert_eq!(told(&first, 62), 62);
-        (65..=1200).step_by(5).for_each(look);
-        assert_eq!((told(&first, 1200), told(&first, 1259)), (60, 119));
+        // One response a second.
+        let recent_responses = |upstream: &Upstream, second: u64| recent.of(upstream, &traffic(second)).responses();
+        assert_eq!(recent_responses(&first, 30), 30, "no sample was taken");
+        (0..=60).step_by(5).for_each(sample);
+        assert_eq!(recent_responses(&first, 62), 62);
+        (65..=1200).step_by(5).for_each(sample);
+        assert_eq!((recent_responses(&first, 1200), recent_responses(&first, 1259)), (60, 119));
 
         balancer.apply(balancer.plan(&[Change::Put(UpstreamConfig::new("a", "a:2"))]).unwrap()).unwrap();
-        assert_eq!(told(&upstream(), 7), 7, "another of the same name");
-        // A clock that went back is believed.
-        (100..=220).step_by(5).for_each(look);
-        assert_eq!(told(&upstream(), 220), 60);
+        assert_eq!(recent_responses(&upstream(), 7), 7, "another of the same name");
+        // A clock that jumps back begins anew.
+        (100..=220).step_by(5).for_each(sample);
+        assert_eq!(recent_responses(&upstream(), 220), 60);
     }
 }

@@ -1,7 +1,8 @@
-//! What every upstream is and does, as JSON.
+//! The state and counters of every upstream, as JSON.
 
+use super::rfc3339::rfc3339;
 use crate::admin::api::problem::Problem;
-use crate::admin::builder::AdminContext;
+use crate::admin::context::AdminContext;
 use crate::roster::{Initiator, Origin, UpstreamRecord};
 use homing::balancer::UnknownUpstream;
 use homing::cluster::{Decision, Member};
@@ -10,15 +11,14 @@ use homing::proxy::Traffic;
 use homing::time::Timestamp;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
-use std::time::{Duration, UNIX_EPOCH};
 
 #[derive(Serialize)]
 pub(crate) struct UpstreamsJson {
     generation: u64,
     now: String,
-    /// Whether so many look bad that it is not believed.
+    /// Whether more upstreams look bad than may be ejected, so that none is.
     panic: bool,
-    /// Requests that wait for room; none where there is no adapter to count them.
+    /// Requests that wait in the queue; `null` without a proxy.
     waiting: Option<usize>,
     upstreams: Vec<UpstreamJson>,
 }
@@ -31,17 +31,17 @@ pub(crate) struct UpstreamJson {
     max_in_flight: u32,
     state: &'static str,
     cause: String,
-    /// `null` where nothing has happened since the start.
+    /// `null` where the state has not changed since the start.
     since: Option<String>,
     accepting: bool,
     serving: bool,
-    /// `null` while it is unknown.
+    /// `null` until a probe has shown it.
     incarnation: Option<u16>,
     in_flight: u32,
     live_sessions: u32,
     requests: u64,
     decisions: BTreeMap<&'static str, u64>,
-    /// What the adapter has counted; `null` where there is none.
+    /// The counters of the proxy; `null` without one.
     traffic: Option<TrafficJson>,
     origin: &'static str,
     registration: Option<RegistrationJson>,
@@ -49,14 +49,14 @@ pub(crate) struct UpstreamJson {
     drain: Option<DrainJson>,
 }
 
-/// How long it is believed to be there, where it says so itself.
+/// How long a registration lasts.
 #[derive(Serialize)]
 struct RegistrationJson {
     ttl_seconds: f64,
     expires: String,
 }
 
-/// What it said of itself last.
+/// The last report of the instance.
 #[derive(Serialize)]
 struct ReportJson {
     at: String,
@@ -68,7 +68,7 @@ struct ReportJson {
 
 #[derive(Serialize)]
 struct DrainJson {
-    /// When the sessions it has begin to leave; `null`: they stay.
+    /// When its sessions begin to leave; `null`: they stay.
     deadline: Option<String>,
 }
 
@@ -80,7 +80,7 @@ struct TrafficJson {
     response_seconds: QuantilesJson,
 }
 
-/// Of the last minute or two, where somebody looks; `null` where nothing was answered.
+/// Of the last minute or two, where they are sampled; `null` without responses.
 #[derive(Serialize)]
 struct QuantilesJson {
     p50: Option<f64>,
@@ -88,40 +88,40 @@ struct QuantilesJson {
     p99: Option<f64>,
 }
 
-pub(crate) fn all(shared: &AdminContext) -> UpstreamsJson {
-    let now = shared.clock.now();
-    let cluster = shared.balancer.cluster();
-    let statuses = shared.balancer.status();
+pub(crate) fn all(context: &AdminContext) -> UpstreamsJson {
+    let now = context.clock.now();
+    let cluster = context.balancer.cluster();
+    let statuses = context.balancer.status();
     let statuses: HashMap<&str, &UpstreamStatus> = statuses.iter().map(|status| (&*status.name, status)).collect();
     let with_status = |member: &Member| {
-        // One that another change has just taken away has none.
+        // `None` for a member that another change has just removed.
         let status = statuses.get(member.upstream().name())?;
-        Some(upstream(shared, member, status, now))
+        Some(upstream(context, member, status, now))
     };
     UpstreamsJson {
-        generation: shared.balancer.generation().as_u64(),
+        generation: context.balancer.generation().as_u64(),
         now: rfc3339(now),
-        panic: shared.balancer.panics(),
-        waiting: shared.proxy.as_ref().map(homing::proxy::Proxy::waiting),
+        panic: context.balancer.panics(),
+        waiting: context.proxy.as_ref().map(homing::proxy::Proxy::waiting),
         upstreams: cluster.members().iter().filter_map(with_status).collect(),
     }
 }
 
-pub(crate) fn one(shared: &AdminContext, name: &str) -> Result<UpstreamJson, Problem> {
-    let cluster = shared.balancer.cluster();
+pub(crate) fn one(context: &AdminContext, name: &str) -> Result<UpstreamJson, Problem> {
+    let cluster = context.balancer.cluster();
     let found = cluster.find_name(name).and_then(|member| {
-        let status = shared.balancer.status_of(member.upstream().id())?;
-        Some(upstream(shared, member, &status, shared.clock.now()))
+        let status = context.balancer.status_of(member.upstream().id())?;
+        Some(upstream(context, member, &status, context.clock.now()))
     });
     found.ok_or_else(|| UnknownUpstream { name: name.to_owned() }.into())
 }
 
-fn upstream(shared: &AdminContext, member: &Member, status: &UpstreamStatus, now: Timestamp) -> UpstreamJson {
+fn upstream(context: &AdminContext, member: &Member, status: &UpstreamStatus, now: Timestamp) -> UpstreamJson {
     let upstream = member.upstream();
-    // One that was put there past the roster, just now, is not known to it yet.
+    // An upstream that was just put into the balancer without the roster.
     let unknown =
         UpstreamRecord { origin: Origin::Configured, registration: None, report: None, drain: None, drained_by: None };
-    let about = shared.roster.about(upstream.name()).unwrap_or(unknown);
+    let about = context.roster.about(upstream.name()).unwrap_or(unknown);
     UpstreamJson {
         name: upstream.name().to_owned(),
         address: upstream.address().to_owned(),
@@ -129,9 +129,9 @@ fn upstream(shared: &AdminContext, member: &Member, status: &UpstreamStatus, now
         max_in_flight: member.max_in_flight(),
         state: status.state.as_str(),
         cause: match (status.cause, about.drained_by) {
-            // The balancer knows no other.
-            (Cause::Operator, Some(Initiator::Instance)) => "it said goodbye".to_owned(),
-            (Cause::Operator, Some(Initiator::Expiry)) => "it was not heard of for its TTL".to_owned(),
+            // To the balancer every drain is an operator's.
+            (Cause::Operator, Some(Initiator::Instance)) => "it has deregistered itself".to_owned(),
+            (Cause::Operator, Some(Initiator::Expiry)) => "no heartbeat for its TTL".to_owned(),
             (cause, _) => cause.to_string(),
         },
         since: (status.since > Timestamp::default()).then(|| rfc3339(status.since)),
@@ -142,9 +142,9 @@ fn upstream(shared: &AdminContext, member: &Member, status: &UpstreamStatus, now
         live_sessions: upstream.live_sessions(now),
         requests: upstream.total(),
         decisions: Decision::all().map(|decision| (decision.as_str(), upstream.decided(decision))).collect(),
-        traffic: shared.proxy.as_ref().map(|proxy| {
+        traffic: context.proxy.as_ref().map(|proxy| {
             let total = proxy.traffic(upstream);
-            TrafficJson::new(&total, &shared.recent.of(upstream, &total))
+            TrafficJson::new(&total, &context.recent.of(upstream, &total))
         }),
         origin: about.origin.as_str(),
         registration: about.registration.map(|lasting| RegistrationJson {
@@ -171,23 +171,5 @@ impl TrafficJson {
             sent_bytes: total.sent_bytes(),
             response_seconds: QuantilesJson { p50: quantile(0.5), p90: quantile(0.9), p99: quantile(0.99) },
         }
-    }
-}
-
-/// A moment as people and programs read it, up to the year 9999.
-pub(crate) fn rfc3339(at: Timestamp) -> String {
-    const LAST: u64 = 253_402_300_799_999;
-    let at = UNIX_EPOCH + Duration::from_millis(at.as_millis().min(LAST));
-    humantime::format_rfc3339_millis(at).to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn moments_are_written_by_rfc_3339() {
-        assert_eq!(rfc3339(Timestamp::from_millis(1_700_000_000_123)), "2023-11-14T22:13:20.123Z");
-        assert_eq!(rfc3339(Timestamp::from_millis(u64::MAX)), "9999-12-31T23:59:59.999Z");
     }
 }

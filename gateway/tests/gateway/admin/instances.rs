@@ -77,7 +77,7 @@ fn who_is_not_heard_of_drains_and_goes_and_who_is_stays() {
     until("it drains", || {
         assert_eq!(alive()["state"], "active");
         let silent = found(&host, "app-9").unwrap();
-        silent["state"] == "draining" && silent["cause"] == "it was not heard of for its TTL"
+        silent["state"] == "draining" && silent["cause"] == "no heartbeat for its TTL"
     });
     assert!(found(&host, "app-9").unwrap()["drain"]["deadline"].is_string());
     // Heard of again, it takes sessions again; and then it is silent for good.
@@ -114,7 +114,7 @@ fn an_instance_goes_at_once_or_when_nothing_is_left_on_it() {
     };
     json(&goes(r#"{"drain":"10m"}"#), 200);
     let told = host.listed("app-9");
-    assert_eq!(told["cause"], "it said goodbye");
+    assert_eq!(told["cause"], "it has deregistered itself");
     assert_eq!((&told["state"], told["drain"]["deadline"].is_string()), (&"draining".into(), true));
     assert_eq!(json(&host.ask("POST", HEARTBEAT, ""), 200)["state"], "draining", "whoever goes still says how it is");
     drop(lease);

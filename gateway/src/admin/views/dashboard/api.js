@@ -1,9 +1,9 @@
 
-// The interface beside this page: requests, the token that they may need, and the stream of events.
-const PATIENCE = 10_000;
-const SILENCE = 40_000; // the stream says something each 15 seconds
+// The interface of this gateway: requests, the token that they may need, and the stream of events.
+const REQUEST_TIMEOUT = 10_000;
+const STREAM_TIMEOUT = 40_000; // the stream has a comment each 15 seconds at least
 
-/** What the interface refused; its message says what to do. */
+/** A refused request; its message says what to do. */
 class Problem extends Error {
   constructor(status, { code, detail } = {}) {
     super(detail ?? `the gateway answered ${status}`);
@@ -11,7 +11,7 @@ class Problem extends Error {
   }
 }
 
-let asked = null; // the promise of a token, while somebody is asked for it
+let asked = null; // the promise of a token, while the login form is shown
 
 function askForToken(wasRefused) {
   asked ??= new Promise(given => {
@@ -32,16 +32,16 @@ function askForToken(wasRefused) {
   return asked;
 }
 
-/** A response that is not refused; whoever lets nobody in without a token is sent one. */
+/** A response that is not refused; on 401 it asks for the token and tries again. */
 async function request(path, options = {}) {
   for (;;) {
     const token = sessionStorage.getItem("token");
     const headers = { ...options.headers, ...(token && { Authorization: `Bearer ${token}` }) };
-    const signal = options.signal ?? AbortSignal.timeout(PATIENCE);
+    const signal = options.signal ?? AbortSignal.timeout(REQUEST_TIMEOUT);
     const response = await fetch(path, { ...options, headers, signal, cache: "no-store" });
     if (response.ok) return response;
     if (response.status !== 401) throw new Problem(response.status, await response.json().catch(() => ({})));
-    // Another request may have been given a better one meanwhile.
+    // Another request may have asked for a new one meanwhile.
     if (token === sessionStorage.getItem("token")) await askForToken(token !== null);
   }
 }
@@ -60,13 +60,13 @@ async function send(method, path, body) {
 const post = (path, body = {}) => send("POST", path, body);
 const at = (name, what) => `/api/v1/upstreams/${encodeURIComponent(name)}/${what}`;
 
-/** Follows the events for ever, from the last one heard of. `heard` gets those that come together. */
-async function follow({ opened, heard, lost }) {
+/** Follows the events forever, from the last one received on. `received` gets those that arrive together. */
+async function follow({ opened, received, lost }) {
   let last = null;
   for (;;) {
     const control = new AbortController();
     let timer;
-    const wait = () => { clearTimeout(timer); timer = setTimeout(() => control.abort(), SILENCE); };
+    const wait = () => { clearTimeout(timer); timer = setTimeout(() => control.abort(), STREAM_TIMEOUT); };
     wait();
     try {
       const headers = last === null ? {} : { "Last-Event-ID": last };
@@ -81,7 +81,7 @@ async function follow({ opened, heard, lost }) {
         rest = blocks.pop();
         const events = blocks.map(parse).filter(event => event.data !== "");
         last = events.findLast(event => event.id !== null)?.id ?? last;
-        if (events.length) heard(events);
+        if (events.length) received(events);
       }
       lost();
     } catch (error) {

@@ -1,5 +1,5 @@
 
-// A card for each instance, made once and then only written to, so that focus and what is unfolded stay.
+// A card for each instance, created once and then updated, so that focus and open details stay.
 const MOST = 500;
 
 class Card {
@@ -19,7 +19,7 @@ class Card {
     }
     for (const button of this.root.querySelectorAll("button")) button.setAttribute("aria-describedby", this.#id(upstream));
     this.part("h3").id = this.#id(upstream);
-    this.part("details").ontoggle = () => this.#tellWhy();
+    this.part("details").ontoggle = () => this.#showReasons();
   }
 
   #id(upstream) { return `instance-${slots.get(upstream.name)}`; }
@@ -45,17 +45,17 @@ class Card {
     this.#figure("received", perSecond(rates.received));
     this.#figure("sent", perSecond(rates.sent));
     const ago = report && elapsed(Date.parse(now) - Date.parse(report.at));
-    say(this.part(".reported"), report ? `Its own report, ${ago} ago` : "It reports nothing");
+    say(this.part(".reported"), report ? `Its own report, ${ago} ago` : "No reports");
     this.part(".report").classList.toggle("none", !report);
     this.#figure("own", count(report?.sessions));
     this.#figure("memory", size(report?.memory_bytes));
     this.#figure("threads", count(report?.threads));
     this.#figure("cpu", is(report?.cpu) ? report.cpu.toFixed(2) : NONE);
     say(this.part(".drain"), upstream.state === "draining" ? "Resume…" : "Drain…");
-    this.#tellWhy();
+    this.#showReasons();
   }
 
-  #tellWhy() {
+  #showReasons() {
     if (!this.part("details").open) return;
     const why = Object.entries(this.upstream.decisions).filter(([, requests]) => requests > 0);
     const line = ([reason, requests]) => element("div", {},
@@ -64,7 +64,7 @@ class Card {
   }
 }
 
-/** What has made an instance what it is, since when, and until when. */
+/** The cause of the state of an instance, since when, and until when. */
 function story({ cause, since, origin, registration, drain }) {
   const parts = [since ? `${cause}, since ${clock(since)}` : origin === cause ? "since the start" : `${cause}, since the start`];
   if (registration) parts.push(`registered until ${clock(registration.expires)}`);
@@ -81,7 +81,7 @@ class Cards {
     $("filter").oninput = () => { if (this.#last) this.update(...this.#last); };
   }
 
-  /** Shows those that are asked for, as many as a page can bear. */
+  /** Shows the instances that pass the filter, up to a number that a page can bear. */
   update(status, rates) {
     this.#last = [status, rates];
     const { now, upstreams } = status;

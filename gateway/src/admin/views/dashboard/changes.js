@@ -1,11 +1,11 @@
 
-// What can be done: each action is explained in the dialog before it is confirmed.
+// The actions: each is explained in the dialog before it is confirmed.
 const plural = (number, one, many) => `${count(number)} ${number === 1 ? one : many}`;
 const sessionsOf = upstream => plural(upstream.live_sessions, "live session", "live sessions");
 const put = ({ name, address, weight, max_in_flight }) => ({ put: { name, address, weight, max_in_flight } });
 
 const WEIGHT = {
-  id: "weight", label: "Weight", hint: "Its share of new sessions, 1 to 65535.",
+  id: "weight", label: "Weight", hint: "Its relative share of new sessions, 1 to 65535.",
   type: "number", min: 1, max: 65535, value: 1, required: true,
 };
 const ADDED = [
@@ -22,9 +22,9 @@ const DEADLINE = {
   placeholder: "none",
 };
 
-/** `told` is called after each change, `known` says what all instances are now. */
-function actions(told, known) {
-  const others = name => known().filter(upstream => upstream.accepting && upstream.name !== name).length;
+/** `changed` is called after each change, `current` returns all instances as they are now. */
+function actions(changed, current) {
+  const others = name => current().filter(upstream => upstream.accepting && upstream.name !== name).length;
   return {
     add: () => open({
       title: "Add an instance", lead: ["It takes new sessions as soon as it is there. Sessions elsewhere stay where they are."],
@@ -36,7 +36,7 @@ function actions(told, known) {
     }),
     remove: upstream => open({
       title: `Remove ${upstream.name}`,
-      lead: [`${sessionsOf(upstream)} would lose their instance. Drain it first to let them end in peace.`],
+      lead: [`${sessionsOf(upstream)} would lose their instance. Drain it first to let them finish.`],
       fields: [], verb: "Remove it", changes: () => [{ remove: upstream.name }],
     }),
     drain: upstream => open({
@@ -47,16 +47,16 @@ function actions(told, known) {
           + "the deadline, and leave then one after another.",
       ],
       fields: [DEADLINE], verb: "Drain it",
-      order: ({ deadline }) => post(at(upstream.name, "drain"), deadline ? { deadline } : {}),
+      run: ({ deadline }) => post(at(upstream.name, "drain"), deadline ? { deadline } : {}),
     }),
     resume: upstream => open({
       title: `Resume ${upstream.name}`, lead: ["Its drain ends: it takes new sessions again, and those it has stay."],
-      fields: [], verb: "Resume it", order: () => post(at(upstream.name, "resume")),
+      fields: [], verb: "Resume it", run: () => post(at(upstream.name, "resume")),
     }),
   };
 
-  /** An action either gives an order at once, or has its changes planned before they can be applied. */
-  function open({ title, lead, fields, verb, changes, order }) {
+  /** An action either runs at once (`run`), or its changes are planned before they can be applied (`changes`). */
+  function open({ title, lead, fields, verb, changes, run }) {
     const [dialog, form, confirm] = [$("dialog"), $("dialog").querySelector("form"), $("confirm")];
     let plan = null;
     say($("dialog-title"), title);
@@ -86,13 +86,13 @@ function actions(told, known) {
       attempt(async () => {
         if (changes && plan === null) return draft("");
         try {
-          await (order ? order(values()) : post("/api/v1/apply", { generation: plan.generation, changes: changes(values()) }));
+          await (run ? run(values()) : post("/api/v1/apply", { generation: plan.generation, changes: changes(values()) }));
         } catch (error) {
           if (error.code !== "generation") throw error;
-          return draft("Somebody else has changed something meanwhile, and nothing was done. This is what it would do now.");
+          return draft("The cluster has changed meanwhile, and nothing was done. This is what it would do now.");
         }
         dialog.close();
-        told();
+        changed();
       });
     };
     $("cancel").onclick = () => dialog.close();
@@ -105,7 +105,7 @@ function actions(told, known) {
       const lines = (plan?.explanation ?? []).filter(line => line !== `after generation ${plan.generation}:`);
       $("plan-lines").replaceChildren(...lines.map(line => element("li", { textContent: line.replace(/^- /, "") })));
       say($("plan-base"), plan?.generation ?? "");
-      say(confirm, order || plan ? verb : "Show what it would do");
+      say(confirm, run || plan ? verb : "Show what it would do");
     }
   }
 

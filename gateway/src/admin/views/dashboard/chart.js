@@ -11,7 +11,7 @@ class Chart {
   #samples = []; // { time, live: { name: sessions } }, oldest first
   #interval = 5000;
   #names = [];
-  #cursor = null; // the sample that is pointed at
+  #cursor = null; // the sample under the pointer
   #x = () => 0; // where a time is drawn
   #bottom = 0;
   #lines = new Map();
@@ -30,7 +30,7 @@ class Chart {
     };
   }
 
-  /** What the gateway has kept; what was seen here before that stays. */
+  /** The samples that the gateway kept; earlier ones of this page stay. */
   restore({ interval_seconds, samples }) {
     const kept = samples.map(({ at, live_sessions }) => ({ time: Date.parse(at), live: live_sessions }));
     const earlier = this.#samples.filter(sample => !kept.length || sample.time < kept[0].time);
@@ -94,7 +94,7 @@ class Chart {
     this.#point(this.#cursor);
   }
 
-  /** A line with gaps where nothing was seen. */
+  /** A line with gaps where samples are missing. */
   #path(samples, name, y) {
     let path = "", last = -Infinity;
     for (const { time, live } of samples) {

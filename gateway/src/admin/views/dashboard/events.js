@@ -5,7 +5,7 @@ const LOGGED = 200;
 function log(events) {
   for (const { kind, data } of events) {
     const { at, upstream, from, to, text, by, missed, kind: what } = JSON.parse(data);
-    const said = kind === "missed" ? `${missed} events are kept no more` : upstream ? text.replace(`${upstream}: `, "") : text;
+    const said = kind === "missed" ? `${missed} events are no longer kept` : upstream ? text.replace(`${upstream}: `, "") : text;
     const time = element("time", { textContent: at ? clock(at) : NONE, dateTime: at ?? "", title: at ?? "" });
     const name = upstream ? [element("b", { textContent: upstream }), " "] : [];
     const whose = by ? [element("small", { textContent: ` · ${by}` })] : [];
@@ -15,6 +15,6 @@ function log(events) {
     $("log").prepend(line);
   }
   while ($("log").children.length > LOGGED) $("log").lastElementChild.remove();
-  // What had happened before this page was opened is not read aloud.
+  // Screen readers do not read events from before the page was opened.
   $("log").ariaBusy = "false";
 }

@@ -5,7 +5,7 @@ const WINDOW = 10_000;
 class Rates {
   #seen = new Map();
 
-  /** Takes in what all upstreams have counted, and says for each what that is a second. */
+  /** Takes the counters of all upstreams, and returns the rates of each. */
   update({ now, upstreams }) {
     const time = Date.parse(now);
     const seen = this.#seen;
@@ -19,7 +19,7 @@ class Rates {
         sent: upstream.traffic?.sent_bytes ?? null,
       };
       let before = (seen.get(upstream.name) ?? []).filter(past => past.time > time - WINDOW && past.time < time);
-      // One that was away in between counts from nothing again.
+      // An upstream that was removed and added again counts from zero.
       if (before.some(past => past.requests > counted.requests)) before = [];
       this.#seen.set(upstream.name, [...before, counted]);
       rates.set(upstream.name, difference(before[0], counted));

@@ -1,5 +1,5 @@
 
-// Figures as people read them. What is not there is a dash.
+// Figures for people. A missing one is a dash.
 const NONE = "–";
 const whole = new Intl.NumberFormat("en");
 const SIZES = ["B", "kB", "MB", "GB", "TB"];
@@ -29,7 +29,7 @@ function elapsed(milliseconds) {
   return seconds < 7200 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds / 3600)} h`;
 }
 
-/** A moment by the clock of whoever looks; the day where it is not today. */
+/** A time in the time zone of the browser, with the day where it is not today. */
 function clock(time, form = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" }) {
   const at = new Date(time);
   const day = at.toDateString() === new Date().toDateString() ? "" : `${at.toLocaleDateString("en-CA")} `;

@@ -1,12 +1,12 @@
 
-// The page: asks for the figures, listens to the events, and says when it has lost the gateway.
+// The page: requests the figures, follows the events, and shows when the connection to the gateway is lost.
 const EACH = 2000;
 const STALE = 60_000;
 
 const chart = new Chart();
 const rates = new Rates();
 let status = null;
-let heard = 0; // when the figures came
+let received = 0; // when the last figures arrived
 let wake = () => {};
 
 const act = actions(() => wake(), () => status.upstreams);
@@ -28,40 +28,40 @@ function show() {
   $("panic").hidden = !status.panic;
   $("main").hidden = $("add").hidden = false;
   cards.update(status, each);
-  tellReasons(upstreams);
+  showReasons(upstreams);
   chart.add(status);
 }
 
-/** Says whether the gateway answers, and where it refuses to, why. */
+/** Shows whether the gateway responds, and why where it refuses. */
 function link(state, why = "Connection lost") {
   $("link").dataset.link = document.body.dataset.link = state;
-  say($("link-text"), state === "live" ? "Live" : `${why}: ${heard ? "these figures are old" : "there is nothing to show"}`);
-  say($("link-age"), state === "live" || !heard ? "" : `${elapsed(Date.now() - heard)} · trying again`);
+  say($("link-text"), state === "live" ? "Live" : `${why}: ${received ? "these figures are old" : "there is nothing to show"}`);
+  say($("link-age"), state === "live" || !received ? "" : `${elapsed(Date.now() - received)} · trying again`);
 }
 
 async function ask(isFirst) {
-  const told = await get("/api/v1/upstreams");
+  const figures = await get("/api/v1/upstreams");
   if (isFirst) chart.restore(await get("/api/v1/history"));
-  return told;
+  return figures;
 }
 
 async function watch() {
   let why;
-  setInterval(() => { if (why || (heard && Date.now() - heard > STALE)) link("lost", why); }, 1000);
+  setInterval(() => { if (why || (received && Date.now() - received > STALE)) link("lost", why); }, 1000);
   for (let isFirst = true; ; ) {
     const started = Date.now();
-    const told = await ask(isFirst).catch(error => {
+    const figures = await ask(isFirst).catch(error => {
       why = error instanceof Problem ? error.message : "Connection lost";
     });
-    isFirst = !told;
-    if (told) {
+    isFirst = !figures;
+    if (figures) {
       why = undefined;
-      heard = Date.now();
-      status = told;
+      received = Date.now();
+      status = figures;
       show();
     }
-    link(told ? "live" : "lost", why);
-    // Of many instances the answer is long: it is not asked for all the time.
+    link(figures ? "live" : "lost", why);
+    // With many instances the response is long: the pause is ten times what it took.
     const rest = Math.min(STALE / 2, Math.max(EACH, 10 * (Date.now() - started)));
     await Promise.race([pause(rest), new Promise(woken => { wake = woken; })]);
   }
@@ -73,6 +73,6 @@ $("add").onclick = act.add;
 watch();
 follow({
   opened() { say($("stream"), ""); },
-  heard(events) { log(events); wake(); },
+  received(events) { log(events); wake(); },
   lost(error) { say($("stream"), error instanceof Problem ? error.message : "interrupted"); wake(); },
 });

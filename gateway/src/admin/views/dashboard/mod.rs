@@ -1,4 +1,7 @@
-//! The dashboard: one page that holds no data, fetches nothing from elsewhere and asks the interface beside it.
+//! The dashboard: one page without data, which fetches everything from this interface and nothing from elsewhere.
+//!
+//! The page is the same for every client, and its content security policy allows that very text by the hash of the bytes
+//! that are served, and no other script or style. Its scripts set what the interface returns as text, never as markup.
 
 use crate::admin::AdminBody;
 use crate::admin::api::reply::reply;
@@ -47,7 +50,7 @@ const PAGE: &str = concat!(
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 
-/// What the page may do: be styled and scripted by the very text that it was built with, and ask where it came from.
+/// The content security policy: the style and script that the page was built with, and requests to its own origin.
 static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     let policy = format!(
         "default-src 'none'; style-src {}; script-src {}; connect-src 'self'; img-src data:; base-uri 'none'; \
@@ -58,7 +61,7 @@ static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 });
 
-/// A source of content security policies that is this text and no other.
+/// The hash source (CSP Level 3) of this text.
 fn source(text: &str) -> String {
     // Base64 of 32 bytes, which is ASCII.
     let mut hash = [0; 44];

@@ -86,13 +86,13 @@ async fn weights_are_changed_and_instances_added_by_a_plan() {
 }
 
 #[test]
-async fn what_somebody_else_has_changed_is_planned_again() {
+async fn what_has_changed_meanwhile_is_planned_again() {
     watch("dashboard-conflict", |page, dashboard| async move {
         press(&page, "app-2", "remove").await?;
         shows(&page, "#plan-base", "1").await;
         dashboard.admin.ask("DELETE", "/api/v1/upstreams/app-3", Value::Null).await?;
         page.click("#confirm").await?;
-        tells(&page, "#dialog-note", "Somebody else has changed something").await;
+        tells(&page, "#dialog-note", "The cluster has changed meanwhile").await;
         shows(&page, "#plan-base", "2").await;
         tells(&page, "#plan-lines", "3 of 3 upstreams accept").await;
         assert!(dashboard.has("app-2").await? && asks(&page).await?, "nothing was done");
