@@ -195,9 +195,9 @@ async fn tell(
         ticks.tick().await;
         let balancer = roster.balancer();
         waiting.lock().retain(|(_, upstream), sketch| !absorb(balancer, upstream, sketch, &*clock));
-        // The source says that etcd is not there.
-        if let Err(error) = presence.tell(balancer, clock.now()).await {
-            tracing::debug!(target: DISCOVERY_TARGET, %error, "cannot tell who lives here");
+        // The source logs that etcd is unreachable.
+        if let Err(error) = presence.publish(balancer, clock.now()).await {
+            tracing::debug!(target: DISCOVERY_TARGET, %error, "cannot publish live sessions");
         }
     }
 }

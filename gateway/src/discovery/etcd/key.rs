@@ -1,8 +1,8 @@
-//! What is called how in etcd.
+//! The keys of a fleet in etcd.
 
 use std::fmt;
 
-/// What the keys of one fleet begin with.
+/// The prefix of all keys of one fleet.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KeyPrefix(String);
 
@@ -17,7 +17,7 @@ pub(super) enum FleetKey<'a> {
 }
 
 impl KeyPrefix {
-    /// As it is given, but for slashes at its end.
+    /// `text`, without slashes at its end.
     #[must_use]
     pub fn new(text: &str) -> Self {
         Self(text.trim_end_matches('/').to_owned())
@@ -28,13 +28,13 @@ impl KeyPrefix {
         format!("{}/{key}", self.0)
     }
 
-    /// From the first key of the fleet to the one behind its last.
+    /// The range of the keys of the fleet: the first, and the one behind the last.
     pub(super) fn range(&self) -> (String, String) {
         // `0` follows `/`.
         (format!("{}/", self.0), format!("{}0", self.0))
     }
 
-    /// What a key stands for, where it is one that we know.
+    /// The key that a full key is; `None` for one that is not known.
     pub(super) fn parse<'k>(&self, full: &'k str) -> Option<FleetKey<'k>> {
         let key = full.strip_prefix(&*self.0)?.strip_prefix('/')?;
         let (kind, name) = key.split_once('/').unwrap_or((key, ""));

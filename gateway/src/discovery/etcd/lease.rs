@@ -1,12 +1,13 @@
-//! What goes when whoever put it there is silent for too long.
+//! A lease: keys on it are deleted when it is not renewed.
 
-use super::client::{EtcdClient, EtcdError};
+use super::client::EtcdClient;
+use super::error::EtcdError;
 use super::message::{Int64, LeaseResponse, StreamedResult};
 use serde_json::json;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A lease that is taken when it is needed and again when it was lost.
+/// A lease that is granted when it is needed, and again when it was lost.
 #[derive(Debug)]
 pub(super) struct EtcdLease {
     client: EtcdClient,
@@ -14,21 +15,21 @@ pub(super) struct EtcdLease {
     held: Option<(Int64, Instant)>,
 }
 
-/// A lease that holds.
+/// A lease in force.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HeldLease {
     pub(super) id: Int64,
-    /// Nothing is on it yet.
+    /// It was just granted: no key is on it.
     pub(super) is_new: bool,
 }
 
 impl EtcdLease {
-    /// For `ttl`, of which etcd takes whole seconds.
+    /// A lease of `ttl`, of which etcd takes whole seconds.
     pub(super) fn new(client: EtcdClient, ttl: Duration) -> Self {
         Self { client, ttl, held: None }
     }
 
-    /// To be called often enough: it is renewed when a third of its time is over.
+    /// The lease, granted or renewed where needed. To be called at least three times a TTL: it is renewed when a third is over.
     pub(super) async fn hold(&mut self) -> Result<HeldLease, EtcdError> {
         if let Some((id, renewed)) = self.held {
             if renewed.elapsed() < self.ttl / 3 {
@@ -48,12 +49,12 @@ impl EtcdLease {
         Ok(HeldLease { id: answer.id, is_new: true })
     }
 
-    /// It is no more, as something else told.
+    /// Another call has found that the lease no longer exists.
     pub(super) fn lost(&mut self) {
         self.held = None;
     }
 
-    /// Gives it back, and with it goes what is on it.
+    /// Revokes the lease, which deletes the keys on it.
     pub(super) async fn revoke(&mut self) -> Result<(), EtcdError> {
         match self.held.take() {
             Some((id, _)) => {

@@ -1,5 +1,4 @@
-//! What etcd answers, as far as it is of interest here. Its JSON has numbers of 64 bits as strings and bytes in base64, and
-//! leaves out what is zero.
+//! The messages of etcd, as far as they are used. Its JSON has 64-bit numbers as strings and bytes in base64, and omits zeros.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -36,7 +35,7 @@ impl<'de> Deserialize<'de> for Base64Bytes {
     }
 }
 
-/// A key or a value as etcd takes it.
+/// A key or a value in base64.
 pub(super) fn bytes(bytes: impl AsRef<[u8]>) -> String {
     STANDARD.encode(bytes)
 }
@@ -72,12 +71,12 @@ pub(super) struct TxnResponse {
 pub(super) struct LeaseResponse {
     #[serde(rename = "ID")]
     pub(super) id: Int64,
-    /// Seconds; zero for a lease that is no more.
+    /// Seconds; zero for a lease that no longer exists.
     #[serde(rename = "TTL")]
     pub(super) ttl: Int64,
 }
 
-/// An answer of a stream.
+/// A response of a stream.
 #[derive(Debug, Deserialize)]
 pub(super) struct StreamedResult<T> {
     pub(super) result: T,
@@ -113,21 +112,21 @@ pub(super) struct TokenResponse {
     pub(super) token: String,
 }
 
-/// What etcd says where it refuses.
+/// An error of etcd.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct GrpcStatus {
-    /// As gRPC counts them.
+    /// The status code of gRPC.
     pub(super) code: u32,
     pub(super) message: String,
 }
 
-/// A part of a transaction.
+/// An operation of a transaction: sets a key.
 pub(super) fn put(key: &str, value: impl AsRef<[u8]>, lease: Option<Int64>) -> Value {
     json!({"request_put": {"key": bytes(key), "value": bytes(value), "lease": lease.unwrap_or_default()}})
 }
 
-/// A part of a transaction.
+/// An operation of a transaction: deletes a key.
 pub(super) fn delete(key: &str) -> Value {
     json!({"request_delete_range": {"key": bytes(key)}})
 }

@@ -1,8 +1,9 @@
-//! Reads what the fleet shares, and watches it.
+//! The discovery source of a fleet: reads everything below its prefix, and watches it.
 
-use super::client::{EtcdClient, EtcdError};
+use super::client::EtcdClient;
+use super::error::EtcdError;
+use super::json_lines::JsonLines;
 use super::key::{FleetKey, KeyPrefix};
-use super::lines::JsonLines;
 use super::message::{KeyValue, RangeResponse, WatchEvent, WatchEventKind, WatchResponse, bytes};
 use super::store::{EtcdOverrideStore, SavedRevision};
 use crate::discovery::{DiscoveryError, DiscoverySource, DiscoveryUpdate, KeysText, NextUpdate};
@@ -15,24 +16,24 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
-/// A watch that is silent for so long may be one that nobody serves any more. All is read anew then.
-const SILENCE: Duration = Duration::from_secs(15);
-/// From one attempt to the next.
+/// A watch without a message for so long may be dead (etcd sends progress notifications): everything is read again.
+const WATCH_TIMEOUT: Duration = Duration::from_secs(15);
+/// The pause between attempts, doubled from one to the next.
 const BACKOFF: std::ops::RangeInclusive<Duration> = Duration::from_millis(200)..=Duration::from_secs(5);
 
-/// What etcd has below a prefix, as it changes.
+/// Everything that etcd has below a prefix, as it changes.
 #[derive(Debug)]
 pub struct EtcdSource {
     client: EtcdClient,
     prefix: KeyPrefix,
-    /// Whose sketches are our own.
+    /// The name of this gateway, whose own sketches are ignored.
     gateway: String,
     known: Known,
     saved: SavedRevision,
-    news: VecDeque<Result<DiscoveryUpdate, DiscoveryError>>,
+    updates: VecDeque<Result<DiscoveryUpdate, DiscoveryError>>,
     watch: Option<JsonLines<WatchResponse>>,
     is_synced: bool,
-    /// They have changed and were not said yet.
+    /// Overrides have changed, and the update is held back until the watch reaches the last revision saved here.
     owes_overrides: bool,
     backoff: Option<Duration>,
 }
@@ -45,7 +46,7 @@ struct Known {
     keys: Option<String>,
 }
 
-/// What of it has changed.
+/// Which parts have changed.
 #[derive(Debug, Default)]
 struct Changed {
     upstreams: bool,
@@ -54,7 +55,7 @@ struct Changed {
 }
 
 impl EtcdSource {
-    /// Of the fleet whose keys begin with `prefix`. What the `gateway` itself tells is passed over.
+    /// The source of the fleet whose keys begin with `prefix`. Sketches of this `gateway` itself are ignored.
     #[must_use]
     pub fn new(client: EtcdClient, prefix: KeyPrefix, gateway: String) -> Self {
         Self {
@@ -63,7 +64,7 @@ impl EtcdSource {
             gateway,
             known: Known::default(),
             saved: SavedRevision::default(),
-            news: VecDeque::new(),
+            updates: VecDeque::new(),
             watch: None,
             is_synced: false,
             owes_overrides: false,
@@ -71,13 +72,13 @@ impl EtcdSource {
         }
     }
 
-    /// Where operators' orders are to be kept: this source then says nothing of them that is older than what was kept last.
+    /// Where operators' orders are to be kept: this source then reports no overrides older than those saved last.
     #[must_use]
     pub fn override_store(&self) -> EtcdOverrideStore {
         EtcdOverrideStore::new(self.client.clone(), self.prefix.clone(), self.saved.clone())
     }
 
-    /// Reads everything, and watches from there on.
+    /// Reads everything, and watches from that revision on.
     async fn sync(&mut self) -> Result<(), EtcdError> {
         let (from, to) = self.prefix.range();
         let range = json!({"key": bytes(&from), "range_end": bytes(&to)});
@@ -91,7 +92,7 @@ impl EtcdSource {
         let watch = self.client.stream("/v3/watch", &watch).await?;
         let mut changed = match self.is_synced {
             true => Changed::default(),
-            // What there is not is news too, at first.
+            // The first time an empty list is an update too.
             false => Changed { upstreams: true, overrides: true, keys: false },
         };
         let keys: HashSet<_> = kvs.iter().map(|pair| pair.key.0.clone()).collect();
@@ -102,12 +103,12 @@ impl EtcdSource {
         for pair in kvs {
             self.take(WatchEvent { kind: WatchEventKind::Put, kv: pair }, &mut changed);
         }
-        self.tell(changed, header.revision.0);
+        self.queue(changed, header.revision.0);
         (self.watch, self.is_synced) = (Some(watch), true);
         Ok(())
     }
 
-    /// Takes an event over.
+    /// Applies one event to what is known.
     fn take(&mut self, WatchEvent { kind, kv: KeyValue { key, value } }: WatchEvent, changed: &mut Changed) {
         let Ok(full) = String::from_utf8(key.0) else { return };
         let Some(key) = self.prefix.parse(&full) else { return };
@@ -115,14 +116,14 @@ impl EtcdSource {
             match key {
                 FleetKey::Upstream(name) => changed.upstreams |= self.known.upstreams.remove(name).is_some(),
                 FleetKey::Override(name) => changed.overrides |= self.known.overrides.remove(name).is_some(),
-                // Without a key nobody could be verified; and what was told goes by itself.
+                // A deleted key ring is ignored, since without one no token could be verified; reports and sketches expire.
                 FleetKey::Keys | FleetKey::Report(_) | FleetKey::Live { .. } => {}
             }
             return;
         }
         if let Err(message) = self.put(key, &value.0, changed) {
-            let message = format!("{message}; what was there before goes on");
-            self.news.push_back(Err(DiscoveryError::Refused { place: format!("etcd key {full}"), message }));
+            let message = format!("{message}; the value before it stays in force");
+            self.updates.push_back(Err(DiscoveryError::Refused { place: format!("etcd key {full}"), message }));
         }
     }
 
@@ -146,30 +147,30 @@ impl EtcdSource {
             FleetKey::Report(name) => {
                 let report: InstanceReport = serde_json::from_slice(value).map_err(|error| error.to_string())?;
                 report.check().map_err(|error| error.to_string())?;
-                self.news.push_back(Ok(DiscoveryUpdate::Report { upstream: name.to_owned(), report }));
+                self.updates.push_back(Ok(DiscoveryUpdate::Report { upstream: name.to_owned(), report }));
             }
             FleetKey::Live { gateway, upstream } => {
                 if gateway != self.gateway {
                     let sketch = Sketch::from_bytes(value).map_err(|error| error.to_string())?;
                     let (gateway, upstream) = (gateway.to_owned(), upstream.to_owned());
-                    self.news.push_back(Ok(DiscoveryUpdate::Live { gateway, upstream, sketch }));
+                    self.updates.push_back(Ok(DiscoveryUpdate::Live { gateway, upstream, sketch }));
                 }
             }
         }
         Ok(())
     }
 
-    /// Says what has changed as a whole, the keys first.
-    fn tell(&mut self, changed: Changed, revision: i64) {
+    /// Queues an update for each part that has changed, the keys first.
+    fn queue(&mut self, changed: Changed, revision: i64) {
         let Known { upstreams, keys, .. } = &self.known;
         let keys = keys.as_ref().filter(|_| changed.keys).map(|text| DiscoveryUpdate::Keys(KeysText(text.clone())));
         let members = changed.upstreams.then(|| DiscoveryUpdate::Members(upstreams.values().cloned().collect()));
         self.owes_overrides |= changed.overrides;
-        let overrides = self.owes_overrides && self.saved.is_behind(revision);
+        let overrides = self.owes_overrides && self.saved.is_reached_by(revision);
         self.owes_overrides &= !overrides;
         let overrides = overrides.then(|| DiscoveryUpdate::Overrides(self.known.overrides.clone()));
-        // Before what is told of single upstreams, which may have just joined.
-        [overrides, members, keys].into_iter().flatten().for_each(|update| self.news.push_front(Ok(update)));
+        // In front of reports and sketches: their upstreams may have just been added.
+        [overrides, members, keys].into_iter().flatten().for_each(|update| self.updates.push_front(Ok(update)));
     }
 
     async fn step(&mut self) -> Result<(), EtcdError> {
@@ -181,14 +182,14 @@ impl EtcdSource {
             self.backoff = Some(longer);
             return self.sync().await;
         };
-        match timeout(SILENCE, watch.next()).await {
+        match timeout(WATCH_TIMEOUT, watch.next()).await {
             Ok(Ok(Some(WatchResponse { header, canceled: false, events }))) => {
                 self.backoff = None;
                 let mut changed = Changed::default();
                 events.into_iter().for_each(|event| self.take(event, &mut changed));
-                self.tell(changed, header.revision.0);
+                self.queue(changed, header.revision.0);
             }
-            // It fell behind what etcd still knows, or broke off, or is silent: all is read anew.
+            // Canceled (its revision was compacted), ended, or silent: everything is read again.
             Ok(Ok(_)) | Err(_) => self.watch = None,
             Ok(Err(error)) => {
                 self.watch = None;
@@ -203,8 +204,8 @@ impl DiscoverySource for EtcdSource {
     fn next(&mut self) -> NextUpdate<'_> {
         Box::pin(async move {
             loop {
-                if let Some(news) = self.news.pop_front() {
-                    return news;
+                if let Some(update) = self.updates.pop_front() {
+                    return update;
                 }
                 self.step().await.map_err(|error| DiscoveryError::Unreachable {
                     from: self.client.endpoints(),
@@ -215,7 +216,7 @@ impl DiscoverySource for EtcdSource {
     }
 }
 
-/// Whether anything went.
+/// Whether anything was removed.
 fn retain<T>(map: &mut BTreeMap<String, T>, keep: impl Fn(&str) -> bool) -> bool {
     let before = map.len();
     map.retain(|name, _| keep(name));

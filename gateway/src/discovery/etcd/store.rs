@@ -1,6 +1,7 @@
-//! Operators' orders, kept where all gateways see them.
+//! Overrides in etcd, where all gateways of the fleet see them.
 
-use super::client::{AT_ONCE, EtcdClient, EtcdError, late};
+use super::client::{EtcdClient, MAX_OPERATIONS};
+use super::error::EtcdError;
 use super::key::{FleetKey, KeyPrefix};
 use super::message;
 use crate::roster::{Override, Overrides, RosterStore, StoreError};
@@ -10,27 +11,27 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// An operator waits for it.
-const WITHIN: Duration = Duration::from_secs(5);
+/// How long saving may take: an operator waits for it.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Puts orders into etcd before they take effect; from there every gateway takes them over. Where etcd is not there, nothing
-/// is changed: an order that other gateways did not get would be one that they undo.
+/// Saves overrides in etcd before they take effect; every other gateway takes them from there. So an override is in force at
+/// every gateway, or at none: while etcd is unreachable nothing changes.
 ///
-/// Up to 100 orders are one transaction.
+/// Up to 100 overrides are one transaction.
 #[derive(Debug)]
 pub struct EtcdOverrideStore {
     client: EtcdClient,
     prefix: KeyPrefix,
-    /// The revision of the last order of our own.
+    /// The revision of the last override that this gateway saved.
     saved: SavedRevision,
 }
 
-/// The revision that orders have had last here. A source that has not come so far has nothing to say of them.
+/// The revision at which this gateway saved overrides last. Its source ignores what it reads of them at earlier revisions.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SavedRevision(Arc<AtomicI64>);
 
 impl SavedRevision {
-    pub(super) fn is_behind(&self, revision: i64) -> bool {
+    pub(super) fn is_reached_by(&self, revision: i64) -> bool {
         self.0.load(Ordering::Acquire) <= revision
     }
 }
@@ -41,7 +42,7 @@ impl EtcdOverrideStore {
     }
 
     async fn put(&self, changed: &[(&str, Option<&Override>)]) -> Result<(), EtcdError> {
-        for changed in changed.chunks(AT_ONCE) {
+        for changed in changed.chunks(MAX_OPERATIONS) {
             let part = |(name, override_): &(&str, Option<&Override>)| {
                 let key = self.prefix.full(FleetKey::Override(name));
                 match override_ {
@@ -50,8 +51,8 @@ impl EtcdOverrideStore {
                 }
             };
             let parts: Vec<_> = changed.iter().map(part).collect();
-            let change = timeout(WITHIN, self.client.change(&parts)).await;
-            self.saved.0.fetch_max(change.map_err(|_| late())??, Ordering::AcqRel);
+            let change = timeout(TIMEOUT, self.client.change(&parts)).await;
+            self.saved.0.fetch_max(change.map_err(|_| EtcdError::timeout())??, Ordering::AcqRel);
         }
         Ok(())
     }
@@ -59,16 +60,16 @@ impl EtcdOverrideStore {
 
 impl RosterStore for EtcdOverrideStore {
     fn save(&self, changed: &[(&str, Option<&Override>)], _all: &Overrides) -> Result<(), StoreError> {
-        // On a thread of its own, since whoever calls may be part of a runtime.
+        // On a thread of its own, since the caller may be on a runtime, which must not be nested.
         let save = || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.map_err(StoreError::new)?;
             runtime.block_on(self.put(changed)).map_err(StoreError::new)
         };
         std::thread::scope(|scope| {
-            let thread = std::thread::Builder::new().name("etcd-orders".to_owned());
+            let thread = std::thread::Builder::new().name("etcd-overrides".to_owned());
             let thread = thread.spawn_scoped(scope, save).map_err(StoreError::new)?;
-            thread.join().unwrap_or_else(|_| Err(StoreError::new("the thread that saves has panicked")))
+            thread.join().unwrap_or_else(|_| Err(StoreError::new("the thread that saves overrides has panicked")))
         })
     }
 }

@@ -1,6 +1,6 @@
 //! TLS to etcd.
 
-use super::client::{EtcdSettings, EtcdSettingsError};
+use super::settings::{EtcdSettings, EtcdSettingsError};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use tokio_rustls::TlsConnector;
 
-/// By the certificate authority of `settings`, with the certificate there, if any.
+/// Verifies by the certificate authority of `settings`, and authenticates with its certificate, if any.
 pub(super) fn connector(settings: &EtcdSettings) -> Result<TlsConnector, EtcdSettingsError> {
     let Some(ca) = &settings.ca else { return Err(EtcdSettingsError::NoAuthority) };
     let mut roots = RootCertStore::empty();
@@ -35,7 +35,7 @@ pub(super) fn connector(settings: &EtcdSettings) -> Result<TlsConnector, EtcdSet
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, EtcdSettingsError> {
     let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     match read {
-        Ok(certificates) if certificates.is_empty() => Err(wrong(file, "there is no certificate in it")),
+        Ok(certificates) if certificates.is_empty() => Err(wrong(file, "it has no certificate")),
         Ok(certificates) => Ok(certificates),
         Err(error) => Err(wrong(file, error)),
     }

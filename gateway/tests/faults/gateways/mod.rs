@@ -131,7 +131,7 @@ async fn three_gateways() {
     }
     crowd.visits(2).await;
     let refused = gates[0].post("/api/v1/upstreams/app-2/resume").expect_err("a resume without etcd");
-    assert!(refused.contains("etcd is not there"), "{refused}");
+    assert!(refused.contains("etcd is unreachable"), "{refused}");
     assert!(gates.iter().all(|gate| gate.state("app-2") == "draining"));
     assert!(gates.iter().all(|gate| gate.metrics().contains("\nhoming_discovery_up 0\n")));
     etcd.revive();

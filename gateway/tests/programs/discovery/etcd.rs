@@ -236,7 +236,7 @@ fn orders_are_in_etcd_when_they_are_saved_and_an_older_word_does_not_undo_them()
     runtime.block_on(async { store.save(&[("c", None)], &Overrides::new()).unwrap() });
     etcd.kill();
     let refused = store.save(&[("a", None)], &Overrides::new()).unwrap_err().to_string();
-    assert!(refused.contains("etcd is not there"), "{refused}");
+    assert!(refused.contains("etcd is unreachable"), "{refused}");
     etcd.revive();
     assert_eq!(etcd.count("/homing/orders/"), 1, "nothing of it was done");
 }
@@ -265,7 +265,7 @@ fn gateways_that_tell_each_other_count_the_same() {
     let before: u32 = live(&one).iter().sum();
     runtime().block_on(async {
         let mut told = LiveSessionsPublisher::new(client(&etcd), KeyPrefix::default(), "there".to_owned());
-        told.tell(other.balancer(), NOW).await.unwrap();
+        told.publish(other.balancer(), NOW).await.unwrap();
         assert_eq!(etcd.count("/homing/live/there/"), 2);
         let mut source = source(&etcd);
         let mut heard = 0;

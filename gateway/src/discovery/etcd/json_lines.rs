@@ -1,6 +1,6 @@
-//! The answers of a stream: JSON, one a line.
+//! Newline-delimited JSON, as etcd streams its responses.
 
-use super::client::EtcdError;
+use super::error::EtcdError;
 use super::message::{GrpcStatus, StreamedResult};
 use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
@@ -9,31 +9,31 @@ use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::pin::Pin;
 
-/// More than etcd ever sends in one answer, which holds what a transaction changed: 128 values of up to 1.5 MiB.
-const LONGEST: usize = 256 << 20;
+/// More than etcd sends in one response, which has what one transaction changed: 128 values of up to 1.5 MiB.
+const MAX_LINE: usize = 256 << 20;
 
-/// What still comes of a body. Ends with this value.
+/// The lines of a body. Dropping it closes the connection.
 #[derive(Debug)]
 pub(super) struct JsonLines<T> {
     body: Incoming,
     unread: Vec<u8>,
-    answer: PhantomData<fn() -> T>,
+    response: PhantomData<fn() -> T>,
 }
 
 impl<T: DeserializeOwned> JsonLines<T> {
     pub(super) fn new(body: Incoming) -> Self {
-        Self { body, unread: Vec::new(), answer: PhantomData }
+        Self { body, unread: Vec::new(), response: PhantomData }
     }
 
-    /// The next answer; `None` at the end. Nothing is lost where this is dropped.
+    /// The next response; `None` at the end. Cancel safe.
     pub(super) async fn next(&mut self) -> Result<Option<T>, EtcdError> {
         loop {
             if let Some(end) = self.unread.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.unread.drain(..=end).collect();
                 return parse(&line).map(Some);
             }
-            if self.unread.len() > LONGEST {
-                return Err(EtcdError::unexpected("an answer without an end"));
+            if self.unread.len() > MAX_LINE {
+                return Err(EtcdError::unexpected("a line without an end"));
             }
             match poll_fn(|cx| hyper::body::Body::poll_frame(Pin::new(&mut self.body), cx)).await {
                 None => return Ok(None),
