@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// How far the clock readings of two threads may be apart. One that lies further back was taken after the clock was set
 /// back, and what was dated before moves with it; one that lies further ahead follows a pause in which nothing was
 /// observed.
-pub(crate) const CLOCK_TOLERANCE: Duration = Duration::from_secs(2);
+pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(2);
 
 /// A moment of wall-clock time, in milliseconds since the Unix epoch.
 ///

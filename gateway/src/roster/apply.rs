@@ -1,88 +1,78 @@
-//! From the next layers to what others are told: the store, the balancer, and those who watch.
+//! From the next layers to the store, the balancer, and the subscribers.
 
+use super::error::RosterError;
 use super::event::{Initiator, RosterChange, RosterEvent};
+use super::handle::{Applied, Published, Roster, configs};
 use super::membership::Membership;
-use super::{Applied, Roster, RosterError, store};
-use homing::cluster::{ApplyError, Cluster, Member, Plan, PlanError, UpstreamConfig};
-use homing::health::Subscribers;
+use super::store;
+use homing::cluster::{ApplyError, Plan, PlanError, UpstreamConfig};
 use homing::time::Timestamp;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// How often a change is planned again because somebody changed the balancer past the roster.
+/// How often a change is planned again because the balancer was changed meanwhile without the roster.
 const TRIES: usize = 16;
-
-/// What others were told last: the balancer, and the store.
-#[derive(Debug)]
-pub(super) struct Published {
-    pub(super) upstreams: Vec<UpstreamConfig>,
-    pub(super) drains: BTreeMap<String, Option<Timestamp>>,
-    /// What the store was told last, or had told.
-    pub(super) kept: Arc<Membership>,
-    pub(super) subscribers: Subscribers<RosterEvent>,
-}
 
 impl Roster {
     /// The layers to begin a change with.
-    pub(super) fn current(&self, told: &mut Published) -> Membership {
-        self.adopt(told);
-        Membership::clone(&self.layers.load())
+    pub(super) fn current(&self, published: &mut Published) -> Membership {
+        self.adopt(published);
+        Membership::clone(&self.membership.load())
     }
 
-    /// Where somebody changed the balancer past the roster, what they say counts.
-    pub(super) fn adopt(&self, told: &mut Published) {
+    /// Takes over what the host changed in the balancer without the roster.
+    pub(super) fn adopt(&self, published: &mut Published) {
         let upstreams = configs(&self.balancer.cluster());
-        if upstreams != told.upstreams {
-            let mut layers = Membership::clone(&self.layers.load());
-            if layers.adopt(&told.upstreams, &upstreams).is_ok() {
-                self.layers.store(Arc::new(layers));
-                told.upstreams = upstreams;
+        if upstreams != published.upstreams {
+            let mut membership = Membership::clone(&self.membership.load());
+            if membership.adopt(&published.upstreams, &upstreams).is_ok() {
+                self.membership.store(Arc::new(membership));
+                published.upstreams = upstreams;
             }
         }
     }
 
-    /// Stores what `next` has anew, and makes it so.
+    /// Saves what `next` changes, and puts it in force.
     pub(super) fn commit(
         &self,
-        told: &mut Published,
+        published: &mut Published,
         next: Membership,
         by: Initiator,
         now: Timestamp,
     ) -> Result<Applied, RosterError> {
         let wanted = next.wanted_all();
-        // First, since what is no cluster is not to be stored.
-        let plan = self.plan_from(told, &wanted)?;
-        let (last, next) = (Arc::clone(&told.kept), Arc::new(next));
+        // Planned before it is saved: what makes no cluster must not be saved.
+        let plan = self.plan_from(published, &wanted)?;
+        let (last, next) = (Arc::clone(&published.stored), Arc::new(next));
         store::save(&*self.store, &last, &next)?;
-        told.kept = Arc::clone(&next);
+        published.stored = Arc::clone(&next);
         match self.apply(plan, &wanted) {
-            Ok(applied) => Ok(self.take(told, next, wanted, applied, by, now)),
+            Ok(applied) => Ok(self.publish(published, next, wanted, applied, by, now)),
             Err(error) => {
                 store::save(&*self.store, &next, &last)?;
-                told.kept = last;
+                published.stored = last;
                 Err(error)
             }
         }
     }
 
-    /// Makes it so, of what the store has `kept`.
+    /// Puts `next` in force, where the store has `stored` already.
     pub(super) fn follow(
         &self,
-        told: &mut Published,
-        kept: Arc<Membership>,
+        published: &mut Published,
+        stored: Arc<Membership>,
         next: Membership,
         now: Timestamp,
     ) -> Result<Applied, RosterError> {
         let wanted = next.wanted_all();
-        let applied = self.apply(self.plan_from(told, &wanted)?, &wanted)?;
-        told.kept = kept;
-        Ok(self.take(told, Arc::new(next), wanted, applied, Initiator::Overrides, now))
+        let applied = self.apply(self.plan_from(published, &wanted)?, &wanted)?;
+        published.stored = stored;
+        Ok(self.publish(published, Arc::new(next), wanted, applied, Initiator::Overrides, now))
     }
 
-    /// Goes by `next`, which the balancer has for members already, and tells those who watch.
-    fn take(
+    /// Makes `next` the current layers, whose cluster was just applied; begins and ends drains, and notifies subscribers.
+    fn publish(
         &self,
-        told: &mut Published,
+        published: &mut Published,
         next: Arc<Membership>,
         upstreams: Vec<UpstreamConfig>,
         applied: Applied,
@@ -90,32 +80,32 @@ impl Roster {
         now: Timestamp,
     ) -> Applied {
         let drains = next.drains();
-        self.heard.lock().retain(|name| next.registered.contains_key(name) || next.wanted(name).is_some());
-        self.layers.store(next);
-        told.upstreams = upstreams;
+        self.heartbeats.lock().retain(|name| next.registered.contains_key(name) || next.wanted(name).is_some());
+        self.membership.store(next);
+        published.upstreams = upstreams;
         let generation = applied.generation;
-        let mut tell = |kind| told.subscribers.send(&RosterEvent { at: now, by, generation, kind });
+        let mut notify = |kind| published.subscribers.send(&RosterEvent { at: now, by, generation, kind });
         if applied.generation != applied.from {
-            tell(RosterChange::Applied(applied.effects.clone()));
+            notify(RosterChange::Applied(applied.effects.clone()));
         }
-        let before = std::mem::take(&mut told.drains);
+        let before = std::mem::take(&mut published.drains);
         for (name, until) in drains.iter().filter(|(name, until)| before.get(*name) != Some(until)) {
             let within = until.map(|until| until.since(now));
             if self.balancer.drain(name, within, now).is_ok() {
-                tell(RosterChange::Draining { name: name.clone(), within });
+                notify(RosterChange::Draining { name: name.clone(), within });
             }
         }
         for name in before.into_keys().filter(|name| !drains.contains_key(name)) {
-            // One that has gone has nothing to resume.
+            // It fails for an upstream that was removed.
             if self.balancer.resume(&name, now).is_ok() {
-                tell(RosterChange::Resumed { name });
+                notify(RosterChange::Resumed { name });
             }
         }
-        told.drains = drains;
+        published.drains = drains;
         applied
     }
 
-    /// Applies the plan for these upstreams, if there is need of one.
+    /// Applies the plan for these upstreams, if one is needed.
     fn apply(&self, plan: Option<Plan>, wanted: &[UpstreamConfig]) -> Result<Applied, RosterError> {
         let Some(mut plan) = plan else { return Ok(self.unchanged()) };
         let mut tries = 0;
@@ -124,8 +114,8 @@ impl Roster {
             let (from, effects) = (plan.base(), plan.effects().to_vec());
             match self.balancer.apply(plan) {
                 Ok(generation) => return Ok(Applied { from, generation, effects }),
-                // The keys were rotated, say.
-                Err(ApplyError::Stale { .. }) if tries < TRIES => plan = self.plan_for(wanted)?,
+                // Another change of the balancer came first, such as a key rotation.
+                Err(ApplyError::Stale { .. }) if tries < TRIES => plan = self.balancer.plan_to(wanted)?,
                 Err(error) => return Err(error.into()),
             }
         }
@@ -136,16 +126,7 @@ impl Roster {
         Applied { from: generation, generation, effects: Vec::new() }
     }
 
-    fn plan_from(&self, told: &Published, wanted: &[UpstreamConfig]) -> Result<Option<Plan>, PlanError> {
-        (told.upstreams != wanted).then(|| self.plan_for(wanted)).transpose()
+    fn plan_from(&self, published: &Published, wanted: &[UpstreamConfig]) -> Result<Option<Plan>, PlanError> {
+        (published.upstreams != wanted).then(|| self.balancer.plan_to(wanted)).transpose()
     }
-
-    /// A plan for exactly these upstreams in this order.
-    pub(super) fn plan_for(&self, wanted: &[UpstreamConfig]) -> Result<Plan, PlanError> {
-        self.balancer.plan_to(wanted)
-    }
-}
-
-pub(super) fn configs(cluster: &Cluster) -> Vec<UpstreamConfig> {
-    cluster.members().iter().map(Member::config).collect()
 }

@@ -1,6 +1,6 @@
-//! Why a roster refuses.
+//! Why a roster refuses a change.
 
-use super::{MAX_TTL, MIN_TTL};
+use super::registration::{MAX_TTL, MIN_TTL};
 use homing::balancer::UnknownUpstream;
 use homing::cluster::{ApplyError, ClusterError, PlanError};
 use std::error::Error;
@@ -8,29 +8,31 @@ use std::error::Error;
 /// Why a change was not made. Nothing has changed, unless said otherwise.
 #[derive(Debug, thiserror::Error)]
 pub enum RosterError {
-    /// The next cluster would be none, or what is to be removed is not there.
+    /// The next cluster would be empty or invalid, or the upstream to remove does not exist.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// Another change came between.
+    /// Another change was applied in between.
     #[error(transparent)]
     Stale(#[from] ApplyError),
     /// There is no upstream of that name, nor a registration.
     #[error(transparent)]
     Unknown(#[from] UnknownUpstream),
-    /// It could not be kept.
+    /// It could not be saved.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A registration for too short or too long a time.
-    #[error("a registration lasts from {} second to {} hours after it was heard of last: send its ttl so", MIN_TTL.as_secs(), MAX_TTL.as_secs() / 3600)]
+    /// A TTL out of bounds.
+    #[error("the ttl of a registration is from {} second to {} hours: send one in these bounds", MIN_TTL.as_secs(), MAX_TTL.as_secs() / 3600)]
     Ttl,
-    /// An operator has removed the upstream that registers itself or reports. The registration counts as heard of all the
-    /// same: the removal holds for as long as the instance is there.
-    #[error("an operator has removed {name:?}: it comes back when an operator puts it there, or once it was gone")]
+    /// An operator has removed the upstream that registers or reports. The heartbeat counts all the same: the removal holds for
+    /// as long as the instance sends heartbeats.
+    #[error(
+        "an operator has removed {name:?}: it stays removed until an operator adds it again, or until its heartbeats stop for its ttl and it registers anew"
+    )]
     Removed {
         /// Its name.
         name: String,
     },
-    /// A report that makes no sense.
+    /// A report with an impossible figure.
     #[error("cpu is how many processor cores are in use: send a number that is finite and not negative")]
     Report,
 }
@@ -41,13 +43,13 @@ impl From<ClusterError> for RosterError {
     }
 }
 
-/// What is to be kept could not be.
+/// A change could not be saved.
 #[derive(Debug, thiserror::Error)]
-#[error("the change cannot be kept, so it was not made: {0}")]
+#[error("the change cannot be saved, so it was not made: {0}")]
 pub struct StoreError(#[source] Box<dyn Error + Send + Sync>);
 
 impl StoreError {
-    /// With its reason, which should say what to do.
+    /// An error with this reason, which should say what to do.
     pub fn new(reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self(reason.into())
     }

@@ -1,25 +1,25 @@
-//! What a roster applied, for whoever wants to know.
+//! The events of a roster.
 
 use homing::cluster::{Effect, Generation};
 use homing::time::Timestamp;
 use std::fmt;
 use std::time::Duration;
 
-/// By whose word an upstream is there: whoever says its address.
+/// Where the address of an upstream comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Origin {
-    /// The configuration's.
+    /// The configuration.
     Configured,
-    /// That of a discovery source.
+    /// A discovery source.
     Discovered,
-    /// Its own.
+    /// Its own registration.
     Registered,
-    /// An operator's.
+    /// An override.
     Operator,
 }
 
 impl Origin {
-    /// In lower case, as the administration calls it.
+    /// In lower case, as in JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -37,25 +37,25 @@ impl fmt::Display for Origin {
     }
 }
 
-/// What moved a roster.
+/// What initiated a change.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Initiator {
-    /// Another configuration.
+    /// A reload.
     Configuration,
     /// A discovery source.
     Discovery,
-    /// The instance itself.
+    /// The instance itself, by registering, reporting or deregistering.
     Instance,
-    /// A registration that was not refreshed, or has run out.
+    /// A registration without heartbeats for its TTL, or whose drain has ended.
     Expiry,
-    /// An operator, here.
+    /// An operator, at this gateway.
     Operator,
-    /// Orders that were kept, or given to another gateway.
+    /// Overrides restored from a store, or made at another gateway.
     Overrides,
 }
 
 impl Initiator {
-    /// In lower case, as the administration calls it.
+    /// In lower case, as in JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -75,32 +75,32 @@ impl fmt::Display for Initiator {
     }
 }
 
-/// Something was applied.
+/// A change that was applied.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RosterEvent {
-    /// When.
+    /// When it was applied.
     pub at: Timestamp,
-    /// By whose doing.
+    /// What initiated it.
     pub by: Initiator,
-    /// The generation that was in force afterwards.
+    /// The generation in force afterwards.
     pub generation: Generation,
-    /// What.
+    /// What has changed.
     pub kind: RosterChange,
 }
 
-/// What was applied.
+/// What has changed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum RosterChange {
-    /// Another cluster. Without an effect it is the order of the upstreams that changed.
+    /// The cluster. Without effects only the order of the upstreams has changed.
     Applied(Vec<Effect>),
-    /// An upstream takes no new sessions.
+    /// A drain of an upstream began, or its deadline changed.
     Draining {
         /// Its name.
         name: String,
-        /// After how long those it has begin to leave; `None`: they stay.
+        /// After how long its sessions begin to leave; `None`: they stay.
         within: Option<Duration>,
     },
-    /// An upstream takes sessions again.
+    /// A drain ended.
     Resumed {
         /// Its name.
         name: String,
@@ -108,7 +108,7 @@ pub enum RosterChange {
 }
 
 impl RosterChange {
-    /// The upstream that it is about, where it is one.
+    /// The one upstream that it concerns, where it is one.
     #[must_use]
     pub fn upstream(&self) -> Option<&str> {
         match self {

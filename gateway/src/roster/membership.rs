@@ -1,7 +1,8 @@
-//! Who is in the cluster by which word, as plain data: later layers win, name by name.
+//! The layers as plain data, and the cluster that they make: later layers win, name by name.
 
-use super::overrides::{Override, Overrides, Registration, Registrations, UpstreamOverride};
-use super::{Initiator, Origin};
+use super::event::{Initiator, Origin};
+use super::overrides::{Override, Overrides, UpstreamOverride};
+use super::registration::{Registration, Registrations};
 use homing::balancer::UnknownUpstream;
 use homing::cluster::{Change, ClusterError, PlanError, UpstreamConfig};
 use homing::time::Timestamp;
@@ -33,6 +34,7 @@ impl Base {
     }
 }
 
+/// The three layers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Membership {
     pub(super) base: Arc<Base>,
@@ -41,13 +43,13 @@ pub(super) struct Membership {
 }
 
 impl Membership {
-    /// What all but the operator say of `name`.
+    /// The upstream called `name` by the layers below the overrides.
     fn below(&self, name: &str) -> Option<UpstreamConfig> {
         let registered = self.registered.get(name).map(|registration| registration.config(name));
         registered.or_else(|| self.base.get(name).cloned())
     }
 
-    /// The upstream called `name` as it is to be, if it is to be at all.
+    /// The upstream called `name` as it should be; `None` where it should not exist.
     pub(super) fn wanted(&self, name: &str) -> Option<UpstreamConfig> {
         let below = self.below(name);
         match self.overrides.get(name) {
@@ -64,8 +66,8 @@ impl Membership {
         }
     }
 
-    /// The cluster as it is to be: the base in its order, then the others by name, so that it is the same wherever the
-    /// same is said, in whatever order that was heard.
+    /// The cluster as it should be: the base in its order, then the others by name. So equal layers make equal clusters,
+    /// whatever the order in which they were changed.
     pub(super) fn wanted_all(&self) -> Vec<UpstreamConfig> {
         let base = self.base.list.iter().filter_map(|config| self.wanted(&config.name));
         let others: BTreeSet<&String> = self.registered.keys().chain(self.overrides.keys()).collect();
@@ -73,7 +75,7 @@ impl Membership {
         base.chain(others.filter_map(|name| self.wanted(name))).collect()
     }
 
-    /// By whose word it is there; whoever says its address.
+    /// Where the address of an upstream comes from.
     pub(super) fn origin(&self, name: &str) -> Option<Origin> {
         match self.overrides.get(name) {
             Some(Override { removed: true, .. }) => None,
@@ -85,87 +87,89 @@ impl Membership {
         }
     }
 
-    /// Which are to be drained, and when the sessions they have begin to leave.
+    /// The upstreams to drain, and when their sessions begin to leave.
     pub(super) fn drains(&self) -> BTreeMap<String, Option<Timestamp>> {
-        let ordered = self.overrides.iter().filter(|(_, override_)| override_.drain.is_some()).map(|(name, _)| name);
-        let going = self.registered.iter().filter(|(_, it)| it.departure().is_some()).map(|(name, _)| name);
-        let names = ordered.chain(going).filter(|name| self.wanted(name).is_some());
+        let overridden = self.overrides.iter().filter(|(_, override_)| override_.drain.is_some()).map(|(name, _)| name);
+        let leaving = self.registered.iter().filter(|(_, it)| it.drain_deadline().is_some()).map(|(name, _)| name);
+        let names = overridden.chain(leaving).filter(|name| self.wanted(name).is_some());
         names.filter_map(|name| Some((name.clone(), self.drain_of(name)?))).collect()
     }
 
-    /// The sooner, where both the operator and the instance say when.
+    /// The earlier deadline, where both an override and the registration have one.
     pub(super) fn drain_of(&self, name: &str) -> Option<Option<Timestamp>> {
-        let ordered = self.overrides.get(name).and_then(|override_| override_.drain);
-        let departure = self.registered.get(name).and_then(Registration::departure);
-        let until = ordered.and_then(|drain| drain.until).into_iter().chain(departure).min();
-        (ordered.is_some() || departure.is_some()).then_some(until)
+        let drain = self.overrides.get(name).and_then(|override_| override_.drain);
+        let deadline = self.registered.get(name).and_then(Registration::drain_deadline);
+        let until = drain.and_then(|drain| drain.until).into_iter().chain(deadline).min();
+        (drain.is_some() || deadline.is_some()).then_some(until)
     }
 
     pub(super) fn drained_by(&self, name: &str) -> Option<Initiator> {
-        let is_ordered = self.overrides.get(name).is_some_and(|override_| override_.drain.is_some());
+        let is_overridden = self.overrides.get(name).is_some_and(|override_| override_.drain.is_some());
         match self.registered.get(name) {
-            _ if is_ordered => Some(Initiator::Operator),
+            _ if is_overridden => Some(Initiator::Operator),
             Some(registration) if registration.leaving.is_some() => Some(Initiator::Instance),
             Some(registration) if registration.silent.is_some() => Some(Initiator::Expiry),
             _ => None,
         }
     }
 
-    /// The operator wants it so.
+    /// Applies an operator's change.
     pub(super) fn change(&mut self, change: &Change) -> Result<(), PlanError> {
         match change {
             Change::Put(config) => {
                 let override_ = self.overrides.entry(config.name.clone()).or_default();
                 override_.removed = false;
-                // In full: what of it others say as well is found by settling.
+                // In full; minimizing drops the fields that equal the lower layers'.
                 override_.put = UpstreamOverride::difference(config, None);
-                self.settle(&config.name);
+                self.minimize(&config.name);
             }
             Change::Remove(name) => {
                 if self.wanted(name).is_none() {
                     return Err(PlanError::Unknown { name: name.clone() });
                 }
                 self.overrides.insert(name.clone(), Override { removed: true, ..Override::default() });
-                self.settle(name);
+                self.minimize(name);
             }
         }
         Ok(())
     }
 
-    /// Lets go of what an order need not say: what others say as well, and all of one that is about nobody.
-    pub(super) fn settle(&mut self, name: &str) {
+    /// Minimizes an override: drops fields equal to the lower layers, and all of an override that concerns no upstream.
+    pub(super) fn minimize(&mut self, name: &str) {
         let Some(mut override_) = self.overrides.get(name).cloned() else { return };
         let below = self.below(name);
         let wanted = override_.put.and_then(|put| put.over(name, below.as_ref()));
         override_.put = wanted.and_then(|wanted| UpstreamOverride::difference(&wanted, below.as_ref()));
-        let is_about_nobody = below.is_none() && override_.put.is_none();
-        match is_about_nobody || override_.is_empty() {
+        let concerns_no_upstream = below.is_none() && override_.put.is_none();
+        match concerns_no_upstream || override_.is_empty() {
             true => self.overrides.remove(name),
             false => self.overrides.insert(name.to_owned(), override_),
         };
     }
 
-    pub(super) fn settle_all(&mut self) {
+    pub(super) fn minimize_all(&mut self) {
         let names: Vec<String> = self.overrides.keys().cloned().collect();
-        names.iter().for_each(|name| self.settle(name));
+        names.iter().for_each(|name| self.minimize(name));
     }
 
-    /// Registrations that end or fall silent at `now`: the layers as they are then, if they change. `seen` says when one was
-    /// heard of last, `is_empty` whether nothing is left on it, and `spread` how long sessions take to leave.
+    /// The layers with the registrations that end or fall silent at `now`; `None` where none does. `last_heartbeat` is the time of
+    /// an instance's last heartbeat, `is_empty` is whether it has neither sessions nor requests left, and `spread` is how long
+    /// sessions take to leave.
     ///
-    /// The last upstream never goes, and silence never drains the last that takes sessions: then it is more likely that
-    /// nobody can be heard.
+    /// The last upstream is never removed, and silence never drains the last that accepts sessions: when all are silent, the
+    /// fault is more likely this gateway's.
     pub(super) fn expired(
         &self,
         now: Timestamp,
         spread: Duration,
-        seen: impl Fn(&str) -> Timestamp,
+        last_heartbeat: impl Fn(&str) -> Timestamp,
         is_empty: impl Fn(&str) -> bool,
     ) -> Option<Self> {
         let is_gone = |name: &str, it: &Registration| {
-            it.departure().is_some_and(|at| now >= at.after(spread)) || it.leaving.is_some() && is_empty(name)
+            it.drain_deadline().is_some_and(|at| now >= at.after(spread)) || it.leaving.is_some() && is_empty(name)
         };
-        let is_silent = |name: &str, it: &Registration| it.departure().is_none() && now >= seen(name).after(it.ttl);
+        let is_silent =
+            |name: &str, it: &Registration| it.drain_deadline().is_none() && now >= last_heartbeat(name).after(it.ttl);
         let names = |is: &dyn Fn(&str, &Registration) -> bool| -> Vec<String> {
             self.registered.iter().filter(|(name, it)| is(name, it)).map(|(name, _)| name.clone()).collect()
         };
@@ -200,18 +204,18 @@ impl Membership {
         Some(next).filter(|next| next.registered != self.registered)
     }
 
-    /// Ends a registration, and the orders that were about it alone.
+    /// Ends a registration, and the overrides that concern it alone.
     pub(super) fn unregister(&mut self, name: &str) {
         self.registered.remove(name);
-        self.settle(name);
+        self.minimize(name);
     }
 
-    /// Somebody else changed the cluster from `before` to `after`: what they say counts as base.
+    /// The host changed the cluster from `before` to `after` without the roster: the changes become part of the base.
     pub(super) fn adopt(&mut self, before: &[UpstreamConfig], after: &[UpstreamConfig]) -> Result<(), ClusterError> {
         let (known, found) = (Base::new(before.to_vec(), false)?, Base::new(after.to_vec(), false)?);
         let gone = before.iter().filter(|config| found.get(&config.name).is_none());
-        let said = after.iter().filter(|config| known.get(&config.name) != Some(config));
-        let touched: BTreeSet<&String> = gone.chain(said).map(|config| &config.name).collect();
+        let changed = after.iter().filter(|config| known.get(&config.name) != Some(config));
+        let touched: BTreeSet<&String> = gone.chain(changed).map(|config| &config.name).collect();
         for name in &touched {
             self.registered.remove(*name);
             if let Some(override_) = self.overrides.get_mut(*name) {
@@ -226,7 +230,7 @@ impl Membership {
         let is_new = |config: &&UpstreamConfig| touched.contains(&config.name) && self.base.get(&config.name).is_none();
         list.extend(after.iter().filter(is_new).cloned());
         self.base = Arc::new(Base::new(list, self.base.is_discovered)?);
-        touched.iter().for_each(|name| self.settle(name));
+        touched.iter().for_each(|name| self.minimize(name));
         Ok(())
     }
 }

@@ -1,28 +1,24 @@
-//! What is said of an upstream, and kept: an operator's orders, and registrations.
+//! An operator's changes above configuration and registration.
 
 use homing::cluster::UpstreamConfig;
 use homing::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-/// An operator's orders, by the name of the upstream.
+/// Overrides, by the name of the upstream.
 pub type Overrides = BTreeMap<String, Override>;
 
-/// Registrations, by the name of the upstream.
-pub type Registrations = BTreeMap<String, Registration>;
-
-/// What an operator says of one upstream, whatever others say.
+/// An operator's change of one upstream, which outlives reloads and registrations.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Override {
-    /// How it is to be.
+    /// Its address, weight or limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub put: Option<UpstreamOverride>,
-    /// That it is not to be.
+    /// It is removed.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub removed: bool,
-    /// That it is to take no new sessions.
+    /// It is drained.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drain: Option<DrainOverride>,
 }
@@ -33,24 +29,25 @@ impl Override {
     }
 }
 
-/// How an operator wants an upstream to be. What is `None` is as others say, so that a changed weight does not hold on to an
-/// address that has moved since.
+/// The settings that an override sets. Those that are `None` come from the layers below, so that a changed weight keeps
+/// following an address that configuration or registration changes later.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UpstreamOverride {
-    /// Where it is reached. An upstream that nobody else knows needs one.
+    /// Its address. An upstream that no lower layer has needs one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
-    /// Its weight, 1 to 65535; 1 where nobody says.
+    /// Its weight, 1 to 65535; 1 where no layer sets it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight: Option<u16>,
-    /// The most it may have in flight; 0, also where nobody says, is no limit.
+    /// Its limit of requests in flight; 0, also where no layer sets it, is no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_in_flight: Option<u32>,
 }
 
 impl UpstreamOverride {
-    /// What has to be said for `config` to come of `below`, if anything. With another address it stands by itself.
+    /// The override that makes `config` of the lower layers' `below`; `None` where they are equal. With an address of its own it
+    /// sets everything.
     pub(super) fn difference(config: &UpstreamConfig, below: Option<&UpstreamConfig>) -> Option<Self> {
         let below = below.filter(|below| below.address == config.address);
         let placed = Self {
@@ -63,7 +60,7 @@ impl UpstreamOverride {
         (placed != Self::default()).then_some(placed)
     }
 
-    /// The upstream that comes of it over `below`; none where nobody says an address.
+    /// The upstream that it makes of the lower layers' `below`; `None` where no layer has an address.
     pub(super) fn over(&self, name: &str, below: Option<&UpstreamConfig>) -> Option<UpstreamConfig> {
         let address = self.address.as_ref().or(below.map(|below| &below.address))?;
         let weight = self.weight.or(below.map(|below| below.weight)).unwrap_or(1);
@@ -72,73 +69,11 @@ impl UpstreamOverride {
     }
 }
 
-/// A drain that an operator ordered.
+/// A drain.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DrainOverride {
-    /// When the sessions it has begin to leave, in milliseconds since the Unix epoch; `None`: they stay.
+    /// When its sessions begin to leave, in milliseconds since the Unix epoch; `None`: they stay.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
-}
-
-/// An instance that put itself there.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Registration {
-    /// Where it is reached.
-    pub address: String,
-    /// Its weight, 1 to 65535.
-    pub weight: u16,
-    /// The most it may have in flight; 0 is no limit.
-    pub max_in_flight: u32,
-    /// After how long a silence it is no longer believed to be there. Whole milliseconds are kept.
-    #[serde(rename = "ttl_ms", with = "millis")]
-    pub ttl: Duration,
-    /// It has said that it goes: when the sessions it has begin to leave.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub leaving: Option<Timestamp>,
-    /// It has been silent for too long: when the sessions it has begin to leave. Not kept: after a restart it may be heard
-    /// of again.
-    #[serde(skip)]
-    pub(super) silent: Option<Timestamp>,
-}
-
-impl Registration {
-    pub(super) fn new(config: UpstreamConfig, ttl: Duration) -> Self {
-        let UpstreamConfig { name: _, address, weight, max_in_flight, .. } = config;
-        Self { address, weight, max_in_flight, ttl, leaving: None, silent: None }
-    }
-
-    pub(super) fn config(&self, name: &str) -> UpstreamConfig {
-        UpstreamConfig::new(name, &self.address).weight(self.weight).max_in_flight(self.max_in_flight)
-    }
-
-    /// When its sessions begin to leave, where it goes.
-    pub(super) fn departure(&self) -> Option<Timestamp> {
-        self.leaving.into_iter().chain(self.silent).min()
-    }
-}
-
-mod millis {
-    use serde::{Deserialize, Deserializer, Serializer};
-    use std::time::Duration;
-
-    pub(super) fn serialize<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_u64(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
-    }
-
-    pub(super) fn deserialize<'d, D: Deserializer<'d>>(from: D) -> Result<Duration, D::Error> {
-        u64::deserialize(from).map(Duration::from_millis)
-    }
-}
-
-/// All that a roster keeps from one run to the next.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct RosterState {
-    /// What operators ordered.
-    #[serde(rename = "orders")]
-    pub overrides: Overrides,
-    /// Which instances put themselves there.
-    pub registered: Registrations,
 }

@@ -1,8 +1,8 @@
-//! The state file: what operators ordered and which instances registered themselves, kept from one run to the next.
+//! The state file: overrides and registrations, kept from one run of the gateway to the next.
 //!
-//! It is replaced whole: written beside itself, synced, renamed, and the folder synced, so that whoever reads it, whenever
-//! the last writer was stopped, finds all of one state. What it cannot be read as is refused, never begun anew without a word.
-//! One gateway writes it; two that share one would undo each other's changes.
+//! It is replaced whole: written to a temporary file beside it, synced, renamed, and the folder synced. So it holds one whole
+//! state, wherever the last writer was stopped; the tests stop it at each step. A damaged file is refused, never silently
+//! replaced by an empty one. Only one gateway may use a file: two would undo each other's changes.
 
 use crate::roster::{self, Overrides, Registrations, RosterState, RosterStore, StoreError};
 use homing::http::is_host_port;
@@ -12,7 +12,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// What this writes, and all that it reads.
+/// The version that is written, and the only one that is read.
 const VERSION: u64 = 1;
 
 /// Why a state file cannot be used.
@@ -23,21 +23,21 @@ pub enum StateFileError {
     Read {
         /// The file.
         file: PathBuf,
-        /// What the system said.
+        /// What the system reported.
         source: io::Error,
     },
-    /// There was none, and it could not be written.
-    #[error("state file {}: can't be written: {source}; its folder has to exist, and to be the gateway's to write", file.display())]
+    /// It did not exist and could not be written.
+    #[error("state file {}: can't be written: {source}; its folder has to exist, and the gateway has to have write permission", file.display())]
     Write {
         /// The file.
         file: PathBuf,
-        /// What the system said.
+        /// What the system reported.
         source: io::Error,
     },
-    /// It is not what it should be. It is left as it is.
+    /// It is damaged. It is left as it is.
     #[error(
         "state file {}:{line}:{column}: {message}; put a good copy in its place, or move it away to start without the \
-         operators' changes that it kept",
+         overrides that it holds",
         file.display()
     )]
     Invalid {
@@ -50,10 +50,10 @@ pub enum StateFileError {
         /// What is wrong.
         message: String,
     },
-    /// It is of another version of this program. It is left as it is.
+    /// It is of another version of this format. It is left as it is.
     #[error(
         "state file {}: it is of version {version}, and this gateway reads version {VERSION}: run the gateway that wrote it, \
-         or move it away to start without the operators' changes that it kept",
+         or move it away to start without the overrides that it holds",
         file.display()
     )]
     Version {
@@ -62,8 +62,8 @@ pub enum StateFileError {
         /// Its version.
         version: u64,
     },
-    /// What it orders cannot be done with the configuration as it is.
-    #[error("state file {}: with what it orders, {source}; change the configuration, or move the file away", file.display())]
+    /// With this configuration its overrides leave no valid cluster.
+    #[error("state file {}: with its overrides, {source}; change the configuration, or move the file away", file.display())]
     Refused {
         /// The file.
         file: PathBuf,
@@ -90,7 +90,7 @@ struct Document {
 #[derive(Debug)]
 pub struct StateFile {
     path: PathBuf,
-    kept: Mutex<RosterState>,
+    state: Mutex<RosterState>,
 }
 
 impl StateFile {
@@ -108,35 +108,35 @@ impl StateFile {
                 state
             }
         };
-        Ok((Self { path: path.to_owned(), kept: Mutex::new(state.clone()) }, state))
+        Ok((Self { path: path.to_owned(), state: Mutex::new(state.clone()) }, state))
     }
 
-    fn keep(&self, change: impl FnOnce(&mut RosterState)) -> Result<(), StoreError> {
-        let mut kept = self.kept.lock();
-        let mut next = kept.clone();
+    fn update(&self, change: impl FnOnce(&mut RosterState)) -> Result<(), StoreError> {
+        let mut state = self.state.lock();
+        let mut next = state.clone();
         change(&mut next);
         text(&next)
             .and_then(|text| replace(&Disk, &self.path, text.as_bytes()))
             .map_err(|error| StoreError::new(format!("state file {}: {error}", self.path.display())))?;
-        *kept = next;
+        *state = next;
         Ok(())
     }
 }
 
 impl RosterStore for StateFile {
     fn save(&self, _: &[(&str, Option<&roster::Override>)], all: &Overrides) -> Result<(), StoreError> {
-        self.keep(|state| state.overrides.clone_from(all))
+        self.update(|state| state.overrides.clone_from(all))
     }
 
     fn save_registrations(&self, all: &Registrations) -> Result<(), StoreError> {
-        self.keep(|state| state.registered.clone_from(all))
+        self.update(|state| state.registered.clone_from(all))
     }
 }
 
 /// What the file at `path` holds, if there is one.
 ///
 /// # Errors
-/// [`StateFileError`], where it is not what it should be, say.
+/// [`StateFileError`], such as where it is damaged.
 pub fn read(path: &Path) -> Result<Option<RosterState>, StateFileError> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
@@ -144,7 +144,7 @@ pub fn read(path: &Path) -> Result<Option<RosterState>, StateFileError> {
         Err(source) => return Err(StateFileError::Read { file: path.to_owned(), source }),
     };
     let invalid = |error: &serde_json::Error| {
-        // The place is said already.
+        // Its line and column are fields of the error.
         let message = error.to_string();
         let message = message.rsplit_once(" at line ").map_or(&*message, |(message, _)| message).to_owned();
         StateFileError::Invalid { file: path.to_owned(), line: error.line().max(1), column: error.column(), message }
@@ -156,7 +156,7 @@ pub fn read(path: &Path) -> Result<Option<RosterState>, StateFileError> {
     let Document { version: _, overrides, registered } =
         serde_json::from_str(&text).map_err(|error| invalid(&error))?;
     let state = RosterState { overrides, registered };
-    match nonsense(&state) {
+    match invalid_value(&state) {
         None => Ok(Some(state)),
         Some((name, message)) => {
             let key = format!("{name:?}");
@@ -167,8 +167,8 @@ pub fn read(path: &Path) -> Result<Option<RosterState>, StateFileError> {
     }
 }
 
-/// The first upstream of which it says what nobody can have meant.
-fn nonsense(state: &RosterState) -> Option<(&str, &'static str)> {
+/// The first upstream with an invalid value, and what is wrong with it.
+fn invalid_value(state: &RosterState) -> Option<(&str, &'static str)> {
     let address = |address: &str| (!is_host_port(address)).then_some("the address is not host:port");
     let weight = |weight| (weight == 0).then_some("the weight is 0");
     let overrides = state.overrides.iter().filter_map(|(name, override_)| Some((name, override_.put.as_ref()?)));
@@ -191,12 +191,12 @@ fn text(state: &RosterState) -> io::Result<String> {
     Ok(text)
 }
 
-/// The steps of a replacement, each of which may be the last that is taken.
+/// The steps of a replacement. Tests stop after each of them.
 trait Steps {
-    /// A file of these bytes, for its owner alone, that is on the disk when this returns.
+    /// Writes a file of mode 0600, which is on the disk when this returns.
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
-    /// What was renamed in this folder is so on the disk when this returns.
+    /// Renames in this folder are on the disk when this returns.
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;
 }
 
@@ -208,7 +208,7 @@ impl Steps for Disk {
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        // What a writer left that was stopped on its way.
+        // Left by a writer that was stopped.
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -223,14 +223,14 @@ impl Steps for Disk {
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-        // Elsewhere a folder cannot be opened, and a rename is synced by itself.
+        // On Windows a folder cannot be opened, and a rename is durable by itself.
         if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
     }
 }
 
-/// Has the file at `path` hold these bytes: wholly, or as before where a step fails.
+/// Replaces the content of the file at `path`: wholly, or not at all where a step fails.
 fn replace(steps: &impl Steps, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let name = path.file_name().ok_or_else(|| io::Error::other("its path names no file"))?;
+    let name = path.file_name().ok_or_else(|| io::Error::other("its path has no file name"))?;
     let mut temporary = std::ffi::OsString::from(".");
     temporary.push(name);
     temporary.push(".new");
@@ -254,7 +254,7 @@ mod tests {
         RosterState { overrides, ..RosterState::default() }
     }
 
-    /// Stops before its step of that number, or in the middle of writing.
+    /// Stops before the step of that number, or in the middle of a write.
     struct Stopped {
         at: u32,
         step: Cell<u32>,
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_stopped_on_the_way_leaves_one_state_or_the_other() {
+    fn a_writer_that_is_stopped_leaves_one_state_or_the_other() {
         let (old, new) = (drained("app-1"), drained("app-2"));
         let mut seen = Vec::new();
         for at in 0..=4 {
@@ -307,10 +307,10 @@ mod tests {
             let (file, found) = StateFile::open(&path).unwrap();
             assert!(found == old || found == new, "{at}: {found:?}");
             seen.push(found == new);
-            // Whatever was left, the next change is kept.
+            // Whatever was left, the next change is saved.
             file.save(&[], &drained("app-3").overrides).unwrap();
             assert_eq!(read(&path).unwrap().unwrap(), drained("app-3"), "{at}");
-            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing lies about");
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
         }
         assert_eq!(seen, [false, false, false, true, true]);
     }
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_or_of_another_version_is_refused_with_its_place() {
+    fn a_file_that_is_cut_off_or_of_another_version_is_refused_with_its_place() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("homing.state");
         let whole = text(&drained("app-1")).unwrap();
@@ -368,7 +368,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn it_is_its_owners_alone_and_what_cannot_be_written_is_said() {
+    fn its_mode_is_0600_and_an_unwritable_folder_is_reported() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("homing.state");

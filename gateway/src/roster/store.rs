@@ -1,30 +1,31 @@
-//! Where what is to outlive the process is kept.
+//! Where overrides and registrations are saved.
 
-use super::StoreError;
+use super::error::StoreError;
 use super::membership::Membership;
-use super::overrides::{Override, Overrides, Registrations};
+use super::overrides::{Override, Overrides};
+use super::registration::Registrations;
 
-/// Keeps orders and registrations from one run to the next. A roster calls it from one thread at a time, before what is to be
-/// kept takes effect.
+/// Keeps overrides and registrations from one run of the process to the next. A roster calls it from one thread at a time,
+/// before a change takes effect.
 pub trait RosterStore: Send + Sync {
-    /// Keeps orders: those that `changed`, where `None` is one that is no more, and with them `all` there are. It may
-    /// block, and they are durable when it returns `Ok`.
+    /// Saves overrides: those that `changed`, where `None` is one that was deleted, which make `all` there are. It may block, and
+    /// must return `Ok` only once they are durable.
     ///
     /// # Errors
-    /// [`StoreError`], and then they are not in effect.
+    /// [`StoreError`], and then the change does not take effect.
     fn save(&self, changed: &[(&str, Option<&Override>)], all: &Overrides) -> Result<(), StoreError>;
 
-    /// Likewise all registrations. By default they are not kept: instances that have gone unnoticed register again.
+    /// Saves all registrations likewise. By default they are not saved: after a restart instances register again.
     ///
     /// # Errors
-    /// [`StoreError`], and then they are not in effect.
+    /// [`StoreError`], and then the change does not take effect.
     fn save_registrations(&self, all: &Registrations) -> Result<(), StoreError> {
         let _ = all;
         Ok(())
     }
 }
 
-/// Keeps nothing.
+/// Saves nothing.
 pub(super) struct NoStore;
 
 impl RosterStore for NoStore {
@@ -33,10 +34,11 @@ impl RosterStore for NoStore {
     }
 }
 
-/// Saves what `next` has other than `last`: both its orders and its registrations, or neither.
+/// Saves what differs between `last` and `next`: both overrides and registrations, or neither.
 pub(super) fn save(store: &dyn RosterStore, last: &Membership, next: &Membership) -> Result<(), StoreError> {
     let changed = difference(&last.overrides, &next.overrides);
-    // Orders first: one that is gone may have been about a registration that is still there, never about one that is gone.
+    // Overrides first: after a crash between the two, a registration may lack its override, but no override lacks its
+    // registration.
     if !changed.is_empty() {
         store.save(&changed, &next.overrides)?;
     }

@@ -1,11 +1,17 @@
-//! Against a naive model that works the whole cluster out anew from what was said, and by hand where the model has no word
-//! for it.
+//! Against a naive model that works the whole cluster out anew from the inputs, and by hand where the model lacks a feature.
 
+use super::handle::configs;
 use super::*;
+use homing::Balancer;
+use homing::cluster::{ApplyError, Change, ClusterError, PlanError, UpstreamConfig};
 use homing::health::{HealthSettings, SlowStart, State as HealthState};
+use homing::time::Timestamp;
+use parking_lot::Mutex;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 const START: Timestamp = Timestamp::from_secs(1_700_000_000);
 const TTL: Duration = Duration::from_secs(15);
@@ -25,7 +31,7 @@ fn balancer(base: &[UpstreamConfig]) -> Arc<Balancer> {
     Arc::new(Balancer::builder().upstreams(base.iter().cloned()).health(settings).build().unwrap())
 }
 
-/// Keeps in memory, or fails.
+/// A store in memory that can be made to fail.
 #[derive(Clone, Default)]
 struct Shelf(Arc<Kept>);
 
@@ -139,7 +145,7 @@ fn an_operators_weight_outlives_a_reload_and_an_address_that_moves() {
     stage.put(upstream("app-1", "a:1").weight(7));
     stage.roster.set_base(vec![upstream("app-2", "a:2"), upstream("app-1", "b:1")], stage.now).unwrap();
     assert_eq!(stage.members(), [upstream("app-2", "a:2"), upstream("app-1", "b:1").weight(7)], "in the base's order");
-    let about = stage.roster.about("app-1").unwrap();
+    let about = stage.roster.upstream("app-1").unwrap();
     assert_eq!(about.origin, Origin::Configured);
 }
 
@@ -153,18 +159,18 @@ fn what_an_operator_added_or_removed_outlives_a_reload() {
         .set_base(vec![upstream("app-1", "a:1"), upstream("app-2", "a:2"), upstream("app-3", "a:3")], stage.now)
         .unwrap();
     assert_eq!(stage.names(), ["app-2", "app-3", "app-9"]);
-    assert_eq!(stage.roster.about("app-9").unwrap().origin, Origin::Operator);
-    assert_eq!(stage.roster.about("app-1"), None);
+    assert_eq!(stage.roster.upstream("app-9").unwrap().origin, Origin::Operator);
+    assert_eq!(stage.roster.upstream("app-1"), None);
 }
 
 #[test]
-fn orders_that_say_nothing_new_are_dropped() {
+fn overrides_that_change_nothing_are_dropped() {
     let stage = Stage::pair();
     stage.put(upstream("app-1", "a:1"));
     assert_eq!(stage.roster.state().overrides, Overrides::new(), "as the base says");
     stage.put(upstream("app-9", "a:9"));
     stage.remove("app-9");
-    assert_eq!(stage.roster.state().overrides, Overrides::new(), "nobody else has it");
+    assert_eq!(stage.roster.state().overrides, Overrides::new(), "no other layer has it");
     stage.remove("app-1");
     stage.put(upstream("app-1", "a:1"));
     assert_eq!(stage.roster.state().overrides, Overrides::new(), "as if it was never removed");
@@ -178,18 +184,18 @@ fn orders_that_say_nothing_new_are_dropped() {
 }
 
 #[test]
-fn what_discovery_loses_for_a_while_stays_as_ordered() {
+fn an_upstream_that_discovery_loses_for_a_while_keeps_its_override() {
     let stage = Stage::pair();
     stage.roster.drain("app-1", None, stage.now).unwrap();
     stage.roster.set_discovered(vec![upstream("app-2", "a:2")], stage.now).unwrap();
     assert_eq!(stage.names(), ["app-2"]);
-    assert_eq!(stage.roster.about("app-2").unwrap().origin, Origin::Discovered);
+    assert_eq!(stage.roster.upstream("app-2").unwrap().origin, Origin::Discovered);
     stage.roster.set_discovered(vec![upstream("app-1", "a:1"), upstream("app-2", "a:2")], stage.now).unwrap();
     assert!(stage.is_draining("app-1") && !stage.is_draining("app-2"));
 }
 
 #[test]
-fn what_discovery_has_not_found_yet_stays_as_ordered() {
+fn an_upstream_that_discovery_has_not_found_yet_keeps_its_override() {
     let stage = Stage::pair();
     stage.roster.drain("app-1", None, stage.now).unwrap();
     let both = || vec![upstream("app-1", "a:1"), upstream("app-2", "a:2")];
@@ -198,12 +204,12 @@ fn what_discovery_has_not_found_yet_stays_as_ordered() {
         let roster = if is_discovered { roster.discovered() } else { roster };
         roster.restore(stage.shelf.state(), stage.now).unwrap();
         roster.set_discovered(both(), stage.now).unwrap();
-        assert_eq!(roster.about("app-1").unwrap().drain.is_some(), stays);
+        assert_eq!(roster.upstream("app-1").unwrap().drain.is_some(), stays);
     }
 }
 
 #[test]
-fn an_empty_base_is_refused_and_what_was_known_goes_on() {
+fn an_empty_base_is_refused_and_the_old_one_stays() {
     let stage = Stage::pair();
     let generation = stage.roster.balancer().generation();
     let refused = stage.roster.set_base(Vec::new(), stage.now).unwrap_err();
@@ -244,7 +250,7 @@ fn an_expected_generation_that_is_gone_is_refused_before_anything_is_stored() {
 }
 
 #[test]
-fn what_cannot_be_kept_is_not_done() {
+fn a_change_that_cannot_be_saved_is_not_made() {
     let mut stage = Stage::pair();
     stage.roster.register(upstream("app-3", "a:3"), TTL, stage.now).unwrap();
     stage.roster.drain("app-2", None, stage.now).unwrap();
@@ -270,7 +276,7 @@ fn what_cannot_be_kept_is_not_done() {
 }
 
 #[test]
-fn orders_are_put_back_where_registrations_cannot_be_kept() {
+fn overrides_are_restored_where_registrations_cannot_be_saved() {
     let stage = Stage::pair();
     stage.roster.register(upstream("app-3", "a:3"), TTL, stage.now).unwrap();
     stage.roster.drain("app-3", None, stage.now).unwrap();
@@ -282,7 +288,7 @@ fn orders_are_put_back_where_registrations_cannot_be_kept() {
 }
 
 #[test]
-fn a_registration_drains_when_it_falls_silent_then_goes() {
+fn a_silent_registration_is_drained_then_removed() {
     let mut stage = Stage::pair();
     stage.roster.register(upstream("app-3", "a:3"), TTL, stage.now).unwrap();
     let report = InstanceReport { sessions: Some(4), cpu: Some(0.5), ..InstanceReport::default() };
@@ -290,11 +296,11 @@ fn a_registration_drains_when_it_falls_silent_then_goes() {
         stage.wait(14);
         stage.roster.heartbeat("app-3", report, stage.now).unwrap();
     }
-    let about = stage.roster.about("app-3").unwrap();
+    let about = stage.roster.upstream("app-3").unwrap();
     assert_eq!(about.report, Some((report, stage.now)));
     assert_eq!(about.registration, Some(RegistrationLifetime { ttl: TTL, expires: stage.now.after(TTL) }));
     stage.wait(14);
-    assert!(!stage.is_draining("app-3"), "heard of 14 s ago");
+    assert!(!stage.is_draining("app-3"), "heartbeat 14 s ago");
     let events = stage.roster.subscribe();
     stage.wait(1);
     assert!(stage.is_draining("app-3"), "silent for its TTL");
@@ -303,7 +309,10 @@ fn a_registration_drains_when_it_falls_silent_then_goes() {
         (told.by, told.kind),
         (Initiator::Expiry, RosterChange::Draining { name: "app-3".into(), within: Some(TTL) })
     );
-    assert_eq!(stage.roster.about("app-3").unwrap().registration.unwrap().expires, stage.now.after(TTL).after(SPREAD));
+    assert_eq!(
+        stage.roster.upstream("app-3").unwrap().registration.unwrap().expires,
+        stage.now.after(TTL).after(SPREAD)
+    );
     stage.wait(17);
     assert!(stage.names().contains(&"app-3".into()), "sessions leave over the spread");
     stage.wait(1);
@@ -315,7 +324,7 @@ fn a_registration_drains_when_it_falls_silent_then_goes() {
 }
 
 #[test]
-fn whoever_is_heard_of_again_takes_sessions_again() {
+fn a_heartbeat_ends_the_drain_of_a_silent_instance() {
     let mut stage = Stage::pair();
     stage.roster.register(upstream("app-3", "a:3"), TTL, stage.now).unwrap();
     stage.wait(20);
@@ -329,7 +338,7 @@ fn whoever_is_heard_of_again_takes_sessions_again() {
 }
 
 #[test]
-fn an_order_to_drain_holds_whatever_the_instance_says() {
+fn a_drain_by_override_holds_whatever_the_instance_reports() {
     let mut stage = Stage::pair();
     stage.roster.register(upstream("app-3", "a:3"), TTL, stage.now).unwrap();
     stage.roster.drain("app-3", None, stage.now).unwrap();
@@ -343,7 +352,7 @@ fn an_order_to_drain_holds_whatever_the_instance_says() {
 }
 
 #[test]
-fn silence_is_not_believed_of_the_last_that_takes_sessions() {
+fn silence_never_drains_the_last_that_accepts_sessions() {
     let mut stage = Stage::new(&[upstream("app-1", "a:1")]);
     stage.roster.register(upstream("app-2", "a:2"), TTL, stage.now).unwrap();
     stage.roster.register(upstream("app-3", "a:3"), TTL, stage.now).unwrap();
@@ -351,7 +360,7 @@ fn silence_is_not_believed_of_the_last_that_takes_sessions() {
     stage.wait(300);
     assert_eq!(stage.names(), ["app-3"], "one has gone, one is left");
     assert!(!stage.is_draining("app-3"));
-    // And who is leaving stays where nobody else is there.
+    // And an instance that deregisters stays where it is the only one.
     stage.roster.deregister("app-3", Some(secs(1)), stage.now).unwrap();
     stage.wait(60);
     assert_eq!(stage.names(), ["app-3"]);
@@ -361,7 +370,7 @@ fn silence_is_not_believed_of_the_last_that_takes_sessions() {
 }
 
 #[test]
-fn of_a_time_when_nobody_looked_nothing_is_concluded() {
+fn a_suspended_process_or_a_clock_that_jumps_expires_nothing() {
     let mut stage = Stage::pair();
     stage.roster.register(upstream("app-3", "a:3"), TTL, stage.now).unwrap();
     stage.wait(10);
@@ -371,13 +380,13 @@ fn of_a_time_when_nobody_looked_nothing_is_concluded() {
     assert!(!stage.is_draining("app-3"));
     stage.now = stage.now.before(secs(7200));
     stage.wait(1);
-    assert!(stage.is_draining("app-3") || stage.roster.about("app-3").is_some());
+    assert!(stage.is_draining("app-3") || stage.roster.upstream("app-3").is_some());
     stage.wait(2);
-    assert!(stage.is_draining("app-3"), "15 seconds were looked at by now");
+    assert!(stage.is_draining("app-3"), "15 seconds were observed by now");
 }
 
 #[test]
-fn whoever_goes_is_gone_once_nothing_is_left_on_it() {
+fn a_deregistered_instance_is_removed_once_nothing_is_left_on_it() {
     let mut stage = Stage::pair();
     stage.roster.register(upstream("app-3", "a:3"), TTL, stage.now).unwrap();
     let cluster = stage.roster.balancer().cluster();
@@ -386,15 +395,15 @@ fn whoever_goes_is_gone_once_nothing_is_left_on_it() {
     stage.roster.deregister("app-3", Some(secs(600)), stage.now).unwrap();
     for _ in 0..10 {
         stage.wait(10);
-        // It still tells how it is.
+        // It still reports.
         stage.roster.heartbeat("app-3", InstanceReport::default(), stage.now).unwrap();
         assert!(stage.is_draining("app-3"));
     }
-    assert!(stage.restarted(&[upstream("app-1", "a:1")]).is_draining("app-3"), "it still goes after a restart");
+    assert!(stage.restarted(&[upstream("app-1", "a:1")]).is_draining("app-3"), "it still drains after a restart");
     drop(lease);
     stage.wait(1);
     assert_eq!(stage.names(), ["app-1", "app-2"]);
-    // And at once, where it does not ask for time.
+    // And at once, without a drain.
     stage.roster.register(upstream("app-3", "a:3"), TTL, stage.now).unwrap();
     stage.roster.deregister("app-3", None, stage.now).unwrap();
     assert_eq!(stage.names(), ["app-1", "app-2"]);
@@ -421,11 +430,11 @@ fn a_removal_holds_while_the_instance_is_there() {
 }
 
 #[test]
-fn figures_are_taken_from_everybody_and_only_where_they_make_sense() {
+fn reports_need_no_registration_and_are_checked() {
     let stage = Stage::pair();
     let report = InstanceReport { memory_bytes: Some(1 << 30), ..InstanceReport::default() };
     stage.roster.heartbeat("app-1", report, stage.now).unwrap();
-    let about = stage.roster.about("app-1").unwrap();
+    let about = stage.roster.upstream("app-1").unwrap();
     assert_eq!((about.report, about.registration), (Some((report, stage.now)), None));
     for cpu in [f64::NAN, f64::INFINITY, -0.1] {
         let refused = stage.roster.heartbeat("app-1", InstanceReport { cpu: Some(cpu), ..report }, stage.now);
@@ -440,34 +449,34 @@ fn figures_are_taken_from_everybody_and_only_where_they_make_sense() {
 }
 
 #[test]
-fn a_drain_keeps_its_moment_over_a_restart() {
+fn a_drain_keeps_its_deadline_over_a_restart() {
     let mut stage = Stage::pair();
     stage.roster.drain("app-1", Some(secs(600)), stage.now).unwrap();
     let until = stage.now.after(secs(600));
     stage.wait(100);
     let after = stage.restarted(&[upstream("app-1", "a:1"), upstream("app-2", "a:2")]);
     assert!(after.is_draining("app-1"));
-    assert_eq!(after.roster.about("app-1").unwrap().drain, Some(DrainOverride { until: Some(until) }));
+    assert_eq!(after.roster.upstream("app-1").unwrap().drain, Some(DrainOverride { until: Some(until) }));
     let cluster = after.roster.balancer().cluster();
     let departure = cluster.find_name("app-1").unwrap().upstream().drain_deadline(1).unwrap();
     assert!(departure >= until && departure <= until.after(SPREAD), "{departure}");
 }
 
 #[test]
-fn a_state_that_leaves_nobody_is_refused() {
+fn a_state_that_leaves_no_upstream_is_refused() {
     let removed = Override { removed: true, ..Override::default() };
     let state = RosterState { overrides: Overrides::from([("app-1".to_owned(), removed)]), ..RosterState::default() };
     let stage = Stage::new(&[upstream("app-1", "a:1")]);
     let refused = stage.roster.restore(state.clone(), stage.now).unwrap_err();
     assert!(matches!(refused, RosterError::Plan(PlanError::Cluster(ClusterError::Empty))));
-    // Where it is the order that is about nobody, there is nothing to refuse.
+    // An override that concerns no upstream is dropped instead.
     let stage = Stage::new(&[upstream("app-2", "a:2")]);
     stage.roster.restore(state, stage.now).unwrap();
     assert_eq!(stage.roster.state(), RosterState::default());
 }
 
 #[test]
-fn what_others_do_past_the_roster_counts() {
+fn changes_without_the_roster_become_part_of_the_base() {
     let stage = Stage::pair();
     stage.put(upstream("app-9", "a:9"));
     stage.roster.register(upstream("app-8", "a:8"), TTL, stage.now).unwrap();
@@ -494,7 +503,7 @@ fn what_others_do_past_the_roster_counts() {
 }
 
 #[test]
-fn events_tell_who_did_what() {
+fn events_have_what_initiated_them() {
     let stage = Stage::pair();
     let events = stage.roster.subscribe();
     stage.put(upstream("app-3", "a:3"));
@@ -516,9 +525,9 @@ fn events_tell_who_did_what() {
     );
 }
 
-/// The cells of upstreams that stay are the same: their counts go on.
+/// Upstreams that stay keep their counters.
 #[test]
-fn counts_survive_what_concerns_others() {
+fn counters_survive_changes_of_other_upstreams() {
     let stage = Stage::pair();
     let cell = |name: &str| Arc::clone(stage.roster.balancer().cluster().find_name(name).unwrap().upstream());
     let before = cell("app-1");

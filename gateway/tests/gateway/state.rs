@@ -149,7 +149,7 @@ fn without_a_state_file_all_is_as_configured_again() {
         .filter(|line| !line.starts_with("state"))
         .fold(String::new(), |text, line| text + line + "\n");
     let gateway = stage.start();
-    until("it is said", || gateway.log().contains("there is no state file"));
+    until("the log reports it", || gateway.log().contains("no state file is configured"));
     let before = stage.lasting();
     change(&stage);
     assert_ne!(stage.lasting(), before);

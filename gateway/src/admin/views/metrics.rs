@@ -131,7 +131,7 @@ impl MetricsCollector {
     fn reports(&self, page: &mut MetricsPage<'_, '_>, members: &[Member]) -> fmt::Result {
         let reports: Vec<_> = members
             .iter()
-            .filter_map(|member| Some((member.upstream(), self.roster.about(member.upstream().name())?.report?)))
+            .filter_map(|member| Some((member.upstream(), self.roster.upstream(member.upstream().name())?.report?)))
             .collect();
         let mut family =
             |name: &str, help: &str, unit: Option<&Unit>, value: &dyn Fn(&InstanceReport) -> Option<f64>| {

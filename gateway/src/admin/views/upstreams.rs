@@ -3,7 +3,7 @@
 use super::rfc3339::rfc3339;
 use crate::admin::api::problem::Problem;
 use crate::admin::context::AdminContext;
-use crate::roster::{Initiator, Origin, UpstreamRecord};
+use crate::roster::{Initiator, Origin, RosterUpstream};
 use homing::balancer::UnknownUpstream;
 use homing::cluster::{Decision, Member};
 use homing::health::{Cause, UpstreamStatus};
@@ -120,15 +120,15 @@ fn upstream(context: &AdminContext, member: &Member, status: &UpstreamStatus, no
     let upstream = member.upstream();
     // An upstream that was just put into the balancer without the roster.
     let unknown =
-        UpstreamRecord { origin: Origin::Configured, registration: None, report: None, drain: None, drained_by: None };
-    let about = context.roster.about(upstream.name()).unwrap_or(unknown);
+        RosterUpstream { origin: Origin::Configured, registration: None, report: None, drain: None, drained_by: None };
+    let known = context.roster.upstream(upstream.name()).unwrap_or(unknown);
     UpstreamJson {
         name: upstream.name().to_owned(),
         address: upstream.address().to_owned(),
         weight: member.weight(),
         max_in_flight: member.max_in_flight(),
         state: status.state.as_str(),
-        cause: match (status.cause, about.drained_by) {
+        cause: match (status.cause, known.drained_by) {
             // To the balancer every drain is an operator's.
             (Cause::Operator, Some(Initiator::Instance)) => "it has deregistered itself".to_owned(),
             (Cause::Operator, Some(Initiator::Expiry)) => "no heartbeat for its TTL".to_owned(),
@@ -146,19 +146,19 @@ fn upstream(context: &AdminContext, member: &Member, status: &UpstreamStatus, no
             let total = proxy.traffic(upstream);
             TrafficJson::new(&total, &context.recent.of(upstream, &total))
         }),
-        origin: about.origin.as_str(),
-        registration: about.registration.map(|lasting| RegistrationJson {
+        origin: known.origin.as_str(),
+        registration: known.registration.map(|lasting| RegistrationJson {
             ttl_seconds: lasting.ttl.as_secs_f64(),
             expires: rfc3339(lasting.expires),
         }),
-        report: about.report.map(|(report, at)| ReportJson {
+        report: known.report.map(|(report, at)| ReportJson {
             at: rfc3339(at),
             sessions: report.sessions,
             memory_bytes: report.memory_bytes,
             threads: report.threads,
             cpu: report.cpu,
         }),
-        drain: about.drain.map(|drain| DrainJson { deadline: drain.until.map(rfc3339) }),
+        drain: known.drain.map(|drain| DrainJson { deadline: drain.until.map(rfc3339) }),
     }
 }
 

@@ -197,7 +197,7 @@ fn tick(model: &mut Model, now: Timestamp) {
 fn follows(stage: &Stage, model: &Model) -> Result<(), TestCaseError> {
     prop_assert_eq!(stage.members(), wanted(model));
     for (name, said) in NAMES.iter().zip(model) {
-        let about = stage.roster.about(name);
+        let about = stage.roster.upstream(name);
         prop_assert_eq!(about.is_some(), said.wanted().is_some(), "{}", name);
         let Some(about) = about else { continue };
         prop_assert_eq!(stage.is_draining(name), said.is_drained(), "{}", name);
