@@ -1,15 +1,14 @@
-//! Upstreams as the DNS has them.
+//! Upstreams from the DNS.
 //!
-//! Either the addresses of a host, A and AAAA, all at one port; or a service, SRV, whose targets have ports and weights, and
-//! addresses in turn. Of a service only the targets with the lowest priority are used: the others are for when those are
-//! gone, and health says that better than the DNS. A weight of zero counts as one.
+//! Either the addresses of a host (A and AAAA), all at one port; or a service (SRV), whose targets have ports, weights and
+//! addresses. Of a service only the targets of the lowest priority value are used: the others are a fallback, and health
+//! checks find out better than the DNS when it is needed. A weight of zero counts as one.
 //!
-//! An upstream is called after its address, `10.0.0.1:8080`, so its sessions stay with it whatever else is answered and in
-//! whatever order. An instance that comes back at another address is another one; so is its memory.
+//! An upstream is named by its address, `10.0.0.1:8080`, so its sessions stay with it whatever else is in the response and in
+//! whatever order. An instance that comes back at another address is another upstream; its memory is new as well.
 //!
-//! It is asked again when the shortest TTL of the answers is over, within limits. A name that is not there, an answer
-//! without addresses, or none at all is an error, and what was known holds: a name server in trouble takes nobody's
-//! upstreams away.
+//! The query is repeated when the shortest TTL of the response is over, within limits. NXDOMAIN, a response without addresses,
+//! or none at all is an error, and the last known upstreams stay: a name server in trouble removes none.
 
 use super::{DiscoveryError, DiscoverySource, DiscoveryUpdate, NextUpdate};
 use hickory_resolver::TokioResolver;
@@ -24,17 +23,17 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
-/// For one try of one name server.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long one query to one name server may take.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What is asked for.
+/// What is queried.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum DnsQuery {
     /// The addresses of a host.
     Host {
         /// Its name.
         name: String,
-        /// Where it is to be reached.
+        /// The port of all its addresses.
         port: u16,
     },
     /// The targets of a service.
@@ -44,61 +43,61 @@ pub enum DnsQuery {
     },
 }
 
-/// Who is asked for what, and how often.
+/// What is queried, of which servers, and how often.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DnsSettings {
-    /// What is asked for.
+    /// What is queried.
     pub question: DnsQuery,
-    /// The name servers; none are those of the system.
+    /// The name servers; those of the system, where empty.
     pub servers: Vec<SocketAddr>,
-    /// It is asked no more often than so, whatever the TTL.
+    /// The shortest time between queries, whatever the TTL.
     pub floor: Duration,
-    /// And no less often.
+    /// The longest.
     pub ceiling: Duration,
 }
 
 impl DnsSettings {
-    /// Asks the system's name servers, between every second and every five minutes.
+    /// Queries the system's name servers, each second to each five minutes.
     #[must_use]
     pub fn new(question: DnsQuery) -> Self {
         Self { question, servers: Vec::new(), floor: Duration::from_secs(1), ceiling: Duration::from_mins(5) }
     }
 }
 
-/// Why nobody can be asked.
+/// Why nothing can be queried.
 #[derive(Debug, thiserror::Error)]
 pub enum DnsError {
-    /// No name of the DNS.
-    #[error("{name:?} is no name of the DNS: {message}")]
+    /// Not a name of the DNS.
+    #[error("{name:?} is not a name of the DNS: {message}")]
     Name {
         /// The name.
         name: String,
         /// What is wrong.
         message: String,
     },
-    /// The system's configuration cannot be used.
-    #[error("the system's name servers are not known: {0}; name some by servers")]
+    /// The system's resolver configuration cannot be used.
+    #[error("the system's name servers are unknown: {0}; set servers")]
     System(String),
 }
 
-/// Asks the DNS, again and again.
+/// Queries the DNS, again and again.
 #[derive(Debug)]
 pub struct DnsSource {
     settings: DnsSettings,
     name: Name,
     resolver: TokioResolver,
     due: Option<Instant>,
-    said: Option<Vec<UpstreamConfig>>,
+    reported: Option<Vec<UpstreamConfig>>,
 }
 
-/// Addresses with weights, and how long that holds.
+/// Addresses with weights, and how long the response is valid.
 struct ResolvedAddresses {
     weights: BTreeMap<SocketAddr, u16>,
     ttl: Duration,
 }
 
 impl DnsSource {
-    /// With these settings. Nobody is asked yet.
+    /// A source with these settings. Nothing is queried yet.
     ///
     /// # Errors
     /// [`DnsError`].
@@ -116,14 +115,14 @@ impl DnsSource {
             }
         };
         let options = builder.options_mut();
-        // Whoever is asked is to be asked anew, and when is decided here.
+        // No cache: this source decides when to query again.
         options.cache_size = 0;
-        options.timeout = PATIENCE;
+        options.timeout = QUERY_TIMEOUT;
         let resolver = builder.build().map_err(system)?;
-        Ok(Self { settings, name, resolver, due: None, said: None })
+        Ok(Self { settings, name, resolver, due: None, reported: None })
     }
 
-    async fn ask(&self) -> Result<ResolvedAddresses, String> {
+    async fn query(&self) -> Result<ResolvedAddresses, String> {
         let mut answer = ResolvedAddresses { weights: BTreeMap::new(), ttl: self.settings.ceiling };
         match self.settings.question {
             DnsQuery::Host { port, .. } => self.add(&self.name, port, 1, &mut answer).await?,
@@ -136,7 +135,7 @@ impl DnsSource {
                 let services: Vec<_> = services.collect();
                 let first = services.iter().map(|(_, service)| service.priority).min();
                 for (ttl, service) in services {
-                    answer.holds(ttl);
+                    answer.limit_ttl(ttl);
                     if Some(service.priority) == first && !service.target.is_root() {
                         self.add(&service.target, service.port, service.weight.max(1), &mut answer).await?;
                     }
@@ -144,12 +143,12 @@ impl DnsSource {
             }
         }
         match answer.weights.is_empty() {
-            true => Err("there is no address; what was known goes on".to_owned()),
+            true => Err("no address in the response; the last known upstreams stay".to_owned()),
             false => Ok(answer),
         }
     }
 
-    /// Adds the addresses of a host, of both kinds.
+    /// Adds the IPv4 and IPv6 addresses of a host.
     async fn add(&self, host: &Name, port: u16, weight: u16, to: &mut ResolvedAddresses) -> Result<(), String> {
         for kind in [RecordType::A, RecordType::AAAA] {
             let lookup = self.lookup(host, kind).await?;
@@ -159,25 +158,25 @@ impl DnsSource {
                     RData::AAAA(address) => IpAddr::from(address.0),
                     _ => continue,
                 };
-                to.holds(record.ttl);
+                to.limit_ttl(record.ttl);
                 to.weights.entry(SocketAddr::new(address, port)).or_insert(weight);
             }
         }
         Ok(())
     }
 
-    /// `None` where there is nothing of the kind; an error where that is not known.
+    /// `None` where the name has no such record; an error where that is unknown.
     async fn lookup(&self, name: &Name, kind: RecordType) -> Result<Option<Lookup>, String> {
         match self.resolver.lookup(name.clone(), kind).await {
             Ok(lookup) => Ok(Some(lookup)),
             Err(error) if error.is_no_records_found() => Ok(None),
-            Err(error) => Err(format!("{kind} of {name}: {error}; what was known goes on")),
+            Err(error) => Err(format!("{kind} of {name}: {error}; the last known upstreams stay")),
         }
     }
 }
 
 impl ResolvedAddresses {
-    fn holds(&mut self, ttl: u32) {
+    fn limit_ttl(&mut self, ttl: u32) {
         self.ttl = self.ttl.min(Duration::from_secs(ttl.into()));
     }
 
@@ -194,15 +193,15 @@ impl DiscoverySource for DnsSource {
                 if let Some(due) = self.due {
                     sleep_until(due).await;
                 }
-                let answer = self.ask().await;
+                let answer = self.query().await;
                 let DnsSettings { floor, ceiling, .. } = self.settings;
                 let pause = answer.as_ref().map_or(floor, |answer| answer.ttl.min(ceiling).max(floor));
                 self.due = Some(Instant::now() + pause);
                 let from = || format!("DNS, {}", self.name);
                 let answer = answer.map_err(|message| DiscoveryError::Unreachable { from: from(), message })?;
                 let upstreams = answer.upstreams();
-                if self.said.as_ref() != Some(&upstreams) {
-                    return Ok(DiscoveryUpdate::Members(self.said.insert(upstreams).clone()));
+                if self.reported.as_ref() != Some(&upstreams) {
+                    return Ok(DiscoveryUpdate::Members(self.reported.insert(upstreams).clone()));
                 }
             }
         })

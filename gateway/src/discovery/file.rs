@@ -14,42 +14,42 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// A file is looked at so often even if nothing was heard: network file systems tell nothing.
-const ANYWAY: Duration = Duration::from_secs(10);
+/// A file is checked so often even without an event: network file systems send none.
+const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A file with `[[upstream]]` entries as in the gateway's configuration, in TOML; or the same as JSON where its name ends
 /// with `.json`: `{"upstream": [{"name": "app-1", "address": "10.0.0.1:8080"}]}`.
 ///
-/// It is read again when it changes. It should be replaced by renaming another one to it, so that it is never seen half
-/// written; symbolic links that are replaced, as Kubernetes does with a mounted ConfigMap, are seen too. What is wrong in it
-/// is refused as a whole, with line, column and key.
+/// It is read again when it changes. Replace it by renaming another file to it, so that it is never read half written; a
+/// replaced symbolic link, as of a ConfigMap mounted by Kubernetes, is noticed too. A file with a fault is refused as a whole,
+/// with line, column and key.
 #[derive(Debug)]
 pub struct FileSource {
     path: PathBuf,
     files: FileWatch,
     is_first: bool,
     text: Option<String>,
-    said: Option<Vec<UpstreamConfig>>,
+    reported: Option<Vec<UpstreamConfig>>,
 }
 
 impl FileSource {
-    /// Watches the file `path`, which need not be there yet.
+    /// Watches the file `path`, which need not exist yet.
     #[must_use]
     pub fn watch(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
-        Self { files: FileWatch::new(vec![path.clone()]), path, is_first: true, text: None, said: None }
+        Self { files: FileWatch::new(vec![path.clone()]), path, is_first: true, text: None, reported: None }
     }
 
-    /// The upstreams in it, where they are others than before.
-    fn look(&mut self) -> Result<Option<DiscoveryUpdate>, ConfigError> {
+    /// The upstreams in it, where they have changed.
+    fn check(&mut self) -> Result<Option<DiscoveryUpdate>, ConfigError> {
         let file = std::fs::File::open(&self.path).map_err(|source| unreadable(&self.path, source))?;
         let text = read_text(&self.path, file)?;
         if self.text.as_ref() == Some(&text) {
             return Ok(None);
         }
         let upstreams = parse(&self.path, self.text.insert(text))?;
-        let is_news = self.said.as_ref() != Some(&upstreams);
-        Ok(is_news.then(|| DiscoveryUpdate::Members(self.said.insert(upstreams).clone())))
+        let has_changed = self.reported.as_ref() != Some(&upstreams);
+        Ok(has_changed.then(|| DiscoveryUpdate::Members(self.reported.insert(upstreams).clone())))
     }
 }
 
@@ -58,11 +58,11 @@ impl DiscoverySource for FileSource {
         Box::pin(async move {
             loop {
                 if !self.is_first {
-                    // Too late at worst.
-                    let _ = timeout(ANYWAY, self.files.changed()).await;
+                    // On a timeout the file is checked without an event.
+                    let _ = timeout(CHECK_INTERVAL, self.files.changed()).await;
                 }
                 self.is_first = false;
-                if let Some(update) = self.look().map_err(DiscoveryError::from)? {
+                if let Some(update) = self.check().map_err(DiscoveryError::from)? {
                     return Ok(update);
                 }
             }
@@ -122,7 +122,7 @@ fn parse_json(path: &Path, text: &str) -> Result<Vec<Upstream>, Diagnostic> {
     })
 }
 
-/// At least one, each with its own name; judged one by one, so that an error has the place where it was noticed.
+/// At least one, each with its own name; checked one by one, so that an error has its line and column.
 fn distinct<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Upstream>, D::Error> {
     struct Distinct;
 
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_has_a_line() {
+    fn faults_have_a_line() {
         let a = "[[upstream]]\nname = \"a\"\naddress = \"127.0.0.1:1\"\n";
         for (text, expected) in [
             ("", "u:1:1: upstream: there is none"),

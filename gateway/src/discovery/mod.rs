@@ -1,16 +1,18 @@
-//! *Where upstreams are found*: sources that say who is to be in the cluster, and say so again when that changes.
+//! *Where upstreams are found*: sources that report the upstreams of the cluster, and report again when they change.
 //!
 //! - [`FileSource`]: a list in a file of its own, which is watched;
-//! - [`dns`]: addresses or services of the DNS, asked for again as their TTL runs out *(feature `discovery-dns`)*;
-//! - [`etcd`]: everything that gateways of one fleet share *(feature `discovery-etcd`)*.
+//! - [`dns`]: hosts or services of the DNS, queried again as their TTL ends;
+//! - [`etcd`]: everything that the gateways of a fleet share.
 //!
-//! A source says whole memberships, never differences, and nothing but what changed. What it cannot read or does not
-//! believe is an error that says where it stands; what was known before still holds then, and the source goes on.
+//! An update is a whole list, never a difference, and it comes only when the list has changed.
+//!
+//! **No source empties a cluster.** What a source reports is taken whole or refused with its place; after an error, an empty
+//! list, or while a source is unreachable, the last known state stays in force.
 //!
 //! ```no_run
 //! use homing::Timestamp;
-//! use homing::discovery::{Discovery, File, Update};
-//! use homing::roster::Roster;
+//! use homing_gateway::discovery::{Discovery, File, Update};
+//! use homing_gateway::roster::Roster;
 //! use homing::time::{Clock, SystemClock};
 //! # async fn example(roster: Roster) -> Result<(), Box<dyn std::error::Error>> {
 //! let mut source = File::watch("upstreams.toml");
@@ -22,7 +24,7 @@
 //!             }
 //!         }
 //!         Ok(_) => {}
-//!         Err(error) => eprintln!("going on with what is known: {error}"),
+//!         Err(error) => eprintln!("the last known state stays in force: {error}"),
 //!     }
 //! }
 //! # }
@@ -30,8 +32,9 @@
 //!
 //! # What it does not do
 //!
-//! It changes no balancer and writes no log: whoever asks a source does. In the gateway that is
-//! [`gateway::discovery`](crate::following).
+//! It changes no balancer and writes no log: its caller does. In the gateway that is [`following`](crate::following).
+//!
+//! In reading order: this file (the trait and its updates), `file`, [`dns`], [`etcd`].
 
 pub mod dns;
 pub mod etcd;
@@ -44,48 +47,46 @@ use homing::cluster::{Sketch, UpstreamConfig};
 use std::fmt;
 use std::pin::Pin;
 
-/// What a source says next.
+/// The next update of a source.
 pub type NextUpdate<'a> = Pin<Box<dyn Future<Output = Result<DiscoveryUpdate, DiscoveryError>> + Send + 'a>>;
 
 /// A source of upstreams.
 pub trait DiscoverySource: Send {
-    /// Waits for what has changed; at first for what there is. A future that is dropped loses nothing that a later one
-    /// would not bring.
+    /// Waits for a change; the first time for the current state. Cancel safe: the next call returns what a dropped one would have.
     ///
-    /// It paces itself: whoever asks again at once after an error keeps nothing busy. An error may come again and again in
-    /// the same words.
+    /// It paces itself, so that calling it in a loop after an error is no busy loop. The same error may come again and again.
     fn next(&mut self) -> NextUpdate<'_>;
 }
 
-/// What has changed. All but members is said by sources that gateways share.
+/// A change. All but `Members` come only from sources that gateways share.
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
 pub enum DiscoveryUpdate {
-    /// The upstreams there are to be, all of them. At first they come behind the keys.
+    /// All upstreams. The first time they come behind the keys.
     Members(Vec<UpstreamConfig>),
-    /// The orders of operators, all of them.
+    /// All overrides.
     Overrides(Overrides),
     /// The text of the key file.
     Keys(KeysText),
-    /// What an instance says of itself.
+    /// The report of an instance.
     Report {
         /// Its name.
         upstream: String,
-        /// What it says.
+        /// Its figures.
         report: InstanceReport,
     },
-    /// What another gateway knows of an upstream's sessions.
+    /// The live sessions of an upstream as another gateway knows them.
     Live {
         /// The gateway.
         gateway: String,
         /// The upstream's name.
         upstream: String,
-        /// What it knows.
+        /// A sketch of them.
         sketch: Sketch,
     },
 }
 
-/// The text of a key file, which is shown to nobody.
+/// The text of a key file. Its `Debug` output hides the text.
 #[derive(Clone, PartialEq, Eq)]
 pub struct KeysText(pub String);
 
@@ -95,19 +96,19 @@ impl fmt::Debug for KeysText {
     }
 }
 
-/// Why a source says nothing new.
+/// Why a source has no update.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DiscoveryError {
-    /// It cannot be asked, or does not know what it should.
+    /// It cannot be queried, or has no such name.
     #[error("{from}: {message}")]
     Unreachable {
-        /// Which.
+        /// The source.
         from: String,
         /// What is wrong.
         message: String,
     },
-    /// Something that it says cannot be.
+    /// What it reports is invalid.
     #[error("{place}: {message}")]
     Refused {
         /// Where that stands: a file with line and column, or a key.

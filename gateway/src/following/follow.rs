@@ -1,4 +1,4 @@
-//! What a source says from then on.
+//! Applies the updates of a source, for as long as the gateway runs.
 
 use super::{DISCOVERY_TARGET, parse_keys};
 use crate::discovery::etcd::LiveSessionsPublisher;
@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// A source that is followed. Dropping it ends that.
+/// A source that is being followed. Dropping it ends that.
 #[derive(Debug)]
 pub struct FollowerHandle {
     _thread: OwnedThread<oneshot::Sender<()>>,
@@ -29,36 +29,36 @@ impl FollowerHandle {
         Self { _thread: OwnedThread::new(stop, thread), is_up }
     }
 
-    /// Whether the source answers.
+    /// Whether the source responds, kept up to date.
     #[must_use]
     pub fn is_up(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.is_up)
     }
 }
 
-/// What of a source counts here.
+/// Which updates of a source apply to this gateway.
 #[derive(Debug)]
 pub(super) struct FollowSettings {
-    /// The text of the keys that are in force.
+    /// The text of the keys in force.
     pub(super) keys: Option<KeysText>,
-    /// Whether its keys count.
+    /// Whether its keys apply.
     pub(super) shares_keys: bool,
-    /// Whether it counts what other gateways tell of who lives where.
+    /// Whether the live sessions of other gateways apply.
     pub(super) shares_live: bool,
 }
 
 /// Sketches that could not be absorbed yet, by gateway and upstream.
-type Waiting = Mutex<HashMap<(String, String), Sketch>>;
+type PendingSketches = Mutex<HashMap<(String, String), Sketch>>;
 
-/// Does as a source says.
+/// Applies updates to the roster and the balancer.
 pub(super) struct Follower {
     roster: Arc<Roster>,
     clock: Arc<dyn Clock>,
     settings: FollowSettings,
-    waiting: Arc<Waiting>,
+    pending: Arc<PendingSketches>,
     is_up: Arc<AtomicBool>,
-    /// What was warned of last.
-    complaint: Option<DiscoveryError>,
+    /// The last error that was logged.
+    last_error: Option<DiscoveryError>,
     stopped: Option<oneshot::Receiver<()>>,
 }
 
@@ -69,7 +69,7 @@ impl std::fmt::Debug for Follower {
 }
 
 impl Follower {
-    /// Until the sender is dropped.
+    /// Runs until the sender is dropped.
     pub(super) fn new(
         roster: Arc<Roster>,
         clock: Arc<dyn Clock>,
@@ -77,8 +77,8 @@ impl Follower {
     ) -> (Self, oneshot::Sender<()>) {
         let (stop, stopped) = oneshot::channel();
         let is_up = Arc::new(AtomicBool::new(true));
-        let (waiting, stopped) = (Arc::default(), Some(stopped));
-        (Self { roster, clock, settings, waiting, is_up, complaint: None, stopped }, stop)
+        let (pending, stopped) = (Arc::default(), Some(stopped));
+        (Self { roster, clock, settings, pending, is_up, last_error: None, stopped }, stop)
     }
 
     pub(super) fn is_up(&self) -> Arc<AtomicBool> {
@@ -91,60 +91,61 @@ impl Follower {
         presence: Option<(LiveSessionsPublisher, Duration)>,
     ) {
         let Some(stopped) = self.stopped.take() else { return };
-        let telling = tell(presence, Arc::clone(&self.roster), Arc::clone(&self.clock), Arc::clone(&self.waiting));
+        let exchange =
+            exchange_sketches(presence, Arc::clone(&self.roster), Arc::clone(&self.clock), Arc::clone(&self.pending));
         let following = async {
             loop {
                 match source.next().await {
                     Ok(update) => {
-                        self.answered();
+                        self.responded();
                         self.take(update);
                     }
-                    Err(error) => self.complain(error),
+                    Err(error) => self.failed(error),
                 }
             }
         };
         tokio::select! {
             _ = stopped => {}
             () = following => {}
-            () = telling => {}
+            () = exchange => {}
         }
     }
 
-    fn answered(&mut self) {
-        if self.complaint.take().is_some() {
-            tracing::info!(target: DISCOVERY_TARGET, "the source is back");
+    fn responded(&mut self) {
+        if self.last_error.take().is_some() {
+            tracing::info!(target: DISCOVERY_TARGET, "the source responds again");
         }
         self.is_up.store(true, Ordering::Relaxed);
     }
 
-    /// Says so once, whatever it is.
-    fn complain(&mut self, error: DiscoveryError) {
-        if self.complaint.as_ref() != Some(&error) {
-            tracing::warn!(target: DISCOVERY_TARGET, "going on with what is known: {error}");
+    /// Logs an error once, however often it comes again.
+    fn failed(&mut self, error: DiscoveryError) {
+        if self.last_error.as_ref() != Some(&error) {
+            tracing::warn!(target: DISCOVERY_TARGET, "the last known state stays in force: {error}");
         }
         if matches!(error, DiscoveryError::Unreachable { .. }) {
             self.is_up.store(false, Ordering::Relaxed);
         }
-        self.complaint = Some(error);
+        self.last_error = Some(error);
     }
 
     pub(super) fn take(&mut self, update: DiscoveryUpdate) {
         let now = self.clock.now();
         match update {
-            DiscoveryUpdate::Members(members) => told("upstreams", self.roster.set_discovered(members, now)),
-            DiscoveryUpdate::Overrides(overrides) => told("orders", self.roster.set_overrides(overrides, now)),
+            DiscoveryUpdate::Members(members) => log("upstreams", self.roster.set_discovered(members, now)),
+            DiscoveryUpdate::Overrides(overrides) => log("overrides", self.roster.set_overrides(overrides, now)),
             DiscoveryUpdate::Keys(text) if self.settings.shares_keys => self.take_keys(text),
             DiscoveryUpdate::Report { upstream, report } => {
                 if let Err(error) = self.roster.heartbeat(&upstream, report, now) {
-                    tracing::debug!(target: DISCOVERY_TARGET, upstream, %error, "a report of nobody");
+                    tracing::debug!(target: DISCOVERY_TARGET, upstream, %error, "a report of an unknown upstream");
                 }
             }
             DiscoveryUpdate::Live { gateway, upstream, sketch } if self.settings.shares_live => {
-                let mut waiting = self.waiting.lock();
-                let place = (gateway, upstream);
-                match absorb(self.roster.balancer(), &place.1, &sketch, &*self.clock) {
-                    true => drop(waiting.remove(&place)),
-                    false => drop(waiting.insert(place, sketch)),
+                let mut pending = self.pending.lock();
+                let key = (gateway, upstream);
+                match absorb(self.roster.balancer(), &key.1, &sketch, &*self.clock) {
+                    true => drop(pending.remove(&key)),
+                    false => drop(pending.insert(key, sketch)),
                 }
             }
             DiscoveryUpdate::Keys(_) | DiscoveryUpdate::Live { .. } => {}
@@ -161,32 +162,32 @@ impl Follower {
             balancer.set_keys(ring).map(|_| signer).map_err(|error| error.to_string())
         });
         match taken {
-            Ok(signer) => tracing::info!(target: DISCOVERY_TARGET, "keys taken over; key {signer} signs"),
-            Err(error) => tracing::warn!(target: DISCOVERY_TARGET, "going on with the keys that are known: {error}"),
+            Ok(signer) => tracing::info!(target: DISCOVERY_TARGET, "keys replaced; key {signer} signs"),
+            Err(error) => tracing::warn!(target: DISCOVERY_TARGET, "the last known keys stay in force: {error}"),
         }
         self.settings.keys = Some(text);
     }
 }
 
-/// What is applied, the roster's keeper writes down.
-fn told(what: &str, applied: Result<Applied, RosterError>) {
+/// Logs a refused update; the roster's ticker logs the applied ones.
+fn log(what: &str, applied: Result<Applied, RosterError>) {
     if let Err(error) = applied {
-        tracing::warn!(target: DISCOVERY_TARGET, "going on with the {what} that are known: {error}");
+        tracing::warn!(target: DISCOVERY_TARGET, "the last known {what} stay in force: {error}");
     }
 }
 
-/// Whether nothing of it is left to be absorbed.
+/// Whether the sketch was absorbed whole.
 fn absorb(balancer: &Balancer, upstream: &str, sketch: &Sketch, clock: &dyn Clock) -> bool {
     let cluster = balancer.cluster();
     cluster.find_name(upstream).is_some_and(|member| member.upstream().absorb(sketch, clock.now()))
 }
 
-/// Tells the other gateways who lives here, and tries again with what they told too soon.
-async fn tell(
+/// Publishes the live sessions of this gateway, and absorbs sketches of others that arrived before their upstream.
+async fn exchange_sketches(
     presence: Option<(LiveSessionsPublisher, Duration)>,
     roster: Arc<Roster>,
     clock: Arc<dyn Clock>,
-    waiting: Arc<Waiting>,
+    pending: Arc<PendingSketches>,
 ) {
     let Some((mut presence, period)) = presence else { return std::future::pending().await };
     let mut ticks = interval(period);
@@ -194,7 +195,7 @@ async fn tell(
     loop {
         ticks.tick().await;
         let balancer = roster.balancer();
-        waiting.lock().retain(|(_, upstream), sketch| !absorb(balancer, upstream, sketch, &*clock));
+        pending.lock().retain(|(_, upstream), sketch| !absorb(balancer, upstream, sketch, &*clock));
         // The source logs that etcd is unreachable.
         if let Err(error) = presence.publish(balancer, clock.now()).await {
             tracing::debug!(target: DISCOVERY_TARGET, %error, "cannot publish live sessions");

@@ -1,8 +1,10 @@
-//! Follows a [discovery](crate::discovery) source: what it finds becomes the roster's base, and with etcd the fleet's orders,
-//! keys, reports and live sessions are this gateway's too.
+//! Follows a [discovery](crate::discovery) source: its upstreams become the roster's base, and with etcd the fleet's
+//! overrides, keys, reports and live sessions apply to this gateway too.
 //!
-//! [`start`] asks the source before anything else is set up; [`InitialDiscovery::follow`] goes on from there, on a thread of its own,
-//! which ends with [`FollowerHandle`].
+//! It does not decide what is in the cluster: that is the [roster](crate::roster)'s.
+//!
+//! In reading order: `start` (the first updates, before anything is set up; [`InitialDiscovery::follow`] goes on from there on
+//! a thread of its own) and `follow` (that thread, which ends with [`FollowerHandle`]).
 
 mod follow;
 mod start;
@@ -15,7 +17,7 @@ use homing::KeyRing;
 use homing::config::keyfile::KeyFile;
 use std::path::Path;
 
-/// The `tracing` target of what sources say: warnings where one is not there or is refused.
+/// The `tracing` target of discovery: warnings where a source is unreachable or an update is refused.
 pub const DISCOVERY_TARGET: &str = "homing::discovery";
 
 fn parse_keys(KeysText(text): &KeysText) -> Result<KeyRing, String> {

@@ -1,4 +1,4 @@
-//! What is known before anything is set up.
+//! The first updates of a source, before anything is set up.
 
 use super::follow::{FollowSettings, Follower, FollowerHandle};
 use super::{DISCOVERY_TARGET, parse_keys};
@@ -21,34 +21,36 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-/// How long the start waits for a source.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the start waits for the first upstreams.
+const START_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why a gateway cannot begin with its source.
+/// Why a gateway cannot start with its source.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DiscoveryStartError {
-    /// The DNS cannot be asked.
+    /// The DNS cannot be queried.
     #[error("[discovery]: {0}")]
     DnsSource(#[from] DnsError),
     /// The settings of etcd.
     #[error("[discovery]: {0}")]
     Etcd(#[from] EtcdSettingsError),
-    /// No name for this gateway.
+    /// No random name for this gateway.
     #[error(transparent)]
     Entropy(#[from] EntropyError),
     /// The source names no upstream, and neither does the configuration.
-    #[error("[discovery] names no upstream ({reason}), and there is no [[upstream]] to begin with")]
-    Nobody {
-        /// What it said last.
+    #[error(
+        "[discovery] names no upstream ({reason}), and there is no [[upstream]] to start with; add one, or make the source reachable"
+    )]
+    NoUpstreams {
+        /// Its last error.
         reason: String,
     },
-    /// No keys: a gateway that made its own would understand no other's tokens.
+    /// No keys. A gateway with generated keys could not verify the tokens of the others.
     #[error("[discovery]: the fleet's keys are neither in etcd ({reason}) nor in {}; docs/FLEET.md says how they are made, once for all gateways", file.display())]
     NoKeys {
         /// The key file of the configuration.
         file: PathBuf,
-        /// What etcd said.
+        /// The error of etcd.
         reason: String,
     },
     /// The thread could not be started.
@@ -56,7 +58,7 @@ pub enum DiscoveryStartError {
     Thread(#[source] io::Error),
 }
 
-/// A source that was asked once, and what it said.
+/// The first updates of a source, whose thread waits to be told to follow it.
 #[derive(Debug)]
 pub struct InitialDiscovery {
     upstreams: Vec<UpstreamConfig>,
@@ -73,7 +75,7 @@ struct SourceThread {
     thread: JoinHandle<()>,
 }
 
-/// What the source said before anybody followed it.
+/// The updates before the source is followed.
 #[derive(Debug, Default)]
 struct FirstUpdates {
     members: Option<Vec<UpstreamConfig>>,
@@ -88,27 +90,27 @@ struct SourceParts {
     presence: Option<(LiveSessionsPublisher, Duration)>,
 }
 
-/// Asks the source of `config`, if it has one, for who is there; waits up to five seconds for an answer. To be called before
+/// Reads the first updates of the discovery source of `config`, if it has one; waits up to five seconds for its upstreams. To be called before
 /// the gateway is [set up](crate::setup_with).
 ///
 /// # Errors
 /// [`DiscoveryStartError`].
 pub fn start(config: &config::GatewayConfig) -> Result<Option<InitialDiscovery>, DiscoveryStartError> {
     let Some(settings) = config.discovery.clone() else { return Ok(None) };
-    let (said, hear) = mpsc::channel();
+    let (sender, first_updates) = mpsc::channel();
     let (follow, followed) = oneshot::channel();
     let thread = std::thread::Builder::new().name("discovery".to_owned());
-    let thread = thread.spawn(move || run(&settings, &said, followed)).map_err(DiscoveryStartError::Thread)?;
-    // Its thread says one thing or the other, whatever happens.
+    let thread = thread.spawn(move || run(&settings, &sender, followed)).map_err(DiscoveryStartError::Thread)?;
+    // The thread sends the first updates or an error, or has panicked.
     let ended = |_| DiscoveryStartError::Thread(io::Error::other("the source's thread has ended"));
-    let (FirstUpdates { members, keys: keys_text, rest, error }, store) = hear.recv().map_err(ended)??;
+    let (FirstUpdates { members, keys: keys_text, rest, error }, store) = first_updates.recv().map_err(ended)??;
     let reason = || error.as_ref().map_or_else(|| "it has none".to_owned(), ToString::to_string);
     let upstreams = members.unwrap_or_default();
     if upstreams.is_empty() {
         if config.upstreams.is_empty() {
-            return Err(DiscoveryStartError::Nobody { reason: reason() });
+            return Err(DiscoveryStartError::NoUpstreams { reason: reason() });
         }
-        tracing::warn!(target: DISCOVERY_TARGET, "beginning with the configuration's upstreams: {}", reason());
+        tracing::warn!(target: DISCOVERY_TARGET, "starting with the upstreams of the configuration: {}", reason());
     }
     let shares_keys = config.keys_are_shared().is_some();
     let keys = match config.affinity.enabled && shares_keys {
@@ -120,22 +122,22 @@ pub fn start(config: &config::GatewayConfig) -> Result<Option<InitialDiscovery>,
     Ok(Some(InitialDiscovery { upstreams, keys, store, thread: SourceThread { follow, thread }, rest, settings }))
 }
 
-type Said = Result<(FirstUpdates, Option<EtcdOverrideStore>), DiscoveryStartError>;
+type Started = Result<(FirstUpdates, Option<EtcdOverrideStore>), DiscoveryStartError>;
 
 /// The thread of a source.
-fn run(settings: &config::DiscoveryConfig, said: &mpsc::Sender<Said>, followed: oneshot::Receiver<Follower>) {
+fn run(settings: &config::DiscoveryConfig, sender: &mpsc::Sender<Started>, followed: oneshot::Receiver<Follower>) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return drop(said.send(Err(DiscoveryStartError::Thread(error)))),
+        Err(error) => return drop(sender.send(Err(DiscoveryStartError::Thread(error)))),
     };
     runtime.block_on(async {
         let SourceParts { mut source, store, presence } = match parts(settings) {
             Ok(parts) => parts,
-            Err(error) => return drop(said.send(Err(error))),
+            Err(error) => return drop(sender.send(Err(error))),
         };
         let first = first(&mut *source).await;
-        // Whoever waits for it is still there, or nothing comes of it.
-        drop(said.send(Ok((first, store))));
+        // It fails where the start was given up.
+        drop(sender.send(Ok((first, store))));
         if let Ok(follower) = followed.await {
             follower.run(source, presence).await;
         }
@@ -158,7 +160,7 @@ fn ring(
         return Err(DiscoveryStartError::NoKeys { file: file.clone(), reason });
     }
     let file = file.display();
-    tracing::warn!(target: DISCOVERY_TARGET, "beginning with the keys in {file}, not those in etcd: {reason}");
+    tracing::warn!(target: DISCOVERY_TARGET, "starting with the keys in {file}, not those in etcd: {reason}");
     Ok(None)
 }
 
@@ -172,7 +174,7 @@ fn parts(settings: &config::DiscoveryConfig) -> Result<SourceParts, DiscoverySta
         }
         config::DiscoveryConfig::Etcd(etcd) => {
             let (client, prefix) = (EtcdClient::new(&etcd.settings())?, KeyPrefix::new(&etcd.prefix));
-            // Another one for each process: what the last said is not this one's to take back.
+            // Random for each process: the sketches of an earlier one stay until its lease ends.
             let gateway = format!("{:016x}", OsEntropy.next()?);
             let source = EtcdSource::new(client.clone(), prefix.clone(), gateway.clone());
             let presence =
@@ -182,7 +184,7 @@ fn parts(settings: &config::DiscoveryConfig) -> Result<SourceParts, DiscoverySta
     })
 }
 
-/// All that the source says at once, or what it says until patience is over.
+/// The updates up to the first upstreams and those that follow without delay; or those until the timeout.
 async fn first(source: &mut dyn DiscoverySource) -> FirstUpdates {
     let mut first = FirstUpdates::default();
     let members = async {
@@ -195,7 +197,7 @@ async fn first(source: &mut dyn DiscoverySource) -> FirstUpdates {
             }
         }
     };
-    if timeout(PATIENCE, members).await.is_ok() {
+    if timeout(START_TIMEOUT, members).await.is_ok() {
         first.error = None;
         while let Ok(Ok(update)) = timeout(Duration::ZERO, source.next()).await {
             first.rest.push(update);
@@ -216,12 +218,12 @@ impl InitialDiscovery {
         (begun, self.keys.take())
     }
 
-    /// Where operators' orders are kept, with etcd.
+    /// The store of overrides, with etcd.
     pub fn store(&mut self) -> Option<EtcdOverrideStore> {
         self.store.take()
     }
 
-    /// Follows the source for this roster. What it has said besides upstreams and keys is in force when this returns.
+    /// Follows the source for this roster. Its first updates are in force when this returns.
     #[must_use]
     pub fn follow(self, roster: Arc<Roster>, clock: Arc<dyn Clock>) -> FollowerHandle {
         let Self { upstreams, rest, settings, thread: SourceThread { follow, thread }, .. } = self;
@@ -232,7 +234,7 @@ impl InitialDiscovery {
         rest.into_iter().for_each(|update| follower.take(update));
         let is_up = follower.is_up();
         if follow.send(follower).is_err() {
-            tracing::error!(target: DISCOVERY_TARGET, "its thread has ended");
+            tracing::error!(target: DISCOVERY_TARGET, "the thread of the source has ended");
         }
         FollowerHandle::new(stop, thread, is_up)
     }
