@@ -60,7 +60,7 @@ fn by_ip_hash(guide: &Guide, nginx: &Path) {
     assert!(astray(&mut everybody.clone(), front.address) > 5);
     // unless it follows our cookies.
     if let Some(back) = way_back(guide, &site) {
-        let config = fitted(before, &[("proxy_pass http://app;", "proxy_pass http://$home;")]);
+        let config = fitted(before, &[("proxy_pass http://app;", "proxy_pass http://$pinned;")]);
         let front = site.nginx(nginx, &format!("{config}{back}"));
         assert_eq!(astray(&mut everybody, front.address), 0, "lost on the way back");
     }
@@ -122,8 +122,8 @@ fn by_a_cookie(guide: &Guide, nginx: &Path) {
     if let Some(back) = way_back(guide, &site) {
         let map = back.split_once("\n\n").expect("upstreams, and a map").1;
         let map = fitted(map, &[("default app;", "default $place;")]);
-        let home = [("proxy_pass http://$place;", "proxy_pass http://$home;"), ("route=$place;", "route=$home;")];
-        let front = site.nginx(nginx, &format!("{}{map}", fitted(before, &home)));
+        let pinned = [("proxy_pass http://$place;", "proxy_pass http://$pinned;"), ("route=$place;", "route=$pinned;")];
+        let front = site.nginx(nginx, &format!("{}{map}", fitted(before, &pinned)));
         assert_eq!(astray(&mut everybody, front.address), 0, "lost on the way back");
     }
 }
