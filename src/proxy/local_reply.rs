@@ -59,7 +59,8 @@ local_replies! {
     /// An `Expect` other than `100-continue`.
     Expectation = EXPECTATION_FAILED, "expectation", "The request expects what is not supported.";
     /// Header fields beyond the limit.
-    HeadersTooLarge = REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "The request's header fields are too large.";
+    HeadersTooLarge = REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large",
+        "The request's header fields are too large.";
     /// A failure of the proxy itself.
     Internal = INTERNAL_SERVER_ERROR, "internal", "The proxy failed.";
     /// No upstream could be connected to.

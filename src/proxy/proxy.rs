@@ -61,11 +61,11 @@ impl Proxy {
         Self { worker: Arc::new(self.worker.another()) }
     }
 
-    /// Serves one accepted connection until it is closed: HTTP/1.1 with upgrades, or HTTP/2, with every timeout and limit. Spawn
-    /// it on a task of its own.
+    /// Serves one accepted connection until it is closed: HTTP/1.1 with upgrades, or HTTP/2, with every timeout and
+    /// limit. Spawn it on a task of its own.
     ///
-    /// When `shutdown` completes, the connection accepts no further request and ends with those it has. Tunnels live on as
-    /// tasks of their own.
+    /// When `shutdown` completes, the connection accepts no further request and ends with those it has. Tunnels live
+    /// on as tasks of their own.
     pub async fn serve<T>(&self, stream: T, peer: SocketAddr, protocol: Protocol, shutdown: impl Future<Output = ()>)
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -77,9 +77,9 @@ impl Proxy {
         self.serve_until(stream, peer, protocol, shutdown).await;
     }
 
-    /// As [`serve`](Self::serve). For as long as `ending` says when it completes, an idle connection of HTTP/1 accepts one
-    /// request more, whose response ends it: a client that sends one while its connection is closed cannot know what became of
-    /// it. HTTP/2 has a frame to say so.
+    /// As [`serve`](Self::serve). For as long as `ending` says when it completes, an idle connection of HTTP/1
+    /// accepts one request more, whose response ends it: a client that sends one while its connection is closed
+    /// cannot know what became of it. HTTP/2 has a frame to say so.
     pub fn serve_until<T>(
         &self,
         stream: T,
@@ -93,15 +93,15 @@ impl Proxy {
         serve::serve_until(self.client(peer, protocol != Protocol::Clear), stream, protocol, ending)
     }
 
-    /// Checks the health of the upstreams until `shutdown` completes. Spawn it once for all workers, on a runtime that lives as
-    /// long as the proxy.
+    /// Checks the health of the upstreams until `shutdown` completes. Spawn it once for all workers, on a runtime
+    /// that lives as long as the proxy.
     ///
     /// It probes every upstream, also those that join later, where `probes` say how; calls
     /// [`Balancer::tick`](crate::Balancer::tick) ten times a second; and logs every health event to
     /// [`HEALTH_TARGET`](super::HEALTH_TARGET).
     ///
-    /// Outcomes of requests are reported, and upstreams judged by them, only while it runs: otherwise an ejected upstream would
-    /// never recover.
+    /// Outcomes of requests are reported, and upstreams judged by them, only while it runs: otherwise an ejected
+    /// upstream would never recover.
     pub fn run_health_checks<F>(
         &self,
         probes: Option<ProbeSettings>,
@@ -114,16 +114,16 @@ impl Proxy {
     }
 
     /// The hyper service for one connection, for those who run hyper's server themselves: HTTP/1.1 (with upgrades) or
-    /// HTTP/2. `https` says that the client came over TLS. Prefer [`serve`](Self::serve), which adds the timeouts, limits and
-    /// local replies that need the connection.
+    /// HTTP/2. `https` says that the client came over TLS. Prefer [`serve`](Self::serve), which adds the timeouts,
+    /// limits and local replies that need the connection.
     #[must_use]
     pub fn service(&self, peer: SocketAddr, https: bool) -> ProxyService {
         ProxyService::new(self.client(peer, https))
     }
 
-    /// Takes over the settings of `builder`, for all workers, for connections to come. A connection keeps the settings that it
-    /// began with, also for its later requests and its tunnel. The queue and the retry budget are shared, and change for all at
-    /// once.
+    /// Takes over the settings of `builder`, for all workers, for connections to come. A connection keeps the
+    /// settings that it began with, also for its later requests and its tunnel. The queue and the retry budget are
+    /// shared, and change for all at once.
     ///
     /// Counters, the queue and connections to upstreams stay. So does the clock: the builder's is ignored.
     ///
@@ -171,8 +171,8 @@ impl Proxy {
         &self.worker.clock
     }
 
-    /// What has passed between this proxy and an upstream of its balancer, over all workers. Takes a lock that requests take
-    /// only to connect.
+    /// What has passed between this proxy and an upstream of its balancer, over all workers. Takes a lock that
+    /// requests take only to connect.
     #[must_use]
     pub fn traffic(&self, upstream: &Upstream) -> Traffic {
         self.worker.statistics.sum(upstream)
@@ -206,9 +206,10 @@ pub struct ProxyBuilder {
 }
 
 impl ProxyBuilder {
-    /// The cookie that carries the token. Default: [`CookieSpec::default`]. Without affinity in the balancer there is none.
-    /// Upstreams do not see it; the cookies of other proxies that affinity [accepts](crate::affinity::AffinityBuilder::accept) are passed on,
-    /// since an application may read its own session from them.
+    /// The cookie that carries the token. Default: [`CookieSpec::default`]. Without affinity in the balancer there is
+    /// none. Upstreams do not see it; the cookies of other proxies that affinity
+    /// [accepts](crate::affinity::AffinityBuilder::accept) are passed on, since an application may read its own
+    /// session from them.
     #[must_use]
     pub fn cookie(mut self, cookie: CookieSpec) -> Self {
         self.cookie = Some(cookie);
@@ -257,8 +258,9 @@ impl ProxyBuilder {
         self
     }
 
-    /// The header field of responses to sessions that were displaced, and so have lost what their upstream knew of them. Its
-    /// value is the [decision's name](crate::Decision::as_str). Upstreams' own fields of that name are removed. Default: none.
+    /// The header field of responses to sessions that were displaced, and so have lost what their upstream knew of
+    /// them. Its value is the [decision's name](crate::Decision::as_str). Upstreams' own fields of that name are
+    /// removed. Default: none.
     #[must_use]
     pub fn lost_header(mut self, name: HeaderName) -> Self {
         self.lost_header = Some(name);

@@ -1,20 +1,20 @@
-//! How long the proxy waits, how much it takes, how often it tries again, and how it probes.
+//! Settings of the proxy: timeouts, limits, the retry budget, the queue, probes.
 
 use http::HeaderName;
 use std::time::Duration;
 
-/// How long the proxy waits for what.
+/// The timeouts of client and upstream connections.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Timeouts {
-    /// For the whole head of a request, from its first byte (or the connection's start) on. Default 10 s.
+    /// For the whole head of a request, from its first byte, or from the start of the connection. Default 10 s.
     pub header: Duration,
-    /// For a connection to an upstream. Default 2 s.
+    /// For connecting to an upstream. Default 2 s.
     pub connect: Duration,
     /// For the first byte of a response, from the last byte that the client sent. Default 60 s.
     pub response: Duration,
-    /// For the next byte of a body, for the next request of a kept-alive connection, and how long unused
-    /// connections to upstreams are kept. A tunnel may be silent for longer, unless one side has ended or does not take what it
-    /// is to hear. Default 90 s.
+    /// For the next byte of a body, for the next request of a kept-alive connection, and for connections to upstreams
+    /// that lie unused. A tunnel may be silent for longer, unless one side has ended or does not accept data. Default
+    /// 90 s.
     pub idle: Duration,
 }
 
@@ -25,13 +25,13 @@ impl Default for Timeouts {
     }
 }
 
-/// How much a request may bring.
+/// The limits on requests.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// All header fields together, in bytes, each with its name, value and four for the rest of its line; more is
-    /// answered 431. Default 16 KiB. There may be at most 100 of them.
+    /// All header fields together, in bytes: the name and value of each, and four for the rest of its line. Beyond
+    /// that the reply is 431. Default 16 KiB. There may be at most 100 fields.
     pub header_bytes: usize,
-    /// The target, in bytes; more is answered 414. Default 8 KiB, at most 65,534.
+    /// The target, in bytes. Beyond that the reply is 414. Default 8 KiB, at most 65,534.
     pub uri_bytes: usize,
 }
 
@@ -41,11 +41,11 @@ impl Default for Limits {
     }
 }
 
-/// How many retries there may be, over all workers: tries of a request on another upstream, and requests that are sent
-/// again. What was saved up is worth some ten seconds. The budget is Finagle's (`RetryBudget`), which tower has too.
+/// How many retries there may be, over all workers: requests that are offered to another upstream or sent again. The
+/// budget saves up some ten seconds' worth. It is Finagle's (`RetryBudget`), which tower has too.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct RetrySettings {
-    /// Retries for each request, 0 or above. Default 0.2.
+    /// Retries for each request, 0 or more. Default 0.2.
     pub ratio: f64,
     /// Retries a second besides. Default 10; with a ratio of 0 too, there are no retries.
     pub min_per_second: u32,
@@ -57,12 +57,12 @@ impl Default for RetrySettings {
     }
 }
 
-/// How many requests wait for a place while all upstreams are at their limit, and for how long.
+/// The queue of requests that wait while all upstreams are at their limit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct QueueSettings {
-    /// The most that wait at once, over all workers; 0 for none. Default 1024.
+    /// The most requests that wait at once, over all workers; 0 for no queue. Default 1024.
     pub size: usize,
-    /// The longest that one waits. Default 5 s.
+    /// The longest wait. Default 5 s.
     pub timeout: Duration,
 }
 
@@ -75,20 +75,21 @@ impl Default for QueueSettings {
 /// How upstreams are probed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ProbeSettings {
-    /// The target of a `GET`, in origin form and without spaces, such as `/healthz`; without one a probe is a TCP connection, made and closed. Default none.
+    /// The target of a `GET`, in origin form and without spaces, such as `/healthz`; without one a probe is a TCP
+    /// connection, opened and closed. Default none.
     pub path: Option<String>,
-    /// What an answer means. Default [`ProbeProfile::Standard`].
+    /// What a response means. Default [`ProbeProfile::Standard`].
     pub profile: ProbeProfile,
-    /// From one probe to the next, give or take 15 %. An upstream that fails its probes or is down is probed four times
-    /// as often, but for a floor of 250 ms. From 10 ms to a day; default 2 s.
+    /// From one probe to the next, with a jitter of 15 %. An upstream that fails its probes or is down is probed four
+    /// times as often, but not more often than every 250 ms. From 10 ms to a day; default 2 s.
     pub interval: Duration,
     /// For a whole probe. Default 1 s.
     pub timeout: Duration,
-    /// The field of a probe's response that says which process answers, by any value that no other process is likely
+    /// The header field of a probe's response that identifies the process, by a value that no other process is likely
     /// to have. Default none.
     pub incarnation_header: Option<HeaderName>,
-    /// Likewise, a JSON pointer (RFC 6901) to a string, number or boolean in the body, of which the first 64 KiB are
-    /// read. The field counts where there are both. Default none.
+    /// Likewise, a JSON pointer (RFC 6901) to a string, number or boolean in the body, of up to 64 KiB. The header
+    /// field takes precedence. Default none.
     pub incarnation_json: Option<String>,
 }
 
@@ -105,13 +106,13 @@ impl Default for ProbeSettings {
     }
 }
 
-/// What the answer to a probe means. In every profile 2xx is passed.
+/// What the response to a probe means. In every profile 2xx passes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ProbeProfile {
-    /// Anything else is failed.
+    /// Any other status fails.
     Standard,
-    /// 503 with `Retry-After` is full: the upstream serves the sessions it has and wants no new ones. So [Wisej's health
-    /// check][docs] at `/healthcheck.wx` answers unless it is configured otherwise.
+    /// 503 with `Retry-After` means full: the upstream serves the sessions it has and wants no new ones. That is how
+    /// [Wisej's health check][docs] at `/healthcheck.wx` responds by default.
     ///
     /// [docs]: https://docs.wisej.com/api/wisej.core/general/wisej.core.healthcheck
     Wisej,

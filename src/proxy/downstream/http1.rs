@@ -1,7 +1,7 @@
 //! Serves HTTP/1.1 to a client: request after request, each answered before the next is read.
 //!
-//! One future owns the socket and runs the exchange in itself. It reads where a head is awaited or a body is asked for, and
-//! otherwise only to learn that the client has left. Between requests it holds no buffer.
+//! One future owns the socket and runs the exchange in itself. It reads where a head is awaited or a body is asked
+//! for, and otherwise only to learn that the client has left. Between requests it holds no buffer.
 
 use super::write_buffer::{Coding, WriteBuffer};
 use crate::proxy::exchange::body_channel::BodyChannel;
@@ -34,8 +34,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// The beginning of an HTTP/2 connection (RFC 9113, section 3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Serves a connection to its end. Where `may_be_http2` and it begins as HTTP/2 does, the socket comes back with what was read
-/// of it.
+/// Serves a connection to its end. Where `may_be_http2` and it begins as HTTP/2 does, the socket comes back with what
+/// was read of it.
 pub(crate) async fn serve<T>(
     stream: T,
     client: Arc<Client>,
@@ -294,8 +294,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<'_, T> {
         false
     }
 
-    /// Polls the client while an exchange is under way. Ready when there is more of the request's body, with an error when the
-    /// client is gone.
+    /// Polls the client while an exchange is under way. Ready when there is more of the request's body, with an error
+    /// when the client is gone.
     fn poll_client(&mut self, cx: &mut Context<'_>, channel: Option<&BodyChannel>) -> Poll<io::Result<()>> {
         if let Some(channel) = channel {
             let mut channel = channel.lock();

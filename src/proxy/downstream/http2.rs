@@ -1,7 +1,7 @@
 //! HTTP/2 from clients, by hyper.
 //!
-//! hyper sees the client's socket through [`ClientIo`], which notes progress for the connection's watchdog and gives back
-//! bytes that were read before hyper was given the socket.
+//! hyper sees the client's socket through [`ClientIo`], which notes progress for the connection's watchdog and gives
+//! back bytes that were read before hyper was given the socket.
 
 use super::service::ProxyService;
 use super::watchdog::{ConnectionKind, End, Watchdog};
@@ -38,8 +38,8 @@ where
     let io = ClientIo::new(stream, Arc::clone(client), read);
     let connection = http2::Builder::new(TokioExecutor::new())
         .max_concurrent_streams(MAX_STREAMS)
-        // hyper counts 32 bytes for each field where we count four, and rejects without a text or a counter: so it gets a
-        // limit that leaves the decision to our validation.
+        // hyper counts 32 bytes for each field where we count four, and rejects without a text or a counter: so it
+        // gets a limit that leaves the decision to our validation.
         .max_header_list_size(u32::try_from(limits.header_bytes + limits.uri_bytes + 100 * 32).unwrap_or(u32::MAX))
         .serve_connection(io, ProxyService::new(Arc::clone(client)));
     // Boxed: an HTTP/1 connection should not have room for it.

@@ -48,13 +48,13 @@ impl ConnectionKind {
 
 /// Drives a connection, and ends it when it is idle or slow for too long, or told to end.
 ///
-/// One timer serves a connection for all of its life: for slow heads, idleness and stalls. It moves only when it fires, and
-/// is polled only after its waker was woken, so that requests cost no timer operations. The price is precision: an idle
-/// connection is closed after between one and two idle timeouts.
+/// One timer serves a connection for all of its life: for slow heads, idleness and stalls. It moves only when it
+/// fires, and is polled only after its waker was woken, so that requests cost no timer operations. The price is
+/// precision: an idle connection is closed after between one and two idle timeouts.
 ///
 /// An idle connection is not closed under a request: where its listener goes or another process takes over, an HTTP/1
-/// connection accepts one request more, answered with `Connection: close`. A request that meets a closing socket cannot be
-/// told from one that was lost.
+/// connection accepts one request more, answered with `Connection: close`. A request that meets a closing socket
+/// cannot be told from one that was lost.
 pub(super) struct Watchdog<'a, F> {
     activity: &'a Activity,
     timeouts: Timeouts,

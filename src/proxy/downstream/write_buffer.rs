@@ -124,3 +124,106 @@ impl Buf for WriteBuffer {
         self.end = &self.end[written - of_buffer - of_piece..];
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::io::scripted::{Peer, ScriptedStream, scripted};
+    use std::task::Waker;
+
+    const LARGE: usize = SMALL + 1;
+
+    /// Sends a head and frames of these sizes, as the server does.
+    fn send(sizes: &[usize], coding: Coding, stream: &mut ScriptedStream, peer: &Peer, room: usize) -> Vec<u8> {
+        let (activity, mut buffer) = (Activity::default(), WriteBuffer::default());
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut write = |buffer: &mut WriteBuffer| {
+            // The stream is full until it is given room.
+            peer.set_room(room);
+            while buffer.poll_write(&mut cx, stream, &activity).map(|written| written.unwrap()).is_pending() {
+                peer.set_room(room);
+            }
+        };
+        buffer.push_head(b"HEAD\r\n\r\n".to_vec());
+        for (fill, size) in sizes.iter().enumerate() {
+            if !buffer.has_room() {
+                write(&mut buffer);
+            }
+            buffer.push_frame(Frame::data(vec![b'a' + fill as u8; *size].into()), coding);
+        }
+        if !buffer.has_room() {
+            write(&mut buffer);
+        }
+        buffer.end(coding);
+        write(&mut buffer);
+        peer.received()
+    }
+
+    #[test]
+    fn frames_of_any_size_pass_in_writes_of_any_size() {
+        for sizes in [&[0, 1, 0, 2][..], &[SMALL, 1, SMALL], &[LARGE, 5, LARGE], &[7, LARGE, 0, 7], &[]] {
+            for coding in [Coding::Plain, Coding::Chunked { trailers: false }] {
+                let mut expected = b"HEAD\r\n\r\n".to_vec();
+                for (fill, size) in sizes.iter().enumerate().filter(|(_, size)| **size > 0) {
+                    let data = vec![b'a' + fill as u8; *size];
+                    match coding {
+                        Coding::Plain => expected.extend(data),
+                        Coding::Chunked { .. } => {
+                            expected.extend([format!("{size:x}\r\n").as_bytes(), &data, b"\r\n"].concat())
+                        }
+                    }
+                }
+                if coding != Coding::Plain {
+                    expected.extend(b"0\r\n\r\n");
+                }
+                for (max_write, room) in [(1, 1), (3, 7), (SMALL, SMALL), (LARGE, 10_000), (usize::MAX, usize::MAX)] {
+                    let (mut stream, peer) = scripted();
+                    peer.set_max_write(max_write);
+                    let sent = send(sizes, coding, &mut stream, &peer, room);
+                    assert!(sent == expected, "{sizes:?} {coding:?} in writes of {max_write}, room for {room}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_head_and_a_small_body_leave_in_one_write() {
+        for (size, writes) in [(10, 1), (SMALL - 8, 1), (LARGE, 1)] {
+            let (mut stream, peer) = scripted();
+            send(&[size], Coding::Plain, &mut stream, &peer, usize::MAX);
+            // A vectored write of this stream takes the first piece alone.
+            assert_eq!(peer.writes(), writes + usize::from(size == LARGE), "{size}");
+        }
+    }
+
+    #[test]
+    fn trailers_go_to_clients_that_accept_them_alone() {
+        for (trailers, expected) in [(true, "0\r\nx-sum: 1\r\n\r\n"), (false, "")] {
+            let mut fields = HeaderMap::new();
+            fields.insert("x-sum", "1".parse().unwrap());
+            let mut buffer = WriteBuffer::default();
+            assert_eq!(buffer.push_frame(Frame::trailers(fields), Coding::Chunked { trailers }), trailers);
+            assert_eq!(buffer.chunk(), expected.as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_stream_that_accepts_nothing_is_an_error() {
+        struct Nothing;
+        impl AsyncWrite for Nothing {
+            fn poll_write(self: std::pin::Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+                Poll::Ready(Ok(0))
+            }
+            fn poll_flush(self: std::pin::Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Poll::Ready(Ok(()))
+            }
+            fn poll_shutdown(self: std::pin::Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Poll::Ready(Ok(()))
+            }
+        }
+        let mut buffer = WriteBuffer::default();
+        buffer.push_head(b"x".to_vec());
+        let written = buffer.poll_write(&mut Context::from_waker(Waker::noop()), &mut Nothing, &Activity::default());
+        assert!(matches!(written, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::WriteZero));
+    }
+}

@@ -1,7 +1,7 @@
 //! What a client connection is busy with.
 //!
-//! Flags and counters tell idle from slow without a timer or a clock reading per request: the connection's watchdog compares
-//! them when its own timer fires.
+//! Flags and counters tell idle from slow without a timer or a clock reading per request: the connection's watchdog
+//! compares them when its own timer fires.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 

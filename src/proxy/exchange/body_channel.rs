@@ -1,7 +1,7 @@
 //! The body of an HTTP/1.1 request between the server that reads it and the exchange that sends it on.
 //!
-//! One task polls both: the exchange notes that it wants more, and the server, which owns the socket, then reads and polls the
-//! exchange again. So nothing is read before it is wanted, and no waker is involved.
+//! One task polls both: the exchange notes that it wants more, and the server, which owns the socket, then reads and
+//! polls the exchange again. So nothing is read before it is wanted, and no waker is involved.
 
 use crate::proxy::http1::{Framing, Piece};
 use crate::proxy::io::read_buffer;

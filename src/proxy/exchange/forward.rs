@@ -1,5 +1,5 @@
-//! The way of one request to an upstream and of its response back: place, connect, exchange, and further attempts where the
-//! [`RetryPlan`] allows them.
+//! The way of one request to an upstream and of its response back: place, connect, exchange, and further attempts
+//! where the [`RetryPlan`] allows them.
 
 use super::assignment::Assignment;
 use super::client::{Client, ExchangeMark};
@@ -80,7 +80,8 @@ pub(super) async fn forward(
         };
         let origin = if connection.is_reused() { Origin::KeptAlive } else { Origin::Fresh };
         if origin == Origin::KeptAlive && !plan.may_run_again() {
-            // This request cannot be sent twice, so the runtime gets a chance to learn that the upstream has just closed.
+            // This request cannot be sent twice, so the runtime gets a chance to learn that the upstream has just
+            // closed.
             tokio::task::yield_now().await;
             if !connection.is_still_open() {
                 // Nothing was sent, so the plan has nothing to count.

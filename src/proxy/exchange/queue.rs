@@ -1,8 +1,8 @@
 //! Requests that wait while upstreams are at their limit: first come, first served.
 //!
-//! A request waits in one of several lists: for any place, or for one at its session's own upstream. A place that comes free
-//! is offered to the request that has waited longest of those that could take it. The queue hands over no lease: a woken
-//! request picks again, and keeps its position if that fails.
+//! A request waits in one of several lists: for any place, or for one at its session's own upstream. A place that
+//! comes free is offered to the request that has waited longest of those that could take it. The queue hands over no
+//! lease: a woken request picks again, and keeps its position if that fails.
 
 #[cfg(test)]
 mod tests;
@@ -19,8 +19,9 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 use tokio::time::{Sleep, sleep};
 
-/// How often a request asks again without having been woken: where no wake is to be expected, and at the head of a list, since
-/// an upstream may have recovered or been given a higher limit, and a wake may have crossed a request that was about to wait.
+/// How often a request asks again without having been woken: where no wake is to be expected, and at the head of a
+/// list, since an upstream may have recovered or been given a higher limit, and a wake may have crossed a request
+/// that was about to wait.
 pub(crate) const RECHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What a request waits for.
@@ -114,8 +115,8 @@ impl Queue {
         }
     }
 
-    /// Whether a new request that was assigned to `upstream` would overtake one that waits. A pinned session overtakes only those
-    /// that wait for the same upstream: others do not compete for its place.
+    /// Whether a new request that was assigned to `upstream` would overtake one that waits. A pinned session
+    /// overtakes only those that wait for the same upstream: others do not compete for its place.
     pub(crate) fn overtakes(&self, decision: Decision, upstream: UpstreamId) -> bool {
         let lists = self.lists.lock();
         let has_waiters = |target| lists.waiters.contains_key(&target);
@@ -283,8 +284,8 @@ impl Ticket<'_> {
         }
     }
 
-    /// It has been placed at `upstream`. There may be more places, for the request behind it; and the place that it was offered
-    /// may be another one.
+    /// It has been placed at `upstream`. There may be more places, for the request behind it; and the place that it
+    /// was offered may be another one.
     fn served(mut self, upstream: UpstreamId) {
         let mut lists = self.queue.lists.lock();
         match self.woken.take() {

@@ -1,4 +1,5 @@
-//! Writes the head of a request as its upstream gets it: the client's fields without those for one hop only, and then ours.
+//! Writes the head of a request as its upstream gets it: the client's fields without those for one hop only, and then
+//! ours.
 //!
 //! The head is written once, from the client's fields straight into the bytes that are sent, and sent again as it is.
 
@@ -23,8 +24,8 @@ const LEFT_OUT: u16 = fields::CONNECTION
     | fields::CONTENT_LENGTH
     | fields::COOKIE;
 
-/// Writes the head. `protocol` is what the client asks to upgrade to, if it may; `address` is the `Host` for a client that sent
-/// none, as HTTP/1.0 allows.
+/// Writes the head. `protocol` is what the client asks to upgrade to, if it may; `address` is the `Host` for a client
+/// that sent none, as HTTP/1.0 allows.
 pub(crate) fn request_head(
     parts: &request::Parts,
     present: Fields,
@@ -99,7 +100,8 @@ fn forwarded(head: &mut Vec<u8>, headers: &HeaderMap, client: &Client) {
     }
 }
 
-/// The client's cookies without ours, in one line: HTTP/2 may have split it, HTTP/1.1 has only one (RFC 9113, section 8.2.3).
+/// The client's cookies without ours, in one line: HTTP/2 may have split it, HTTP/1.1 has only one (RFC 9113, section
+/// 8.2.3).
 fn cookies(head: &mut Vec<u8>, headers: &HeaderMap, client: &Client) {
     let mut received = values(headers, &COOKIE);
     let (first, second) = (received.next().unwrap_or_default(), received.next());

@@ -1,4 +1,5 @@
-//! The response to a request before it is known how it is written: as lines for HTTP/1.1, or as a map of fields for hyper.
+//! The response to a request before it is known how it is written: as lines for HTTP/1.1, or as a map of fields for
+//! hyper.
 
 use super::response_body::ResponseBody;
 use super::upgrade::Upgrade;

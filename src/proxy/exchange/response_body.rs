@@ -34,8 +34,8 @@ impl ResponseBody {
     }
 }
 
-/// Everything that an exchange holds until the last byte of its response has passed: the connection, what is left of the
-/// request, the lease.
+/// Everything that an exchange holds until the last byte of its response has passed: the connection, what is left of
+/// the request, the lease.
 #[derive(Debug)]
 pub(crate) struct UpstreamBody {
     /// `None` once the response is complete.
@@ -63,7 +63,8 @@ impl UpstreamBody {
         Self { connection: Some(connection), upload, log, timed: false, uploaded, _lease: lease, mark }
     }
 
-    /// Once the response is complete, gives the connection back for the next exchange, if the request was sent whole too.
+    /// Once the response is complete, gives the connection back for the next exchange, if the request was sent whole
+    /// too.
     fn release_if_done(&mut self) {
         if let Some(connection) = self.connection.take_if(|connection| connection.is_end_stream()) {
             self.mark.client().worker.pool.put(connection);
@@ -108,8 +109,8 @@ impl UpstreamBody {
 
 impl Drop for UpstreamBody {
     fn drop(&mut self) {
-        // hyper drops a body of known length right after its last byte, or at once if it is empty, without polling for the
-        // end.
+        // hyper drops a body of known length right after its last byte, or at once if it is empty, without polling
+        // for the end.
         self.release_if_done();
     }
 }

@@ -13,9 +13,10 @@ const COUNT_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A budget of retries: a part of the requests, and some a second besides (Finagle's `RetryBudget`; tower has one too).
 ///
-/// A request costs it nothing. A retry computes the income since the last one, from how many requests there were meanwhile.
-/// Income decays with a time constant of ten seconds, so the budget never holds more than ten seconds' worth; it begins with
-/// that of its part a second. Reading and withdrawing are thread-safe; a withdrawal takes a lock.
+/// A request costs it nothing. A retry computes the income since the last one, from how many requests there were
+/// meanwhile. Income decays with a time constant of ten seconds, so the budget never holds more than ten seconds'
+/// worth; it begins with that of its part a second. Reading and withdrawing are thread-safe; a withdrawal takes a
+/// lock.
 #[derive(Debug)]
 pub struct RetryBudget {
     balance: Mutex<Balance>,

@@ -1,15 +1,15 @@
 //! When a request is sent again, to which upstream, and how often.
 //!
-//! A *run* is an attempt of which the upstream may have seen a part: it may have executed the request. An idempotent request
-//! without a body (RFC 9110, section 9.2.2) runs at most twice, anything else at most once, whatever mix of stale kept-alive
-//! connections and broken fresh ones it meets. Attempts of which nothing was sent are no runs, and are bounded by the number
-//! of upstreams alone.
+//! A *run* is an attempt of which the upstream may have seen a part: it may have executed the request. An idempotent
+//! request without a body (RFC 9110, section 9.2.2) runs at most twice, anything else at most once, whatever mix of
+//! stale kept-alive connections and broken fresh ones it meets. Attempts of which nothing was sent are no runs, and
+//! are bounded by the number of upstreams alone.
 //!
 //! - No connection, or a fresh one that closes before a byte is sent: another upstream.
-//! - A kept-alive connection that closes before a byte is sent: another connection to the same upstream, for free. This race
-//!   (RFC 9112, section 9.3.1) says nothing about the upstream, and going elsewhere would lose the session.
-//! - A kept-alive connection that breaks after something was sent and before a byte came back: a fresh connection to the same
-//!   upstream, if the request may run again.
+//! - A kept-alive connection that closes before a byte is sent: another connection to the same upstream, for free.
+//!   This race (RFC 9112, section 9.3.1) says nothing about the upstream, and going elsewhere would lose the session.
+//! - A kept-alive connection that breaks after something was sent and before a byte came back: a fresh connection to
+//!   the same upstream, if the request may run again.
 //! - A fresh connection that breaks so: another upstream, likewise.
 //! - A byte of a response came: no further attempt.
 //!
@@ -168,7 +168,8 @@ mod tests {
         assert!(!Reconnect.spends_budget() && !Stop.spends_budget());
     }
 
-    /// Tries every sequence of outcomes that connections allow, up to `depth` more. `runs` so far, `offers` to upstreams.
+    /// Tries every sequence of outcomes that connections allow, up to `depth` more. `runs` so far, `offers` to
+    /// upstreams.
     fn walk(plan: RetryPlan, max_runs: u8, runs: u8, offers: u8, depth: u8, endings: &mut u32) {
         assert!(runs <= max_runs && offers <= MAX_UPSTREAMS, "{runs} runs, {offers} offers");
         if depth == 0 {

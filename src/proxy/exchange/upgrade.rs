@@ -29,8 +29,8 @@ pub(crate) struct Upgrade {
 impl Upgrade {
     /// Runs the tunnel to its end. `received` is what the client has sent behind its request.
     ///
-    /// Meanwhile the session counts as live and is not rebalanced: a page that lives by a WebSocket makes no requests, so no
-    /// token tells of it.
+    /// Meanwhile the session counts as live and is not rebalanced: a page that lives by a WebSocket makes no
+    /// requests, so no token tells of it.
     pub(crate) async fn run<C: AsyncRead + AsyncWrite + Unpin>(self: Box<Self>, mut client: C, received: Bytes) {
         let Self { connection, lease, session_id, protocol, worker, idle, _log } = *self;
         let _open = connection.statistics().map(|statistics| OpenTunnel::new(Arc::clone(statistics)));

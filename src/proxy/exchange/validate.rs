@@ -1,7 +1,7 @@
 //! Validates a request before anything is done for it.
 //!
-//! The parsers are strict about bytes and lenient about meaning. Where two servers could read one request differently, a
-//! proxy has to reject it, or the difference allows request smuggling (RFC 9112, section 11.2).
+//! The parsers are strict about bytes and lenient about meaning. Where two servers could read one request
+//! differently, a proxy has to reject it, or the difference allows request smuggling (RFC 9112, section 11.2).
 
 use crate::proxy::http1::fields::{self, Fields};
 use crate::proxy::local_reply::LocalReply;
@@ -57,8 +57,8 @@ fn target(parts: &Parts) -> Result<(), LocalReply> {
     }
 }
 
-/// An absolute-form target (and HTTP/2's `:authority`) overrides `Host`; HTTP/1.1 must send a valid one all the same (RFC 9112,
-/// section 3.2).
+/// An absolute-form target (and HTTP/2's `:authority`) overrides `Host`; HTTP/1.1 must send a valid one all the same
+/// (RFC 9112, section 3.2).
 fn host(parts: &mut Parts) -> Result<(), LocalReply> {
     let mut hosts = parts.headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {

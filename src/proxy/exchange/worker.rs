@@ -17,8 +17,8 @@ use http::HeaderName;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The settings that a client connection keeps from its beginning to its end. A reload is one pointer, for connections to
-/// come.
+/// The settings that a client connection keeps from its beginning to its end. A reload is one pointer, for
+/// connections to come.
 #[derive(Debug)]
 pub(crate) struct ConnectionSettings {
     /// `None` where the balancer has no affinity.

@@ -15,8 +15,8 @@ const MAX_INPUT: usize = 4096;
 /// Where a body ends, or that its length is ambiguous.
 type Rule = fn(&NaiveHead, bool) -> Result<Framing, Malformed>;
 
-/// Panics where the reader of responses does, where what it reads depends on how the bytes come, or where it is not what
-/// the standard says.
+/// Panics where the reader of responses does, where what it reads depends on how the bytes come, or where it is not
+/// what the standard says.
 pub fn check(data: &[u8]) {
     check_against(data, rfc_9112);
 }

@@ -1,5 +1,5 @@
-//! Any bytes as a request, against a reader that takes a head apart at its line ends. What is refused is refused; what is
-//! taken has to be what that reader sees, and the same however it is cut.
+//! Any bytes as a request, against a reader that takes a head apart at its line ends. What is refused is refused;
+//! what is taken has to be what that reader sees, and the same however it is cut.
 //!
 //! The first byte of an input says in pieces of how many bytes the rest comes.
 

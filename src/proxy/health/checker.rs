@@ -1,5 +1,5 @@
-//! The health checker: probes the upstreams, lets time pass for their health, logs its events, and announces drain deadlines
-//! to tunnels.
+//! The health checker: probes the upstreams, lets time pass for their health, logs its events, and announces drain
+//! deadlines to tunnels.
 
 use super::probe::Prober;
 use crate::cluster::{Generation, IdMap, Upstream};
@@ -17,7 +17,8 @@ use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-/// The `tracing` target of events about upstreams: warnings where one goes down or panic mode begins, information otherwise.
+/// The `tracing` target of events about upstreams: warnings where one goes down or panic mode begins, information
+/// otherwise.
 pub const HEALTH_TARGET: &str = "homing::health";
 
 /// From one tick of the balancer to the next.

@@ -1,4 +1,5 @@
-//! The chunked coding (RFC 9112, section 7.1), written. The counterpart of [`chunked`](super::chunked), for both directions.
+//! The chunked coding (RFC 9112, section 7.1), written. The counterpart of [`chunked`](super::chunked), for both
+//! directions.
 
 use super::syntax::line;
 use http::HeaderMap;

@@ -1,4 +1,4 @@
-//! The chunked coding (RFC 9112, section 7.1), undone. Extensions end here.
+//! The chunked coding (RFC 9112, section 7.1), decoded. Extensions are not passed on.
 
 use super::error::{MAX_FIELDS, Malformed};
 use super::piece::Piece;
@@ -12,7 +12,7 @@ const MAX_SIZE_LINE: usize = 4096;
 /// The longest trailer section. It is parsed anew with each piece that comes, so one byte by byte must not be long.
 const MAX_TRAILERS: usize = 16 * 1024;
 
-/// What comes next.
+/// The part that comes next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Chunked {
     Size,
@@ -182,7 +182,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_body_comes_back(chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..50), 0..9), step in 1_usize..60) {
+        fn any_body_comes_back(
+            chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..50), 0..9),
+            step in 1_usize..60,
+        ) {
             let mut wire = Vec::new();
             for chunk in &chunks {
                 wire.extend(format!("{:x}\r\n", chunk.len()).bytes().chain(chunk.iter().copied()).chain(*b"\r\n"));
@@ -194,7 +197,10 @@ mod tests {
         }
 
         #[test]
-        fn noise_is_an_error_and_no_panic(wire in prop::collection::vec(prop::sample::select(b"05aF;\r\n :x\xff".to_vec()), 0..40), step in 1_usize..9) {
+        fn noise_is_an_error_and_no_panic(
+            wire in prop::collection::vec(prop::sample::select(b"05aF;\r\n :x\xff".to_vec()), 0..40),
+            step in 1_usize..9,
+        ) {
             let _ = decoded(&wire, step);
         }
     }

@@ -1,4 +1,4 @@
-//! The `Date` of responses that came without one.
+//! The `Date` of responses that the upstream sent without one.
 
 use crate::time::Timestamp;
 use httpdate::HttpDate;
@@ -10,14 +10,14 @@ use std::time::{Duration, UNIX_EPOCH};
 type Text = [u8; 29];
 
 thread_local! {
-    /// The last one written, and its second.
+    /// The last date that was written, and its second.
     static LAST: Cell<(u64, Text)> = const { Cell::new((0, *b"Thu, 01 Jan 1970 00:00:00 GMT")) };
 }
 
-/// The last second that can be written.
+/// The last second that has a date of this form.
 const LAST_SECOND: u64 = 253_402_300_799;
 
-/// The time as HTTP writes it, whole seconds. It stands still at the end of the year 9999.
+/// The time as HTTP writes it, whole seconds. It stays at the end of the year 9999.
 pub(crate) fn http_date(now: Timestamp) -> Text {
     let secs = now.as_secs().min(LAST_SECOND);
     let (last, text) = LAST.get();
@@ -25,7 +25,7 @@ pub(crate) fn http_date(now: Timestamp) -> Text {
         return text;
     }
     let mut text = text;
-    // It is always as long.
+    // The text always has this length.
     let _ = write!(&mut text[..], "{}", HttpDate::from(UNIX_EPOCH + Duration::from_secs(secs)));
     LAST.set((secs, text));
     text

@@ -1,7 +1,7 @@
-//! Which header fields of a message need a second look, found in one pass.
+//! Which of the header fields that matter to a proxy a message has, found in one pass.
 //!
-//! Looking a name up in a `HeaderMap` hashes it, found or not, and a proxy has some twenty names to ask for of a
-//! message that has six. Walking the message once costs a fraction of that.
+//! Looking a name up in a `HeaderMap` hashes it, found or not, and a proxy has some twenty names to look for in a
+//! message that has six fields. Walking the message once costs a fraction of that.
 
 use http::HeaderMap;
 
@@ -15,7 +15,7 @@ pub(crate) struct Fields {
 
 /// `Connection` itself.
 pub(crate) const CONNECTION: u16 = 1;
-/// Other fields that are for one connection only.
+/// Other hop-by-hop fields.
 pub(crate) const HOP_BY_HOP: u16 = 1 << 1;
 /// `TE`.
 pub(crate) const TE: u16 = 1 << 2;
@@ -25,13 +25,13 @@ pub(crate) const UPGRADE: u16 = 1 << 3;
 pub(crate) const TRANSFER_ENCODING: u16 = 1 << 4;
 /// `Expect`; also in [`REQUEST_ONLY`].
 pub(crate) const EXPECT: u16 = 1 << 5;
-/// Fields that a request leaves here.
+/// Fields of requests that are not passed on.
 pub(crate) const REQUEST_ONLY: u16 = 1 << 6;
 /// `Cookie`.
 pub(crate) const COOKIE: u16 = 1 << 7;
-/// `Forwarded` and `X-Forwarded-For`: the way that a request came, to which each proxy adds itself.
+/// `Forwarded` and `X-Forwarded-For`: the hops of a request, to which each proxy adds its own.
 pub(crate) const FORWARDED: u16 = 1 << 8;
-/// What the first proxy says of the client's side.
+/// What the first proxy says of its client's connection.
 pub(crate) const ORIGIN: u16 = 1 << 9;
 /// Fields with a `_` in their name.
 pub(crate) const UNDERSCORE: u16 = 1 << 10;
@@ -47,7 +47,7 @@ pub(crate) const DATE: u16 = 1 << 14;
 
 /// As [`group`], for a name as it was received.
 pub(crate) fn group_of(name: &[u8]) -> u16 {
-    /// No name that matters is longer.
+    /// No name that is looked for is longer.
     const LONGEST: usize = 19;
     let mut lower = [0; LONGEST];
     match lower.get_mut(..name.len()) {
@@ -99,14 +99,14 @@ impl Fields {
         fields
     }
 
-    /// Counts in a field of this group and these lengths.
+    /// Adds a field of this group and these lengths.
     pub(crate) fn add(&mut self, group: u16, name: usize, value: usize) {
         // A line is its name, its value, the colon, a space and the line end.
         self.bytes += name + value + 4;
         self.present |= group;
     }
 
-    /// Whether one of these groups is there.
+    /// Whether the message has a field of these groups.
     pub(crate) fn has(self, groups: u16) -> bool {
         self.present & groups != 0
     }

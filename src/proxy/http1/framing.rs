@@ -1,4 +1,4 @@
-//! Where a response's body ends (RFC 9112, section 6.3).
+//! Where a body ends (RFC 9112, section 6.3).
 
 use super::chunked::Chunked;
 use super::error::Malformed;
@@ -9,17 +9,17 @@ use http_body::SizeHint;
 /// What is left of a body on its connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Framing {
-    /// So many bytes; none once it is whole.
+    /// So many bytes; 0 once it is complete.
     Length(u64),
     Chunked(Chunked),
-    /// All that comes until the upstream closes the connection.
+    /// Everything until the upstream closes the connection.
     UntilClose,
 }
 
-/// How the upstream is told where the body ends.
+/// How a request tells the upstream where its body ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Length {
-    /// There is no body, and none is spoken of.
+    /// There is no body, and no field says so.
     None,
     Exact(u64),
     Chunked,
@@ -56,7 +56,7 @@ impl Framing {
         }
     }
 
-    /// Whether the body is whole.
+    /// Whether the body is complete.
     pub(crate) fn is_done(&self) -> bool {
         matches!(self, Self::Length(0) | Self::Chunked(Chunked::Done))
     }

@@ -1,5 +1,5 @@
-//! Rules about header fields: which are for one hop only, which the proxy alone may set, and how a client could get around
-//! that.
+//! Rules about header fields: which are for one hop only, which the proxy alone may set, and how a client could get
+//! around that.
 
 use super::fields::{self, Fields};
 use bytes::Bytes;
@@ -12,8 +12,8 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
-/// The fields that the proxy alone sets. `Connection` cannot remove them, and a client cannot send them with `_` for `-`, which
-/// CGI and WSGI programs cannot tell apart.
+/// The fields that the proxy alone sets. `Connection` cannot remove them, and a client cannot send them with `_` for
+/// `-`, which CGI and WSGI programs cannot tell apart.
 const OURS: [HeaderName; 6] = [FORWARDED, X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST, VIA, X_REAL_IP];
 
 /// The protocol that a message came by, and the name by which this proxy is known.
@@ -25,8 +25,8 @@ pub(crate) fn via(received: Version) -> &'static str {
     }
 }
 
-/// The protocol that the client asks to upgrade to, where a tunnel can carry it. `h2c` is not one: its requests would reach
-/// the upstream past every rule here.
+/// The protocol that the client asks to upgrade to, where a tunnel can carry it. `h2c` is not one: its requests would
+/// reach the upstream past every rule here.
 pub(crate) fn wanted_protocol(parts: &request::Parts, fields: Fields) -> Option<&HeaderValue> {
     if !fields.has(fields::UPGRADE) || parts.version != Version::HTTP_11 {
         return None;
@@ -51,8 +51,8 @@ pub(crate) fn named_by_connection(headers: &HeaderMap) -> Vec<&[u8]> {
     values(headers, &CONNECTION).flat_map(options).filter(|option| !own(option)).collect()
 }
 
-/// Fields that `Connection` cannot remove: a client that could would talk to the upstream in the proxy's name, or get around
-/// its checks.
+/// Fields that `Connection` cannot remove: a client that could would talk to the upstream in the proxy's name, or get
+/// around its checks.
 pub(crate) fn is_end_to_end(name: &HeaderName) -> bool {
     *name == HOST || *name == COOKIE || name.as_str().starts_with("content-") || OURS.contains(name)
 }
@@ -88,8 +88,8 @@ pub(crate) fn says_https(headers: &HeaderMap) -> bool {
     headers.get(X_FORWARDED_PROTO).is_some_and(|proto| proto.as_bytes().eq_ignore_ascii_case(b"https"))
 }
 
-/// Removes from a trailer section what could change how the message before it was read (RFC 9110, section 6.5.1), and what
-/// the proxy alone may set.
+/// Removes from a trailer section what could change how the message before it was read (RFC 9110, section 6.5.1), and
+/// what the proxy alone may set.
 fn filter_trailers(trailers: &mut HeaderMap) {
     let forbidden = |name: &HeaderName| {
         is_end_to_end(name)

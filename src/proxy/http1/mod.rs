@@ -1,8 +1,8 @@
 //! HTTP/1.1 without I/O: heads read, bodies framed and unframed, and the rules about header fields.
 //!
-//! What is read is parsed by [httparse](https://docs.rs/httparse) and shares the buffer it was read into. A response's head
-//! goes on to the client as lines, as it came, without the fields for one hop only. Heads of requests are written elsewhere
-//! (`exchange/request_head.rs`): which fields travel on is forwarding policy.
+//! What is read is parsed by [httparse](https://docs.rs/httparse) and shares the buffer it was read into. A
+//! response's head goes on to the client as lines, as it came, without the fields for one hop only. Heads of requests
+//! are written elsewhere (`exchange/request_head.rs`): which fields travel on is forwarding policy.
 //!
 //! # Why not hyper for HTTP/1.1
 //!
@@ -13,10 +13,10 @@
 //! `Content-Length`, a bare line feed in a head. hyper serves HTTP/2, and hosts that run its server themselves
 //! ([`Proxy::service`](crate::proxy::Proxy::service)).
 //!
-//! In reading order: `error` (what makes bytes malformed), [`fields`] (which header fields a message has, found in one pass),
-//! [`header_rules`] (hop-by-hop fields, and fields that the proxy alone may set), `syntax` (lines, numbers), `request` and
-//! `response` (heads), `framing` (where a body ends), `chunked` and `chunk_encoder` (the chunked coding, both ways), `piece`
-//! (what decoding yields), [`date`] (the `Date` of responses).
+//! In reading order: `error` (what makes bytes malformed), [`fields`] (which header fields a message has, found in
+//! one pass), [`header_rules`] (hop-by-hop fields, and fields that the proxy alone may set), `syntax` (lines,
+//! numbers), `request` and `response` (heads), `framing` (where a body ends), `chunked` and `chunk_encoder` (the
+//! chunked coding, both ways), `piece` (what decoding yields), [`date`] (the `Date` of responses).
 
 mod chunk_encoder;
 mod chunked;

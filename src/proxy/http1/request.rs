@@ -1,4 +1,4 @@
-//! The head of a client's request, read strictly: what two servers could read differently is refused.
+//! The head of a client's request, parsed strictly: what two servers could read differently is an error.
 
 use super::error::MAX_FIELDS;
 use super::fields::{self, Fields};
@@ -13,13 +13,13 @@ use http::uri::InvalidUri;
 use http::{HeaderValue, Method, Uri, Version};
 use std::mem::MaybeUninit;
 
-/// What a head has besides its target and fields: method, version, line ends.
-const SLACK: usize = 256;
+/// The size of a head without its target and fields: method, version, line ends.
+const OTHER_BYTES: usize = 256;
 
-/// What a request's head says besides its parts.
+/// What the head of a request says besides its parts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Received {
-    /// How long the head is.
+    /// Of the head, in bytes.
     pub(crate) length: usize,
     pub(crate) fields: Fields,
     pub(crate) framing: Framing,
@@ -31,16 +31,16 @@ pub(crate) struct Received {
 
 /// Reads the head at the start of `input` into `parts`, which have no fields yet; `None` until it is whole.
 ///
-/// An error is for good: more input cannot mend it.
+/// An error is final: more input cannot mend it.
 pub(crate) fn receive(input: &Bytes, limits: &Limits, parts: &mut Parts) -> Result<Option<Received>, LocalReply> {
-    let max = limits.uri_bytes + limits.header_bytes + SLACK;
+    let max = limits.uri_bytes + limits.header_bytes + OTHER_BYTES;
     let mut lines = [const { MaybeUninit::uninit() }; MAX_FIELDS];
     let mut request = httparse::Request::new(&mut []);
     let config = httparse::ParserConfig::default();
     let length = match config.parse_request_with_uninit_headers(&mut request, input, &mut lines) {
         Ok(httparse::Status::Complete(length)) if length <= max => length,
         Ok(httparse::Status::Partial) if input.len() < max => return Ok(None),
-        // It is the target that is too long where not even the first line ends.
+        // The target is too long where not even the first line ends.
         Ok(_) if input[..max].contains(&b'\n') => return Err(LocalReply::HeadersTooLarge),
         Ok(_) => return Err(LocalReply::UriTooLong),
         Err(httparse::Error::TooManyHeaders) => return Err(LocalReply::HeadersTooLarge),
@@ -79,7 +79,7 @@ pub(crate) fn receive(input: &Bytes, limits: &Limits, parts: &mut Parts) -> Resu
     }))
 }
 
-/// Whether a head ends in `input`, of which `seen` bytes have been looked at before. Looking is much cheaper than
+/// Whether a head ends in `input`, of which `seen` bytes have been searched before. Searching is much cheaper than
 /// parsing, and a client may send byte by byte.
 pub(crate) fn has_end(input: &[u8], seen: usize) -> bool {
     let recent = &input[seen.saturating_sub(3)..];
@@ -116,7 +116,7 @@ impl Hop {
                 return Err(LocalReply::Malformed);
             }
         } else if group & fields::TRANSFER_ENCODING != 0 {
-            // Which coding, and whether it is the only one, is for `check` to judge.
+            // Which coding, and whether it is the only one, `validate` checks.
             self.is_chunked = true;
         } else {
             for option in options(value) {

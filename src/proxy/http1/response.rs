@@ -1,4 +1,4 @@
-//! The head of an upstream's response, taken over as lines: what was for this hop is left out, the rest stays as it was.
+//! The head of an upstream's response, kept as lines: hop-by-hop fields are removed, the rest stays as it was.
 
 use super::error::{MAX_FIELDS, MAX_HEAD, Malformed};
 use super::fields;
@@ -14,8 +14,8 @@ use std::mem::MaybeUninit;
 #[derive(Debug)]
 pub(crate) struct ResponseHead {
     pub(crate) status: StatusCode,
-    /// The status line and the fields as they are written to a client of HTTP/1.1, open for more. Without those that
-    /// were for this hop, and without the body's length.
+    /// The status line and the fields as they are written to a client of HTTP/1.1, without the empty line. Hop-by-hop
+    /// fields and the body's length are left out.
     pub(crate) lines: Vec<u8>,
     /// The length of the body, or of what it would be in another response.
     pub(crate) length: Option<u64>,
@@ -24,14 +24,14 @@ pub(crate) struct ResponseHead {
     pub(crate) framing: Framing,
     /// Whether the upstream keeps the connection open behind it.
     pub(crate) keep_alive: bool,
-    /// What the connection is changed to, where it is.
+    /// The protocol that the connection is upgraded to, if it is.
     pub(crate) protocol: Option<Bytes>,
 }
 
 /// Room for what the proxy adds, and for a small body behind it.
 const ADDED: usize = 512;
 
-/// What the fields for this hop say.
+/// What the hop-by-hop fields say.
 #[derive(Default)]
 struct Hop<'h> {
     length: Option<u64>,
@@ -112,7 +112,7 @@ pub(crate) fn fields_of(mut lines: Vec<u8>) -> HeaderMap {
     let start = lines.iter().position(|byte| *byte == b'\n').map_or(lines.len(), |end| end + 1);
     lines.extend_from_slice(b"\r\n");
     let lines = Bytes::from(lines).slice(start..);
-    // What the upstream sent, and ours.
+    // The upstream's and ours.
     let mut fields = [httparse::EMPTY_HEADER; 2 * MAX_FIELDS];
     let Ok(httparse::Status::Complete((_, fields))) = httparse::parse_headers(&lines, &mut fields) else {
         return HeaderMap::new();
@@ -127,7 +127,7 @@ pub(crate) fn fields_of(mut lines: Vec<u8>) -> HeaderMap {
     headers
 }
 
-/// Fields that need a look.
+/// Fields that are interpreted.
 const HOP: u16 = fields::CONNECTION | fields::HOP_BY_HOP | fields::PROXY_AUTHENTICATE | fields::CONTENT_LENGTH;
 
 impl<'h> Hop<'h> {
@@ -155,14 +155,14 @@ impl<'h> Hop<'h> {
         Ok(())
     }
 
-    /// Whether `Connection` says that the field is for this hop.
+    /// Whether `Connection` declares the field hop-by-hop.
     fn names(&self, name: &str) -> bool {
         let mut named = self.named.iter();
         named.any(|named| name.as_bytes().eq_ignore_ascii_case(named))
             && HeaderName::from_bytes(name.as_bytes()).is_ok_and(|name| !is_end_to_end(&name))
     }
 
-    /// RFC 9112, section 6.3. Only `chunked` is undone on the way, so nothing else can be passed on as what it is.
+    /// RFC 9112, section 6.3. Only `chunked` is decoded here, so no other coding can be passed on.
     fn framing(&self, status: StatusCode, to_head: bool, is_http_11: bool) -> Result<Framing, Malformed> {
         if self.codings > 0 && !(self.codings == 1 && self.chunked && is_http_11) {
             return Err(Malformed::Length);

@@ -17,8 +17,8 @@ pub(super) fn content_length(value: &[u8]) -> Option<u64> {
     if value.is_empty() { None } else { value.iter().try_fold(0, digit) }
 }
 
-/// Whether `head` has a line feed without a carriage return before it. Such a byte ends a line only for some parsers, which
-/// is how requests are smuggled. (A carriage return alone is an error to httparse.)
+/// Whether `head` has a line feed without a carriage return before it. Such a byte ends a line only for some parsers,
+/// which is how requests are smuggled. (A carriage return alone is an error to httparse.)
 pub(super) fn has_bare_line_end(head: &[u8]) -> bool {
     // Without a branch a byte, many are compared at once.
     let is_bare = |(before, byte): (&u8, &u8)| (*byte == b'\n') & (*before != b'\r');

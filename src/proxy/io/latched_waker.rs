@@ -1,8 +1,8 @@
 //! A waker that remembers that it was woken, for events that a busy task hardly ever needs to poll for.
 //!
 //! A connection's task runs several times a request. What it waits for besides its sockets (a shutdown, the alarm for
-//! idleness) happens once in the connection's life, and polling that each time costs more than the bookkeeping it is for.
-//! Polled with a latched waker, it is polled again only after it has woken the task.
+//! idleness) happens once in the connection's life, and polling that each time costs more than the bookkeeping it is
+//! for. Polled with a latched waker, it is polled again only after it has woken the task.
 
 use parking_lot::Mutex;
 use std::sync::Arc;

@@ -10,8 +10,8 @@ use tokio::time::Sleep;
 /// For how long a client may go on sending once its connection has been shut down for writing.
 const MAX_LINGER: Duration = Duration::from_secs(2);
 
-/// Reads and discards for a moment after the last byte that was written. A socket that is closed with bytes unread resets
-/// its connection (RFC 9112, section 9.6), and the client might never see the response.
+/// Reads and discards for a moment after the last byte that was written. A socket that is closed with bytes unread
+/// resets its connection (RFC 9112, section 9.6), and the client might never see the response.
 #[derive(Debug, Default)]
 pub(crate) struct LingeringClose(Option<Pin<Box<Sleep>>>);
 

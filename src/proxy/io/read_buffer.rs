@@ -1,8 +1,8 @@
 //! Reads into blocks that all connections of a thread share.
 //!
 //! A read allocates nothing most of the time, and an idle connection holds no buffer: what was read is a slice
-//! ([`Bytes`]) of a block of 64 KiB, one at a time per thread. A slice keeps its whole block alive, so bytes that may wait
-//! for long (the beginning of a head, a small piece of a body) are copied out: [`detach`], [`detach_if_small`].
+//! ([`Bytes`]) of a block of 64 KiB, one at a time per thread. A slice keeps its whole block alive, so bytes that may
+//! wait for long (the beginning of a head, a small piece of a body) are copied out: [`detach`], [`detach_if_small`].
 
 use bytes::{Bytes, BytesMut};
 use std::cell::RefCell;
@@ -47,7 +47,8 @@ pub(crate) fn release_if_empty(unread: &mut Bytes) {
     }
 }
 
-/// Copies out of the block what has to wait for more input: otherwise one byte of a slow client could keep 64 KiB alive.
+/// Copies out of the block what has to wait for more input: otherwise one byte of a slow client could keep 64 KiB
+/// alive.
 pub(crate) fn detach(unread: &mut Bytes) {
     *unread = Bytes::copy_from_slice(unread);
 }

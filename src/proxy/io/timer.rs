@@ -2,9 +2,10 @@
 //!
 //! # Time without timers
 //!
-//! A request costs no timer operation. Entering a timer into the runtime's wheel and taking it out again costs more than
-//! all other bookkeeping of a request, so the runtime's timer stays where it was armed once: when it fires before the
-//! deadline that is in force by then, it goes back to sleep until that. A connection has one for all of its life.
+//! A request costs no timer operation. Entering a timer into the runtime's wheel and taking it out again costs more
+//! than all other bookkeeping of a request, so the runtime's timer stays where it was armed once: when it fires
+//! before the deadline that is in force by then, it goes back to sleep until that. A connection has one for all of
+//! its life.
 
 use std::future::Future;
 use std::ops::DerefMut;
@@ -13,8 +14,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// A deadline that moves often, on a runtime timer that moves only when it fires, or when the deadline moves forward past
-/// it. `P` holds the timer: a box, or a reference to where it is pinned.
+/// A deadline that moves often, on a runtime timer that moves only when it fires, or when the deadline moves forward
+/// past it. `P` holds the timer: a box, or a reference to where it is pinned.
 #[derive(Debug)]
 pub(crate) struct LazyTimer<P = Box<Sleep>> {
     sleep: Pin<P>,

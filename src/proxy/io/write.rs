@@ -7,9 +7,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::AsyncWrite;
 
-/// Up to this many bytes are copied into one piece rather than written from several. The kernel serves `writev` markedly
-/// slower than `send`; for a few kilobytes the copy that makes one buffer of head and body is cheaper. Large bodies are
-/// never copied.
+/// Up to this many bytes are copied into one piece rather than written from several. The kernel serves `writev`
+/// markedly slower than `send`; for a few kilobytes the copy that makes one buffer of head and body is cheaper. Large
+/// bodies are never copied.
 pub(crate) const SMALL: usize = 4096;
 
 /// The most pieces that go out in one write.

@@ -9,17 +9,17 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// How long both sides have to finish their frames and to answer a Close; and, where one has not, how long it has to end its
-/// stream once it has been shut down.
+/// How long both sides have to finish their frames and to answer a Close; and, where one has not, how long it has to
+/// end its stream once it has been shut down.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
 
 /// Closes both sides.
 ///
 /// Each way, the rest of the frame under way is passed on and a Close with status 1012 ("Service Restart") behind it:
-/// fragments of a message are frames too, and a Close may come between them (RFC 6455, section 5.4). Nothing is passed on
-/// after that, not even the answering Close, which would be a second one. A side that has answered, or ended, is shut down.
-/// Where the protocol is no WebSocket, or its rules are broken, both sides are shut down at once. After [`GRACE`] they are
-/// shut down wherever they are.
+/// fragments of a message are frames too, and a Close may come between them (RFC 6455, section 5.4). Nothing is
+/// passed on after that, not even the answering Close, which would be a second one. A side that has answered, or
+/// ended, is shut down. Where the protocol is no WebSocket, or its rules are broken, both sides are shut down at
+/// once. After [`GRACE`] they are shut down wherever they are.
 ///
 /// Both sides are read until they end: a socket that is closed with bytes unread resets its connection, and a reset may
 /// overtake the Close. A side that fails is done, and does not keep the other from its Close.
@@ -113,8 +113,8 @@ impl Closing {
         self.cut = true;
     }
 
-    /// Writes what is unsent and, once `may_shut`, shuts the writer down. Where the reader ended by itself, that is passed on
-    /// as always.
+    /// Writes what is unsent and, once `may_shut`, shuts the writer down. Where the reader ended by itself, that is
+    /// passed on as always.
     fn write<W: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, writer: &mut W, may_shut: bool) {
         let Self { direction, cut } = self;
         if !*cut && !direction.ended {

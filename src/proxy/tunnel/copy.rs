@@ -24,10 +24,10 @@ pub(crate) enum TunnelProtocol {
 
 /// Copies between `client` and `upstream`; `received` is what was read of the two before.
 ///
-/// Each side's end of stream is passed on as a shutdown of the other, and the tunnel ends when both have ended or one fails.
-/// A tunnel may be silent for any time. But once a side has ended, or accepts nothing of what is to be written to it, `idle`
-/// without progress either way ends the tunnel with [`io::ErrorKind::TimedOut`]: it would never learn that the other has
-/// gone. Once `drained` completes, both sides are [closed gracefully](close).
+/// Each side's end of stream is passed on as a shutdown of the other, and the tunnel ends when both have ended or one
+/// fails. A tunnel may be silent for any time. But once a side has ended, or accepts nothing of what is to be written
+/// to it, `idle` without progress either way ends the tunnel with [`io::ErrorKind::TimedOut`]: it would never learn
+/// that the other has gone. Once `drained` completes, both sides are [closed gracefully](fn@close).
 pub(crate) fn tunnel<C, U>(
     client: &mut C,
     upstream: &mut U,
@@ -68,7 +68,8 @@ where
             }
             let moved = up.moved + down.moved;
             let (timer, seen) = unfinished.get_or_insert_with(|| (LazyTimer::new(idle), moved));
-            // A direction becomes unfinished anew only when a byte moves, so this is never the time of an earlier stall.
+            // A direction becomes unfinished anew only when a byte moves, so this is never the time of an earlier
+            // stall.
             if std::mem::replace(seen, moved) != moved {
                 timer.restart(idle);
             }

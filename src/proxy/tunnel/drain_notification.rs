@@ -1,7 +1,7 @@
 //! Tells tunnels that drain deadlines have changed.
 //!
-//! When a session has to leave a draining upstream is known late and changes at an operator's will. A tunnel may live for
-//! hours before, so it waits without a timer until there is a deadline.
+//! When a session has to leave a draining upstream is known late and changes at an operator's will. A tunnel may live
+//! for hours before, so it waits without a timer until there is a deadline.
 
 use crate::proxy::io::timer::LazyTimer;
 use crate::time::{Clock, Timestamp};
@@ -21,8 +21,8 @@ impl DrainNotification {
         self.0.notify_waiters();
     }
 
-    /// Completes once the deadline in force has passed. `deadline` is read at first and after every change; there is no timer
-    /// while it is `None`.
+    /// Completes once the deadline in force has passed. `deadline` is read at first and after every change; there is
+    /// no timer while it is `None`.
     pub(crate) async fn wait(&self, deadline: impl Fn() -> Option<Timestamp>, clock: &dyn Clock) {
         loop {
             // Registered before the deadline is read, so that a change after that is not missed.

@@ -1,8 +1,8 @@
 //! One connection to an upstream, driven by the exchange that uses it.
 //!
 //! There is no task behind it: the future that waits for the response writes the request and reads the head, then the
-//! response's body reads on, and between exchanges the pool keeps it. The request's body stays with the caller, which lends
-//! it to every call: a connection does not know its client.
+//! response's body reads on, and between exchanges the pool keeps it. The request's body stays with the caller, which
+//! lends it to every call: a connection does not know its client.
 
 use super::UpstreamStream;
 use super::error::{BodyError, ConnectError, ExchangeError, UploadError};
@@ -72,7 +72,7 @@ impl<S: Transport> UpstreamConnection<S> {
             is_sent: true,
             answered: false,
             write_closed: false,
-            keep_alive: true,
+            keep_alive: false,
             reused: false,
             timer: LazyTimer::new(within),
         }
@@ -107,8 +107,9 @@ impl<S: Transport> UpstreamConnection<S> {
     where
         B: Body<Data = Bytes, Error = UploadError> + Unpin,
     {
-        self.is_sent = false;
-        self.answered = false;
+        (self.is_sent, self.answered) = (false, false);
+        // Until a response says otherwise: an exchange that fails leaves the connection useless.
+        self.keep_alive = false;
         self.timer.restart(within);
         let (mut sent, mut seen) = (0, frames(upload));
         poll_fn(|cx| {
@@ -269,8 +270,8 @@ impl<S: Transport> UpstreamConnection<S> {
         &mut self.timer
     }
 
-    /// Whether it is between exchanges and may serve another. Bytes behind the response answer no request: an upstream that
-    /// sends them is out of step.
+    /// Whether it is between exchanges and may serve another. Bytes behind the response answer no request: an
+    /// upstream that sends them is out of step.
     pub(crate) fn is_reusable(&self) -> bool {
         self.keep_alive && !self.write_closed && self.is_sent && self.framing.is_done() && self.unread.is_empty()
     }

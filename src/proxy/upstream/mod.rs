@@ -1,11 +1,11 @@
 //! The upstream's side: connections, the pool that keeps them, request bodies on their way, and what is counted.
 //!
-//! Nothing here knows a client: a connection is lent the body that it sends ([`upload`], generic over its source), and runs
-//! over any [`transport`]. It picks no upstream and tries nothing again; that is the exchange's.
+//! Nothing here knows a client: a connection is lent the body that it sends ([`upload`], generic over its source),
+//! and runs over any [`transport`]. It picks no upstream and tries nothing again; that is the exchange's.
 //!
-//! In reading order: [`transport`] (what a connection runs over), [`error`] (how it fails), [`upload`] (a request's body),
-//! [`connection`] (one exchange after the other), [`pool`] (connections between exchanges), [`metered`] and [`statistics`]
-//! (bytes and response times by upstream and worker).
+//! In reading order: [`transport`] (what a connection runs over), [`error`] (how it fails), [`upload`] (a request's
+//! body), [`connection`] (one exchange after the other), [`pool`] (connections between exchanges), [`metered`] and
+//! [`statistics`] (bytes and response times by upstream and worker).
 
 pub(crate) mod connection;
 pub(crate) mod error;
@@ -14,6 +14,8 @@ pub(crate) mod pool;
 #[cfg(test)]
 pub(crate) mod scripted;
 pub(crate) mod statistics;
+#[cfg(test)]
+mod tests;
 pub(crate) mod transport;
 pub(crate) mod upload;
 

@@ -1,8 +1,8 @@
 //! Kept-alive connections between exchanges, by upstream.
 //!
-//! Each worker has a pool of its own, so its lock is never contended; it is there so that a service may also be shared by the
-//! threads of one runtime. The connection that was returned last is handed out first: the others grow old and are closed
-//! when the load falls.
+//! Each worker has a pool of its own, so its lock is never contended; it is there so that a service may also be
+//! shared by the threads of one runtime. The connection that was returned last is handed out first: the others grow
+//! old and are closed when the load falls.
 
 use super::UpstreamStream;
 use super::connection::UpstreamConnection;

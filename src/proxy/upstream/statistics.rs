@@ -1,7 +1,8 @@
 //! Statistics of each upstream: bytes, tunnels, and response times.
 //!
-//! Counters share no cache line between workers: each worker has counters of its own for every upstream, which a connection
-//! looks up once, when it is made. A request adds to them and looks nothing up; a reader sums them over the workers.
+//! Counters share no cache line between workers: each worker has counters of its own for every upstream, which a
+//! connection looks up once, when it is made. A request adds to them and looks nothing up; a reader sums them over
+//! the workers.
 
 use crate::cluster::{IdMap, Upstream};
 use parking_lot::Mutex;
@@ -151,8 +152,8 @@ impl UpstreamStatistics {
     }
 }
 
-/// What has passed between a proxy and an upstream since the later of the two was made, over all workers. Probes are not
-/// counted.
+/// What has passed between a proxy and an upstream since the later of the two was made, over all workers. Probes are
+/// not counted.
 #[derive(Clone, Debug)]
 pub struct Traffic {
     received: u64,
@@ -229,8 +230,8 @@ impl Traffic {
         Duration::from_micros(self.micros)
     }
 
-    /// The quantile `q` (0 to 1) of response times, exact to less than a quarter and at most some two minutes. `None` where
-    /// there was no response.
+    /// The quantile `q` (0 to 1) of response times, exact to less than a quarter and at most some two minutes. `None`
+    /// where there was no response.
     #[must_use]
     pub fn response_quantile(&self, q: f64) -> Option<Duration> {
         let rank = ((q.clamp(0.0, 1.0) * self.responses() as f64).ceil() as u64).max(1);
@@ -242,8 +243,8 @@ impl Traffic {
         bound(bucket.min(BUCKETS - 2))
     }
 
-    /// A histogram of response times: upper bounds in seconds, octave by octave, each with the count of its own bucket (not
-    /// cumulative). The last bound is infinity.
+    /// A histogram of response times: upper bounds in seconds, octave by octave, each with the count of its own
+    /// bucket (not cumulative). The last bound is infinity.
     pub fn response_buckets(&self) -> impl Iterator<Item = (f64, u64)> {
         let mut next = 0;
         (0..BUCKETS - 1).step_by(STEPS as usize).chain([BUCKETS - 1]).map(move |last| {

@@ -10,9 +10,9 @@ pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin + Debug + Sized {
     /// Connects to `host:port` or a literal address.
     fn connect(address: &str) -> impl Future<Output = io::Result<Self>> + Send;
 
-    /// Whether an idle connection is still open: nothing is to be read from it, no data, end or error. This sees what the
-    /// runtime has been told; a close that is still on its way shows at the next use only. A byte that is read is lost: a
-    /// connection where this says no is of no further use.
+    /// Whether an idle connection is still open: nothing is to be read from it, no data, end or error. This sees what
+    /// the runtime has been told; a close that is still on its way shows at the next use only. A byte that is read is
+    /// lost: a connection where this says no is of no further use.
     fn is_open(&self) -> bool;
 }
 

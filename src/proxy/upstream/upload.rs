@@ -1,7 +1,7 @@
 //! A request's body on its way to the upstream.
 //!
-//! It comes frame by frame from any [`Body`], is framed for HTTP/1.1, and waits in a bounded queue for the upstream to take
-//! it: that is the back-pressure from upstream to client. Whose body it is, an upload does not know.
+//! It comes frame by frame from any [`Body`], is framed for HTTP/1.1, and waits in a bounded queue for the upstream
+//! to take it: that is the back-pressure from upstream to client. Whose body it is, an upload does not know.
 
 use super::error::UploadError;
 use crate::proxy::http1::{CHUNK_END, Length, write_chunk_size, write_last_chunk};
@@ -102,8 +102,8 @@ impl<B: Body<Data = Bytes, Error = UploadError> + Unpin> Upload<B> {
         self.ended = true;
     }
 
-    /// Writes what is left of the head, and what there is of the body behind it, in one go. Adds to `sent` what was written
-    /// of the head.
+    /// Writes what is left of the head, and what there is of the body behind it, in one go. Adds to `sent` what was
+    /// written of the head.
     pub(crate) fn poll_write<S: AsyncWrite + Unpin>(
         &mut self,
         cx: &mut Context<'_>,
