@@ -29,8 +29,8 @@
 //! # Failing upstreams
 //!
 //! [`Proxy::run_health_checks`] is a future to spawn beside the loop above. While it runs, requests report their
-//! outcomes, upstreams are probed as [`ProbeSettings`] say, and those that fail get no more sessions until they have recovered
-//! (see [`health`](crate::health)). Without it no upstream is judged.
+//! outcomes, upstreams are probed as [`ProbeSettings`] say, and those that fail get no more sessions until they have
+//! recovered (see [`health`](crate::health)). Without it no upstream is judged.
 //!
 //! A request that finds every upstream at its limit waits for a place, first come, first served: [`QueueSettings`].
 //! It is tried on another upstream where nothing of it was sent, or where it is idempotent, has no body and nothing
