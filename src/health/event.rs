@@ -1,4 +1,4 @@
-//! Events of upstreams and the cluster, for subscribers.
+//! Events of health and membership, and polled subscriptions to them.
 
 use super::{Cause, State};
 use crate::cluster::Upstream;
@@ -8,21 +8,21 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-/// How many events a subscription queues. One that is further behind misses the oldest.
+/// The events that a subscription queues. Beyond that, the oldest is dropped.
 const KEPT: usize = 4096;
 
-/// An event.
+/// A change of one upstream or of the cluster. Its `Display` is a line for the log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Event {
-    /// When.
+    /// The time of the change.
     pub at: Timestamp,
-    /// The upstream; `None` where it concerns the cluster.
+    /// The upstream's name; `None` where the event concerns the whole cluster.
     pub upstream: Option<Box<str>>,
-    /// What.
+    /// The change.
     pub kind: EventKind,
 }
 
-/// What happened.
+/// The kinds of changes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum EventKind {
     /// An upstream changed its state.
@@ -31,21 +31,21 @@ pub enum EventKind {
         from: State,
         /// The state now.
         to: State,
-        /// Why.
+        /// The cause of the change.
         cause: Cause,
     },
-    /// Another process is behind an upstream.
+    /// The upstream's process was replaced: sessions in the memory of the previous one are lost.
     Restarted {
-        /// Its number before.
+        /// The previous incarnation.
         from: u16,
-        /// Its number now.
+        /// The current incarnation.
         to: u16,
     },
-    /// A draining upstream has neither requests nor sessions left: it can be stopped.
+    /// A draining upstream has no session and no request left: it can be stopped.
     Drained,
-    /// Panic mode begins: so many upstreams look bad that judgements are ignored.
+    /// So many upstreams are out that the judgements are probably wrong: they are ignored from here on.
     PanicBegan,
-    /// Panic mode ends: judgements count again.
+    /// Judgements are in force again.
     PanicEnded,
 }
 
@@ -64,9 +64,9 @@ impl fmt::Display for Event {
     }
 }
 
-/// Receives every event from [`Balancer::subscribe`](crate::Balancer::subscribe) on, or of another kind from whatever
-/// gave it. Polled: nothing calls back, and dropping it ends it. Up to 4096 events wait; who is further behind misses
-/// the oldest.
+/// Receives every event since [`Balancer::subscribe`](crate::Balancer::subscribe), or since another source of events of
+/// type `E` returned it. Polled: there is no callback, and dropping the subscription ends it. It queues up to 4096
+/// events and drops the oldest beyond that. Safe from any thread.
 #[derive(Debug)]
 pub struct Subscription<E = Event>(Arc<Mutex<Queue<E>>>);
 
@@ -77,27 +77,27 @@ struct Queue<E> {
 }
 
 impl<E> Subscription<E> {
-    /// The next event, if one has happened. Takes a lock for a moment.
+    /// Takes the oldest queued event, if there is one. Locks this subscription's queue.
     #[must_use]
     pub fn poll(&self) -> Option<E> {
         self.0.lock().events.pop_front()
     }
 
-    /// How many events were missed for want of polling.
+    /// How many events were dropped because the queue was full.
     #[must_use]
     pub fn missed(&self) -> u64 {
         self.0.lock().missed
     }
 }
 
-/// A subscription that receives nothing.
+/// A subscription without a source: it never receives an event.
 impl<E> Default for Subscription<E> {
     fn default() -> Self {
         Self(Arc::new(Mutex::new(Queue { events: VecDeque::new(), missed: 0 })))
     }
 }
 
-/// All subscriptions that are still alive.
+/// A source of events: the list of its live subscriptions.
 #[derive(Debug)]
 pub struct Subscribers<E = Event>(Vec<Weak<Mutex<Queue<E>>>>);
 
@@ -115,7 +115,7 @@ impl<E: Clone> Subscribers<E> {
         subscription
     }
 
-    /// Sends `event` to every subscription, and forgets those that were dropped.
+    /// Queues `event` at every subscription, and removes the subscriptions that were dropped.
     pub fn send(&mut self, event: &E) {
         self.0.retain(|queue| {
             let Some(queue) = queue.upgrade() else { return false };

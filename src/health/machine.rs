@@ -1,4 +1,7 @@
-//! The state machine of one upstream: inputs change its condition, and its condition makes its state.
+//! The state machine of one upstream: inputs change its condition; condition and drain together make its state.
+//!
+//! The condition is kept while an upstream drains, so one that crashes during its drain is down, and drains on when it
+//! has returned.
 
 use super::silence::SilenceTracker;
 use super::{Cause, HealthSettings, Outcome, ProbeResult, State};
@@ -18,15 +21,15 @@ pub(super) enum Condition {
     Suspect(Suspicion),
     /// Judged by the status that probes get, so panic mode may overrule it.
     Failing,
-    /// Proven.
+    /// Down by proof.
     Down,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Suspicion {
-    /// Requests fail. Ends when its time is over.
+    /// Requests fail. Ends with the ejection time.
     Failures,
-    /// It does not respond. Ends with a response, or when no request waits any more and its time is over.
+    /// It does not respond. Ends with a response, or with the ejection time if no request waits then.
     Silence,
 }
 
@@ -73,26 +76,26 @@ pub(super) struct Machine {
     cause: Cause,
     /// When the condition began.
     since: Timestamp,
-    /// An operator drains it.
+    /// The drain that an operator ordered.
     pub(super) drain: Option<Drain>,
     /// What was published last.
     pub(super) published: Verdict,
-    /// Until when it is out at least.
-    until: Timestamp,
-    /// How often it was out, each time soon after the last.
-    times: u32,
-    /// The length of the last time.
-    last: Duration,
+    /// The earliest return from the current or last ejection.
+    ejected_until: Timestamp,
+    /// Ejections in succession, each soon after the one before.
+    ejections: u32,
+    /// The length of the last ejection.
+    last_ejection: Duration,
     probed: bool,
     /// By its last report, it accepts no new sessions.
     says_full: bool,
     bad_probes: u32,
-    /// The latest of those in a row that timed out.
+    /// Probes without a response in a row.
     timed_out_probes: u32,
     good_probes: u32,
     bad_connects: u32,
-    /// The response count when a connection last timed out: while the upstream is active, responses are seen only by
-    /// their count.
+    /// The response count at the last report. While the upstream is active, `Answered` is only counted and not reported
+    /// here, and a response ends a row of connection timeouts.
     responses_before: u32,
     /// The halves of the window for the failure rate.
     marks: [Mark; 2],
@@ -102,7 +105,7 @@ pub(super) struct Machine {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Drain {
     pub(super) since: Timestamp,
-    /// When sessions begin to leave, and when the last has left.
+    /// When the first session leaves, and when the last.
     pub(super) leave: Option<(Timestamp, Timestamp)>,
     pub(super) is_drained: bool,
 }
@@ -129,9 +132,9 @@ impl Machine {
             cause,
             since: now,
             drain: None,
-            until: now,
-            times: 0,
-            last: Duration::ZERO,
+            ejected_until: now,
+            ejections: 0,
+            last_ejection: Duration::ZERO,
             probed: false,
             says_full: false,
             bad_probes: 0,
@@ -178,13 +181,13 @@ impl Machine {
         is_drained && !std::mem::replace(&mut drain.is_drained, true)
     }
 
-    /// The operator drains it.
+    /// Begins or replaces a drain.
     pub(super) fn drain_until(&mut self, drain: Drain, settings: &HealthSettings) {
         self.upstream.lifecycle().set_drain_deadline(drain.leave.map(|(start, _)| (start, settings.drain_spread)));
         self.drain = Some(drain);
     }
 
-    /// The operator ends a drain.
+    /// Ends a drain: an upstream in good health returns with a slow start.
     pub(super) fn resume(&mut self, settings: &HealthSettings, now: Timestamp) {
         if self.condition == Condition::Active {
             self.return_to_service(Cause::Operator, settings, now);
@@ -204,17 +207,17 @@ impl Machine {
                     self.return_to_service(Cause::Answers, settings, now);
                 }
             }
-            Outcome::ConnectRefused => self.down(Cause::ConnectRefused, settings, now),
+            Outcome::ConnectRefused => self.take_down(Cause::ConnectRefused, settings, now),
             Outcome::ConnectTimedOut => {
                 self.bad_connects += 1;
                 if self.bad_connects >= settings.probes.fall {
-                    self.down(Cause::ConnectTimedOut(self.bad_connects), settings, now);
+                    self.take_down(Cause::ConnectTimedOut(self.bad_connects), settings, now);
                 }
             }
             Outcome::TimedOut { after } => {
                 self.silence.observe(&self.upstream, now);
                 if self.silence.has_lasted(&self.upstream, after, settings.silence.min_requests, now) {
-                    self.down(Cause::Unanswered(after), settings, now);
+                    self.take_down(Cause::Unanswered(after), settings, now);
                 } else {
                     self.failed(settings, now);
                 }
@@ -262,15 +265,15 @@ impl Machine {
         let fell = self.bad_probes >= settings.probes.fall;
         let is_timed_out = self.timed_out_probes >= settings.probes.fall;
         match (result, self.condition) {
-            (ProbeResult::Refused, _) => self.down(Cause::ProbeRefused, settings, now),
+            (ProbeResult::Refused, _) => self.take_down(Cause::ProbeRefused, settings, now),
             (ProbeResult::TimedOut, _) if is_timed_out => {
-                self.down(Cause::ProbeTimedOut(self.timed_out_probes), settings, now)
+                self.take_down(Cause::ProbeTimedOut(self.timed_out_probes), settings, now);
             }
             (
                 ProbeResult::Status(status),
                 Condition::Active | Condition::SlowStart | Condition::Full | Condition::Suspect(_),
             ) if fell => {
-                self.out(Condition::Failing, Cause::ProbeStatus(status), settings.outlier.base, settings, now);
+                self.eject(Condition::Failing, Cause::ProbeStatus(status), settings.outlier.base, settings, now);
             }
             (ProbeResult::Passed, Condition::Full) => self.enter(Condition::Active, Cause::ProbesPass, now),
             (ProbeResult::Full, Condition::Active | Condition::SlowStart) => {
@@ -283,7 +286,7 @@ impl Machine {
         }
     }
 
-    /// Probing has stopped: forgets what probes said.
+    /// Probing has stopped: forgets the results of probes, and ends conditions that only a probe could end.
     pub(super) fn forget_probes(&mut self, now: Timestamp) {
         (self.probed, self.says_full) = (false, false);
         (self.bad_probes, self.timed_out_probes, self.good_probes) = (0, 0, 0);
@@ -292,7 +295,7 @@ impl Machine {
         }
     }
 
-    /// Time has passed.
+    /// Applies the rules of time: silence, the ends of slow start and of ejections, and the window of the failure rate.
     pub(super) fn tick(&mut self, settings: &HealthSettings, now: Timestamp) {
         self.silence.observe(&self.upstream, now);
         if now.since(self.marks[1].at) >= settings.outlier.window / 2 {
@@ -313,10 +316,10 @@ impl Machine {
             }
             // A request that still waits is still evidence.
             Condition::Suspect(Suspicion::Silence) if self.upstream.in_flight() > 0 => {}
-            Condition::Suspect(_) if now >= self.until => {
+            Condition::Suspect(_) if now >= self.ejected_until => {
                 self.return_to_service(Cause::BackoffOver, settings, now);
             }
-            Condition::Down | Condition::Failing if !self.probed && now >= self.until => {
+            Condition::Down | Condition::Failing if !self.probed && now >= self.ejected_until => {
                 self.return_to_service(Cause::BackoffOver, settings, now);
             }
             Condition::Down | Condition::Failing => self.try_return(settings, now),
@@ -324,32 +327,32 @@ impl Machine {
         }
     }
 
-    fn down(&mut self, cause: Cause, settings: &HealthSettings, now: Timestamp) {
+    fn take_down(&mut self, cause: Cause, settings: &HealthSettings, now: Timestamp) {
         if self.condition != Condition::Down {
-            self.out(Condition::Down, cause, settings.outlier.base / 10, settings, now);
+            self.eject(Condition::Down, cause, settings.outlier.base / 10, settings, now);
         }
     }
 
     fn suspect(&mut self, suspicion: Suspicion, cause: Cause, settings: &HealthSettings, now: Timestamp) {
-        self.out(Condition::Suspect(suspicion), cause, settings.outlier.base, settings, now);
+        self.eject(Condition::Suspect(suspicion), cause, settings.outlier.base, settings, now);
     }
 
-    /// Out for `base` the first time, and twice as long each further time soon after the last.
-    fn out(&mut self, condition: Condition, cause: Cause, base: Duration, settings: &HealthSettings, now: Timestamp) {
-        let long_ago = now.since(self.until) > self.last.saturating_mul(10).max(settings.outlier.base);
-        self.times = if long_ago { 1 } else { self.times + 1 };
-        let doubled = base.saturating_mul(1 << (self.times - 1).min(20)).min(settings.outlier.max);
-        // Jitter from 3/4 to 5/4, so that what fell together does not return together.
-        let random = mix64(self.upstream.id().as_u64() ^ mix64(now.as_millis() ^ u64::from(self.times) << 48));
+    /// Ejects for `base` the first time, and for twice as long each further time that follows soon after the last.
+    fn eject(&mut self, condition: Condition, cause: Cause, base: Duration, settings: &HealthSettings, now: Timestamp) {
+        let long_ago = now.since(self.ejected_until) > self.last_ejection.saturating_mul(10).max(settings.outlier.base);
+        self.ejections = if long_ago { 1 } else { self.ejections + 1 };
+        let doubled = base.saturating_mul(1 << (self.ejections - 1).min(20)).min(settings.outlier.max);
+        // Jitter from 3/4 to 5/4, so that upstreams that fell together do not return together.
+        let random = mix64(self.upstream.id().as_u64() ^ mix64(now.as_millis() ^ u64::from(self.ejections) << 48));
         let jitter = 0.75 + 0.5 * (random >> 40) as f64 / f64::from(1 << 24);
-        self.last = doubled.mul_f64(jitter);
-        self.until = now.after(self.last);
+        self.last_ejection = doubled.mul_f64(jitter);
+        self.ejected_until = now.after(self.last_ejection);
         self.good_probes = 0;
         self.enter(condition, cause, now);
     }
 
     fn try_return(&mut self, settings: &HealthSettings, now: Timestamp) {
-        if self.good_probes >= settings.probes.rise && now >= self.until {
+        if self.good_probes >= settings.probes.rise && now >= self.ejected_until {
             self.return_to_service(Cause::ProbesPass, settings, now);
         }
     }
@@ -377,18 +380,18 @@ impl Machine {
         lifecycle.set_down_since(matches!(condition, Condition::Down | Condition::Failing).then_some(now));
     }
 
-    /// No time was observed for so long: that is not silence.
+    /// The clock jumped ahead, or no input came for so long: responses may have gone unnoticed, so it is not silence.
     pub(super) fn skip_unobserved(&mut self, leap: Duration) {
         for time in self.silence.times_mut() {
             *time = time.after(leap);
         }
     }
 
-    /// The clock went back by `jump`: all times noted before move with it.
+    /// The clock went back by `jump`: all recorded times move back with it.
     pub(super) fn shift_back(&mut self, jump: Duration) {
         let marks = self.marks.iter_mut().map(|mark| &mut mark.at);
         let silence = self.silence.times_mut();
-        let own = [&mut self.since, &mut self.until, &mut self.published.since];
+        let own = [&mut self.since, &mut self.ejected_until, &mut self.published.since];
         for time in own.into_iter().chain(marks).chain(silence) {
             *time = time.before(jump);
         }

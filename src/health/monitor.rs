@@ -11,13 +11,13 @@ use std::time::Duration;
 /// The health of an upstream.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct UpstreamStatus {
-    /// Its name.
+    /// The upstream's name.
     pub name: String,
     /// Its state.
     pub state: State,
-    /// Why it is in that state.
+    /// The cause of the last change of state.
     pub cause: Cause,
-    /// Since when.
+    /// When it entered the state.
     pub since: Timestamp,
     /// The availability in force, which panic mode may set against the state.
     pub availability: Availability,
@@ -55,7 +55,7 @@ impl Monitor {
         self.now
     }
 
-    /// Over how long sessions leave, once a drain's deadline has come.
+    /// The time over which sessions leave after a drain's deadline.
     pub(crate) fn drain_spread(&self) -> Duration {
         self.settings.drain_spread
     }
@@ -160,8 +160,8 @@ impl Monitor {
         }
     }
 
-    /// Monotonic time. Where the clock was set back, all times noted before move with it. Where it leaps ahead, or
-    /// `tick` was not called for so long, that time is no evidence of silence.
+    /// Advances the monitor's time, which never goes back. Where the clock was set back, all recorded times move back
+    /// with it. Where it jumps ahead, or no input came for so long, that time is no evidence of silence.
     fn at(&mut self, now: Timestamp) -> Timestamp {
         let (jump, leap) = (self.now.since(now), now.since(self.now));
         if jump > CLOCK_TOLERANCE {
@@ -181,8 +181,8 @@ impl Monitor {
         }
     }
 
-    /// Panic mode: so much of the cluster is out that the judgements are likelier to be wrong. Begins above the cap
-    /// and ends at half of it (hysteresis).
+    /// Begins panic mode when more than the cap is out: so many ejections are more likely errors of judgement. Ends it
+    /// at half of the cap; the hysteresis keeps it from beginning and ending over and over.
     fn update_panic(&mut self, now: Timestamp) {
         let count = |is: fn(&Machine) -> bool| self.machines.values().filter(|machine| is(machine)).count();
         let judged = count(|machine| machine.condition.is_judged());

@@ -1,38 +1,38 @@
-//! Inputs of health: outcomes of requests and results of probes.
+//! Inputs of the state machine: outcomes of requests and results of probes.
 
 use std::time::Duration;
 
-/// The outcome of a request on its upstream.
+/// The outcome of one request on its upstream. See [`Balancer::report`](crate::Balancer::report).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
-    /// It was answered with a status below 500. Report it when the head of the response has arrived.
+    /// A response with a status below 500. Report it when the head of the response has arrived.
     Answered,
-    /// It was answered with a status of 500 or above.
+    /// A response with a status of 500 or above.
     ServerError,
-    /// The connection broke, or the response was not HTTP.
+    /// The connection broke off, or the response was not valid HTTP.
     Broken,
     /// No response began within the host's deadline.
     TimedOut {
         /// How long the request waited.
         after: Duration,
     },
-    /// The connection was refused.
+    /// The connection was refused: no process listens at the address.
     ConnectRefused,
-    /// The connection was not established in time.
+    /// The connection was not established within the host's deadline.
     ConnectTimedOut,
 }
 
-/// The result of a probe.
+/// The result of one probe. See [`Balancer::probe`](crate::Balancer::probe).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ProbeResult {
     /// The upstream serves and accepts new sessions.
     Passed,
-    /// The upstream serves its sessions and accepts no new ones.
+    /// The upstream serves its sessions and reports that it accepts no new ones.
     Full,
-    /// A response with a status that means neither.
+    /// A response whose status means neither of these.
     Status(u16),
-    /// The connection was refused.
+    /// The connection was refused: no process listens at the address.
     Refused,
-    /// No response in time, or the connection broke before one.
+    /// No response in time, or the connection broke off before one.
     TimedOut,
 }

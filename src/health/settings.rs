@@ -2,20 +2,21 @@
 
 use std::time::Duration;
 
-/// All thresholds. The defaults suit instances that keep sessions in memory and restart within seconds.
+/// Thresholds and time constants of health checking, outlier ejection, slow start and failover. The defaults suit
+/// instances that keep sessions in memory and restart within seconds.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct HealthSettings {
-    /// Health checking: how many probes it takes.
+    /// Thresholds of probes and of connection timeouts.
     pub probes: Probes,
-    /// Outlier ejection: judgement by the outcomes of requests, and for how long it holds.
+    /// Outlier ejection: judgement by the outcomes of requests, and the length of ejections.
     pub outlier: Outlier,
-    /// Outlier ejection of upstreams that do not respond.
+    /// Judgement by silence: requests in flight and no response.
     pub silence: Silence,
-    /// Slow start of new and returned upstreams.
+    /// The ramp of new and returned upstreams.
     pub slow_start: SlowStart,
-    /// Failover: how the sessions of an upstream that is down move.
+    /// The pace at which the sessions of an upstream that is down move to others.
     pub failover: Failover,
-    /// After a drain's deadline, sessions leave over this time, each at a time that depends on its id. See
+    /// The time over which sessions leave after a drain's deadline, spread evenly by session id. See
     /// [`Upstream::drain_deadline`](crate::Upstream::drain_deadline). Default 30 s.
     pub drain_spread: Duration,
 }
@@ -33,60 +34,69 @@ impl Default for HealthSettings {
     }
 }
 
-/// How many probes it takes. A refused probe is proof at once.
+/// Thresholds of probes. A refused probe is proof at once, without a threshold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Probes {
-    /// Failed in a row until the upstream counts as down. At least 1; default 2.
+    /// Failed probes in a row, or connections of requests that timed out in a row, that take an upstream down. At least
+    /// 1; default 2.
     pub fall: u32,
-    /// Passed in a row until an upstream that was down returns. At least 1; default 2.
+    /// Passed probes in a row that return an upstream that was down. At least 1; default 2.
     pub rise: u32,
 }
 
-/// Outlier ejection by the outcomes of requests, as in Envoy's outlier detection.
+/// Outlier ejection by the outcomes of requests, after Envoy's outlier detection. An ejected upstream takes no new
+/// sessions and keeps those it has.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Outlier {
-    /// Failures in a row (5xx responses, broken exchanges, timeouts); 0 turns the rule off. Default 5.
+    /// Failures in a row (5xx responses, broken exchanges, timeouts) that eject; 0 disables the rule. Default 5.
     pub consecutive: u32,
-    /// Fraction of failed requests in the window, above 0 and up to 1; above 1 turns the rule off. Default 0.5.
+    /// Failed requests as a fraction of all in the window that ejects, above 0 and up to 1; above 1 disables the rule.
+    /// Default 0.5.
     pub failure_rate: f64,
-    /// The window; the rate is taken over its last half to whole. Default 10 s.
+    /// The window of `failure_rate`, longer than zero. It is kept in two halves, so the rate covers between the last
+    /// half and the whole of it. Default 10 s.
     pub window: Duration,
-    /// With fewer requests in the window the rate is not judged. Default 20.
+    /// The fewest requests in the window for which `failure_rate` applies. Default 20.
     pub min_requests: u32,
-    /// How long the first ejection lasts. Each further one within ten times its length lasts twice as long, plus or
-    /// minus a quarter. An upstream that is proven down and returns is held back likewise, starting from a tenth of
-    /// it. Default 10 s.
+    /// The length of the first ejection, longer than zero. An ejection that begins within ten times the length of the
+    /// last after its end is twice as long. Each length varies by up to a quarter either way, so that upstreams that
+    /// were ejected together do not return together. An upstream that is down by proof is held out in the same way,
+    /// beginning with a tenth of this. Default 10 s.
     pub base: Duration,
-    /// The longest ejection. Default 5 min.
+    /// The longest ejection before the variation, at least `base`. Default 5 min.
     pub max: Duration,
     /// The fraction of the cluster, 0 to 1, that may be out before judgements are ignored. Default 0.5.
     pub max_ejected: f64,
 }
 
-/// Outlier ejection of silent upstreams: a process that hangs accepts connections and sends no response.
+/// Judgement by silence: a process that hangs accepts connections and sends no response.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Silence {
-    /// How long without any response; zero turns the rule off. Default 5 s.
+    /// The time without a response, while requests are in flight, after which the upstream is suspect; zero disables
+    /// the rule. Default 5 s.
     pub after: Duration,
-    /// How many requests must have arrived meanwhile: fewer may just be slow ones. Default 3.
+    /// The fewest requests sent since the last response. With fewer, a single slow request would look like a hang.
+    /// Default 3.
     pub min_requests: u32,
 }
 
-/// Slow start: upstreams get the fraction max([`min`](Self::min), (elapsed / [`window`](Self::window))^(1 /
-/// [`aggression`](Self::aggression))) of their share, which is Envoy's formula. With `aggression` 1 it is linear, as
-/// in HAProxy.
+/// The ramp of a new or returned upstream. It takes the fraction max([`min`](Self::min), (elapsed /
+/// [`window`](Self::window))^(1 / [`aggression`](Self::aggression))) of its share of new sessions, which is Envoy's
+/// formula. With `aggression` 1 the ramp is linear, as HAProxy's.
+///
+/// Slow start refuses no session: where only upstreams in slow start are left, they take all new sessions.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct SlowStart {
-    /// How long it takes; zero turns it off. Default 10 s.
+    /// The length of the ramp; zero disables slow start. Default 10 s.
     pub window: Duration,
-    /// The initial fraction, above 0 and up to 1. Default 0.1.
+    /// The fraction at the beginning, above 0 and up to 1. Default 0.1.
     pub min: f64,
-    /// Above 1 ramps up faster in the beginning, below 1 slower. Default 1.
+    /// The curve, above 0: above 1 rises faster in the beginning, below 1 slower. Default 1.
     pub aggression: f64,
 }
 
 impl SlowStart {
-    /// The fraction of its share, 0 to 1, that an upstream gets after `elapsed`.
+    /// The fraction of its share, 0 to 1, that an upstream takes `elapsed` after the beginning of its slow start.
     #[must_use]
     pub fn fraction(&self, elapsed: Duration) -> f64 {
         if elapsed >= self.window {
@@ -97,12 +107,12 @@ impl SlowStart {
     }
 }
 
-/// How the sessions of an upstream that is down move.
+/// The pace at which the sessions of an upstream that is down move to others.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Failover {
-    /// How many displaced sessions a second one upstream admits; the others wait. 0 is no limit; default 500.
+    /// The displaced sessions that one upstream admits per second; further ones wait. 0 is no limit; default 500.
     pub rate: u32,
-    /// How long sessions wait for their upstream to return before they move. Default zero.
+    /// How long sessions wait for an upstream that is down to return before they move. Default zero.
     pub return_timeout: Duration,
 }
 
@@ -144,21 +154,21 @@ impl Default for Failover {
     }
 }
 
-/// A setting out of its range.
+/// A setting is out of its range.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{name} must be {range}")]
 pub struct HealthSettingsError {
-    /// Its name, such as `outlier.failure_rate`.
+    /// The setting, such as `outlier.failure_rate`.
     pub name: &'static str,
-    /// Its range.
+    /// Its range, as a phrase that follows "must be".
     pub range: &'static str,
 }
 
 impl HealthSettings {
-    /// Checks that all settings are in their ranges.
+    /// Checks that each setting is in its range.
     ///
     /// # Errors
-    /// [`HealthSettingsError`] for the first that is not.
+    /// [`HealthSettingsError`] for the first setting out of its range.
     pub fn check(&self) -> Result<(), HealthSettingsError> {
         let Self { probes, outlier, slow_start, .. } = self;
         let rules = [

@@ -1,23 +1,23 @@
-//! The states of an upstream, and the causes of their changes.
+//! The states of an upstream, and the causes of changes between them.
 
 use crate::cluster::Availability;
 use std::fmt;
 use std::time::Duration;
 
-/// The health state of an upstream. See the [module](super) for what each means to sessions.
+/// The state of an upstream. See the [module](super) for its effect on sessions.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum State {
     /// Serves and accepts.
     Active,
-    /// Serves, and accepts a growing share of new sessions.
+    /// Serves, and accepts a growing share of new sessions: [slow start](super::SlowStart).
     SlowStart,
-    /// Reports itself that it accepts no new sessions.
+    /// Serves, and reports by its probes that it accepts no new sessions.
     Full,
-    /// Judged unhealthy: accepts no new sessions until it looks better.
+    /// Ejected by judgement: serves its sessions and accepts no new ones until the ejection ends.
     Suspect,
-    /// An operator drains it: it accepts no new sessions, and those it has leave by the deadline.
+    /// Drained by an operator: accepts no new sessions, and lets its sessions leave after the drain's deadline.
     Draining,
-    /// Proven unable to serve.
+    /// Serves and accepts nothing: proven not to respond, or its probes get a bad status.
     Down,
 }
 
@@ -38,7 +38,8 @@ impl State {
         }
     }
 
-    /// The availability that follows from it.
+    /// The availability bits of this state. A panic or the end of a drain may set others: see
+    /// [`UpstreamStatus::availability`](super::UpstreamStatus::availability).
     #[must_use]
     pub const fn availability(self) -> Availability {
         match self {
@@ -58,39 +59,39 @@ impl fmt::Display for State {
 /// Why an upstream entered its state.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Cause {
-    /// It was configured from the beginning.
+    /// It was configured when the balancer was built.
     Configured,
     /// It was added to a running cluster.
     Added,
     /// The connection of a request was refused.
     ConnectRefused,
-    /// The connections of so many requests in a row timed out.
+    /// Connections of requests timed out, this many in a row.
     ConnectTimedOut(u32),
-    /// A request waited this long, and in that time there was no response at all.
+    /// A request waited for this long, and the upstream sent no response to any request in that time.
     Unanswered(Duration),
-    /// So many requests in a row failed.
+    /// Requests failed, this many in a row.
     Failures(u32),
-    /// So many percent of requests failed.
+    /// This percentage of requests failed, 0 to 100.
     FailureRate(u8),
-    /// Requests arrived, and for this long there was no response.
+    /// Requests are in flight, and the upstream sent no response for this long.
     Silent(Duration),
     /// The connection of a probe was refused.
     ProbeRefused,
-    /// So many probes in a row timed out.
+    /// Probes got no response, this many in a row.
     ProbeTimedOut(u32),
-    /// Probes were answered with this status.
+    /// Probes get this status.
     ProbeStatus(u16),
-    /// A probe's response said that it is full.
+    /// A probe's response says that it is full.
     ProbeFull,
     /// Probes pass.
     ProbesPass,
     /// It responds again.
     Answers,
-    /// Its ejection time is over.
+    /// Its ejection, or the time it was held down without probes, is over.
     BackoffOver,
     /// Its slow start is over.
     SlowStartOver,
-    /// An operator said so.
+    /// An operator drained or resumed it.
     Operator,
 }
 
@@ -101,19 +102,21 @@ impl fmt::Display for Cause {
             Self::Added => f.write_str("added to the cluster"),
             Self::ConnectRefused => f.write_str("a connection was refused"),
             Self::ConnectTimedOut(times) => write!(f, "connecting timed out {times} times in a row"),
-            Self::Unanswered(time) => write!(f, "no response while a request waited {time:?}"),
+            Self::Unanswered(time) => {
+                write!(f, "no response to any request while one waited for {} s", time.as_secs_f64())
+            }
             Self::Failures(times) => write!(f, "{times} failures in a row"),
             Self::FailureRate(percent) => write!(f, "{percent} % of requests failed"),
-            Self::Silent(time) => write!(f, "no response for {time:?}"),
+            Self::Silent(time) => write!(f, "no response for {} s", time.as_secs_f64()),
             Self::ProbeRefused => f.write_str("a probe was refused"),
-            Self::ProbeTimedOut(times) => write!(f, "{times} probes were not answered"),
-            Self::ProbeStatus(status) => write!(f, "probes are answered with status {status}"),
-            Self::ProbeFull => f.write_str("it says that it is full"),
+            Self::ProbeTimedOut(times) => write!(f, "{times} probes in a row got no response"),
+            Self::ProbeStatus(status) => write!(f, "probes get status {status}"),
+            Self::ProbeFull => f.write_str("it reports that it is full"),
             Self::ProbesPass => f.write_str("probes pass"),
             Self::Answers => f.write_str("it responds again"),
             Self::BackoffOver => f.write_str("its ejection time is over"),
             Self::SlowStartOver => f.write_str("its slow start is over"),
-            Self::Operator => f.write_str("an operator said so"),
+            Self::Operator => f.write_str("requested by an operator"),
         }
     }
 }

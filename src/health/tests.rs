@@ -9,7 +9,7 @@ fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
-/// A balancer, its time, and all that happened.
+/// A balancer, its time and its events.
 struct World {
     balancer: Balancer,
     now: Timestamp,
@@ -46,7 +46,7 @@ impl World {
         self.balancer.status().iter().map(|status| status.state).collect()
     }
 
-    /// In steps of a tick.
+    /// Advances the time in ticks of 100 ms.
     fn pass(&mut self, time: Duration) {
         let end = self.now.after(time);
         while self.now < end {
@@ -65,7 +65,7 @@ impl World {
         self.balancer.probe(self.id(index), result, self.now);
     }
 
-    /// A request that is in flight on this upstream.
+    /// A request in flight on this upstream.
     fn send(&self, index: usize) -> Pick {
         let others: Vec<_> = (0..self.balancer.cluster().len()).filter(|i| *i != index).map(|i| self.id(i)).collect();
         self.balancer.pick(&Request::new(self.now).tried(&others)).unwrap()
@@ -87,7 +87,7 @@ fn a_refused_connection_is_proof_and_two_good_probes_bring_it_back_slowly() {
     assert_eq!((world.state(2), world.health(2)), (State::Down, Availability::DOWN));
     world.probe(2, ProbeResult::Refused);
     world.pass(secs(60));
-    assert_eq!(world.state(2), State::Down, "nobody has seen it answer");
+    assert_eq!(world.state(2), State::Down, "no probe has passed");
     world.probe(2, ProbeResult::Passed);
     assert_eq!(world.state(2), State::Down);
     world.probe(2, ProbeResult::Passed);
@@ -107,7 +107,7 @@ fn a_refused_connection_is_proof_and_two_good_probes_bring_it_back_slowly() {
 }
 
 #[test]
-fn without_probes_it_is_tried_again_and_each_time_later() {
+fn without_probes_it_returns_after_an_ejection_time_that_doubles() {
     let mut world = World::new(2);
     let mut last = Duration::ZERO;
     for round in 0..4 {
@@ -117,11 +117,11 @@ fn without_probes_it_is_tried_again_and_each_time_later() {
             world.pass(Duration::from_millis(100));
         }
         let out = world.now.since(start);
-        // Twice as long, give or take a quarter each time.
+        // Twice as long, each length varied by up to a quarter.
         assert!(round == 0 || (out > last.mul_f64(1.1) && out < last.mul_f64(3.7)), "{last:?}, then {out:?}");
         last = out;
     }
-    // Long after, it is forgiven.
+    // Long after the last ejection the length starts at the base again.
     world.pass(secs(1000));
     world.report(0, Outcome::ConnectRefused);
     world.pass(secs(2));
@@ -177,7 +177,7 @@ fn a_rate_of_failures_counts_where_there_are_enough_requests() {
     answer(&world, Outcome::ServerError);
     assert_eq!(world.state(0), State::Suspect, "eleven of 22");
     world.pass(secs(60));
-    // What is past does not count for ever.
+    // Requests before the window do not count.
     for _ in 0..100 {
         answer(&world, Outcome::Answered);
     }
@@ -202,14 +202,14 @@ fn silence_stops_new_sessions_and_a_deadline_in_silence_is_proof() {
     assert_eq!(world.health(0), Availability::DRAINING);
     world.pass(secs(54));
     world.report(1, Outcome::TimedOut { after: secs(60) });
-    assert_eq!(world.state(1), State::Active, "nor is one that is too slow");
+    assert_eq!(world.state(1), State::Active, "nor is one request that exceeds its deadline");
     world.report(0, Outcome::TimedOut { after: secs(60) });
     assert_eq!((world.state(0), world.health(0)), (State::Down, Availability::DOWN));
     drop(waiting);
 }
 
 #[test]
-fn an_error_is_an_answer_too() {
+fn an_error_response_ends_silence() {
     let outlier = Outlier { consecutive: 0, failure_rate: 2.0, ..Outlier::default() };
     let mut world = World::with(5, HealthSettings { outlier, ..HealthSettings::default() });
     let requests: Vec<_> = (0..40).map(|_| world.send(0)).collect();
@@ -219,23 +219,23 @@ fn an_error_is_an_answer_too() {
     }
     assert_eq!(world.state(0), State::Active, "it is not silent");
     world.report(0, Outcome::TimedOut { after: secs(30) });
-    assert_eq!(world.state(0), State::Active, "and others were answered meanwhile");
+    assert_eq!(world.state(0), State::Active, "and other requests got responses meanwhile");
     drop(requests);
 }
 
 #[test]
-fn who_answers_again_is_no_longer_suspected() {
+fn a_response_ends_suspicion_of_silence() {
     let mut world = World::new(3);
     let waiting: Vec<Pick> = (0..3).map(|_| world.send(0)).collect();
     world.pass(secs(120));
-    assert_eq!(world.state(0), State::Suspect, "while somebody waits it stays suspected");
+    assert_eq!(world.state(0), State::Suspect, "it stays suspect while requests wait");
     world.report(0, Outcome::Answered);
     assert_eq!(world.state(0), State::SlowStart);
     drop(waiting);
 }
 
 #[test]
-fn beyond_half_of_the_cluster_judgements_are_ignored_once() {
+fn judgements_on_more_than_half_of_the_cluster_are_ignored() {
     let mut world = World::new(5);
     let fail = |world: &World, index| (0..5).for_each(|_| world.report(index, Outcome::ServerError));
     fail(&world, 0);
@@ -269,7 +269,7 @@ fn proof_is_not_overruled() {
 }
 
 #[test]
-fn probes_that_are_answered_badly_are_judged() {
+fn a_bad_status_of_probes_is_a_judgement() {
     let mut world = World::new(4);
     for index in 0..4 {
         world.probe(index, ProbeResult::Status(404));
@@ -278,7 +278,10 @@ fn probes_that_are_answered_badly_are_judged() {
     world.probe(0, ProbeResult::Status(404));
     assert_eq!((world.state(0), world.health(0)), (State::Down, Availability::DOWN));
     (1..4).for_each(|index| world.probe(index, ProbeResult::Status(404)));
-    assert!((0..4).all(|index| world.health(index) == Availability::ACTIVE), "a wrong path takes nobody down");
+    assert!(
+        (0..4).all(|index| world.health(index) == Availability::ACTIVE),
+        "a wrong probe path takes no upstream down"
+    );
     world.pass(secs(20));
     for _ in 0..2 {
         (0..4).for_each(|index| world.probe(index, ProbeResult::Passed));
@@ -288,7 +291,7 @@ fn probes_that_are_answered_badly_are_judged() {
 }
 
 #[test]
-fn an_error_between_two_silences_proves_that_somebody_is_there() {
+fn only_probe_timeouts_in_a_row_are_proof() {
     let mut world = World::new(5);
     for _ in 0..3 {
         world.probe(0, ProbeResult::TimedOut);
@@ -314,7 +317,7 @@ fn full_is_not_down() {
 }
 
 #[test]
-fn what_only_probes_could_end_ends_with_them() {
+fn conditions_that_only_probes_could_end_end_when_probing_stops() {
     let mut world = World::new(3);
     world.probe(0, ProbeResult::Full);
     world.probe(1, ProbeResult::Refused);
@@ -327,7 +330,7 @@ fn what_only_probes_could_end_ends_with_them() {
 }
 
 #[test]
-fn who_says_that_it_is_full_returns_as_full() {
+fn an_upstream_that_reports_full_returns_as_full() {
     let mut world = World::new(5);
     world.report(0, Outcome::ConnectRefused);
     world.pass(secs(60));
@@ -336,11 +339,11 @@ fn who_says_that_it_is_full_returns_as_full() {
     assert_eq!((world.state(0), world.health(0)), (State::Full, Availability::DRAINING));
     (0..5).for_each(|_| world.report(0, Outcome::Broken));
     assert_eq!(world.state(0), State::Suspect);
-    // Three of five look bad, which is ignored; what one of them says itself is not.
+    // Judgements on three of five are ignored; the report of one that it is full is not.
     (1..3).for_each(|index| (0..5).for_each(|_| world.report(index, Outcome::Broken)));
     assert!(world.balancer.panics());
     assert_eq!([0, 1].map(|index| world.health(index)), [Availability::DRAINING, Availability::ACTIVE]);
-    // Nor is what the operator says.
+    // Nor is an operator's drain.
     (0..2).for_each(|_| world.probe(3, ProbeResult::Status(500)));
     assert_eq!((world.state(3), world.health(3)), (State::Down, Availability::ACTIVE));
     world.balancer.drain("app-4", None, world.now).unwrap();
@@ -374,7 +377,7 @@ fn a_drain_ends_when_nothing_is_left() {
 }
 
 #[test]
-fn one_that_crashes_while_it_drains_is_down_and_then_drains_on() {
+fn an_upstream_that_crashes_in_a_drain_is_down_and_then_drains_on() {
     let mut world = World::new(2);
     world.balancer.drain("app-1", None, world.now).unwrap();
     world.report(0, Outcome::ConnectRefused);
@@ -384,7 +387,7 @@ fn one_that_crashes_while_it_drains_is_down_and_then_drains_on() {
 }
 
 #[test]
-fn a_clock_that_jumps_back_keeps_nobody_out_for_longer() {
+fn a_clock_that_jumps_back_prolongs_no_ejection() {
     let mut world = World::new(2);
     world.report(0, Outcome::ConnectRefused);
     world.now = world.now.before(secs(3600));
@@ -395,7 +398,7 @@ fn a_clock_that_jumps_back_keeps_nobody_out_for_longer() {
 }
 
 #[test]
-fn a_restart_is_told() {
+fn a_restart_is_an_event() {
     let world = World::new(2);
     let upstream = std::sync::Arc::clone(world.balancer.cluster().members()[0].upstream());
     for incarnation in [7, 7, 9] {
@@ -405,7 +408,7 @@ fn a_restart_is_told() {
 }
 
 #[test]
-fn who_polls_too_late_misses_the_oldest() {
+fn a_subscription_that_is_polled_too_late_misses_the_oldest_events() {
     let world = World::new(2);
     let upstream = std::sync::Arc::clone(world.balancer.cluster().members()[0].upstream());
     for incarnation in 1..=5000 {
@@ -416,7 +419,7 @@ fn who_polls_too_late_misses_the_oldest() {
 }
 
 #[test]
-fn upstreams_that_are_added_begin_slowly_and_keep_what_was_said_of_them() {
+fn added_upstreams_begin_with_slow_start_and_changed_ones_keep_their_drain() {
     let mut world = World::new(2);
     let put = |name: &str, address: &str| crate::Change::Put(UpstreamConfig::new(name, address));
     let apply = |world: &World, change| {
@@ -428,22 +431,22 @@ fn upstreams_that_are_added_begin_slowly_and_keep_what_was_said_of_them() {
     world.pass(secs(10));
     assert_eq!(world.state(2), State::Active);
     world.balancer.drain("app-3", Some(secs(60)), world.now).unwrap();
-    let departure = |world: &World| world.balancer.cluster().members()[2].upstream().drain_deadline(7);
-    let before = departure(&world);
+    let drain_deadline = |world: &World| world.balancer.cluster().members()[2].upstream().drain_deadline(7);
+    let before = drain_deadline(&world);
     assert!(before.is_some());
     apply(&world, put("app-3", "10.0.0.9:80"));
     world.pass(secs(1));
     assert_eq!((world.state(2), world.health(2)), (State::Draining, Availability::DRAINING));
-    assert_eq!(departure(&world), before);
-    // A request that was on its way to the address before.
+    assert_eq!(drain_deadline(&world), before);
+    // An outcome of a request to the previous address.
     let cluster = world.balancer.cluster();
     apply(&world, put("app-1", "10.0.0.8:80"));
     world.balancer.report(cluster.members()[0].upstream(), Outcome::ConnectRefused, world.now);
-    assert_eq!(world.state(0), State::SlowStart, "nobody was refused by it");
+    assert_eq!(world.state(0), State::SlowStart, "the new address refused no connection");
 }
 
 #[test]
-fn settings_that_make_no_sense_are_refused() {
+fn settings_out_of_range_are_refused() {
     let builder = || Balancer::builder().upstream(UpstreamConfig::new("a", "a:1"));
     let mut settings = HealthSettings::default();
     settings.slow_start.min = 0.0;
@@ -452,7 +455,7 @@ fn settings_that_make_no_sense_are_refused() {
 }
 
 #[test]
-fn a_clock_that_leaps_ahead_proves_no_silence() {
+fn a_clock_that_jumps_ahead_proves_no_silence() {
     let mut world = World::new(3);
     let waiting: Vec<Pick> = (0..3).map(|_| world.send(0)).collect();
     world.pass(secs(3));

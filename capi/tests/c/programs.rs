@@ -164,7 +164,7 @@ fn the_example_runs() {
         let mut make = Command::new("make");
         make.args(["--silent", "CFLAGS=-Wall -Wextra -Werror -pedantic", "run"]).current_dir(directory.path());
         let said = run(make.env("PKG_CONFIG_PATH", prefix().join("lib/pkgconfig")));
-        for line in ["because it is new", "because it is pinned", "Set-Cookie: shop=", "an operator said so"] {
+        for line in ["because it is new", "because it is pinned", "Set-Cookie: shop=", "requested by an operator"] {
             assert!(said.contains(line), "no \"{line}\" in {said}");
         }
     }

@@ -129,7 +129,7 @@ fn one_that_answers_probes_badly_is_taken_out_unless_all_do() {
 
     // With `Retry-After`, which means nothing where the profile does not say what.
     upstreams[0].answers(503);
-    until_logged(&gateway, "app-1: active -> down: probes are answered with status 503");
+    until_logged(&gateway, "app-1: active -> down: probes get status 503");
     assert_eq!(newcomers(&gateway, 10), vec!["app-2"; 10]);
 
     upstreams[1].answers(404);

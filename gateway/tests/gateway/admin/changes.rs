@@ -186,7 +186,7 @@ fn a_drained_upstream_keeps_its_sessions_and_gets_no_new_ones_until_it_is_resume
     assert!(homes.contains(&"app-1".to_owned()));
 
     let drained = json(&host.ask("POST", "/api/v1/upstreams/app-1/drain", ""), 200);
-    assert_eq!((&drained["state"], &drained["cause"]), (&"draining".into(), &"an operator said so".into()));
+    assert_eq!((&drained["state"], &drained["cause"]), (&"draining".into(), &"requested by an operator".into()));
     assert_eq!((&drained["accepting"], &drained["serving"]), (&false.into(), &true.into()));
     assert!(drained["since"].as_str().unwrap().ends_with('Z'));
     let again: Vec<String> = visitors.iter_mut().map(|visitor| visitor.visit().text()).collect();
