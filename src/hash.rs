@@ -1,4 +1,4 @@
-//! The numeric pieces that placement shares: a mixer, a hash of bytes, and a logarithm that is equal on every machine.
+//! Numeric functions of placement: a mixer, a hash of bytes, and a logarithm that is equal on every platform.
 
 /// The odd constant of SplitMix64: 2^64 divided by the golden ratio.
 pub(crate) const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -13,8 +13,9 @@ pub(crate) const fn mix64(mut z: u64) -> u64 {
 
 /// 64 bits from any bytes, the same on every platform and in every version: placements depend on it.
 ///
-/// Sixteen bytes at a time are multiplied into the state, and the halves of the 128-bit product folded (as wyhash does,
-/// Wang Yi, 2019). About 3 ns for a short key. It has no secret: a client that chooses keys can make them collide.
+/// Sixteen bytes at a time are multiplied into the state, and the halves of the 128-bit product are folded (as in
+/// wyhash, Wang Yi, 2019). About 3 ns for a short key. It has no secret: a client that can choose keys can make them
+/// collide.
 pub(crate) fn hash_bytes(bytes: &[u8]) -> u64 {
     const KEYS: [u64; 4] =
         [mix64(GOLDEN), mix64(2_u64.wrapping_mul(GOLDEN)), mix64(3_u64.wrapping_mul(GOLDEN)), GOLDEN];
@@ -31,7 +32,8 @@ pub(crate) fn hash_bytes(bytes: &[u8]) -> u64 {
         state = fold(state ^ word(rest), KEYS[1] ^ word(&rest[8..]));
         rest = &rest[16..];
     }
-    // The two ends of what is left overlap, where it is no whole pair; the length tells such keys apart.
+    // The first and last word of the remaining bytes overlap if those are less than two words; the length, hashed last,
+    // distinguishes such keys.
     let (a, b) = match rest {
         [] => (0, 0),
         [_, _, _, _, _, _, _, _, ..] => (word(rest), word(&rest[rest.len() - 8..])),
@@ -45,8 +47,8 @@ pub(crate) fn hash_bytes(bytes: &[u8]) -> u64 {
 
 /// `-ln(u)` for `u` uniform in (0, 1), taken from the bits of `hash`: an exponential variate.
 ///
-/// Proxies that compare such scores must agree to the bit, and `f64::ln` is whatever the platform's libm makes
-/// it. This uses only additions, multiplications and divisions, which IEEE 754 rounds the same everywhere:
+/// Proxies that compare such scores must agree to the bit, and the result of `f64::ln` depends on the platform's libm.
+/// This uses only additions, multiplications and divisions, which IEEE 754 rounds the same everywhere:
 /// u = 2^-k · m with m in [1, 2), and ln(m) = 2·artanh((m-1)/(m+1)) by its series, to within 1e-9.
 pub(crate) const fn exponential(hash: u64) -> f64 {
     // 52 random bits with the lowest set: never zero, so the logarithm is finite.
@@ -105,7 +107,7 @@ mod tests {
         }
     }
 
-    /// Expectations come from `tests/vectors/rendezvous.py`.
+    /// The expected values come from `tests/vectors/rendezvous.py`.
     #[test]
     fn hashes_of_bytes_are_frozen() {
         let recorded: serde_json::Value =
@@ -118,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_and_neighbours_are_told_apart() {
+    fn keys_that_differ_in_length_or_by_one_hash_differently() {
         let mut seen = std::collections::HashSet::new();
         for len in 0..100 {
             assert!(seen.insert(hash_bytes(&vec![0; len])), "zeros of length {len}");

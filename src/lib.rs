@@ -1,14 +1,14 @@
 //! Session-affinity load balancing that you can embed.
 //!
-//! A stateful application needs each user back at the instance that holds their session. [`Balancer::pick`]
-//! decides that for one request: it verifies the signed token the client carries and pins the request to the
-//! upstream named there, or lets a [`Policy`] place the session and says which token to set.
+//! A stateful application keeps a session in the memory of one instance, so each request of the session must reach that
+//! instance. [`Balancer::pick`] chooses the upstream of one request: it verifies the signed token that the client sends
+//! and pins the request to the upstream named there, or lets a [`Policy`] place the session and returns the token to
+//! set.
 //!
 //! # What the core does not do
 //!
-//! It opens no socket, reads no clock, starts no thread and looks at no environment: the time comes in with
-//! each [`Request`], randomness through [`rng::Entropy`]. Everything that touches the world is an adapter on
-//! top of it, and each adapter is a feature of this crate:
+//! It opens no socket, reads no clock, starts no thread and reads no environment variable: the time comes in with each
+//! [`Request`], randomness through [`rng::Entropy`]. All I/O is in adapters on top of it, each a feature of this crate:
 //!
 //! | feature | what it adds |
 //! |---|---|
@@ -16,7 +16,18 @@
 //! | `http` | cookies and client addresses, on borrowed header bytes |
 //! | `config` | configuration files and key files |
 //! | `proxy` | a [hyper](https://hyper.rs) service that forwards to the picked upstream |
-//! | `serde` | `Serialize` and `Deserialize` of what goes into files and messages |
+//! | `serde` | `Serialize` and `Deserialize` of types that are stored in files and messages |
+//!
+//! # What always holds
+//!
+//! - A pick reads one snapshot: cluster, policy, affinity and all other settings are behind one pointer, and no pick
+//!   sees two that disagree. Counts are outside the snapshot and outlive it.
+//! - A pick takes no lock and allocates nothing (`tests/core/allocations.rs`); see [`cluster`] for the exception.
+//! - A limit of requests in flight is exact: it is never exceeded, and no request is refused while there is room.
+//! - A pin is broken only on proof that its upstream cannot serve, or by an operator's removal or drain; the failover
+//!   target is the same on every proxy. See [`health`]. Moves of sessions for other reasons (from full upstreams, and
+//!   rebalancing) have to be configured.
+//! - Nothing in a token is used before its tag is verified, in constant time.
 //!
 //! # Example
 //!
@@ -36,7 +47,7 @@
 //! let first = balancer.pick(&Request::new(now))?;
 //! let token = first.token.as_ref().expect("a first visit sets a token");
 //!
-//! // With the token the client comes back to the same upstream.
+//! // With the token the next request goes to the same upstream.
 //! let again = balancer.pick(&Request::new(now).tokens(&[token.as_bytes()]))?;
 //! assert_eq!(again.decision, Decision::Pinned);
 //! assert_eq!(again.upstream().name(), first.upstream().name());

@@ -1,8 +1,8 @@
-//! Randomness as the core sees it: a source that the host chooses.
+//! Randomness: a source that the host chooses.
 //!
-//! Session ids come from the operating system ([`OsEntropy`]): a generator in user space that was seeded
-//! before a `fork` repeats itself in every child, and two sessions would share a session id. [`SeededEntropy`] is
-//! its reproducible twin for tests and simulations.
+//! Session ids come from the operating system ([`OsEntropy`]): a generator in user space that was seeded before a
+//! `fork` repeats itself in every child, and two sessions would share a session id. [`SeededEntropy`] is a reproducible
+//! source for tests and simulations.
 
 use crate::hash::{GOLDEN, mix64};
 use rand::TryRng;
@@ -20,11 +20,11 @@ pub trait Entropy: Send + Sync + fmt::Debug {
     /// 64 uniformly random bits.
     ///
     /// # Errors
-    /// [`EntropyError`] where the source has none to give.
+    /// [`EntropyError`] if the source fails.
     fn next(&self) -> Result<u64, EntropyError>;
 }
 
-/// The operating system's generator: one system call (or vDSO call) a number, safe across `fork`.
+/// The operating system's generator: one system call (or vDSO call) per number, safe across `fork`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OsEntropy;
 
@@ -34,8 +34,8 @@ impl Entropy for OsEntropy {
     }
 }
 
-/// SplitMix64 over an atomic counter: the same seed gives the same sequence. Not for secrets or session ids of real
-/// sessions.
+/// SplitMix64 over an atomic counter: the same seed gives the same sequence. Its output is predictable: do not use it
+/// for secrets or for session ids in production.
 #[derive(Debug)]
 #[repr(align(128))] // its own cache line: every unbound pick of every thread adds to it
 pub struct SeededEntropy(AtomicU64);

@@ -1,6 +1,6 @@
-//! Time as the core sees it: a number that the host passes in.
+//! Time: a number that the host passes in. The core reads no clock.
 //!
-//! Hosts read a [`Clock`] once a request and hand the [`Timestamp`] on. [`SystemClock`] is the real one;
+//! Hosts read a [`Clock`] once per request and pass the [`Timestamp`] on. [`SystemClock`] is the wall clock;
 //! [`FakeClock`] is for tests.
 
 use std::fmt;
@@ -15,8 +15,8 @@ pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(2);
 
 /// A moment of wall-clock time, in milliseconds since the Unix epoch.
 ///
-/// Tokens travel between machines, so their times are wall-clock times: they can jump, and everything that
-/// compares two timestamps saturates instead of assuming that time only grows.
+/// Tokens are read on several machines, so their times are wall-clock times. These can jump, so differences between two
+/// timestamps saturate at zero, and nothing assumes that time only grows.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Timestamp(u64);
@@ -63,7 +63,7 @@ impl Timestamp {
         Self(self.0.saturating_sub(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    /// The time from `earlier` to this moment; zero where `earlier` is later.
+    /// The time from `earlier` to this moment; zero if `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
@@ -76,9 +76,9 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// Where a host gets the time from. Implementations are read from many threads at once.
+/// A host's source of the time. Implementations are read from many threads concurrently.
 pub trait Clock: Send + Sync + fmt::Debug {
-    /// The time now. Called once a request, so it should cost tens of nanoseconds at most.
+    /// The current time. Called once per request, so it should cost tens of nanoseconds at most.
     fn now(&self) -> Timestamp;
 }
 
@@ -94,14 +94,14 @@ impl Clock for SystemClock {
     }
 }
 
-/// A shared clock: a test keeps one handle to move it.
+/// A shared clock, so that a test can keep a [`FakeClock`] and move it.
 impl<C: Clock + ?Sized> Clock for Arc<C> {
     fn now(&self) -> Timestamp {
         (**self).now()
     }
 }
 
-/// A clock that moves only when it is told to.
+/// A clock for tests, which changes only by [`advance`](Self::advance) and [`set`](Self::set).
 ///
 /// ```
 /// use homing::time::{Clock, FakeClock};

@@ -1,19 +1,19 @@
 //! A lock-free ordered set of small integers, which finds its next member in a few loads.
 //!
-//! A bit a member, in words; above them tiers of summaries, with a bit for each word below that is not empty: van Emde
-//! Boas' idea (Information Processing Letters 6(3), 1977) with words of 64 for the square roots.
+//! One bit per member, in words of 64; above them tiers of summaries, with one bit for each word below that is not
+//! empty: van Emde Boas' idea (Information Processing Letters 6(3), 1977) with words of 64 bits for the square roots.
 //!
-//! A summary bit is set at once and cleared lazily. [`Bits::remove`] leaves it set, so that adding and removing a
-//! member costs one locked operation each; [`Bits::first`] clears the summary bits that it finds stale, so each is paid
-//! for once.
+//! Summary bits are set at once and cleared lazily. [`Bits::remove`] leaves them set, so that inserting and removing a
+//! member costs one locked operation each; [`Bits::first`] clears the summary bits that it finds stale (set, with an
+//! empty word below), so each stale bit costs one search only.
 
 use crate::sync::{AtomicU64, Ordering};
 
 const WORD: usize = 64;
 
-/// A set of integers below its capacity. Every method is safe from any thread and waits for none.
+/// A set of integers below its capacity. Every method is safe from any thread and lock-free.
 pub(crate) struct Bits {
-    /// The members first, then the summary of each tier, up to one of a single word.
+    /// The words of members first, then the summary of each tier, up to a tier of a single word.
     tiers: Box<[Box<[AtomicU64]>]>,
 }
 
@@ -22,7 +22,7 @@ fn split(at: usize) -> (usize, u64) {
 }
 
 impl Bits {
-    /// The empty set of integers below `capacity`, which is at least 1. A bit each, and 1/63 more.
+    /// The empty set of integers below `capacity`, which is at least 1. Takes one bit per integer and 1/63 more.
     pub(crate) fn new(capacity: usize) -> Self {
         let sizes =
             std::iter::successors(Some(capacity.div_ceil(WORD)), |words| (*words > 1).then(|| words.div_ceil(WORD)));
@@ -30,11 +30,11 @@ impl Bits {
         Self { tiers: sizes.map(tier).collect() }
     }
 
-    /// Adds `member`. One locked operation, and one for each summary that did not know its word.
+    /// Adds `member`. One locked operation, and one more for each summary bit that is not set yet.
     pub(crate) fn insert(&self, member: usize) {
         let (word, bit) = split(member);
         self.tiers[0][word].fetch_or(bit, Ordering::AcqRel);
-        self.summarize(1, word);
+        self.set_summary(1, word);
     }
 
     /// Removes `member`. One locked operation.
@@ -43,18 +43,18 @@ impl Bits {
         self.tiers[0][word].fetch_and(!bit, Ordering::AcqRel);
     }
 
-    /// Removes all members. One that is added concurrently may stay or not.
+    /// Removes all members. One that is inserted concurrently may stay or not.
     pub(crate) fn clear(&self) {
         let full = self.tiers.iter().flatten().filter(|word| word.load(Ordering::Relaxed) != 0);
-        // A read-modify-write, not a store: a store would break the release sequence that later insertions synchronize
-        // with.
+        // A read-modify-write and no store: a store would end the release sequence of earlier operations on the word,
+        // and later insertions would not synchronize with those.
         full.for_each(|word| _ = word.fetch_and(0, Ordering::AcqRel));
     }
 
-    /// The lowest member that is not below `from` and is below `end`.
+    /// The lowest member in `from..end`.
     ///
-    /// An integer that is a member throughout the call is found, except while another thread is inside
-    /// [`clear_summary`](Self::clear_summary) for a word that was empty.
+    /// A member that is in the set during the whole call is found, except while another thread is inside
+    /// [`clear_summary`](Self::clear_summary) with a word that was empty before.
     pub(crate) fn first(&self, from: usize, end: usize) -> Option<usize> {
         let (mut height, mut at, mut descending) = (0, from, false);
         while at << (height * WORD.ilog2() as usize) < end {
@@ -79,11 +79,11 @@ impl Bits {
         None
     }
 
-    /// Sets the summary bits of the tiers from `height` on for `at`, the index of a word below.
-    fn summarize(&self, height: usize, mut at: usize) {
+    /// Sets the summary bits of word `at` in the tiers from `height` up. `at` is the index of a word one tier below.
+    fn set_summary(&self, height: usize, mut at: usize) {
         for tier in &self.tiers[height..] {
             let (word, bit) = split(at);
-            // Usually set already, and a load does not take the cache line away from other threads.
+            // The bit is mostly set already: a load takes no cache line away from other threads.
             if tier[word].load(Ordering::Acquire) & bit == 0 {
                 tier[word].fetch_or(bit, Ordering::AcqRel);
             }
@@ -91,15 +91,16 @@ impl Bits {
         }
     }
 
-    /// Clears the bit of the tier above that says that word `at` of tier `height` has members.
+    /// Clears the summary bit, one tier above, of word `at` of tier `height`, unless the word has members again.
     ///
-    /// The second read of the word is a read-modify-write, so it and an insertion into that word are ordered. Either it
-    /// sees the new member and sets the bit again; or the insertion comes after it, sees the bit cleared, and sets it.
+    /// The second read of the word is a read-modify-write, so it and an insertion into that word have an order. Either
+    /// this read sees the member and sets the summary bit again; or the insertion comes after it, thereby sees the
+    /// summary bit cleared, and sets it.
     fn clear_summary(&self, height: usize, at: usize) {
         let (word, bit) = split(at);
         let others = self.tiers[height + 1][word].fetch_and(!bit, Ordering::AcqRel) & !bit;
         if self.tiers[height][at].fetch_or(0, Ordering::AcqRel) != 0 {
-            self.summarize(height + 1, at);
+            self.set_summary(height + 1, at);
         } else if others == 0 && height + 2 < self.tiers.len() {
             self.clear_summary(height + 1, word);
         }
@@ -120,7 +121,7 @@ mod tests {
     }
 
     fn step(capacity: usize) -> impl Strategy<Value = Step> {
-        // Near one another too, so that words fill and empty.
+        // Also members close together, so that words fill and empty.
         let member = prop_oneof![0..capacity, 0..capacity.min(130)];
         prop_oneof![
             member.clone().prop_map(Step::Insert),
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stale_summary_bit_is_cleared_once() {
+    fn a_search_clears_every_stale_summary_bit() {
         let bits = Bits::new(100_000);
         for word in 1..1000 {
             bits.insert(word * WORD);
@@ -169,7 +170,7 @@ mod tests {
         assert_eq!(bits.first(0, 100_000), None);
         assert!(
             bits.tiers.iter().flatten().all(|word| word.load(Ordering::Relaxed) == 0),
-            "a stale summary bit was left"
+            "a stale summary bit is left"
         );
     }
 }
@@ -183,7 +184,7 @@ mod loom_tests {
     use loom::thread;
 
     /// Two words under one summary, whose bit for the second is stale.
-    fn with_a_stale_summary_bit() -> Arc<Bits> {
+    fn with_a_stale_summary() -> Arc<Bits> {
         let bits = Bits::new(2 * WORD);
         bits.insert(WORD);
         bits.remove(WORD);
@@ -192,7 +193,7 @@ mod loom_tests {
 
     fn no_member_is_lost(read: fn(&Bits)) {
         model(move || {
-            let bits = with_a_stale_summary_bit();
+            let bits = with_a_stale_summary();
             let adders: Vec<_> = [WORD, WORD + 1]
                 .map(|member| {
                     let bits = bits.clone();
@@ -212,10 +213,10 @@ mod loom_tests {
         });
     }
 
-    /// The model's control: to check first and then to clear.
+    /// Control of the model: it reads the word first and then clears the summary bit.
     #[test]
     #[should_panic(expected = "a member is lost")]
-    fn loom_clearing_without_a_second_read_is_caught() {
+    fn loom_clearing_a_summary_bit_without_a_second_read_is_caught() {
         no_member_is_lost(|bits| {
             if bits.tiers[0][1].load(Ordering::Acquire) == 0 {
                 bits.tiers[1][0].fetch_and(!2, Ordering::AcqRel);
@@ -223,23 +224,23 @@ mod loom_tests {
         });
     }
 
-    /// The model's other control: a second read that is not ordered with insertions.
+    /// Control of the model: a second read that is a plain load and has no order with insertions.
     #[test]
     #[should_panic(expected = "a member is lost")]
     fn loom_a_plain_second_read_is_caught() {
         no_member_is_lost(|bits| {
             bits.tiers[1][0].fetch_and(!2, Ordering::AcqRel);
             if bits.tiers[0][1].load(Ordering::Acquire) != 0 {
-                bits.summarize(1, 1);
+                bits.set_summary(1, 1);
             }
         });
     }
 
-    /// Members of one word that come and go do not disturb each other.
+    /// Insertions and removals of other members in the same word do not disturb a member.
     #[test]
-    fn loom_neighbours_are_left_alone() {
+    fn loom_members_of_one_word_are_independent() {
         model(|| {
-            let bits = with_a_stale_summary_bit();
+            let bits = with_a_stale_summary();
             let other = bits.clone();
             let thread = thread::spawn(move || {
                 other.insert(WORD + 1);

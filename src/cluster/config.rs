@@ -1,4 +1,4 @@
-//! The configuration of an upstream, and why a set of them is refused.
+//! The configuration of an upstream, and why a set of them may be rejected.
 
 /// The most upstreams a cluster can have.
 pub const MAX_UPSTREAMS: usize = 10_000;
@@ -6,13 +6,13 @@ pub const MAX_UPSTREAMS: usize = 10_000;
 /// The longest name of an upstream, in bytes.
 const MAX_NAME: usize = 255;
 
-/// An upstream as configured. Checked when a cluster is built of it.
+/// The configuration of one upstream. It is checked when a cluster is built, or by [`check`](Self::check).
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct UpstreamConfig {
     /// Its identity: 1 to 255 bytes of visible ASCII.
     pub name: String,
-    /// Where it is, for the host to interpret.
+    /// Where to connect; only the host interprets it.
     pub address: String,
     /// Its share of new sessions relative to the others', 1 to 65535.
     pub weight: u16,
@@ -23,8 +23,8 @@ pub struct UpstreamConfig {
 impl UpstreamConfig {
     /// An upstream of weight 1 without a limit.
     ///
-    /// The `name` is its identity: tokens follow it, so it should stay when the address changes. It is 1 to 255
-    /// bytes of visible ASCII. The `address` is for the host to interpret (the hyper adapter takes `host:port`).
+    /// The `name` is its identity, 1 to 255 bytes of visible ASCII: tokens name it by a hash of the name, so it should
+    /// stay when the address changes. Only the host interprets the `address` (the `proxy` feature takes `host:port`).
     #[must_use]
     pub fn new(name: impl Into<String>, address: impl Into<String>) -> Self {
         Self { name: name.into(), address: address.into(), weight: 1, max_in_flight: 0 }
@@ -44,7 +44,7 @@ impl UpstreamConfig {
         self
     }
 
-    /// Whether this can be an upstream of a cluster.
+    /// Checks the name and the weight.
     ///
     /// # Errors
     /// [`ClusterError::Name`] or [`ClusterError::ZeroWeight`].
@@ -60,7 +60,7 @@ impl UpstreamConfig {
     }
 }
 
-/// Why a set of upstreams is no cluster.
+/// Why no cluster can be built of a set of upstreams.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ClusterError {
     /// No upstream at all.
@@ -69,7 +69,7 @@ pub enum ClusterError {
     /// More than [`MAX_UPSTREAMS`].
     #[error("{count} upstreams are more than the {MAX_UPSTREAMS} a cluster can have: split it into several")]
     TooMany {
-        /// How many there were.
+        /// The number of upstreams.
         count: usize,
     },
     /// A name that is empty, too long or not visible ASCII.
@@ -90,7 +90,7 @@ pub enum ClusterError {
         /// The upstream's name.
         name: String,
     },
-    /// Two names with one id, which happens by chance once in 10^11 clusters of the largest size.
+    /// Two names with the same id, which happens by chance in one of 10^11 clusters of the largest size.
     #[error("the upstreams {first:?} and {second:?} have the same id under this identity key: rename one of them")]
     Collision {
         /// One name.

@@ -1,48 +1,48 @@
-//! The reason of every decision, as a value that can be counted.
+//! Decisions: why a request went to its upstream, as values for counters, metrics and logs.
 
 use std::fmt;
 
-/// Why a request went where it went.
+/// Why a request went to its upstream.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Decision {
-    /// A valid token named an upstream that serves: the session stays pinned to it.
+    /// A valid token named an upstream that serves: the request went to its session's upstream.
     Pinned,
     /// No token: a first visit, or a client that keeps no cookies. Placed by the policy.
     New,
-    /// A token came, but the pin could not be honoured: the session moved, or began anew.
+    /// A token came, but its pin could not be honoured: the session was placed on another upstream, or began anew.
     PinLost(PinLoss),
 }
 
 /// Why a pin could not be honoured.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum PinLoss {
-    /// The cluster has no upstream of that id any more.
+    /// The cluster has no upstream of the token's id.
     NoSuchUpstream,
-    /// The upstream does not serve now, or has just failed this request.
+    /// The upstream does not serve, or has already failed this request.
     NotServing,
     /// The upstream is at its limit of requests in flight.
     Full,
-    /// The upstream is another process than the one that held the session.
+    /// The upstream's process is not the one that held the session: its memory is gone.
     OtherIncarnation,
-    /// The session is older than the absolute age allows, or its token is from the future.
+    /// The session is older than its absolute age allows, or its token was issued in the future.
     Expired,
     /// The session made no request for longer than the idle age allows.
     Idle,
-    /// The tag does not match: the token was altered, forged, or issued by another pool.
+    /// The tag does not verify: the token was altered, forged, or signed for another pool.
     BadTag,
-    /// Signed with a key that the ring does not have.
+    /// The token is signed with a key that the ring does not have.
     UnknownKey,
-    /// Not a token by its length or alphabet.
+    /// Its length or alphabet is not a token's.
     Malformed,
     /// A token of another version of the format.
     OtherVersion,
-    /// The upstream is being drained, and the session's [drain deadline](super::Upstream::drain_deadline) has passed.
+    /// The upstream drains, and the session's [drain deadline](super::Upstream::drain_deadline) has passed.
     Drained,
-    /// The upstream held more than its share of sessions, and this one was moved to one that had room.
+    /// The upstream held more than its share of sessions, and this one moved to an upstream below its share.
     Rebalanced,
 }
 
-/// Names in the order of their numbers.
+/// Every decision and its name, in the order of [`Decision::index`].
 const ALL: [(Decision, &str); Decision::COUNT] = [
     (Decision::Pinned, "pinned"),
     (Decision::New, "new"),
@@ -61,7 +61,7 @@ const ALL: [(Decision, &str); Decision::COUNT] = [
 ];
 
 impl Decision {
-    /// How many different decisions there are.
+    /// The number of decisions.
     pub const COUNT: usize = 14;
 
     /// A number below [`COUNT`](Self::COUNT), for tables of counters.
@@ -80,7 +80,7 @@ impl Decision {
         ALL[self.index()].1
     }
 
-    /// All of them, by their numbers.
+    /// All decisions, in the order of their numbers.
     pub fn all() -> impl Iterator<Item = Self> {
         ALL.iter().map(|(decision, _)| *decision)
     }
@@ -88,8 +88,8 @@ impl Decision {
 
 impl PinLoss {
     /// Whether the token is valid and only its upstream cannot take the session. A displaced session is placed along
-    /// its own rendezvous order, so that every proxy, and every concurrent request of one page, moves it to the same
-    /// upstream.
+    /// its own rendezvous order, so that every proxy, and every one of several concurrent requests of a page, finds the
+    /// same failover target.
     #[must_use]
     pub const fn is_displaced(self) -> bool {
         match self {

@@ -1,18 +1,21 @@
-//! The sessions of one upstream that are kept live while they have a tunnel: a page with a WebSocket makes no requests.
+//! Sessions that stay live without requests, such as those of pages that have a WebSocket open.
+//!
+//! An open tunnel carries no token, so no request shows that its session lives. Tunnels guard their sessions; a guarded
+//! session counts as live and is not rebalanced.
 
 use super::sessions::Sessions;
 use crate::time::Timestamp;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 
-/// The sessions with guards on one upstream. Behind a lock; the only pick that takes it is about to rebalance a
+/// The guarded sessions of one upstream. The only pick that reads them, and takes the lock, is one about to rebalance a
 /// session.
 #[derive(Debug, Default)]
 pub(super) struct GuardedSessions(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// By their session ids.
+    /// By session id.
     sessions: HashMap<u64, Guarded>,
     /// The window in which they were last counted as live.
     window: Option<u16>,
@@ -20,18 +23,20 @@ struct Inner {
 
 #[derive(Debug, Default)]
 struct Guarded {
+    /// Guards alive.
     guards: usize,
-    /// The window in which the last guard was dropped. The page may be about to reconnect.
+    /// The window in which a guard was last dropped. The session stays guarded to the end of the next one, since its
+    /// page may be about to open another WebSocket.
     left: Option<u16>,
 }
 
 impl GuardedSessions {
-    /// Counts one more guard of this session.
+    /// Adds a guard of this session.
     pub(super) fn add(&self, session_id: u64) {
         self.0.lock().sessions.entry(session_id).or_default().guards += 1;
     }
 
-    /// Counts one guard less.
+    /// Removes a guard of this session.
     pub(super) fn remove(&self, session_id: u64) {
         let Inner { sessions, window } = &mut *self.0.lock();
         if let Some(guarded) = sessions.get_mut(&session_id) {
@@ -40,7 +45,7 @@ impl GuardedSessions {
         }
     }
 
-    /// Whether the session has a guard, or had one in this window or the last.
+    /// Whether the session is guarded, or was in this window or the previous one.
     pub(super) fn has(&self, session_id: u64) -> bool {
         self.0.lock().sessions.contains_key(&session_id)
     }
@@ -49,8 +54,8 @@ impl GuardedSessions {
         self.0.lock().sessions.len()
     }
 
-    /// Counts the guarded sessions as live at `now`. Once a window is enough: a mark counts until the end of the next
-    /// window.
+    /// Counts the guarded sessions as live at `now`. Does so once per window, since a session seen in one window counts
+    /// until the end of the next.
     pub(super) fn touch(&self, live: &Sessions, now: Timestamp) {
         let window = Some(live.window(now));
         let held: Vec<u64> = {

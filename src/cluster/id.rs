@@ -5,14 +5,14 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// How tokens name an upstream: a keyed hash of its name under the pool's identity key.
+/// The id of an upstream in tokens: a keyed hash of its name under the pool's identity key.
 ///
 /// Opaque to clients, equal on every proxy of the pool, and constant while the name stays.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UpstreamId(pub(crate) u64);
 
 impl UpstreamId {
-    /// The id that [`as_u64`](Self::as_u64) gave, for hosts that keep numbers.
+    /// The id of this number, the inverse of [`as_u64`](Self::as_u64).
     #[must_use]
     pub const fn from_u64(id: u64) -> Self {
         Self(id)
@@ -24,7 +24,7 @@ impl UpstreamId {
         self.0
     }
 
-    /// The id under no key, for balancers without affinity: no token ever carries it.
+    /// The id without a key, for balancers without affinity: no token carries it.
     pub(crate) fn unkeyed(name: &str) -> Self {
         let digest = Sha256::digest(name);
         Self(digest.first_chunk().copied().map_or(0, u64::from_be_bytes))
@@ -40,7 +40,7 @@ impl fmt::Debug for UpstreamId {
 /// A table by upstream id.
 pub(crate) type IdMap<V> = HashMap<UpstreamId, V, BuildHasherDefault<IdHasher>>;
 
-/// Ids are already uniform (a keyed hash that clients cannot choose), so tables take them as they are.
+/// The identity as a hash function: ids are already uniform, by a keyed hash that clients cannot choose.
 #[derive(Default)]
 pub(crate) struct IdHasher(u64);
 

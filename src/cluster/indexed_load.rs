@@ -1,18 +1,23 @@
-//! The load and availability of an upstream, and its positions in the [`LoadIndex`], which follow both.
+//! An upstream's load and availability, and its positions on the bitmaps of the [`LoadIndex`].
 //!
 //! # Why no upstream is lost from the index
 //!
-//! An upstream belongs at the position that its count, its availability and its slot determine. Every thread that
-//! changes one of the three then passes through the count with a read-modify-write (a lease does so in changing it).
-//! So the last thread to pass has seen all three changes, and sets the right position. A thread that saw less may
-//! clear that position afterwards; but it then reads all three again, and because it cleared the bit by a
-//! read-modify-write of the word in which the last thread had set it, it now sees what the last thread saw (release
-//! sequence), and sets the bit again. A stale position may remain for a while: a reader that finds an upstream
-//! compares the position with its state, and clears what does not agree.
+//! The position of an upstream on a bitmap is a function of three values: its count in flight, its availability and its
+//! slot. A thread that changes one of them then performs a read-modify-write on the count (a lease does so by changing
+//! it). These operations have one total order, so the last thread in it knows all three values and sets the bit of the
+//! right position.
 //!
-//! A bitmap is reused by the next policy, and so are its positions. A lease that was suspended meanwhile may clear the
-//! position of another upstream. By the same argument it then sees that its own slot has changed, and marks the bitmap
-//! as disturbed, whereupon all members are indexed again.
+//! A thread that was earlier in the order may clear that bit again, since it knew less. But each thread, after it
+//! cleared a bit, reads the three values again. It cleared the bit by a read-modify-write of the word in which the last
+//! thread had set it, so it synchronizes with the last thread, sees what that one saw, and sets the bit again. A stale
+//! bit may remain for a while: a reader that finds an upstream compares the position with the upstream's state, and
+//! clears the bit if they differ.
+//!
+//! Positions are reused when another policy takes a bitmap. A lease that was suspended meanwhile may clear the bit of
+//! another upstream. By the same argument it then sees that its slot has changed, and marks the bitmap as disturbed;
+//! the bitmap's owner then sets the bits of all its members again ([`LoadOrder::repair`](super::LoadOrder::repair)).
+//!
+//! The loom models below check this with leases, changes of availability, readers, and policies that come and go.
 
 use super::load::Load;
 use super::load_index::{BITMAPS, IndexSlot, LoadIndex};
@@ -22,29 +27,29 @@ use std::sync::Arc;
 const SERVING: u8 = 1;
 const ACCEPTING: u8 = 2;
 
-/// The two availability bits of an upstream. It can be full without being down: it continues to serve the sessions it
-/// has.
+/// The two availability bits of an upstream. They are apart because an upstream can be full without being down: it goes
+/// on serving its sessions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Availability {
-    /// It serves the sessions pinned to it.
+    /// It serves the sessions it has: pinned requests go to it.
     pub serving: bool,
-    /// It accepts new sessions: policies may place on it.
+    /// It takes new sessions: policies may choose it.
     pub accepting: bool,
 }
 
 impl Availability {
-    /// Serves and accepts: the initial state of every upstream.
+    /// Serves and accepts: the initial value of every upstream.
     pub const ACTIVE: Self = Self { serving: true, accepting: true };
-    /// Serves the sessions it has and accepts no new ones: full, or being drained.
+    /// Serves its sessions and accepts no new ones: full, ejected or draining.
     pub const DRAINING: Self = Self { serving: true, accepting: false };
-    /// Neither.
+    /// Neither serves nor accepts.
     pub const DOWN: Self = Self { serving: false, accepting: false };
 }
 
 #[derive(Debug)]
 pub(crate) struct IndexedLoad {
     load: Load,
-    /// A slot for each bitmap; 0 is none.
+    /// The packed [`IndexSlot`] on each bitmap, 0 for none.
     slots: [AtomicU64; BITMAPS],
     load_index: Arc<LoadIndex>,
     availability: AtomicU8,
@@ -68,8 +73,8 @@ impl IndexedLoad {
         &self.load_index
     }
 
-    /// Counts one more in flight, unless `limit` are already (0: no limit). Without a slot this costs one load more
-    /// than the count.
+    /// Counts one more in flight, unless `limit` are already (0: no limit). Without a slot it costs one load per bitmap
+    /// more than the count.
     pub(super) fn acquire(&self, limit: u32) -> bool {
         let before = self.load.acquire(limit);
         if let Some(before) = before {
@@ -83,7 +88,7 @@ impl IndexedLoad {
         self.moved(self.load.release());
     }
 
-    /// Moves the upstream in the index after the count changed from `before`.
+    /// Moves the upstream on each bitmap, after its count was `before`.
     fn moved(&self, before: u32) {
         for (index, slot) in self.slots.iter().enumerate() {
             let word = slot.load(Ordering::Relaxed);
@@ -107,7 +112,7 @@ impl IndexedLoad {
         }
     }
 
-    /// Takes `slot` on a bitmap where the upstream has none.
+    /// Takes `slot` on a bitmap on which it has none.
     pub(super) fn take_slot(&self, index: usize, slot: IndexSlot) {
         let slot = slot.pack();
         self.slots[index].store(slot, Ordering::Relaxed);
@@ -115,12 +120,12 @@ impl IndexedLoad {
         self.settle(index, slot, None);
     }
 
-    /// Leaves its slot. Its position stays set until the next policy takes the bitmap and clears it.
+    /// Leaves its slot. The bit of its position stays set until the next owner of the bitmap clears it.
     pub(super) fn leave_slot(&self, index: usize) {
         self.slots[index].store(0, Ordering::Relaxed);
     }
 
-    /// Whether the upstream is at `position` of a bitmap. If not, clears the position and sets the right one.
+    /// Whether `position` is its position on a bitmap. If not, clears that bit and sets the right one.
     pub(super) fn confirm(&self, index: usize, position: usize) -> bool {
         let slot = self.slot(index);
         let stands = self.belongs(slot) == Some(position);
@@ -130,7 +135,7 @@ impl IndexedLoad {
         stands
     }
 
-    /// Sets its position on a bitmap again, in case another thread cleared it.
+    /// Sets the bit of its position, in case a late lease cleared it.
     pub(super) fn restore(&self, index: usize) {
         self.settle(index, self.slot(index), None);
     }
@@ -146,8 +151,8 @@ impl IndexedLoad {
         IndexSlot::unpack(slot).position(self.load.in_flight())
     }
 
-    /// Sets the position that `slot` determines, then clears the one where the upstream `stood`; in this order, so
-    /// that it can be found at any time.
+    /// Sets the bit of its position by `slot` and then clears the bit at `stood`; in this order, so that a search can
+    /// find it at any time.
     fn settle(&self, index: usize, slot: u64, mut stood: Option<usize>) {
         let Some(bitmap) = self.load_index.bitmap(index) else { return };
         loop {
@@ -178,7 +183,7 @@ mod loom_tests {
     use crate::sync::model;
     use loom::thread;
 
-    /// Each level in a word of its own, so that a move crosses words.
+    /// Each level has a word of its own, so that a move crosses words.
     const SLOT: IndexSlot = IndexSlot { first: 0, shift: 6, levels: 4, limit: 0 };
 
     fn load_order() -> Arc<IndexedLoad> {
@@ -199,7 +204,7 @@ mod loom_tests {
         assert!(position.is_none_or(|position| stands_at(indexed_load, position)), "it is lost");
     }
 
-    /// Whatever two threads do at once with one upstream, it ends at the position where it belongs.
+    /// After two threads act on one upstream concurrently, the bit of its position is set.
     fn the_upstream_stays_indexed(one: fn(&IndexedLoad), other: fn(&IndexedLoad)) {
         model(move || {
             let indexed_load = load_order();
@@ -226,10 +231,10 @@ mod loom_tests {
         the_upstream_stays_indexed(come_and_go, come_and_go);
     }
 
-    /// The model's control: a move that follows the count without reading the state again.
+    /// Control of the model: a move without reading the state a second time.
     #[test]
     #[should_panic(expected = "it is lost")]
-    fn loom_a_move_without_a_second_look_is_caught() {
+    fn loom_a_move_without_a_second_read_is_caught() {
         fn moved(indexed_load: &IndexedLoad, from: u32, to: u32) {
             let bits = &indexed_load.load_index.bitmap(0).unwrap().bits;
             bits.insert(SLOT.position(to).unwrap());
@@ -243,9 +248,9 @@ mod loom_tests {
         });
     }
 
-    /// Availability changes while a lease is taken.
+    /// The availability changes while a lease is taken.
     #[test]
-    fn loom_the_upstream_stays_indexed_between_a_lease_and_a_verdict() {
+    fn loom_the_upstream_stays_indexed_between_a_lease_and_a_change_of_availability() {
         the_upstream_stays_indexed(come, |indexed_load| indexed_load.set_availability(Availability::DOWN));
         the_upstream_stays_indexed(come, |indexed_load| {
             indexed_load.set_availability(Availability::DOWN);
@@ -253,9 +258,9 @@ mod loom_tests {
         });
     }
 
-    /// A reader clears the position where it found the upstream too late, while the upstream returns to it.
+    /// A reader that found a stale bit clears it while the upstream returns to that position.
     #[test]
-    fn loom_the_upstream_stays_indexed_to_a_reader() {
+    fn loom_the_upstream_stays_indexed_despite_a_reader() {
         the_upstream_stays_indexed(come_and_go, |indexed_load| {
             for level in 0..2 {
                 indexed_load.confirm(0, SLOT.position(level).unwrap());
@@ -263,7 +268,7 @@ mod loom_tests {
         });
     }
 
-    /// A policy takes its slots while leases are taken.
+    /// A policy takes its slots while a lease is taken.
     fn the_upstream_stays_indexed_while_slots_are_taken(take_slot: fn(&IndexedLoad, usize)) {
         model(move || {
             let load_index = Arc::new(LoadIndex::with_positions(4 * 64));
@@ -287,7 +292,7 @@ mod loom_tests {
         });
     }
 
-    /// The model's control: a slot that is taken without passing through the count.
+    /// Control of the model: a slot that is taken without a read-modify-write of the count.
     #[test]
     #[should_panic(expected = "it is lost")]
     fn loom_a_slot_taken_past_the_count_is_caught() {
@@ -297,7 +302,7 @@ mod loom_tests {
         });
     }
 
-    /// A late lease: the bitmap has been reused, and the lease's position is another upstream's now.
+    /// A late lease: another policy has taken the bitmap, and the old position is another upstream's now.
     fn the_upstream_stays_indexed_despite_a_late_lease(repair: fn(&IndexedLoad)) {
         model(move || {
             let old = load_order();
@@ -314,7 +319,7 @@ mod loom_tests {
     }
 
     #[test]
-    fn loom_the_upstream_stays_indexed_to_a_late_lease() {
+    fn loom_the_upstream_stays_indexed_despite_a_late_lease() {
         the_upstream_stays_indexed_despite_a_late_lease(|indexed_load| {
             if indexed_load.load_index.bitmap(0).unwrap().disturbed.load(Ordering::Acquire) {
                 indexed_load.restore(0);
@@ -322,10 +327,10 @@ mod loom_tests {
         });
     }
 
-    /// The model's control: the disturbed mark is ignored.
+    /// Control of the model: the owner ignores that its bitmap is disturbed.
     #[test]
     #[should_panic(expected = "it is lost")]
-    fn loom_a_late_lease_that_is_not_minded_is_caught() {
+    fn loom_ignoring_a_disturbed_bitmap_is_caught() {
         the_upstream_stays_indexed_despite_a_late_lease(|_| ());
     }
 }

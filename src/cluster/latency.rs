@@ -1,4 +1,4 @@
-//! The response time of an upstream: an average that rises to a peak at once and decays slowly.
+//! The average response latency of an upstream, which follows a peak at once and decays slowly.
 
 use crate::time::Timestamp;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -7,14 +7,15 @@ use std::time::Duration;
 /// Exponentially weighted by time, sensitive to peaks: Finagle's `PeakEwma`, in one word.
 #[derive(Debug)]
 pub(super) struct Latency {
-    /// The average in seconds (an f32 above zero), and the time of its last update (milliseconds, wrapping after 49
-    /// days). 0 until the first measurement.
+    /// The average in seconds (an f32 above zero), and when it was updated (milliseconds, wrapping after 49 days). 0
+    /// until the first observation.
     word: AtomicU64,
-    /// The time constant in milliseconds; 0 while no policy uses it.
+    /// The time constant in milliseconds; 0 while no policy uses the average.
     decay: AtomicU32,
 }
 
-/// Elapsed times from here on are a clock that was set back by up to three days; below, one that ran for up to 46.
+/// An elapsed time above this is a clock that was set back, by up to three days. Below it, time has passed: up to 46
+/// days.
 const SET_BACK: u32 = u32::MAX - (1 << 28);
 
 #[derive(Clone, Copy)]
@@ -32,7 +33,7 @@ impl Average {
         u64::from(self.seconds.max(f32::MIN_POSITIVE).to_bits()) << 32 | u64::from(self.at)
     }
 
-    /// The fraction of it that is left at `now`. A clock that was set back does not decay it.
+    /// The fraction of it that is left at `now`. A clock that was set back leaves it whole.
     fn left(self, now: u32, decay: u32) -> f32 {
         match now.wrapping_sub(self.at) {
             0 | SET_BACK.. => 1.0,
@@ -50,7 +51,7 @@ impl Latency {
         Self { word: AtomicU64::new(0), decay: AtomicU32::new(0) }
     }
 
-    /// Observations count from now on, with this time constant.
+    /// Enables the average, with this time constant.
     pub(super) fn follow(&self, decay: Duration) {
         let millis = u32::try_from(decay.as_millis()).unwrap_or(u32::MAX);
         self.decay.store(millis.max(1), Ordering::Relaxed);
@@ -66,7 +67,7 @@ impl Latency {
             return;
         }
         let (latest, at) = (latency.as_secs_f32(), millis(now));
-        // A loop, so that no peak is lost to a concurrent observation.
+        // A compare-exchange loop, so that no peak is lost to a concurrent observation.
         let mut seen = self.word.load(Ordering::Relaxed);
         loop {
             let seconds = match Average::unpack(seen) {
@@ -114,7 +115,7 @@ mod tests {
         latency.observe(10 * MS, START);
         latency.observe(1000 * MS, START.after(MS));
         assert_close(&latency, START.after(MS), 1000.0);
-        // Without observations it decays towards zero, with observations towards them.
+        // Without observations it decays towards zero, with one towards that.
         let later = START.after(Duration::from_secs(10) + MS);
         assert_close(&latency, later, 1000.0 / std::f32::consts::E);
         latency.observe(10 * MS, later);
@@ -122,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn an_average_of_many_within_a_millisecond_each_does_not_stick() {
+    fn an_average_of_an_observation_every_millisecond_converges() {
         let latency = followed();
         latency.observe(100 * MS, START);
         for i in 0..60_000 {
@@ -132,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_set_back_takes_nothing_away_and_goes_on_from_there() {
+    fn a_clock_set_back_leaves_the_average_whole() {
         let latency = followed();
         latency.observe(100 * MS, START);
         let back = Timestamp::from_secs(START.as_secs() - 86_400);
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_kept_that_nobody_asks_for() {
+    fn nothing_is_measured_until_a_policy_asks_for_it() {
         let latency = Latency::new();
         latency.observe(MS, START);
         assert_eq!(latency.seconds(START), None);

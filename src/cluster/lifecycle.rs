@@ -1,5 +1,5 @@
-//! Lifecycle state: what a pick reads, beyond availability, while an upstream drains, ramps up, fails over or is
-//! rebalanced. Most of the time nothing of it is set.
+//! Lifecycle state: what a pick reads while an upstream drains, ramps up, is down or is rebalanced. At all other times
+//! a pick reads the availability bits and pays one load to see that nothing of this applies.
 
 use super::{Gcra, Quota, SlowStartAccess, UpstreamId};
 use crate::hash::mix64;
@@ -7,61 +7,62 @@ use crate::time::Timestamp;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Each number is a time in milliseconds, or 0 for none.
+/// The lifecycle state of one upstream. Times are in milliseconds since the Unix epoch, 0 for none.
 #[derive(Debug, Default)]
 pub(crate) struct Lifecycle {
     drain_at: AtomicU64,
-    /// A duration, not a time.
+    /// A duration in milliseconds, not a time.
     drain_spread: AtomicU64,
     slow_start_since: AtomicU64,
     down_since: AtomicU64,
     admission: Gcra,
-    /// A [`SlowStartShare`] as two fixed-point numbers; 0 is no limit.
+    /// A [`SlowStartShare`] as two fixed-point numbers, or 0 without slow start.
     share: AtomicU64,
     turns: Gcra,
     imbalance: Imbalance,
 }
 
-/// The sessions of an upstream compared with its share: see `balancer/rebalance.rs`.
+/// The sessions of an upstream compared with its share, for rebalancing.
 #[derive(Debug, Default)]
 pub(crate) struct Imbalance {
-    /// The fraction of its sessions, of 2^32, that is selected to move; 0: it is not overloaded.
+    /// The fraction of its sessions, in units of 2^-32, that is to move to others; 0 if it holds no more than its
+    /// share.
     pub(crate) excess: AtomicU32,
-    /// When that fraction was selected, in milliseconds.
+    /// When that fraction was computed, in milliseconds.
     pub(crate) drawn_at: AtomicU64,
     /// It holds less than its share.
     pub(crate) has_room: AtomicBool,
-    /// It was given sessions of others.
+    /// Rebalancing has moved sessions to it.
     pub(crate) is_filled: AtomicBool,
 }
 
-/// The share of an upstream in slow start.
+/// The share of new sessions that an upstream in slow start takes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SlowStartShare {
-    /// Of all keys, 0 to 1.
+    /// The fraction of all keys, 0 to 1, for policies that hash.
     pub(crate) keys: f64,
-    /// One placement of so many.
+    /// One placement in this many, for all other policies.
     pub(crate) interval: f64,
 }
 
-/// Placements are counted in sixteenths.
+/// Fractions of a placement in which the GCRA of turns counts.
 const PARTS: u64 = 16;
 
 impl Lifecycle {
-    /// Sessions leave from `at` on, over `spread`; `None`: they stay.
+    /// Sets when sessions begin to leave and over which time they do; `None` if they stay.
     pub(crate) fn set_drain_deadline(&self, departure: Option<(Timestamp, Duration)>) {
         let (at, over) = departure.unwrap_or_default();
         self.drain_spread.store(u64::try_from(over.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
-        // Release: a thread that sees the deadline sees its spread.
+        // Release, so that a thread that acquires the deadline sees its spread.
         self.drain_at.store(at.as_millis(), Ordering::Release);
     }
 
-    /// Whether sessions leave at all.
+    /// Whether the drain has a deadline. One relaxed load.
     pub(crate) fn has_drain_deadline(&self) -> bool {
         self.drain_at.load(Ordering::Relaxed) != 0
     }
 
-    /// When the session that `point` stands for has to leave.
+    /// When the session whose hash is `point` has to leave: the deadline plus a part of the spread, uniform by `point`.
     pub(crate) fn drain_deadline(&self, point: u64) -> Option<Timestamp> {
         let at = self.drain_at.load(Ordering::Acquire);
         if at == 0 {
@@ -81,7 +82,7 @@ impl Lifecycle {
         set(&self.slow_start_since, since);
     }
 
-    /// Since when it is proven down.
+    /// When it went down.
     pub(crate) fn down_since(&self) -> Option<Timestamp> {
         time(&self.down_since)
     }
@@ -90,7 +91,7 @@ impl Lifecycle {
         set(&self.down_since, since);
     }
 
-    /// Its share of new sessions; `None`: no limit.
+    /// Limits the new sessions that it takes to a share; `None` without a limit.
     pub(crate) fn set_share(&self, share: Option<SlowStartShare>) {
         let word = share.map_or(0, |SlowStartShare { keys, interval }| {
             let keys = (keys * f64::from(u32::MAX)) as u32;
@@ -102,7 +103,7 @@ impl Lifecycle {
         }
     }
 
-    /// Whether a session with this access may be placed here.
+    /// Whether slow start lets it take a session. One relaxed load where the session has restricted access.
     pub(crate) fn is_open_to(&self, access: SlowStartAccess, id: UpstreamId) -> bool {
         let share = || self.share.load(Ordering::Relaxed);
         match access {
@@ -115,23 +116,23 @@ impl Lifecycle {
         }
     }
 
-    /// A session with this access was placed here.
+    /// Counts a session that was placed on it.
     pub(crate) fn took(&self, access: SlowStartAccess) {
         let interval = self.share.load(Ordering::Relaxed) & u64::from(u32::MAX);
         if let SlowStartAccess::Turn(number) = access
             && interval != 0
         {
-            // One unused turn is kept: two placements in a row are no rush.
+            // The burst tolerance of one interval keeps one unused turn: two placements at once are no rush.
             self.turns.force(number.saturating_mul(PARTS), Quota { interval, burst_tolerance: interval });
         }
     }
 
-    /// The state of rebalancing.
+    /// Its sessions compared with its share, while rebalancing is configured.
     pub(crate) fn imbalance(&self) -> &Imbalance {
         &self.imbalance
     }
 
-    /// The rate limiter of displaced sessions, in microseconds.
+    /// The limiter of displaced sessions, in microseconds.
     pub(crate) fn admission(&self) -> &Gcra {
         &self.admission
     }
@@ -153,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sessions_leave_evenly_over_the_spread() {
+    fn drain_deadlines_are_uniform_over_the_spread() {
         let lifecycle = Lifecycle::default();
         assert_eq!(lifecycle.drain_deadline(1), None);
         let deadline = Timestamp::from_secs(1000);

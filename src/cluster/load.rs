@@ -1,25 +1,28 @@
-//! The two counters of an upstream that every pick writes.
+//! The two counters of an upstream that every pick touches: requests in flight and requests in total, in one word.
+//!
+//! A limit is exact: there are never more leases than `max_in_flight`, and a request is never refused while there is
+//! room. The loom models below check every interleaving.
 
 use crate::sync::{AtomicU64, Ordering};
 use crate::time::Timestamp;
 
 const IN_FLIGHT_BITS: u32 = 24;
 const IN_FLIGHT: u64 = (1 << IN_FLIGHT_BITS) - 1;
-/// One request more in flight, and one more in total: both in a single addition.
+/// One more request in flight and one more in total, as a single addition.
 const ONE: u64 = (1 << IN_FLIGHT_BITS) | 1;
-/// The most that can be in flight on one upstream. Far below 2^24, so that racing additions that are about to be
-/// undone can never carry into the total.
+/// The most requests that can be in flight on one upstream. Far below 2^24, so that the additions of racing threads,
+/// before they are undone, can never carry into the total.
 pub(crate) const MAX_IN_FLIGHT: u32 = 1 << 23;
 
 const TOTAL_BITS: u32 = 64 - IN_FLIGHT_BITS;
 const TOTAL: u64 = (1 << TOTAL_BITS) - 1;
 
-/// In flight (24 bits) and leased since the start (40 bits, wrapping) in one word; the word as it was at the
-/// start of the current second in another.
+/// One word holds the requests in flight (24 bits) and the total leased (40 bits, wrapping); another holds the total at
+/// the start of the current second.
 #[derive(Debug)]
 pub(crate) struct Load {
     word: AtomicU64,
-    /// Seconds (24 bits, wrapping) and the total when that second began (40 bits).
+    /// A second (24 bits, wrapping) and the total at its beginning (40 bits).
     mark: AtomicU64,
 }
 
@@ -28,12 +31,12 @@ impl Load {
         Self { word: AtomicU64::new(0), mark: AtomicU64::new(0) }
     }
 
-    /// Counts one more in flight and returns how many there were; `None` where `limit` are already (0: no limit but
-    /// [`MAX_IN_FLIGHT`]).
+    /// Counts one more in flight and returns how many there were before, or `None` if `limit` are already (0: no limit
+    /// but [`MAX_IN_FLIGHT`]).
     ///
-    /// The read-modify-write operations on one word have one total order, which alone makes the limit exact. They
-    /// acquire and release for [`IndexedLoad`](super::indexed_load::IndexedLoad), which depends on what happened
-    /// before.
+    /// The read-modify-write operations of one word have one total order, which alone makes the limit exact. They
+    /// acquire and release for [`IndexedLoad`](super::indexed_load::IndexedLoad), which needs what happened before in
+    /// that order.
     pub(crate) fn acquire(&self, limit: u32) -> Option<u32> {
         if limit == 0 {
             let before = self.word.fetch_add(ONE, Ordering::AcqRel) & IN_FLIGHT;
@@ -43,7 +46,7 @@ impl Load {
             self.word.fetch_sub(ONE, Ordering::Relaxed);
             return None;
         }
-        // With a limit, an addition that is undone again would let a racing thread see "full" while there is room;
+        // With a limit, an addition that is undone again would let a racing thread see "full" while there is room; a
         // compare-exchange grants exactly `limit`.
         let limit = u64::from(limit.min(MAX_IN_FLIGHT));
         let mut seen = self.word.load(Ordering::Relaxed);
@@ -56,13 +59,13 @@ impl Load {
         None
     }
 
-    /// Counts one less in flight and returns how many there were. Each call matches one `acquire` that granted.
+    /// Counts one less in flight and returns how many there were before. Call it once for each `acquire` that granted.
     pub(crate) fn release(&self) -> u32 {
         (self.word.fetch_sub(1, Ordering::AcqRel) & IN_FLIGHT) as u32
     }
 
-    /// How many are in flight, as a read-modify-write in the order of `acquire` and `release`: it synchronizes with
-    /// those before and those after it.
+    /// The requests in flight, read by a read-modify-write, so that the read has a place in the order of `acquire` and
+    /// `release`: it synchronizes with the operations before it, and those after it synchronize with the caller.
     pub(crate) fn pass(&self) -> u32 {
         (self.word.fetch_add(0, Ordering::AcqRel) & IN_FLIGHT) as u32
     }
@@ -75,13 +78,13 @@ impl Load {
         self.word.load(Ordering::Relaxed) >> IN_FLIGHT_BITS
     }
 
-    /// How many were leased in the second of `now` so far.
+    /// The requests leased so far in the second of `now`.
     ///
-    /// The first reader of a new second sets the mark with a plain store: two that race may lose a few requests of
-    /// each other's mark, which does not matter for a tie-breaker.
+    /// The first reader of a new second sets the mark with a plain store. Two readers that race may be off by a few
+    /// requests, which is precise enough for breaking ties.
     pub(crate) fn recent(&self, now: Timestamp) -> u64 {
         let second = now.as_secs() << TOTAL_BITS;
-        // The mark is read before the total, with acquire: so the total that its writer saw is not ahead of ours.
+        // Read the mark before the total, with acquire: then the total that its writer saw is not ahead of this one.
         let mark = self.mark.load(Ordering::Acquire);
         let total = self.total();
         if mark & !TOTAL == second {
@@ -118,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn the_recent_rate_starts_anew_each_second() {
+    fn the_recent_count_restarts_each_second() {
         let load = Load::new();
         let at = Timestamp::from_secs(1_700_000_000);
         assert!(load.acquire(0).is_some());
@@ -136,8 +139,8 @@ mod loom_tests {
     use loom::sync::Arc;
     use loom::thread;
 
-    /// Every interleaving of two threads that each acquire and release: what is granted never exceeds the limit, at
-    /// least one is granted, and in the end nothing is in flight.
+    /// Every interleaving of two threads that each acquire and release: the leases never exceed the limit, at least one
+    /// is granted, and in the end none is in flight.
     fn the_limit_is_exact(acquire: fn(&Load, u32) -> bool) {
         loom::model(move || {
             let load = Arc::new(Load::new());
@@ -157,7 +160,7 @@ mod loom_tests {
                 })
                 .collect();
             let granted: Vec<bool> = threads.into_iter().map(|t| t.join().unwrap()).collect();
-            assert!(granted.contains(&true), "a limit of one refused everybody");
+            assert!(granted.contains(&true), "a limit of one refused both");
             assert_eq!(load.in_flight(), 0);
             assert_eq!(load.total(), granted.iter().filter(|g| **g).count() as u64);
         });
@@ -168,10 +171,10 @@ mod loom_tests {
         the_limit_is_exact(|load, limit| load.acquire(limit).is_some());
     }
 
-    /// The model's control: to check and then to add grants one place twice.
+    /// Control of the model: reading and then adding grants one place twice.
     #[test]
     #[should_panic(expected = "two hold a limit of one")]
-    fn loom_looking_before_adding_is_caught() {
+    fn loom_reading_before_adding_is_caught() {
         the_limit_is_exact(|load, limit| {
             let room = load.in_flight() < limit;
             if room {
@@ -181,9 +184,8 @@ mod loom_tests {
         });
     }
 
-    /// A thread that acquires after its own release is granted the place, unless the other thread was granted it in
-    /// between.
-    fn nobody_is_refused_a_free_place(acquire: fn(&Load, u32) -> bool) {
+    /// A thread that acquires after its release gets the place, unless the other thread got it in between.
+    fn a_free_place_is_granted(acquire: fn(&Load, u32) -> bool) {
         loom::model(move || {
             let load = Arc::new(Load::new());
             assert!(acquire(&load, 1));
@@ -196,15 +198,15 @@ mod loom_tests {
     }
 
     #[test]
-    fn loom_nobody_is_refused_a_free_place() {
-        nobody_is_refused_a_free_place(|load, limit| load.acquire(limit).is_some());
+    fn loom_a_free_place_is_granted() {
+        a_free_place_is_granted(|load, limit| load.acquire(limit).is_some());
     }
 
-    /// The model's control: to add first and undo what is too much.
+    /// Control of the model: adding first and undoing what exceeds the limit.
     #[test]
     #[should_panic(expected = "a free place was refused")]
-    fn loom_adding_before_looking_is_caught() {
-        nobody_is_refused_a_free_place(|load, limit| {
+    fn loom_adding_before_reading_is_caught() {
+        a_free_place_is_granted(|load, limit| {
             let room = load.word.fetch_add(ONE, Ordering::Relaxed) & IN_FLIGHT < u64::from(limit);
             if !room {
                 load.word.fetch_sub(ONE, Ordering::Relaxed);
@@ -213,7 +215,7 @@ mod loom_tests {
         });
     }
 
-    /// Leases without a limit never refuse, and no count is lost against a limited one beside them.
+    /// Leases without a limit are always granted, and no count is lost beside a limited lease.
     #[test]
     fn loom_no_count_is_lost() {
         loom::model(|| {
@@ -230,7 +232,7 @@ mod loom_tests {
         });
     }
 
-    /// The mark of the second is racy by design; the result must never exceed what was ever leased.
+    /// The mark of a second is racy by design, but the recent count never exceeds the total.
     #[test]
     fn loom_recent_is_bounded_by_the_total() {
         loom::model(|| {

@@ -1,14 +1,15 @@
-//! Bitmaps on which policies keep the upstreams of a cluster in the order of their load.
+//! The load index: bitmaps on which a policy finds the least loaded upstreams of a cluster.
 //!
-//! A [`LoadBitmap`] is a set of positions. An [`IndexSlot`] determines the position of an upstream on a bitmap at each
-//! load: one level higher for each request in flight. A policy takes a bitmap of the [`LoadIndex`] for itself, gives
-//! each upstream of its cluster a slot, and finds the least loaded upstream at the lowest level;
-//! [`IndexedLoad`](super::indexed_load::IndexedLoad) moves upstreams as leases come and go.
-//! [`LeastConn`](crate::policy::LeastConn) has the rationale and its costs.
+//! A [`LoadBitmap`] is a set of positions. An [`IndexSlot`] maps the load of one upstream to its position on a bitmap:
+//! one level higher for each request in flight. A policy takes a bitmap of the [`LoadIndex`] for itself, gives each
+//! upstream of its cluster a slot on it, and finds the least loaded upstream at the lowest position that is set.
+//! [`IndexedLoad`](super::indexed_load::IndexedLoad) moves the upstreams as leases begin and end, so `least_conn` finds
+//! the exact minimum without a scan of all upstreams. [`LeastConn`](crate::policy::LeastConn) has the rationale and its
+//! costs.
 //!
-//! Leases reach the index through their upstream, and outlive policies and clusters. So an index belongs to a line of
-//! clusters that follow one another, and its bitmaps are reused rather than freed: no pointer that a lease follows
-//! needs protection.
+//! Leases reach the index through their upstream, and outlive policies and clusters. So an index belongs to a sequence
+//! of clusters, each made from the one before, and its bitmaps are reused and never freed: what a lease reads needs no
+//! protection from being freed.
 
 use super::bits::Bits;
 use super::load::MAX_IN_FLIGHT;
@@ -16,11 +17,11 @@ use crate::sync::{AtomicBool, Ordering};
 use std::fmt;
 use std::sync::OnceLock;
 
-/// Bitmaps of an index: for the policy in force, for its successor while that is built, and for a snapshot that is
-/// still in use.
+/// The bitmaps of an index: one for the policy in force, one for its successor while that is built, and one for a
+/// snapshot that is still held.
 pub(super) const BITMAPS: usize = 3;
 
-/// Positions of a bitmap, 256 KiB of bits: enough to distinguish all loads up to a million requests in flight.
+/// The positions of a bitmap, 256 KiB of bits: enough to tell all loads apart up to a million requests in flight.
 pub(super) const POSITIONS: usize = 1 << FIRST_BITS;
 
 const LIMIT_BITS: u32 = 24;
@@ -28,16 +29,16 @@ const SHIFT_BITS: u32 = 4;
 const LEVELS_BITS: u32 = 15;
 const FIRST_BITS: u32 = 21;
 
-/// The position of an upstream on a bitmap as a function of its requests in flight. Fits into one atomic word.
+/// The positions of one upstream on a bitmap, by its requests in flight. Fits into one atomic word.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct IndexSlot {
     /// The position with nothing in flight.
     pub(crate) first: usize,
-    /// A level is 2^`shift` positions above the one below; 2^15 at most.
+    /// Levels are 2^`shift` positions apart, at most 2^15.
     pub(crate) shift: u32,
-    /// The last level is for all higher loads too. 1 to [`MAX_LEVELS`](Self::MAX_LEVELS).
+    /// The number of levels, 1 to [`MAX_LEVELS`](Self::MAX_LEVELS). All higher loads are on the last level.
     pub(crate) levels: usize,
-    /// With this many in flight the upstream has no position; 0 is no limit.
+    /// With this many or more in flight it has no position; 0 is no limit.
     pub(crate) limit: u32,
 }
 
@@ -68,13 +69,13 @@ impl IndexSlot {
     }
 }
 
-/// The bitmaps of a line of clusters, allocated on first use.
+/// The bitmaps that a sequence of clusters shares, allocated on first use.
 pub(crate) struct LoadIndex {
     bitmaps: [OnceLock<LoadBitmap>; BITMAPS],
     positions: usize,
 }
 
-/// A set of positions.
+/// The set of the positions of a cluster's upstreams.
 pub(super) struct LoadBitmap {
     pub(super) bits: Bits,
     pub(super) taken: AtomicBool,
@@ -82,7 +83,7 @@ pub(super) struct LoadBitmap {
 }
 
 impl LoadIndex {
-    /// Without bitmaps yet, and next to no memory.
+    /// An index without bitmaps, which takes next to no memory.
     pub(super) fn new() -> Self {
         Self::with_positions(POSITIONS)
     }
@@ -95,7 +96,8 @@ impl LoadIndex {
         self.bitmaps[index].get()
     }
 
-    /// The index of a bitmap that no other policy uses, empty except for what late leases may still set.
+    /// Takes a free bitmap, cleared, and returns its number; `None` if all are taken. Late leases of its previous owner
+    /// may still set positions.
     pub(super) fn take(&self) -> Option<usize> {
         let make = || LoadBitmap {
             bits: Bits::new(self.positions),
@@ -119,7 +121,7 @@ impl fmt::Debug for LoadIndex {
 }
 
 impl LoadBitmap {
-    /// A lease of an upstream whose slot changed meanwhile may have cleared the position of another.
+    /// Marks that a late lease, whose upstream has another slot by now, may have cleared the position of any member.
     pub(super) fn disturb(&self) {
         self.disturbed.store(true, Ordering::Release);
     }

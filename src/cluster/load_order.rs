@@ -6,7 +6,7 @@ use crate::sync::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
-/// The members of a cluster on a bitmap of their own, until it is dropped.
+/// The members of one cluster on a bitmap of the load index. Dropping it returns the bitmap.
 pub(crate) struct LoadOrder {
     load_index: Arc<LoadIndex>,
     index: usize,
@@ -14,11 +14,11 @@ pub(crate) struct LoadOrder {
 }
 
 impl LoadOrder {
-    /// How many positions there are.
+    /// The number of positions of a bitmap.
     pub(crate) const POSITIONS: usize = POSITIONS;
 
-    /// Gives each of `members` its slot; `None` where all bitmaps are taken. No two upstreams may share a position at
-    /// any load.
+    /// Gives each of `members` its slot; `None` if all bitmaps are taken. No two upstreams may have the same position
+    /// at any loads.
     pub(super) fn new(load_index: &Arc<LoadIndex>, members: &Arc<[Member]>, slots: &[IndexSlot]) -> Option<Self> {
         let order =
             Self { load_index: Arc::clone(load_index), index: load_index.take()?, members: Arc::clone(members) };
@@ -28,13 +28,13 @@ impl LoadOrder {
         Some(order)
     }
 
-    /// The lowest set position in `from..end`. Its upstream may be about to leave it.
+    /// The lowest position in `from..end` that is set. It may be stale: [`confirm`](Self::confirm) it.
     pub(crate) fn first(&self, from: usize, end: usize) -> Option<usize> {
         self.load_index.bitmap(self.index)?.bits.first(from, end)
     }
 
-    /// Whether the member is at `position`, accepts, and is below its limit. If not, clears the position and sets the
-    /// right one.
+    /// Whether the member accepts, is below its limit, and `position` is its position. If not, clears the position and
+    /// sets the right one.
     pub(crate) fn confirm(&self, member: usize, position: usize) -> bool {
         self.members[member].upstream().indexed_load().confirm(self.index, position)
     }
@@ -46,7 +46,7 @@ impl LoadOrder {
         }
     }
 
-    /// Indexes all members again where a late lease may have cleared a position. One load otherwise.
+    /// Sets the positions of all members again if a late lease may have cleared one. One relaxed load otherwise.
     pub(crate) fn repair(&self) {
         let disturbed = self.load_index.bitmap(self.index).map(|bitmap| &bitmap.disturbed);
         if disturbed.is_some_and(|d| d.load(Ordering::Relaxed) && d.swap(false, Ordering::AcqRel)) {
@@ -71,8 +71,7 @@ impl Drop for LoadOrder {
 }
 
 impl Cluster {
-    /// Keeps the members in the order of their load, each by the slot of its index; `None` where too many other
-    /// policies already do.
+    /// Keeps the members in the order of their load, `slots[i]` for member `i`; `None` if all bitmaps are taken.
     pub(crate) fn load_order(&self, slots: &[IndexSlot]) -> Option<LoadOrder> {
         LoadOrder::new(self.load_index(), &self.members, slots)
     }

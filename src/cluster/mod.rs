@@ -1,33 +1,32 @@
-//! The upstreams: their configuration, load, availability and live sessions, and how the set of them changes.
+//! The set of upstreams: their counts and state, their load, and membership changes.
 //!
-//! A [`Cluster`] is immutable. What changes while it lives (counts, availability, incarnation) is in the shared
-//! [`Upstream`] cells, which survive membership changes; what changes with the configuration (weights, limits) makes
-//! the next cluster. Nothing here decides where a session goes, reads a token or judges health: that is for
-//! [`policy`](crate::policy), [`affinity`](crate::affinity) and [`health`](crate::health) above. Decisions and sessions
-//! are defined here, below both affinity and policy, so that neither needs the other.
+//! A [`Cluster`] is immutable. State that changes while it lives (counts, availability, incarnation) is in the shared
+//! [`Upstream`] cells, which survive membership changes. Configuration (weights, limits) is in the cluster, and a
+//! change of it makes the next cluster.
 //!
-//! Files, in reading order:
+//! Nothing here chooses an upstream (that is [`policy`](crate::policy)), judges one ([`health`](crate::health)) or
+//! reads a token ([`affinity`](crate::affinity)). Sessions and decisions are defined here, below both affinity and
+//! policy, so that neither needs the other.
 //!
-//! - `config.rs`, `set.rs` ([`Cluster`], [`Member`]), `plan.rs`: what is configured, and how it changes. `id.rs`:
-//!   upstream ids.
-//! - `upstream.rs`: the shared cell of an upstream, made of `indexed_load.rs` (in flight and availability),
-//!   `lifecycle.rs` (draining, slow start, failover), `outcome_counters.rs`, `latency.rs`, `sessions.rs` (live
-//!   sessions) with `sketch.rs` (for other proxies), and `guarded_sessions.rs` (sessions with a tunnel).
-//! - `load.rs`, `lease.rs`, `session_guard.rs`: a request in flight; a session that is kept live.
-//! - `load_index.rs`, `load_order.rs`, `bits.rs`: upstreams in the order of their load, for `least_conn`.
-//! - `session.rs`, `decision.rs`, `order.rs`: what is placed, why it went where it went, and its rendezvous order.
-//! - `gcra.rs`: the rate limiter.
+//! # What a pick pays
 //!
-//! # Invariants
+//! A pick takes no lock and allocates nothing; writers take a mutex that no pick takes. The exception is a pick that is
+//! about to move a session by rebalancing: it looks whether the session is [guarded](Upstream::guard_session), behind a
+//! lock of that upstream. A lease holds its upstream and no snapshot, so a WebSocket that lives for hours keeps no old
+//! cluster alive.
 //!
-//! - **A lease holds its upstream, never a snapshot.**
-//! - **A limit is exact.** Never more leases than `max_in_flight`, and never "full" while there is room: loom checks
-//!   every interleaving of `load.rs`.
-//! - **No upstream is missing from the load index.** The last thread to move one leaves it where it belongs:
-//!   `indexed_load.rs` has the argument, and loom checks it with leases, changes of availability, readers, and policies
-//!   that come and go.
-//! - **The usual decision (pinned with affinity, new without) has no counter:** it is the total less all others, so the
-//!   most frequent decision costs nothing.
+//! # Files
+//!
+//! - Values: `id`, `config` (an upstream as configured), `session` (what a policy sees of a request), `decision`.
+//! - The set and its changes: `upstream` (the shared cell), `set` (the cluster), `plan` (membership changes), `order`
+//!   (the rendezvous order of a session).
+//! - Load: `lease`, `load` (the two counters), then the load index of `least_conn`: `bits` (a bitset), `load_index`
+//!   (bitmaps and slots), `indexed_load` (moves an upstream on the bitmaps), `load_order` (a cluster's members on one
+//!   bitmap).
+//! - Live sessions: `sessions` (linear counting), `sketch` (their exchange between proxies), `session_guard` and
+//!   `guarded_sessions` (sessions that a tunnel keeps live).
+//! - State that other modules write: `lifecycle` (drain, slow start, failover, rebalancing), `gcra` (the rate limiter
+//!   of these), `outcome_counters`, `latency`.
 
 mod bits;
 mod config;

@@ -1,11 +1,11 @@
-//! Membership changes: planned first, then applied whole or not at all.
+//! Membership changes: planned first, then applied as a whole or not at all.
 
 use super::{Cluster, ClusterError, Member, UpstreamConfig};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
 
-/// The number of a snapshot. Each applied change makes the next.
+/// The number of a snapshot. Each applied change increments it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Generation(pub(crate) u64);
 
@@ -23,25 +23,26 @@ impl Generation {
     }
 }
 
-/// One wish for the next cluster.
+/// One requested change of the cluster.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Change {
-    /// Adds an upstream, or changes the one of this name. A new address is a new process: its counts start anew.
+    /// Adds an upstream, or replaces the configuration of the one of this name. A new address is a new process: its
+    /// counts start at zero.
     Put(UpstreamConfig),
-    /// Removes the upstream of this name. Requests in flight on it finish; sessions pinned to it move.
+    /// Removes the upstream of this name. Its requests in flight finish; the sessions pinned to it move.
     Remove(String),
 }
 
-/// What a plan changes for one upstream.
+/// The effect of a plan on one upstream. Its `Display` is a line for operators.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Effect {
-    /// It is added; no session moves to it, new ones are placed on it.
+    /// It is added: new sessions are placed on it, and no existing session moves to it.
     Added(String),
-    /// It is removed. Its sessions are placed anew at their next request; requests in flight finish.
+    /// It is removed: its requests in flight finish, and its sessions are placed anew at their next request.
     Removed {
-        /// Its name.
+        /// The upstream's name.
         name: String,
-        /// Requests and tunnels in flight on it when the plan was made.
+        /// Its requests and tunnels in flight when the plan was made.
         in_flight: u32,
     },
     /// Its weight, limit or address changes; sessions pinned to it stay.
@@ -60,7 +61,7 @@ impl fmt::Display for Effect {
     }
 }
 
-/// A checked change that has not happened yet. See [`Balancer::plan`](crate::Balancer::plan).
+/// A checked change that has not been applied. See [`Balancer::plan`](crate::Balancer::plan).
 #[derive(Debug)]
 #[must_use = "a plan changes nothing until it is applied"]
 pub struct Plan {
@@ -70,19 +71,19 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The generation it was made against; it applies to that one alone.
+    /// The generation against which it was made; it can be applied to that one only.
     #[must_use]
     pub fn base(&self) -> Generation {
         self.base
     }
 
-    /// The cluster as it would be.
+    /// The cluster that applying it would make.
     #[must_use]
     pub fn cluster(&self) -> &Cluster {
         &self.cluster
     }
 
-    /// The changes, one entry for each upstream concerned.
+    /// The effects, one for each upstream that is added, removed or changed.
     #[must_use]
     pub fn effects(&self) -> &[Effect] {
         &self.effects
@@ -92,13 +93,13 @@ impl Plan {
 /// Why a plan could not be made. Nothing has changed.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum PlanError {
-    /// A removal of an upstream that does not exist.
+    /// A removal of an upstream that the cluster does not have.
     #[error("there is no upstream {name:?} to remove: check its name against the cluster's")]
     Unknown {
         /// The name.
         name: String,
     },
-    /// The result would be no cluster.
+    /// No cluster can be built of the resulting upstreams.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
 }
@@ -106,17 +107,17 @@ pub enum PlanError {
 /// Why a plan could not be applied. Nothing has changed.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// Another change came between.
+    /// Another change was applied since the plan was made.
     #[error("the plan was made against generation {}, the cluster is at {}: plan again", .planned.0, .current.0)]
     Stale {
-        /// What the plan was made against.
+        /// The generation against which the plan was made.
         planned: Generation,
-        /// What is in force.
+        /// The generation in force.
         current: Generation,
     },
 }
 
-/// The configurations after `changes`, in order: changed ones keep their place, new ones come last.
+/// The configurations after `changes`: changed upstreams keep their place in the order, new ones come last.
 pub(crate) fn next_configs(cluster: &Cluster, changes: &[Change]) -> Result<Vec<UpstreamConfig>, PlanError> {
     let mut next: Vec<Option<UpstreamConfig>> = cluster.members().iter().map(|m| Some(m.config())).collect();
     let names = cluster.members().iter().map(|m| m.upstream().name());

@@ -3,9 +3,9 @@
 use super::Upstream;
 use std::sync::Arc;
 
-/// Keeps a session live on its upstream until it is dropped: see [`Upstream::guard_session`].
+/// Keeps a session live on its upstream until the guard is dropped. See [`Upstream::guard_session`].
 #[derive(Debug)]
-#[must_use = "the session is guarded for as long as this lives"]
+#[must_use = "the session is guarded until this is dropped"]
 pub struct SessionGuard {
     upstream: Arc<Upstream>,
     session_id: u64,
@@ -18,13 +18,14 @@ impl Drop for SessionGuard {
 }
 
 impl Upstream {
-    /// Guards the session of this [id](crate::Pick::session_id), which is pinned here and may stay without making a
-    /// request, because it has a WebSocket open, say. Until the guard is dropped, the session counts as
-    /// [live](Self::live_sessions) with each [`Balancer::tick`](crate::Balancer::tick). Until then and for a window or
-    /// two more, in which its client may reconnect, [rebalancing](crate::affinity::Rebalance) by this proxy leaves it
-    /// on this upstream. A session may have several guards. Takes a lock of this upstream.
+    /// Keeps a session that is pinned here live without requests, while it has a WebSocket open, for example. It takes
+    /// the session's [id](crate::Pick::session_id).
     ///
-    /// Idle time in the token is not affected: a tunnel of half an hour counts as half an hour without a request.
+    /// Until the guard is dropped, each [`Balancer::tick`](crate::Balancer::tick) counts the session as
+    /// [live](Self::live_sessions). Until then and to the end of the next
+    /// [window](crate::affinity::AffinityBuilder::live_window), in which its page may open another WebSocket,
+    /// [rebalancing](crate::affinity::Rebalance) by this proxy does not move it. A session may have several guards.
+    /// Costs a lock of this upstream's guarded sessions.
     pub fn guard_session(self: &Arc<Self>, session_id: u64) -> SessionGuard {
         self.guarded().add(session_id);
         SessionGuard { upstream: Arc::clone(self), session_id }

@@ -1,32 +1,32 @@
-//! How many sessions live on an upstream, counted from session ids.
+//! An estimate of the live sessions of an upstream, from their session ids alone.
 //!
 //! Linear counting (Whang, Vander-Zanden and Taylor, "A linear-time probabilistic counting algorithm for database
 //! applications", ACM TODS 15(2), 1990): every session marks one of m slots, chosen by its session id, and the number
-//! of slots still empty gives the estimate. There are two maps of slots, one for the current window of time and one
-//! for the previous window; a session counts while it has a mark in either. So a session that stays away is forgotten
-//! between one and two windows after its last request, without a message that it ended.
+//! of empty slots gives the estimate. There are two maps of slots, one for the current window of time and one for the
+//! previous window; a session counts while it has a mark in either. So a session without requests is forgotten between
+//! one and two windows after its last one, without an explicit end.
 //!
 //! Session ids come from signed tokens, so clients cannot choose their slots. A client that keeps no cookies makes a
 //! new session with each request, here as on the upstream, and each is forgotten with its window.
 //!
 //! # Error
 //!
-//! The standard deviation is sqrt(m(e^t - t - 1)) sessions at a load of t = n/m sessions a slot (theorem 3 of the
+//! The standard deviation is sqrt(m(e^t - t - 1)) sessions at a load of t = n/m sessions per slot (theorem 3 of the
 //! paper): with m = 4104 it is 1.1 % of 100 to 1000 sessions, 1.8 % of 10,000, 3.6 % of 20,000 and 8 % of 30,000.
-//! Beyond, the slots run out, and the estimate saturates at 36,514.
+//! Beyond that all slots fill up, and the estimate ends at 36,514.
 //!
 //! # Races
 //!
-//! No thread rotates the windows: each word carries the number of the window it was last written in, and the next
-//! writer brings it up to date in the same compare-exchange. So no mark of the current window is lost. Each
-//! compare-exchange yields what the word gained and in which window, and exactly that is added to the counts, so they
-//! add up in any order of threads.
+//! No thread rotates the windows. The two maps share words, and each word carries the number of the window in which it
+//! was last written; the next writer brings it up to date in the same compare-exchange. So no mark of the current
+//! window can be lost. Each compare-exchange determines the marks that the word gained, and as of which window; exactly
+//! that gain is added to the counts, so they are right in whatever order threads add to them.
 //!
 //! # Many proxies
 //!
-//! A session id has the same slot on every proxy, so the union of several proxies' marks is what one proxy would have
-//! that saw all requests. A [`Sketch`] from another proxy is merged by OR, word by word and window by window; merging
-//! twice changes nothing.
+//! A session id has the same slot on every proxy, so the union of the marks of several proxies equals the marks of one
+//! proxy that saw all requests. A [`Sketch`] of another proxy is absorbed by OR, word by word and window by window: one
+//! that arrives late, twice or out of order changes nothing.
 
 use super::sketch::{SLOTS, Seen, Sketch, WORDS};
 use crate::sync::{AtomicU64, Ordering};
@@ -34,22 +34,21 @@ use crate::time::Timestamp;
 
 const M: usize = WORDS * SLOTS as usize;
 
-/// Two maps of marks and their counts: 1.4 kB an upstream with affinity, nothing without.
+/// Two maps of marks and their counts: 1.4 kB per upstream with affinity, none without.
 #[derive(Debug)]
 pub(crate) struct Sessions {
-    /// The sums over `words`, so that an estimate reads one word: see [`Counts`].
+    /// The number of marks in `words` as [`Counts`], so that an estimate reads one word.
     counts: AtomicU64,
-    /// How many of the counted sessions have moved to other upstreams, by the window of their marks.
+    /// The counted sessions that moved to another upstream, by the window of their marks.
     moved: AtomicU64,
-    /// Each word: the window's number (16 bits), marks of the previous window (24 bits), marks of the current window
-    /// (24 bits).
+    /// Each word: the window's number (16 bits), marks of the previous window (24 bits), marks of the window (24 bits).
     words: Box<[AtomicU64]>,
     /// A window is 2^scale seconds long.
     scale: u8,
 }
 
 impl Sessions {
-    /// Counts in windows of 2^`scale` seconds, or not at all.
+    /// Counts in windows of 2^`scale` seconds; `None` counts nothing.
     pub(crate) fn new(scale: Option<u8>) -> Self {
         let words = scale.map_or(0, |_| WORDS);
         Self {
@@ -60,9 +59,9 @@ impl Sessions {
         }
     }
 
-    /// Counts the session of this id as live. One load where it is marked in this window already.
+    /// Marks the session as live at `now`. One load if it was marked before in this window.
     ///
-    /// Relaxed is enough: a word is self-contained, and nothing else is published through it.
+    /// Relaxed is enough: a word holds its marks completely and publishes nothing else.
     pub(crate) fn touch(&self, session_id: u64, now: Timestamp) {
         let Some((word, mark)) = self.slot(session_id) else { return };
         let window = self.window(now);
@@ -83,11 +82,11 @@ impl Sessions {
 
     fn count(&self, gain: Gain) {
         let count = |seen| Some(Counts::at(seen, gain.window).with(gain).word());
-        // Never refuses, since `count` never does.
+        // Never fails, since `count` returns no `None`.
         let _ = self.counts.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count);
     }
 
-    /// The session of this id moved to another upstream. Its marks stay, since other sessions may share them.
+    /// Counts a session that moved to another upstream. Its marks stay, since other sessions may share them.
     pub(crate) fn move_away(&self, session_id: u64, now: Timestamp) {
         let Some((word, mark)) = self.slot(session_id) else { return };
         let window = self.window(now);
@@ -100,30 +99,30 @@ impl Sessions {
                 (false, false) => None,
             }
         };
-        // Refused where the session was not counted.
+        // Fails if the session was not counted, and changes nothing then.
         let _ = self.moved.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count);
     }
 
-    /// How many of the sessions in the estimate have moved away.
+    /// How many of the sessions in the estimate moved to another upstream.
     pub(crate) fn moved(&self, now: Timestamp) -> u32 {
         let counts = Counts::at(self.moved.load(Ordering::Relaxed), self.window(now));
         u32::from(counts.previous) + u32::from(counts.current)
     }
 
-    /// The word and the mark of this session id; `None` where nothing is counted.
+    /// The word and the mark of this session id; `None` if nothing is counted.
     fn slot(&self, session_id: u64) -> Option<(&AtomicU64, u32)> {
         let scaled = |bits: u64, count: u64| ((bits & 0xffff_ffff) * count) >> 32;
         let word = self.words.get(scaled(session_id >> 32, WORDS as u64) as usize)?;
         Some((word, 1 << scaled(session_id, u64::from(SLOTS))))
     }
 
-    /// About how many sessions had a request in this window or the last. Two loads.
+    /// The estimated number of sessions with a request in this window or the previous one. Two loads.
     pub(crate) fn estimate(&self, now: Timestamp) -> u32 {
         let counts = Counts::at(self.counts.load(Ordering::Relaxed), self.window(now));
         ESTIMATES[counts.marked()]
     }
 
-    /// The marks as of `now`, or as of the window of a thread whose clock is one window ahead.
+    /// The marks as of `now`, or as of the next window if a thread whose clock is ahead has begun it.
     pub(crate) fn sketch(&self, now: Timestamp) -> Sketch {
         let words: Vec<u64> = self.words.iter().map(|word| word.load(Ordering::Relaxed)).collect();
         let now = self.window(now);
@@ -136,10 +135,10 @@ impl Sessions {
         Sketch { scale: self.scale, window, words: words.collect() }
     }
 
-    /// Merges the marks of a sketch that are of this window or of the last. `false` if some could not be merged
-    /// because their window has not begun here.
+    /// Absorbs the marks of a sketch that are of this window or the previous one. Returns false if it has marks of the
+    /// next window, which can be absorbed only once that has begun.
     ///
-    /// Reads each word; one compare-exchange for each that gains marks.
+    /// One load per word, and a compare-exchange for each word that gains marks.
     pub(crate) fn absorb(&self, sketch: &Sketch, now: Timestamp) -> bool {
         if self.words.is_empty() || sketch.scale != self.scale {
             return true;
@@ -150,11 +149,11 @@ impl Sessions {
                 self.absorb_word(word, window, |of| seen.as_of(of.wrapping_sub(sketch.window)));
             }
         }
-        // Everything of the previous window was merged; of other windows nothing can be.
+        // A sketch of the previous window was absorbed whole; of windows further away nothing can be.
         sketch.window.wrapping_sub(window) != 1 || sketch.words.iter().all(|seen| seen.current == 0)
     }
 
-    /// Adds to a word the marks for the word's window.
+    /// Adds to a word the marks that were seen as of the word's window.
     fn absorb_word(&self, word: &AtomicU64, window: u16, seen_as_of: impl Fn(u16) -> Seen) {
         let mut known = word.load(Ordering::Relaxed);
         let gain = loop {
@@ -173,15 +172,15 @@ impl Sessions {
         self.count(gain);
     }
 
-    /// The number of the window at `now`, modulo 2^16: a word that was not written for exactly that many windows (of
-    /// two minutes: three months) may bring back a mark.
+    /// The number of the window at `now`, modulo 2^16. A word that was not written for exactly 2^16 windows (three
+    /// months at two minutes each) may bring back an old mark.
     pub(super) fn window(&self, now: Timestamp) -> u16 {
         (now.as_secs() >> self.scale) as u16
     }
 }
 
-/// By the number of marks: m(H(m) - H(empty)), the expected number of sessions until so many slots are marked. It is
-/// the paper's -m ln(empty/m) less the bias that the paper gives, and is finite where no slot is empty.
+/// The estimate by the number of marks: m(H(m) - H(empty)), the average number of sessions that make so many marks. It
+/// is the paper's -m ln(empty/m) less the bias that the paper gives, and has a value even if no slot is empty.
 static ESTIMATES: [u32; M + 1] = {
     let mut table = [0; M + 1];
     let (mut marked, mut sessions) = (0, 0.0);
@@ -193,14 +192,15 @@ static ESTIMATES: [u32; M + 1] = {
     table
 };
 
-/// What window `written` is, seen from window `now`.
+/// The age of a word, by the window in which it was written.
 enum Age {
     Current,
     Previous,
     Gone,
 }
 
-/// Threads' clocks may be one window apart; a clock that was set back further starts anew.
+/// The age in window `now` of a word that was written in window `written`. A clock that lags behind another thread's by
+/// one window is tolerated; one that went back further starts counting anew.
 fn age(written: u16, now: u16) -> Age {
     match now.wrapping_sub(written) {
         0 | u16::MAX => Age::Current,
@@ -209,7 +209,7 @@ fn age(written: u16, now: u16) -> Age {
     }
 }
 
-/// The marks in a word, relative to a window.
+/// The marks in a word, as of one window.
 #[derive(Clone, Copy)]
 struct Marks {
     window: u16,
@@ -233,14 +233,14 @@ impl Marks {
     }
 }
 
-/// How many marks there are, relative to a window: 16 bits each, above them the window's number.
+/// The number of marks, as of one window. Packed as 16 bits each, above them the window's number.
 #[derive(Clone, Copy)]
 struct Counts {
     window: u16,
     previous: u16,
     current: u16,
-    /// Those of `current` that the previous window does not have. A signed number: merging a mark of the previous
-    /// window may subtract here what a concurrent touch has yet to add.
+    /// The marks of `current` that the previous window does not have. A signed number: absorbing a mark of the previous
+    /// window may subtract here before a concurrent touch has added.
     fresh: u16,
 }
 
@@ -263,11 +263,11 @@ impl Counts {
                 ..self
             };
         }
-        // The window has ended meanwhile, and what was current is previous now.
+        // The window has ended meanwhile: what was current is previous now.
         Self { previous: self.previous.wrapping_add(gain.current), ..self }
     }
 
-    /// The slots with a mark in either window.
+    /// The number of slots with a mark in either window.
     fn marked(self) -> usize {
         let fresh = isize::from(self.fresh.cast_signed());
         usize::from(self.previous).saturating_add_signed(fresh).min(M)
@@ -278,7 +278,7 @@ impl Counts {
     }
 }
 
-/// What a word gained, relative to its window.
+/// The marks that a word gained, as of its window.
 #[derive(Clone, Copy)]
 struct Gain {
     window: u16,

@@ -40,14 +40,14 @@ mod counting {
             let spread = (errors.iter().map(|e| e * e).sum::<f64>() / rounds as f64).sqrt();
             let expected = deviation(n as f64);
             assert!(mean.abs() < 0.5 + 4.0 * expected / (rounds as f64).sqrt(), "biased at {n}: {mean}");
-            // Half a session for rounding; a standard deviation of 200 rounds is itself right to 5 %.
+            // Half a session for rounding; the standard deviation of 200 rounds is itself precise to 5 %.
             assert!(spread < 0.5 + 1.25 * expected, "{spread} off at {n}, should be {expected}");
             assert!(spread > 0.75 * expected - 0.5, "{spread} off at {n}: too good to be true");
         }
     }
 
     #[test]
-    fn a_session_counts_once_whatever_it_asks() {
+    fn a_session_counts_once_however_many_requests_it_makes() {
         let sessions = Sessions::new(Some(SCALE));
         for second in 0..WINDOW {
             touch_all(&sessions, 0..50, at(second));
@@ -58,7 +58,7 @@ mod counting {
     }
 
     #[test]
-    fn who_stays_away_is_forgotten_after_one_to_two_windows() {
+    fn a_session_without_requests_is_forgotten_after_one_to_two_windows() {
         let sessions = Sessions::new(Some(SCALE));
         touch_all(&sessions, 0..300, at(WINDOW / 2));
         touch_all(&sessions, 0..100, at(WINDOW));
@@ -67,7 +67,7 @@ mod counting {
         assert!(seen(2 * WINDOW).abs_diff(100) <= 5);
         assert!(seen(3 * WINDOW - 1).abs_diff(100) <= 5);
         assert_eq!(seen(3 * WINDOW), 0);
-        // Reading changes nothing: what was is still there for who reads with an earlier time.
+        // Reading changes nothing: a read with an earlier time still finds the earlier marks.
         assert!(seen(WINDOW).abs_diff(300) <= 12);
     }
 
@@ -128,8 +128,8 @@ mod counting {
         }
     }
 
-    /// What `sessions` says to another, by way of bytes.
-    fn told(sessions: &Sessions, now: Timestamp) -> Sketch {
+    /// The sketch of `sessions` that another proxy receives, by way of bytes.
+    fn received(sessions: &Sessions, now: Timestamp) -> Sketch {
         let sketch = sessions.sketch(now);
         let bytes = sketch.to_bytes();
         assert!(bytes.len() <= 1032);
@@ -139,7 +139,7 @@ mod counting {
     }
 
     #[test]
-    fn who_absorbs_others_counts_as_if_it_had_seen_all() {
+    fn a_proxy_that_absorbs_all_sketches_counts_as_if_it_had_seen_all_requests() {
         let proxies = [0_u64, 1, 2].map(|proxy| {
             let sessions = Sessions::new(Some(SCALE));
             touch_all(&sessions, (0..900).filter(|session_id| session_id % 3 == proxy || session_id % 5 == 0), at(0));
@@ -150,20 +150,20 @@ mod counting {
         touch_all(&all, 0..900, at(0));
         touch_all(&all, (0..300).filter(|session_id| session_id % 4 < 3), at(WINDOW));
         for sessions in &proxies {
-            proxies.iter().for_each(|other| assert!(sessions.absorb(&told(other, at(WINDOW)), at(WINDOW))));
+            proxies.iter().for_each(|other| assert!(sessions.absorb(&received(other, at(WINDOW)), at(WINDOW))));
             for moment in [WINDOW, 2 * WINDOW, 3 * WINDOW] {
                 assert_eq!(sessions.estimate(at(moment)), all.estimate(at(moment)));
             }
-            assert_eq!(told(sessions, at(WINDOW)), told(&all, at(WINDOW)));
+            assert_eq!(received(sessions, at(WINDOW)), received(&all, at(WINDOW)));
         }
     }
 
     #[test]
-    fn a_sketch_of_the_next_window_waits_for_it_and_one_of_the_last_is_late() {
+    fn a_sketch_of_the_next_window_waits_for_it_and_one_of_the_previous_counts_there() {
         let ahead = Sessions::new(Some(SCALE));
         touch_all(&ahead, 0..100, at(WINDOW - 1));
         touch_all(&ahead, 100..200, at(WINDOW));
-        let sketch = told(&ahead, at(WINDOW));
+        let sketch = received(&ahead, at(WINDOW));
         let behind = Sessions::new(Some(SCALE));
         assert!(!behind.absorb(&sketch, at(WINDOW - 1)), "its current marks are yet to come");
         assert!(behind.estimate(at(WINDOW - 1)).abs_diff(100) <= 4);
@@ -179,22 +179,22 @@ mod counting {
     fn a_sketch_of_other_windows_or_of_a_wrong_clock_does_no_harm() {
         let sessions = Sessions::new(Some(SCALE));
         touch_all(&sessions, 0..100, at(0));
-        let before = told(&sessions, at(0));
+        let before = received(&sessions, at(0));
         let full = Sessions::new(Some(SCALE));
         for windows in [2_u64, 3, 1000, 1 << 15, (1 << 16) - 2] {
             touch_all(&full, 0..10_000, at(windows * WINDOW));
-            assert!(sessions.absorb(&told(&full, at(windows * WINDOW)), at(0)), "{windows} ahead");
-            assert_eq!(told(&sessions, at(0)), before, "{windows} ahead");
+            assert!(sessions.absorb(&received(&full, at(windows * WINDOW)), at(0)), "{windows} ahead");
+            assert_eq!(received(&sessions, at(0)), before, "{windows} ahead");
         }
         let wider = Sessions::new(Some(SCALE + 1));
         touch_all(&wider, 0..1000, at(0));
-        sessions.absorb(&told(&wider, at(0)), at(0));
-        sessions.absorb(&told(&Sessions::new(None), at(0)), at(0));
-        assert_eq!(told(&sessions, at(0)), before);
+        sessions.absorb(&received(&wider, at(0)), at(0));
+        sessions.absorb(&received(&Sessions::new(None), at(0)), at(0));
+        assert_eq!(received(&sessions, at(0)), before);
         let none = Sessions::new(None);
         assert!(none.absorb(&before, at(0)));
         assert_eq!(none.estimate(at(0)), 0);
-        assert!(told(&none, at(0)).is_empty());
+        assert!(received(&none, at(0)).is_empty());
     }
 
     #[test]
@@ -231,7 +231,7 @@ mod counting {
         }
     }
 
-    /// The counts are those of the marks, all told.
+    /// The counts equal the numbers of marks.
     fn assert_counts_its_marks(sessions: &Sessions, now: Timestamp) {
         let sketch = sessions.sketch(now);
         let count = |marks: fn(&Seen) -> u32| sketch.words.iter().map(|seen| marks(seen).count_ones()).sum::<u32>();
@@ -242,7 +242,7 @@ mod counting {
     }
 
     proptest! {
-        /// Several proxies, each with the requests it saw, told to each other in any order and now and then meanwhile.
+        /// Several proxies, each with the requests that it saw, exchange sketches in any order and at any time.
         #[test]
         fn absorbed_in_any_order_it_is_the_union(
             events in prop::collection::vec((0_usize..3, 0_usize..3, 0_u64..300, 0_u64..WINDOW), 1..300),
@@ -255,22 +255,22 @@ mod counting {
                 proxies[here].touch(mix64(session_id), at(now));
                 all.touch(mix64(session_id), at(now));
                 if session_id % 8 == 0 {
-                    proxies[here].absorb(&told(&proxies[other], at(now)), at(now));
+                    proxies[here].absorb(&received(&proxies[other], at(now)), at(now));
                     assert_counts_its_marks(&proxies[here], at(now));
                 }
             }
-            let sketches = proxies.each_ref().map(|proxy| told(proxy, at(now)));
+            let sketches = proxies.each_ref().map(|proxy| received(proxy, at(now)));
             for (here, proxy) in proxies.iter().enumerate() {
                 for turn in 0..3 {
                     prop_assert!(proxy.absorb(&sketches[(here + turn) % 3], at(now)));
                 }
-                prop_assert_eq!(told(proxy, at(now)), told(&all, at(now)));
+                prop_assert_eq!(received(proxy, at(now)), received(&all, at(now)));
                 prop_assert_eq!(proxy.estimate(at(now)), all.estimate(at(now)));
             }
         }
 
         #[test]
-        fn no_bytes_are_two_sketches_and_none_break_anything(mut bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+        fn each_sketch_has_one_encoding(mut bytes in prop::collection::vec(any::<u8>(), 0..64)) {
             if let Some(version) = bytes.first_mut().filter(|version| **version & 7 > 0) {
                 *version = 1;
             }
@@ -279,7 +279,7 @@ mod counting {
             }
         }
 
-        /// Against two plain sets: as marks, so without any error of estimation.
+        /// Compares marks with two plain sets, so without the error of estimation.
         #[test]
         fn the_count_of_marks_is_that_of_two_sets(
             touches in prop::collection::vec((0_u64..300, 0_u64..(WINDOW * 2)), 1..400),
@@ -292,7 +292,7 @@ mod counting {
             let mut last_seen = HashMap::new();
             let mut now = 0;
             for (session_id, pause) in touches {
-                // Mostly within a window, now and then beyond the next.
+                // Mostly within a window, sometimes beyond the next.
                 now += pause * pause / (WINDOW * 4);
                 sessions.touch(mix64(session_id), at(now));
                 last_seen.insert(slot(session_id), now / WINDOW);
@@ -312,7 +312,7 @@ mod loom_tests {
     /// Two session ids with marks in one word.
     const SESSION_IDS: [u64; 2] = [0, 1 << 31];
 
-    /// Two threads that both find a word of the window before: neither's mark is lost, none is counted twice.
+    /// Two threads that both find a word of the previous window: no mark is lost or counted twice.
     #[test]
     fn loom_a_change_of_windows_loses_no_mark() {
         loom::model(|| {
@@ -327,13 +327,13 @@ mod loom_tests {
         });
     }
 
-    /// One thread touches in the next window what another absorbs from the last: the counts are those of the marks.
+    /// One thread touches in the next window while another absorbs from the previous: the counts equal the marks.
     #[test]
     fn loom_touches_and_sketches_add_up() {
         crate::sync::model(|| {
-            let told = Sessions::new(Some(SCALE));
-            touch_session_ids(&told, at(0));
-            let sketch = told.sketch(at(0));
+            let other_proxy = Sessions::new(Some(SCALE));
+            touch_session_ids(&other_proxy, at(0));
+            let sketch = other_proxy.sketch(at(0));
             let sessions = Arc::new(Sessions::new(Some(SCALE)));
             let other = sessions.clone();
             let thread = thread::spawn(move || other.touch(SESSION_IDS[0], at(WINDOW)));
@@ -346,12 +346,12 @@ mod loom_tests {
 
     /// Two threads that absorb and touch the same within a window.
     #[test]
-    fn loom_what_two_threads_bring_counts_once() {
+    fn loom_a_mark_that_two_threads_add_counts_once() {
         crate::sync::model(|| {
-            let told = Sessions::new(Some(SCALE));
-            touch_session_ids(&told, at(0));
-            told.touch(SESSION_IDS[0], at(WINDOW));
-            let sketch = told.sketch(at(WINDOW));
+            let other_proxy = Sessions::new(Some(SCALE));
+            touch_session_ids(&other_proxy, at(0));
+            other_proxy.touch(SESSION_IDS[0], at(WINDOW));
+            let sketch = other_proxy.sketch(at(WINDOW));
             let sessions = Arc::new(Sessions::new(Some(SCALE)));
             let other = sessions.clone();
             let thread = thread::spawn(move || touch_session_ids(&other, at(WINDOW)));
@@ -366,7 +366,7 @@ mod loom_tests {
         SESSION_IDS.iter().for_each(|session_id| sessions.touch(*session_id, now));
     }
 
-    /// The model's control: a window that is opened first and marked afterwards.
+    /// Control of the model: a word that is cleared first and marked afterwards.
     #[test]
     #[should_panic(expected = "a mark was lost")]
     fn loom_clearing_before_marking_is_caught() {

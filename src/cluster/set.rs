@@ -6,7 +6,7 @@ use super::{ClusterError, Lease, MAX_UPSTREAMS, Session, Upstream, UpstreamConfi
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
-/// One upstream in a cluster, with the weight and limit that this cluster gives it.
+/// One upstream in a cluster, with its configuration in this cluster.
 #[derive(Clone, Debug)]
 pub struct Member {
     upstream: Arc<Upstream>,
@@ -27,31 +27,31 @@ impl Member {
         self.weight
     }
 
-    /// The most it may have in flight; 0 is no limit.
+    /// The most requests and tunnels it may have in flight; 0 is no limit.
     #[must_use]
     pub fn max_in_flight(&self) -> u32 {
         self.max_in_flight
     }
 
-    /// Whether another request would stay within its limit.
+    /// Whether it is below its limit. A hint: only [`lease`](Self::lease) is exact among racing threads.
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.max_in_flight == 0 || self.upstream.in_flight() < self.max_in_flight
     }
 
-    /// Whether nothing but its limit keeps `session` from it: it accepts, was not tried before, and slow start leaves
-    /// room.
+    /// Whether it takes `session`, apart from its limit: it accepts, was not tried before, and slow start lets it.
     pub(crate) fn takes(&self, session: &Session<'_>) -> bool {
         self.upstream.availability().accepting && self.is_open_to(session)
     }
 
-    /// Whether it was not tried before, and slow start leaves room for the session.
+    /// Whether it was not tried before, and slow start lets it take `session`.
     pub(crate) fn is_open_to(&self, session: &Session<'_>) -> bool {
         let id = self.upstream.id();
         !session.tried.contains(&id) && self.upstream.lifecycle().is_open_to(session.slow_start, id)
     }
 
-    /// Takes a place for a request that its host placed here; `None` at the limit. One atomic addition.
+    /// Counts a request for which the host itself chose this upstream; `None` if the limit is reached. One atomic
+    /// addition, or a compare-exchange loop under a limit.
     #[must_use]
     pub fn lease(&self) -> Option<Lease> {
         Lease::acquire(&self.upstream, self.max_in_flight)
@@ -129,7 +129,7 @@ impl Cluster {
         &self.members
     }
 
-    /// How many upstreams there are; at least one.
+    /// The number of upstreams; at least one.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "a cluster is never empty")]
     pub fn len(&self) -> usize {
@@ -142,26 +142,26 @@ impl Cluster {
         self.total_weight
     }
 
-    /// The member with this id. One hash table probe.
+    /// The member of this id. One lookup in a hash table.
     #[must_use]
     pub fn find(&self, id: UpstreamId) -> Option<&Member> {
         self.index_of(id).map(|index| &self.members[index])
     }
 
-    /// The index of the member with this id. One hash table probe.
+    /// The index of the member of this id. One lookup in a hash table.
     #[must_use]
     pub fn index_of(&self, id: UpstreamId) -> Option<usize> {
         self.by_id.get(&id).copied().map(usize::from)
     }
 
-    /// The member of this name.
+    /// The member of this name. A linear search.
     #[must_use]
     pub fn find_name(&self, name: &str) -> Option<&Member> {
         self.members.iter().find(|m| m.upstream.name() == name)
     }
 
-    /// Whether `session` may be placed on the member at `index`: it accepts, has room, and was not tried before. Every
-    /// policy checks this for what it returns. False beyond the end.
+    /// Whether `session` may be placed on the member at `index`: it accepts, has room, and was not tried before.
+    /// Every policy checks this for the index that it is about to return. False for an index beyond the end.
     #[must_use]
     pub fn accepts(&self, index: usize, session: &Session<'_>) -> bool {
         self.members.get(index).is_some_and(|member| member.takes(session) && member.has_room())

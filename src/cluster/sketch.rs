@@ -1,30 +1,30 @@
-//! The marks of live sessions on one upstream, as bytes for other proxies.
+//! A sketch: the marks of an upstream's live sessions that one proxy sends to another.
 
-/// Marks a word: each word has those of two windows and the window's number.
+/// The marks of one window in a word, beside those of the previous window and the window's number.
 pub(super) const SLOTS: u32 = 24;
 #[cfg(not(homing_loom))]
 pub(super) const WORDS: usize = 171;
 #[cfg(homing_loom)]
 pub(super) const WORDS: usize = 2;
 
-/// The first byte: the version of the format.
+/// The version of the format, the first byte.
 const VERSION: u8 = 1;
 /// Version, length of the window, number of the window.
 const HEAD: usize = 4;
 /// Six bytes a word: the marks of both windows.
 const WORD: usize = 2 * SLOTS as usize / 8;
-/// A window is 2^scale seconds long, and no scale is larger.
+/// The largest scale. A window is 2^scale seconds long.
 const MAX_SCALE: u8 = 31;
 
-/// The marks that sessions left on one upstream, as of one moment: see [`Upstream::sketch`](super::Upstream::sketch).
+/// The marks of one upstream's live sessions at one time. See [`Upstream::sketch`](super::Upstream::sketch).
 ///
-/// It tells how many sessions there are, not which: no session id can be derived from it.
+/// It reveals the number of sessions and nothing else: no session id can be derived from it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sketch {
     pub(super) scale: u8,
     /// The window's number, modulo 2^16.
     pub(super) window: u16,
-    /// As many as a count has words, or none.
+    /// All words of a count.
     pub(super) words: Box<[Seen]>,
 }
 
@@ -36,7 +36,7 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// As seen so many windows later; nothing where both windows are over or have not begun.
+    /// The marks as of `later` windows later; empty if both windows are over or have not begun.
     pub(super) fn as_of(self, later: u16) -> Self {
         match later {
             0 => self,
@@ -47,7 +47,7 @@ impl Seen {
     }
 }
 
-/// Why bytes are no sketch.
+/// Why bytes could not be read as a sketch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum SketchError {
     /// Written by another version of this library.
@@ -56,23 +56,23 @@ pub enum SketchError {
         /// The version found.
         found: u8,
     },
-    /// Truncated, or no sketch at all.
-    #[error("{length} bytes are no sketch: it is damaged, or something else")]
+    /// Truncated, or not a sketch.
+    #[error("{length} bytes are not a valid sketch: truncated, damaged or something else")]
     Malformed {
-        /// How many bytes there were.
+        /// The number of bytes.
         length: usize,
     },
 }
 
 impl Sketch {
-    /// Whether it has no marks.
+    /// Whether it has no mark.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.words.iter().all(|seen| *seen == Seen::default())
     }
 
-    /// Serialized, the same on every platform: 4 bytes, and for each run of words with marks 2 more and 6 a word; at
-    /// most 1032.
+    /// Encodes it, the same on every platform: 4 bytes, then for each run of words with marks 2 bytes and 6 per word,
+    /// so at most 1032 bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = vec![VERSION, self.scale];
@@ -83,7 +83,7 @@ impl Sketch {
             words = &words[empty..];
             let run = words.iter().take_while(|seen| **seen != Seen::default()).count();
             let (marked, rest) = words.split_at(run);
-            // There are fewer words than a byte can count.
+            // There are fewer than 256 words.
             bytes.extend([empty as u8, run as u8]);
             for seen in marked {
                 let both = u64::from(seen.previous) << SLOTS | u64::from(seen.current);
@@ -94,10 +94,10 @@ impl Sketch {
         bytes
     }
 
-    /// Reads what [`to_bytes`](Self::to_bytes) wrote.
+    /// Decodes the output of [`to_bytes`](Self::to_bytes).
     ///
     /// # Errors
-    /// [`SketchError`] where the bytes are no sketch.
+    /// [`SketchError`] if the bytes are of another version, or no output of `to_bytes`.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, SketchError> {
         let malformed = SketchError::Malformed { length: bytes.len() };
         let (head, mut rest) = bytes.split_first_chunk::<HEAD>().ok_or(malformed)?;
@@ -123,7 +123,7 @@ impl Sketch {
             rest = &runs[run * WORD..];
         }
         let sketch = Self { scale, window: u16::from_be_bytes([high, low]), words };
-        // Each sketch has one encoding.
+        // Only the canonical encoding is accepted: each sketch has exactly one.
         if sketch.to_bytes() == bytes { Ok(sketch) } else { Err(malformed) }
     }
 }

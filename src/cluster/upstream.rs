@@ -1,4 +1,4 @@
-//! The shared cell of one upstream: its identity, and what changes while it lives.
+//! The shared cell of one upstream: its identity, and the state that changes while it lives.
 
 use super::guarded_sessions::GuardedSessions;
 use super::indexed_load::{Availability, IndexedLoad};
@@ -17,12 +17,12 @@ use std::time::Duration;
 
 /// One instance that serves requests.
 ///
-/// Shared by every [`Cluster`](super::Cluster) it belongs to, so counts and availability survive changes to the
+/// Shared by every [`Cluster`](super::Cluster) that it belongs to, so its counts and health survive changes of the
 /// others. All methods take `&self`, are safe from any thread and cost one relaxed atomic operation unless they say
 /// otherwise.
 ///
-/// What a pick reads comes first, in one cache line that no other data shares, since picks write there. The alignment
-/// is two lines, because x86-64 prefetches adjacent lines in pairs.
+/// The fields that a pick reads and writes come first, in a cache line that no other data shares. The alignment is two
+/// lines, since x86-64 prefetches adjacent lines in pairs.
 #[derive(Debug)]
 #[repr(C, align(128))]
 pub struct Upstream {
@@ -33,7 +33,7 @@ pub struct Upstream {
     outcome_counters: OutcomeCounters,
     lifecycle: Lifecycle,
     incarnation: AtomicU16,
-    /// The usual decision has no counter: it is the total less all others.
+    /// The most frequent decision has no counter of its own: it is the total less all other decisions.
     usual: Decision,
     name: Box<str>,
     address: Box<str>,
@@ -43,9 +43,9 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// A `window` (a power of two of seconds) means affinity: live sessions are counted, and most picks are pinned.
-    /// Without, every request is a session of its own and most picks are new. Leases move the upstream on
-    /// `load_index`.
+    /// With affinity, `window` is the length of a window of live sessions as a power of two of seconds, and most picks
+    /// are pinned. Without, it is `None`, every request is a session of its own, and most picks are new. Leases move
+    /// the upstream on `load_index`.
     pub(crate) fn new(
         name: &str,
         address: &str,
@@ -75,7 +75,7 @@ impl Upstream {
         &self.name
     }
 
-    /// Its address, as configured; the core does not interpret it.
+    /// Its address as configured; the core does not interpret it.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
@@ -99,27 +99,26 @@ impl Upstream {
         self.indexed_load.load().total()
     }
 
-    /// Requests leased in the second of `now`, approximately: the tie-breaker between equal loads.
+    /// The approximate number of requests leased in the second of `now`, which breaks ties between equal loads.
     #[must_use]
     pub fn recent(&self, now: Timestamp) -> u64 {
         self.indexed_load.load().recent(now)
     }
 
-    /// Reports a response time at `now`: from sending the request to the head of its response, for instance.
-    /// `peak_ewma` places by it. Costs one load where no such policy is in force, else an exponential and two atomic
-    /// operations.
+    /// Records a response latency, such as the time from sending a request to the head of its response, for
+    /// `peak_ewma`. Costs one load if no such policy is in force, otherwise an exponential and two atomic operations.
     pub fn observe(&self, latency: Duration, now: Timestamp) {
         self.latency.observe(latency, now);
     }
 
-    /// Whether [observations](Self::observe) are used, so that a host can save itself the measurement.
+    /// Whether a policy uses what is [observed](Self::observe). If not, a host need not measure.
     #[must_use]
     pub fn is_observed(&self) -> bool {
         self.latency.is_followed()
     }
 
-    /// The expected response time by what was [observed](Self::observe): an average that rises to a peak at once and
-    /// decays with the policy's time constant. `None` where no policy uses it or nothing was observed.
+    /// The expected response latency, by what was [observed](Self::observe): an average that rises to a slower response
+    /// at once and decays with the policy's time constant. `None` if no policy uses it or nothing was observed.
     #[must_use]
     pub fn latency(&self, now: Timestamp) -> Option<Duration> {
         self.latency_seconds(now).and_then(|seconds| Duration::try_from_secs_f32(seconds).ok())
@@ -129,20 +128,20 @@ impl Upstream {
         self.latency.seconds(now)
     }
 
-    /// Observations count from now on, with this time constant.
+    /// Enables the average of latencies, with this time constant.
     pub(crate) fn follow_latency(&self, decay: Duration) {
         self.latency.follow(decay);
     }
 
-    /// About how many sessions live here: those with a request in the current or the last
-    /// [window](crate::affinity::AffinityBuilder::live_window), as far as this proxy has seen them or
-    /// [absorbed](Self::absorb) them.
+    /// An estimate of the live sessions: those with a request in the current or the previous
+    /// [window](crate::affinity::AffinityBuilder::live_window), through this proxy or through another whose sketch was
+    /// [absorbed](Self::absorb).
     ///
     /// A tunnel is one request, however long it lives. A session that only has a WebSocket open counts while it is
-    /// [guarded](Self::guard_session), as the data plane does.
+    /// [guarded](Self::guard_session); the `proxy` feature guards it.
     ///
-    /// Accurate to some 1 % up to a thousand and 2 % up to ten thousand, by linear counting over session ids;
-    /// saturates at 36,514. Always 0 without affinity, where every request is a session of its own.
+    /// The standard error is about 1 % up to 1000 sessions and 2 % up to 10,000, by linear counting over session ids;
+    /// the estimate ends at 36,514. Always 0 without affinity, where every request is a session of its own.
     #[must_use]
     pub fn live_sessions(&self, now: Timestamp) -> u32 {
         self.sessions.estimate(now)
@@ -152,44 +151,46 @@ impl Upstream {
         &self.guarded
     }
 
-    /// Whether the session is [guarded](Self::guard_session), or was in this window or the last.
+    /// Whether the session is [guarded](Self::guard_session), or was until recently. Takes a lock.
     pub(crate) fn is_guarded(&self, session_id: u64) -> bool {
         self.guarded.has(session_id)
     }
 
-    /// How many sessions are [guarded](Self::guard_session), or were in this window or the last.
+    /// The number of sessions that are [guarded](Self::guard_session), or were until recently. Takes a lock.
     pub(crate) fn guarded_sessions(&self) -> usize {
         self.guarded.count()
     }
 
-    /// Counts all [guarded](Self::guard_session) sessions as live at `now`.
+    /// Counts all [guarded](Self::guard_session) sessions as live at `now`. Takes a lock.
     pub(crate) fn touch_guarded(&self, now: Timestamp) {
         self.guarded.touch(&self.sessions, now);
     }
 
-    /// The sessions that this proxy has seen here, for other proxies of the pool to [absorb](Self::absorb). Reads 1.4
+    /// The live sessions that this proxy knows of, for other proxies of the pool to [absorb](Self::absorb). Reads 1.4
     /// kB.
     #[must_use]
     pub fn sketch(&self, now: Timestamp) -> Sketch {
         self.sessions.sketch(now)
     }
 
-    /// Merges the sessions that another proxy has seen, so that [`live_sessions`](Self::live_sessions) is what one
-    /// proxy would count that had seen the requests of both. Idempotent, in any order, concurrently with picks.
+    /// Adds the live sessions that another proxy knows of, so that [`live_sessions`](Self::live_sessions) is what one
+    /// proxy would count that saw the requests of both. Sketches may be absorbed in any order, repeatedly, and while
+    /// requests are counted.
     ///
-    /// `false` where the other's clock has begun a window that this one's has not: absorb it again later. Ignores
-    /// sketches with windows of another length, and marks that are neither of this window nor of the last.
+    /// Returns `false` if the other proxy's clock has begun a window that this one's has not: absorb the sketch, or a
+    /// later one, again when it has. Sketches with another length of windows, and marks of windows that are over or
+    /// further ahead, are ignored.
     pub fn absorb(&self, sketch: &Sketch, now: Timestamp) -> bool {
         self.sessions.absorb(sketch, now)
     }
 
-    /// Counts the session of `session_id` as live at `now`.
+    /// Counts the session as live at `now`.
     pub(crate) fn touch(&self, session_id: u64, now: Timestamp) {
         self.sessions.touch(session_id, now);
     }
 
-    /// As [`live_sessions`](Self::live_sessions), less those that were [moved away](Self::move_away) and are counted
-    /// until their windows end.
+    /// [`live_sessions`](Self::live_sessions) less those that were [moved away](Self::move_away), whose marks count
+    /// until their windows are over.
     pub(crate) fn resident_sessions(&self, now: Timestamp) -> u32 {
         self.sessions.estimate(now).saturating_sub(self.sessions.moved(now))
     }
@@ -199,39 +200,39 @@ impl Upstream {
         self.sessions.moved(now) > 0
     }
 
-    /// The session of `session_id` was moved to another upstream.
+    /// Records that the session moved to another upstream.
     pub(crate) fn move_away(&self, session_id: u64, now: Timestamp) {
         self.sessions.move_away(session_id, now);
     }
 
-    /// The availability in force.
+    /// The availability bits in force.
     #[must_use]
     pub fn availability(&self) -> Availability {
         self.indexed_load.availability()
     }
 
-    /// Changes the availability; picks that begin afterwards use it. An upstream that does not serve does not accept
-    /// either, whatever `accepting` says: a session placed there would lose its pin at its next request.
+    /// Sets the availability bits; picks that begin afterwards follow them. An upstream that does not serve does not
+    /// accept either, whatever `accepting` says: a session placed there would be lost at its next request.
     pub fn set_availability(&self, availability: Availability) {
         self.indexed_load.set_availability(availability);
     }
 
-    /// The number of the process behind this upstream; 0 while it is unknown.
+    /// The number of the upstream's current process; 0 while it is unknown.
     #[must_use]
     pub fn incarnation(&self) -> u16 {
         self.incarnation.load(Ordering::Relaxed)
     }
 
-    /// Sets the number of the process behind this upstream. A session whose token carries another number has lost its
-    /// in-memory state: its next decision is [`PinLoss::OtherIncarnation`].
+    /// Sets the number of the upstream's current process. A session whose token carries another number has lost its
+    /// in-memory state, and its next decision is [`PinLoss::OtherIncarnation`].
     pub fn set_incarnation(&self, incarnation: u16) {
         self.incarnation.store(incarnation, Ordering::Relaxed);
     }
 
-    /// How many picks of this upstream had this decision.
+    /// The number of picks of this upstream with this decision.
     ///
-    /// The usual decision (pinned with affinity, new without) is the total less all others, so a reader that races
-    /// with picks may be off by those under way.
+    /// The usual decision (pinned with affinity, new without) has no counter: it is the total less all others, so a
+    /// reader that races with picks may be off by those under way. Costs a load for each decision then.
     #[must_use]
     pub fn decided(&self, decision: Decision) -> u64 {
         let count = |d: Decision| self.decisions[d.index()].load(Ordering::Relaxed);
@@ -243,19 +244,19 @@ impl Upstream {
         }
     }
 
-    /// Counts a pick with this decision.
+    /// Counts a pick with this decision. Free for the usual one.
     pub(crate) fn note(&self, decision: Decision) {
         if decision != self.usual {
             self.decisions[decision.index()].fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// When the session has to leave, where an operator [drains](crate::Balancer::drain) this upstream with a
-    /// deadline: within the [`drain_spread`](crate::HealthSettings::drain_spread) after the deadline, at a time that
-    /// depends on the session id. The same on every proxy.
+    /// When the session has to leave, if an operator [drains](crate::Balancer::drain) this upstream with a deadline: at
+    /// a time within the spread that follows the deadline, by a hash of the session id and so the same on every proxy.
+    /// `None` without a deadline, which costs one load.
     #[must_use]
     pub fn drain_deadline(&self, session_id: u64) -> Option<Timestamp> {
-        // Every pinned pick asks, and most of the time nothing drains.
+        // Every pinned pick calls this, and mostly no drain is in progress.
         self.lifecycle
             .has_drain_deadline()
             .then(|| self.lifecycle.drain_deadline(session_id ^ mix64(self.id.0)))
@@ -274,8 +275,8 @@ impl Upstream {
         &self.indexed_load
     }
 
-    /// Whether the process that a token with `incarnation` was issued for is still there. Unknown (0) on either side
-    /// proves nothing, and a pin is only broken on proof.
+    /// Checks that a token of `incarnation` was issued under the upstream's current process. An unknown incarnation (0)
+    /// on either side proves nothing, and a pin is only broken on proof.
     pub(crate) fn is_incarnation(&self, incarnation: u16) -> Result<(), PinLoss> {
         let current = self.incarnation();
         if current == incarnation || current == 0 || incarnation == 0 { Ok(()) } else { Err(PinLoss::OtherIncarnation) }
