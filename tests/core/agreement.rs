@@ -1,4 +1,4 @@
-//! Proxies that share keys and know the same upstreams send a displaced session to the same place, without talking.
+//! Proxies that share keys and have the same upstreams choose the same failover target, without communication.
 
 use crate::{NOW, balancer_with, ring, secret, upstreams, visit};
 use homing::{Affinity, Availability, Balancer, Change, Decision, KeyRing, PinLoss, Request, Token, UpstreamConfig};
@@ -9,7 +9,7 @@ fn weighted() -> Vec<UpstreamConfig> {
     upstreams(12).into_iter().zip(1..).map(|(upstream, weight)| upstream.weight(weight)).collect()
 }
 
-/// A proxy whose configuration lists the upstreams `turn` places further on, every other one backwards.
+/// A proxy whose configuration lists the upstreams rotated by `turn`, and in reverse order if `turn` is odd.
 fn proxy(keys: KeyRing, policy: &str, turn: usize) -> Balancer {
     let mut configs = weighted();
     configs.rotate_left(turn);
@@ -35,7 +35,7 @@ fn set_availability(proxy: &Balancer, names: &[&str], health: Availability) {
     }
 }
 
-/// Where `proxy` sends the session, and why.
+/// The upstream to which `proxy` sends the session, and the decision.
 fn visit_at(proxy: &Balancer, token: &Token) -> (String, Decision) {
     let pick = proxy.pick(&Request::new(NOW).tokens(&[token.as_bytes()])).unwrap();
     (pick.upstream().name().to_owned(), pick.decision)
@@ -68,7 +68,7 @@ fn failover_targets_are_the_same_on_every_proxy() {
 }
 
 #[test]
-fn a_removed_upstream_is_replaced_alike_too() {
+fn failover_targets_of_a_removed_upstream_are_the_same_on_every_proxy() {
     let proxies = proxies();
     let sessions = sessions(&proxies);
     for proxy in &proxies {
@@ -99,7 +99,7 @@ fn proxies_that_see_one_more_failure_move_only_its_sessions() {
 
 #[test]
 fn under_another_identity_secret_proxies_disagree() {
-    // The signing key is the same, so tokens are good everywhere; the names of upstreams are not.
+    // The signing key is the same, so tokens verify on both; the ids of upstreams differ.
     let stranger = || KeyRing::builder("pool", [0xee; 32]).sign_with(0, secret(0)).build().unwrap();
     let (ours, theirs) = (proxy(ring(0, &[]), "p2c", 0), proxy(stranger(), "p2c", 0));
     let mut apart = 0;
@@ -115,7 +115,7 @@ fn under_another_identity_secret_proxies_disagree() {
 }
 
 #[test]
-fn every_proxy_names_upstreams_alike() {
+fn upstream_ids_are_the_same_on_every_proxy_of_a_pool() {
     let id = |proxy: &Balancer| proxy.cluster().find_name("app-7").unwrap().upstream().id();
     let proxies = proxies();
     assert!(proxies.iter().all(|proxy| id(proxy) == ring(3, &[]).upstream_id("app-7")));

@@ -1,7 +1,7 @@
-//! A pick allocates nothing and frees nothing, whatever the policy and the decision.
+//! A pick allocates nothing and frees nothing, under every policy and with every decision.
 //!
-//! What the allocator is asked for is counted by thread, so tests beside this one do not disturb it. The first pick of
-//! a thread is let pass: arc-swap then makes the thread's slots, once in its life.
+//! Calls of the allocator are counted per thread, so concurrent tests do not disturb each other. The first pick of a
+//! thread is exempt: arc-swap allocates the thread's slots then, once.
 #![allow(unsafe_code, reason = "a global allocator is an unsafe trait")]
 
 use homing::affinity::{AcceptedCookie, LegacyCookie, LegacyFormat, Rebalance};
@@ -17,11 +17,11 @@ use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-/// The system's allocator, which counts the calls of each thread.
+/// The system's allocator, with a count of the calls of each thread.
 struct Counting;
 
 thread_local! {
-    // Neither lazy nor dropped, so it can be used wherever the allocator is.
+    // Neither lazy nor dropped, so the allocator can use it at any time.
     static CALLS: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -29,12 +29,12 @@ fn count() {
     CALLS.set(CALLS.get() + 1);
 }
 
-// SAFETY: every call goes to `System` with the arguments it came with, and `System` upholds the contract; counting
+// SAFETY: every call is passed on to `System` with unchanged arguments, and `System` upholds the contract; counting
 // neither allocates nor unwinds.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
-        // SAFETY: the caller upholds what `System::alloc` asks for.
+        // SAFETY: the caller upholds the contract of `System::alloc`.
         unsafe { System.alloc(layout) }
     }
 
@@ -52,7 +52,7 @@ unsafe impl GlobalAlloc for Counting {
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count();
-        // SAFETY: as for `dealloc`, and the caller gives a size that is good.
+        // SAFETY: as for `dealloc`, and the caller passes a valid size.
         unsafe { System.realloc(block, layout, size) }
     }
 }
@@ -60,7 +60,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// How often the allocator was called while `work` ran.
+/// The number of allocator calls that `work` makes.
 fn calls<T>(work: impl FnOnce() -> T) -> u64 {
     let before = CALLS.get();
     drop(black_box(work()));
@@ -104,7 +104,7 @@ fn the_counter_counts() {
     assert_eq!(calls(|| vec![0_u8; 10]), 2);
     let mut vec = Vec::with_capacity(1);
     assert!(calls(|| vec.extend([1, 2, 3])) > 0);
-    // Other threads' calls are their own.
+    // The calls of another thread are counted there.
     assert_eq!(std::thread::scope(|s| s.spawn(|| calls(|| Box::new(1))).join().unwrap()), 2);
     // A change of the cluster does allocate: the same counter around the same balancer.
     let balancer = bound("p2c", OnUnavailable::Repin);
@@ -215,7 +215,7 @@ fn no_waiting_allocates() {
         let token = first.token.unwrap();
         balancer.report(first.upstream(), Outcome::ConnectRefused, NOW);
         let tokens = [token.as_bytes()];
-        // One is let pass where there is a rate.
+        // With a rate, the first session is admitted.
         drop(balancer.pick(&Request::new(NOW).tokens(&tokens)));
         let waits = || match balancer.pick(&Request::new(NOW).tokens(&tokens)) {
             Err(PickError::Later { reason, .. }) => reason,
@@ -243,7 +243,7 @@ fn no_pick_allocates_during_slow_start() {
             spared += u32::from(balancer.explain(&request).to_string().contains("in slow start"));
             assert_eq!(calls(|| balancer.pick(&request).map(drop).unwrap()), 0, "{}", entry.name);
         }
-        assert!(spared > 100, "{}: nobody warms", entry.name);
+        assert!(spared > 100, "{}: no upstream is in slow start", entry.name);
     }
 }
 
@@ -307,7 +307,7 @@ fn no_pick_from_a_large_cluster_allocates() {
 
 #[test]
 #[cfg(feature = "http")]
-fn the_way_from_the_cookie_header_allocates_nothing() {
+fn no_pick_from_a_cookie_header_allocates() {
     use homing::http::{CookieName, cookie};
     let name = CookieName::new("homing").unwrap();
     let balancer = bound("least_conn", OnUnavailable::Repin);
@@ -321,7 +321,7 @@ fn the_way_from_the_cookie_header_allocates_nothing() {
 }
 
 #[test]
-fn the_operating_systems_randomness_allocates_nothing() {
+fn no_pick_with_os_randomness_allocates() {
     let affinity = affinity(OnUnavailable::Repin);
     let balancer = Balancer::builder().upstreams(upstreams()).affinity(affinity).entropy(OsEntropy).build().unwrap();
     drop(balancer.pick(&Request::new(NOW)));

@@ -1,4 +1,4 @@
-//! Picks from many threads, beside changes and without waiting for them.
+//! Picks from many threads, concurrent with changes and without waiting for them.
 
 use crate::{NOW, pick, ring, upstreams};
 use homing::cluster::Session;
@@ -19,7 +19,8 @@ fn picks_go_on_while_a_change_is_being_applied() {
     let factory = {
         let inside = Arc::clone(&inside);
         move |cluster: &homing::Cluster| -> Box<dyn Policy> {
-            // The first is the balancer's own; later ones stop here, in the middle of `apply` or `set_keys`.
+            // The first policy is built with the balancer; later ones stop here, in the middle of `apply` or
+            // `set_keys`.
             if built.fetch_add(1, Ordering::Relaxed) > 0 {
                 inside.wait();
                 inside.wait();
@@ -34,7 +35,7 @@ fn picks_go_on_while_a_change_is_being_applied() {
     thread::scope(|scope| {
         let writer = scope.spawn(|| balancer.apply(plan));
         inside.wait();
-        // The writer stands still until this thread lets it go, so whatever waited for it would wait for ever.
+        // The writer is blocked until this thread passes the barrier, so a pick that waited for it would never return.
         for _ in 0..100 {
             assert_eq!(pick(&balancer, &[token.as_bytes()]).decision, Decision::Pinned);
             assert_eq!(pick(&balancer, &[]).decision, Decision::New);
@@ -48,7 +49,7 @@ fn picks_go_on_while_a_change_is_being_applied() {
 }
 
 #[test]
-fn every_lease_comes_back_whatever_changes_beside_it() {
+fn every_lease_is_returned_during_concurrent_changes() {
     const THREADS: usize = 4;
     const CHANGES: u64 = 200;
     let configs = upstreams(4).into_iter().map(|u| u.max_in_flight(1000)).collect::<Vec<_>>();
@@ -73,7 +74,7 @@ fn every_lease_comes_back_whatever_changes_beside_it() {
                 }
             });
         }
-        // Limits come and go, so that both ways to count a lease meet on the same upstream.
+        // Limits are set and removed, so that both ways to count a lease race on the same upstream.
         for turn in 0..CHANGES {
             let limit = if turn % 2 == 0 { 0 } else { 1000 };
             let put = |name: &str| {
@@ -95,7 +96,7 @@ fn every_lease_comes_back_whatever_changes_beside_it() {
 }
 
 #[test]
-fn of_writers_that_race_one_wins_each_generation() {
+fn one_of_racing_writers_wins_each_generation() {
     let balancer = Balancer::builder().upstreams(upstreams(2)).build().unwrap();
     let applied = AtomicU64::new(0);
     thread::scope(|scope| {
@@ -116,9 +117,9 @@ fn of_writers_that_race_one_wins_each_generation() {
     assert_eq!(balancer.cluster().len() as u64, 2 + applied, "an applied change was overwritten");
 }
 
-/// As many threads as places, each holding one at most: there is always a place for whoever asks.
+/// There are as many threads as places, and each holds one place at most, so every pick finds a place.
 #[test]
-fn there_is_room_for_as_many_as_the_limits_allow() {
+fn no_pick_is_refused_while_there_is_room() {
     const THREADS: usize = 8;
     for policy in homing::policy::registry() {
         let configs = upstreams(THREADS).into_iter().map(|u| u.max_in_flight(1));
@@ -138,7 +139,7 @@ fn there_is_room_for_as_many_as_the_limits_allow() {
     }
 }
 
-/// Always says the first upstream, as if another thread took its last place after every look.
+/// Always returns the first upstream, as if another thread took its last place after each check.
 #[derive(Debug)]
 struct Late;
 
@@ -149,7 +150,7 @@ impl Policy for Late {
 }
 
 #[test]
-fn who_loses_every_race_still_gets_a_place_where_one_is_free() {
+fn a_pick_that_loses_every_race_still_finds_a_free_place() {
     let configs = upstreams(3).into_iter().map(|u| u.max_in_flight(1));
     let balancer = Balancer::builder().upstreams(configs).policy_with(|_| Box::new(Late)).build().unwrap();
     let held: Vec<_> = (0..3).map(|_| pick(&balancer, &[])).collect();
@@ -159,7 +160,7 @@ fn who_loses_every_race_still_gets_a_place_where_one_is_free() {
 }
 
 #[test]
-fn a_limit_holds_whoever_races_for_it() {
+fn a_limit_holds_among_racing_threads() {
     const LIMIT: u32 = 3;
     let config = UpstreamConfig::new("app-1", "10.0.0.1:80").max_in_flight(LIMIT);
     let balancer = Balancer::builder().upstream(config).build().unwrap();
@@ -195,7 +196,7 @@ fn loads(balancer: &Balancer) -> Vec<u32> {
     balancer.cluster().members().iter().map(|m| m.upstream().in_flight()).collect()
 }
 
-/// How far apart the loads are after threads took leases at once and kept them.
+/// The difference between the highest and the lowest load after threads took leases concurrently and kept them.
 fn spread_after_a_rush(policy: &str, threads: usize) -> u32 {
     let balancer = Balancer::builder().upstreams(many()).policy(policy).build().unwrap();
     let start = Barrier::new(threads);
@@ -212,20 +213,20 @@ fn spread_after_a_rush(policy: &str, threads: usize) -> u32 {
     loads.iter().max().unwrap() - loads.iter().min().unwrap()
 }
 
-/// Each thread may have looked before the others took what it found, and no more than that.
+/// Each thread may have searched before the others took the upstream that it found, so the error is one per thread.
 #[test]
-fn the_least_loaded_is_missed_by_no_more_than_there_are_threads() {
+fn least_conn_errs_by_at_most_one_per_racing_thread() {
     for threads in [1, 4, 8] {
         let spread = spread_after_a_rush("least_conn", threads);
         assert!(spread as usize <= threads, "{spread} apart with {threads} threads");
     }
-    // The control: two choices are not the least of all.
+    // The control: the better of two is not the least of all.
     assert!(spread_after_a_rush("p2c", 1) > 1);
 }
 
-/// Leases, verdicts, weights and members change at once; afterwards everybody is found again.
+/// Leases, availability, weights and members change concurrently; afterwards every upstream is found.
 #[test]
-fn nobody_is_lost_from_the_order_whatever_changes_beside_it() {
+fn no_upstream_is_lost_from_the_load_index_during_concurrent_changes() {
     let balancer = Balancer::builder().upstreams(many()).policy("least_conn").build().unwrap();
     let changing = AtomicBool::new(true);
     thread::scope(|scope| {
@@ -252,7 +253,7 @@ fn nobody_is_lost_from_the_order_whatever_changes_beside_it() {
         for turn in 0..60_u16 {
             let weight = |i: u16| 1 + (i + turn) % 3;
             let put = |i: u16| Change::Put(UpstreamConfig::new(format!("app-{i}"), "10.0.0.1:80").weight(weight(i)));
-            // One goes, and comes back with the next change.
+            // One upstream is removed, and added again with the next change.
             let gone = turn * 7 % 300;
             let mut changes: Vec<Change> = (0..300).filter(|i| *i != gone).map(put).collect();
             changes.push(Change::Remove(format!("app-{gone}")));

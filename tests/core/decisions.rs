@@ -1,4 +1,4 @@
-//! Every reason of a decision, provoked and counted.
+//! Every decision, provoked and counted.
 
 use crate::{NOW, balancer, balancer_with, pick, ring, upstream, upstreams, visit};
 use homing::affinity::Rebalance;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// A pick that is decided as `decision` says, by the balancer that it is from.
+/// A balancer and one of its picks whose decision is `decision`.
 fn provoke(decision: Decision) -> (Balancer, Pick) {
     let two = || balancer(upstreams(2));
     let with_first_text = |text: &dyn Fn(&str) -> String| {
@@ -104,7 +104,7 @@ fn provoke(decision: Decision) -> (Balancer, Pick) {
             drop(picks);
             (balancer, moved)
         }
-        // The version is the first four bits, so `I` begins a token of version 2.
+        // The version is the first four bits, so a token that begins with `I` is of version 2.
         Decision::PinLost(PinLoss::OtherVersion) => with_first_text(&|token| format!("I{}", &token[1..])),
     }
 }
@@ -114,7 +114,7 @@ fn each_decision_is_reached_and_counted_once() {
     for decision in Decision::all() {
         let (balancer, pick) = provoke(decision);
         assert_eq!(pick.decision, decision);
-        // Each began with a first visit, and only the last pick is of this kind.
+        // Each balancer began with a first visit, and only the last pick has this decision.
         let cluster = balancer.cluster();
         let counted: u64 = cluster.members().iter().map(|m| m.upstream().decided(decision)).sum();
         assert_eq!(counted, 1, "{decision}");
@@ -141,7 +141,7 @@ fn counts_by_decision_add_up_to_the_total() {
 }
 
 #[test]
-fn without_affinity_every_pick_is_new_and_tokens_are_not_looked_at() {
+fn without_affinity_every_pick_is_new_and_tokens_are_ignored() {
     let bound = balancer(upstreams(1));
     let token = visit(&bound).1;
     let balancer = Balancer::builder().upstreams(upstreams(1)).build().unwrap();
@@ -166,7 +166,7 @@ fn a_pinned_session_stays_while_its_upstream_drains() {
 }
 
 #[test]
-fn what_does_not_serve_accepts_nothing() {
+fn an_upstream_that_does_not_serve_does_not_accept() {
     let balancer = balancer(upstreams(2));
     let app = upstream(&balancer, "app-1");
     app.set_availability(Availability { serving: false, accepting: true });
@@ -191,7 +191,7 @@ fn an_upstream_that_failed_the_request_is_not_picked_again_for_it() {
     tried.push(third.upstream().id());
     let none = balancer.pick(&Request::new(NOW).tokens(&tokens).tried(&tried));
     assert!(matches!(none, Err(PickError::Unavailable)), "{none:?}");
-    // The verdicts are as they were: the next request goes home.
+    // The availability has not changed: the next request goes to the pinned upstream.
     assert_eq!(pick(&balancer, &tokens).decision, Decision::Pinned);
 }
 
@@ -206,7 +206,7 @@ fn times_are_checked_to_the_second() {
     let issued = NOW.as_secs();
     assert_eq!(decision(issued - 60), Decision::Pinned);
     assert_eq!(decision(issued - 61), Decision::PinLost(PinLoss::Expired), "from the future");
-    // Half an hour is counted from the end of the 128 s window of the last visit.
+    // The idle age of half an hour begins at the end of the 128 s window of the last visit.
     assert_eq!(decision(issued + 128 + 1799), Decision::Pinned);
     assert_eq!(decision(issued + 128 + 1800), Decision::PinLost(PinLoss::Idle));
     assert_eq!(decision(issued + 12 * 3600 - 1), Decision::PinLost(PinLoss::Idle));
@@ -214,16 +214,16 @@ fn times_are_checked_to_the_second() {
 }
 
 #[test]
-fn a_process_that_is_not_known_breaks_no_pin() {
+fn an_unknown_incarnation_breaks_no_pin() {
     let balancer = balancer(upstreams(2));
     let (first, token) = visit(&balancer);
-    // Issued before anybody knew the process; now it is known, and the token learns it.
+    // The token was issued while the incarnation was unknown; now it is known, and a new token carries it.
     first.upstream().set_incarnation(5);
     let again = pick(&balancer, &[token.as_bytes()]);
     assert_eq!(again.decision, Decision::Pinned);
     let learned = again.token.unwrap();
     assert_eq!(pick(&balancer, &[learned.as_bytes()]).decision, Decision::Pinned);
-    // A proxy that has just started does not know it yet, and leaves what the token says.
+    // A proxy that has just started does not know the incarnation yet, and leaves the token's.
     first.upstream().set_incarnation(0);
     let unknown = pick(&balancer, &[learned.as_bytes()]);
     assert_eq!((unknown.decision, unknown.token), (Decision::Pinned, None));
@@ -257,13 +257,13 @@ fn rejecting_leaves_sessions_where_they_are() {
     let refused = balancer.pick(&Request::new(NOW).tokens(&tokens).tried(&tried));
     assert!(matches!(refused, Err(PickError::Rejected(PinLoss::NotServing))), "{refused:?}");
 
-    // What will never come back is not waited for.
+    // A session does not wait for an upstream that was removed.
     balancer.apply(balancer.plan(&[Change::Remove(pinned.name().into())]).unwrap()).unwrap();
     assert_eq!(pick(&balancer, &tokens).decision, Decision::PinLost(PinLoss::NoSuchUpstream));
 }
 
 #[test]
-fn a_session_waits_for_room_unless_it_is_to_move() {
+fn a_session_waits_for_room_unless_on_full_is_move() {
     let of = |choice| {
         let affinity = Affinity::builder(ring(0, &[])).on_full(choice).build().unwrap();
         balancer_with(upstreams(2).into_iter().map(|upstream| upstream.max_in_flight(1)).collect(), affinity)
@@ -299,7 +299,7 @@ fn a_session_of_a_restarted_process_is_replaced_or_kept() {
         balancer.cluster().members().iter().for_each(|member| member.upstream().set_incarnation(2));
         let mut stayed = 0;
         for (first, token) in &sessions {
-            // A page that sends several requests at once.
+            // A page sends several requests concurrently.
             let page: Vec<_> = (0..4).map(|_| pick(&balancer, &[token.as_bytes()])).collect();
             for one in &page {
                 assert_eq!(one.decision, Decision::PinLost(PinLoss::OtherIncarnation));
@@ -313,7 +313,7 @@ fn a_session_of_a_restarted_process_is_replaced_or_kept() {
         }
         match choice {
             OnRestart::Keep => assert_eq!(stayed, 100),
-            OnRestart::Replace => assert!(stayed < 20, "{stayed} of 100 stayed, where chance has 5"),
+            OnRestart::Replace => assert!(stayed < 20, "{stayed} of 100 stayed, where 5 would by chance"),
         }
     }
 }
@@ -330,7 +330,7 @@ fn a_kept_session_still_moves_when_its_upstream_is_gone() {
 }
 
 #[test]
-fn the_first_good_token_of_four_counts() {
+fn the_first_valid_token_of_at_most_four_counts() {
     let balancer = balancer(upstreams(5));
     let tokens: Vec<_> = (0..5).map(|_| visit(&balancer).1).collect();
     let pinned = |token| pick(&balancer, &[token]).upstream().name().to_owned();
@@ -344,15 +344,11 @@ fn the_first_good_token_of_four_counts() {
     assert_eq!(decided(&[good, other]), (Decision::Pinned, pinned(good)));
     assert_eq!(decided(&[other, good]), (Decision::Pinned, pinned(other)));
     assert_eq!(decided(&[b"a", b"b", b"c", good]), (Decision::Pinned, pinned(good)));
-    assert_eq!(
-        decided(&[b"a", b"b", b"c", b"d", good]).0,
-        Decision::PinLost(PinLoss::Malformed),
-        "a fifth was looked at"
-    );
+    assert_eq!(decided(&[b"a", b"b", b"c", b"d", good]).0, Decision::PinLost(PinLoss::Malformed), "a fifth was read");
 }
 
 #[test]
-fn of_bad_tokens_the_first_gives_the_reason() {
+fn the_first_of_several_bad_tokens_gives_the_reason() {
     let balancer = balancer(upstreams(2));
     let token = visit(&balancer).1;
     let mut altered = token.as_bytes().to_vec();
@@ -362,7 +358,7 @@ fn of_bad_tokens_the_first_gives_the_reason() {
 }
 
 #[test]
-fn tokens_of_another_pool_are_nothing_here() {
+fn tokens_of_another_pool_do_not_verify() {
     let keys = |pool| KeyRing::builder(pool, [1; 32]).sign_with(0, [2; 32]).build().unwrap();
     let shop = balancer_with(upstreams(2), Affinity::builder(keys("shop")).build().unwrap());
     let blog = balancer_with(upstreams(2), Affinity::builder(keys("blog")).build().unwrap());
@@ -372,7 +368,7 @@ fn tokens_of_another_pool_are_nothing_here() {
 }
 
 #[test]
-fn unavailable_and_full_are_told_apart() {
+fn unavailable_and_full_are_distinguished() {
     let limited = |limit| UpstreamConfig::new("app-1", "10.0.0.1:80").max_in_flight(limit);
     let balancer = balancer(vec![limited(1), UpstreamConfig::new("app-2", "10.0.0.2:80")]);
     upstream(&balancer, "app-2").set_availability(Availability::DRAINING);
@@ -384,7 +380,7 @@ fn unavailable_and_full_are_told_apart() {
     assert!(matches!(refused, Err(PickError::Unavailable)), "{refused:?}");
     assert_eq!(upstream(&balancer, "app-1").total(), 1, "a refusal was counted");
 
-    // Of two that accept one was tried and one is full: room will come. Of one that was tried: nothing will.
+    // If one accepting upstream was tried and the other is full, room will come. If the only one was tried, none will.
     upstream(&balancer, "app-1").set_availability(Availability::ACTIVE);
     upstream(&balancer, "app-2").set_availability(Availability::ACTIVE);
     let tried = [upstream(&balancer, "app-2").id()];

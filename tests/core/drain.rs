@@ -1,4 +1,4 @@
-//! Draining with a deadline: every session leaves at a moment of its own, which every proxy knows, and none before.
+//! Draining with a deadline: each session leaves at its own time, which is the same on every proxy, and not before.
 
 use crate::{NOW, balancer, ring, upstream, upstreams, visit};
 use homing::{Affinity, Balancer, Decision, HealthSettings, OnUnavailable, PinLoss, Request, Timestamp, Token};
@@ -23,7 +23,7 @@ fn visit_at(balancer: &Balancer, token: &Token, now: Timestamp) -> (String, Deci
 }
 
 #[test]
-fn each_session_leaves_at_its_own_moment() {
+fn each_session_leaves_at_its_own_deadline() {
     let balancer = balancer(upstreams(4));
     let sessions = sessions(&balancer, 300);
     balancer.drain("app-1", Some(DEADLINE), NOW).unwrap();
@@ -40,14 +40,14 @@ fn each_session_leaves_at_its_own_moment() {
         halfway += u32::from(moment < leaves.after(spread() / 2));
     }
     assert!((110..190).contains(&halfway), "{halfway} of 300 leave in the first half");
-    // When the spread is over it serves nobody, and still the reason is the drain.
+    // After the spread it serves no session, and the reason is still the drain.
     balancer.tick(leaves.after(spread()));
     let last = visit_at(&balancer, &sessions[0], leaves.after(spread()));
     assert_eq!(last.1, Decision::PinLost(PinLoss::Drained));
 }
 
 #[test]
-fn without_a_deadline_or_after_a_resume_nobody_leaves() {
+fn without_a_deadline_or_after_a_resume_no_session_leaves() {
     let balancer = balancer(upstreams(4));
     let sessions = sessions(&balancer, 50);
     let late = NOW.after(DEADLINE + spread());
@@ -61,7 +61,7 @@ fn without_a_deadline_or_after_a_resume_nobody_leaves() {
 }
 
 #[test]
-fn proxies_agree_on_the_moment_and_the_failover_target() {
+fn proxies_agree_on_the_deadline_and_the_failover_target() {
     let (here, mut configs) = (balancer(upstreams(12)), upstreams(12));
     configs.reverse();
     let there = balancer(configs);
@@ -93,7 +93,7 @@ fn a_draining_upstream_is_no_failover_target() {
 }
 
 #[test]
-fn nobody_waits_for_an_upstream_that_is_drained() {
+fn no_session_is_rejected_for_an_upstream_that_is_drained() {
     let rejecting = Affinity::builder(ring(0, &[])).on_unavailable(OnUnavailable::Reject).build().unwrap();
     let balancer = crate::balancer_with(upstreams(2), rejecting);
     let sessions = sessions(&balancer, 10);

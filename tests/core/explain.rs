@@ -1,4 +1,4 @@
-//! What is explained is what a pick then does, and explaining changes nothing.
+//! An explanation predicts the pick of the same request, and explaining changes nothing.
 
 use crate::{NOW, balancer, balancer_with, ring, upstream, upstreams, visit};
 use homing::balancer::{Explanation, Step, TokenSet};
@@ -59,7 +59,7 @@ fn a_displaced_session_reads_like_this() {
 }
 
 #[test]
-fn refusals_say_so() {
+fn refusals_are_explained() {
     let rejecting = Affinity::builder(ring(0, &[])).on_unavailable(OnUnavailable::Reject).build().unwrap();
     let balancer = balancer_with(upstreams(2), rejecting);
     let (first, token) = visit(&balancer);
@@ -74,7 +74,7 @@ fn refusals_say_so() {
 }
 
 #[test]
-fn each_reason_for_a_new_token_is_told() {
+fn each_reason_for_a_new_token_is_explained() {
     let set = |balancer: &Balancer, token: &[u8], now: Timestamp| {
         balancer.explain(&Request::new(now).tokens(&[token])).steps.last().unwrap().clone()
     };
@@ -91,7 +91,7 @@ fn each_reason_for_a_new_token_is_told() {
     assert_eq!(set(&balancer, token.as_bytes(), NOW), Step::TokenSet(TokenSet::Key));
 }
 
-/// What may happen between two requests, and a request.
+/// One step of the property: a change of an upstream, then a request.
 #[derive(Debug, Clone)]
 struct Turn {
     upstream: usize,
@@ -104,7 +104,7 @@ struct Turn {
     event: Option<Event>,
 }
 
-/// What may be told of an upstream, with which it goes, comes back, or has to let go.
+/// Reports and orders about an upstream, as [`homing::health`] takes them.
 #[derive(Debug, Clone, Copy)]
 enum Event {
     Refused,
@@ -132,16 +132,22 @@ fn turns() -> impl Strategy<Value = Vec<Turn>> {
 }
 
 proptest! {
-    /// Whatever has happened, the pick does what was explained. These policies leave nothing to chance, and two
-    /// remember.
+    /// After any history, the pick does what was explained. These policies use no randomness; two of them have state.
     #[test]
-    fn a_pick_does_what_was_explained(turns in turns(), policy in prop::sample::select(vec!["round_robin", "ip_hash", "least_conn"]), choices: u8) {
+    fn a_pick_does_what_was_explained(
+        turns in turns(),
+        policy in prop::sample::select(vec!["round_robin", "ip_hash", "least_conn"]),
+        choices: u8,
+    ) {
         let keys = KeyRing::builder("pool", [7; 32]).sign_with(0, [8; 32]).build().unwrap();
         let affinity = Affinity::builder(keys)
             .on_full([OnFull::Wait, OnFull::Move][usize::from(choices & 1)])
             .on_restart([OnRestart::Replace, OnRestart::Keep][usize::from(choices >> 1 & 1)]);
         let health = HealthSettings {
-            failover: Failover { rate: u32::from(choices >> 2 & 1), return_timeout: Duration::from_secs(u64::from(choices >> 3 & 1) * 600) },
+            failover: Failover {
+                rate: u32::from(choices >> 2 & 1),
+                return_timeout: Duration::from_secs(u64::from(choices >> 3 & 1) * 600),
+            },
             slow_start: SlowStart { window: Duration::from_secs(7200), ..SlowStart::default() },
             drain_spread: Duration::from_secs(3600),
             ..HealthSettings::default()
@@ -159,7 +165,8 @@ proptest! {
         for turn in turns {
             let name = format!("app-{}", turn.upstream + 1);
             if let Some(member) = balancer.cluster().find_name(&name) {
-                let health = [Availability::ACTIVE, Availability::DRAINING, Availability::DOWN][usize::from(turn.health)];
+                let all = [Availability::ACTIVE, Availability::DRAINING, Availability::DOWN];
+                let health = all[usize::from(turn.health)];
                 let upstream = member.upstream();
                 if turn.event.is_none() {
                     upstream.set_availability(health);
@@ -167,7 +174,9 @@ proptest! {
                 upstream.set_incarnation(turn.incarnation);
                 match turn.event {
                     Some(Event::Refused) => balancer.report(upstream, Outcome::ConnectRefused, now),
-                    Some(Event::Returned) => (0..2).for_each(|_| balancer.probe(upstream.id(), ProbeResult::Passed, now)),
+                    Some(Event::Returned) => {
+                        (0..2).for_each(|_| balancer.probe(upstream.id(), ProbeResult::Passed, now));
+                    }
                     Some(Event::Drained) => balancer.drain(&name, Some(Duration::from_secs(300)), now).unwrap(),
                     Some(Event::Resumed) => balancer.resume(&name, now).unwrap(),
                     Some(Event::Passed) | None => {}
@@ -181,7 +190,8 @@ proptest! {
             let tried: Vec<_> = id.filter(|_| turn.tried).into_iter().collect();
             let token: Option<homing::Token> = tokens[turn.client];
             let tokens_sent: Vec<&[u8]> = token.iter().map(homing::Token::as_bytes).collect();
-            let request = Request::new(now).client([10, 0, turn.client as u8, 1].into()).tokens(&tokens_sent).tried(&tried);
+            let client = [10, 0, turn.client as u8, 1].into();
+            let request = Request::new(now).client(client).tokens(&tokens_sent).tried(&tried);
 
             let counted = |balancer: &Balancer| -> Vec<_> {
                 balancer.cluster().members().iter().map(|m| (m.upstream().total(), m.upstream().in_flight())).collect()
@@ -205,7 +215,9 @@ proptest! {
                 Err(error) => {
                     prop_assert_eq!(explained.upstream.as_deref(), None);
                     let told = match explained.steps.last() {
-                        Some(Step::Waits { at, reason }) => matches!(error, PickError::Later { at: a, reason: r } if a == *at && r == *reason),
+                        Some(Step::Waits { at, reason }) => {
+                            matches!(error, PickError::Later { at: a, reason: r } if a == *at && r == *reason)
+                        }
                         Some(Step::WaitsForRoom) => matches!(error, PickError::Full),
                         Some(Step::Nowhere) => matches!(error, PickError::Full | PickError::Unavailable),
                         _ => false,
@@ -220,9 +232,9 @@ proptest! {
     }
 }
 
-/// The control of the property: another balancer's explanation is not this one's pick.
+/// The control of the property: an explanation from before a change differs from the pick.
 #[test]
-fn an_explanation_of_something_else_differs() {
+fn an_explanation_of_an_earlier_state_differs() {
     let balancer = balancer(upstreams(3));
     let before = explain(&balancer, &[]);
     visit(&balancer);

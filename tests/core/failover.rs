@@ -1,5 +1,5 @@
-//! The sessions of an upstream that is gone: held for its return, then moved at the pace that their failover targets
-//! take.
+//! Sessions of an upstream that is down: they wait for its return, then move at the rate that the failover targets
+//! admit.
 
 use crate::{NOW, ring, upstream, upstreams, visit};
 use homing::health::{Failover, Outcome, ProbeResult};
@@ -40,7 +40,7 @@ fn come(balancer: &Balancer, token: &Token, now: Timestamp) -> Result<Pick, Pick
     balancer.pick(&Request::new(now).tokens(&[token.as_bytes()]))
 }
 
-/// Until when the pick is to wait, and for what.
+/// When the pick is to be repeated, and the reason to wait.
 fn waits(pick: Result<Pick, PickError>) -> Option<(Timestamp, Wait)> {
     match pick {
         Err(PickError::Later { at, reason }) => Some((at, reason)),
@@ -49,7 +49,7 @@ fn waits(pick: Result<Pick, PickError>) -> Option<(Timestamp, Wait)> {
 }
 
 #[test]
-fn sessions_are_held_for_an_upstream_that_may_come_back() {
+fn sessions_wait_for_an_upstream_that_may_return() {
     let balancer = proxy(3, 0, millis(5000));
     let token = sessions(&balancer, 1)[0];
     let pinned = upstream(&balancer, "app-1");
@@ -61,7 +61,7 @@ fn sessions_are_held_for_an_upstream_that_may_come_back() {
     let moved = come(&balancer, &token, back).unwrap();
     assert_eq!(moved.decision, Decision::PinLost(PinLoss::NotServing));
 
-    // It does come back, and its sessions are at home.
+    // The upstream returns, and its sessions are pinned to it.
     let again = NOW.after(millis(2000));
     for _ in 0..2 {
         balancer.probe(pinned.id(), ProbeResult::Passed, again);
@@ -70,7 +70,7 @@ fn sessions_are_held_for_an_upstream_that_may_come_back() {
 }
 
 #[test]
-fn the_request_that_found_it_gone_is_held_too() {
+fn the_request_that_found_it_down_waits_too() {
     let balancer = proxy(3, 0, millis(5000));
     let token = sessions(&balancer, 1)[0];
     let pinned = upstream(&balancer, "app-1");
@@ -83,7 +83,7 @@ fn the_request_that_found_it_gone_is_held_too() {
 }
 
 #[test]
-fn who_cannot_wait_is_moved_at_once() {
+fn a_request_that_cannot_wait_is_moved_at_once() {
     let balancer = proxy(3, 1, millis(5000));
     let sessions = sessions(&balancer, 20);
     balancer.report(&upstream(&balancer, "app-1"), Outcome::ConnectRefused, NOW);
@@ -94,15 +94,15 @@ fn who_cannot_wait_is_moved_at_once() {
 }
 
 #[test]
-fn only_proof_and_only_displaced_sessions_are_waited_for() {
+fn only_displaced_sessions_wait_and_only_on_proof() {
     let balancer = proxy(3, 0, millis(5000));
     let token = sessions(&balancer, 1)[0];
-    // A verdict of the host's own is no proof that it comes back.
+    // An availability that the host set itself says nothing about a return.
     upstream(&balancer, "app-1").set_availability(Availability::DOWN);
     assert_eq!(come(&balancer, &token, NOW).unwrap().decision, Decision::PinLost(PinLoss::NotServing));
     balancer.report(&upstream(&balancer, "app-1"), Outcome::ConnectRefused, NOW);
-    assert!(balancer.pick(&Request::new(NOW)).is_ok(), "a new session waits for nobody");
-    // Where sessions are not moved there is nothing to hold them from.
+    assert!(balancer.pick(&Request::new(NOW)).is_ok(), "a new session does not wait");
+    // With `Reject` sessions are not moved, so they are rejected and do not wait.
     let rejecting = Affinity::builder(ring(0, &[])).on_unavailable(OnUnavailable::Reject).build().unwrap();
     let balancer = proxy_with(3, Failover { rate: 0, return_timeout: millis(5000) }, rejecting);
     let token = sessions(&balancer, 1)[0];
@@ -110,8 +110,8 @@ fn only_proof_and_only_displaced_sessions_are_waited_for() {
     assert!(matches!(come(&balancer, &token, NOW), Err(PickError::Rejected(PinLoss::NotServing))));
 }
 
-/// How many of `sessions` have moved to each failover target by each tenth of a second, where each asks again when it
-/// was told to.
+/// How many of `sessions` have moved to each failover target by each tenth of a second, if each is retried at the time
+/// that its pick returned.
 fn moves(balancer: &Balancer, sessions: &[Token], from: Timestamp) -> Vec<BTreeMap<String, usize>> {
     let mut asks: Vec<_> = sessions.iter().map(|token| (from, token)).collect();
     let mut moved = BTreeMap::<String, usize>::new();
@@ -144,7 +144,7 @@ fn moves(balancer: &Balancer, sessions: &[Token], from: Timestamp) -> Vec<BTreeM
 }
 
 #[test]
-fn each_failover_target_takes_so_many_a_second() {
+fn each_failover_target_admits_sessions_at_its_rate() {
     const RATE: usize = 100;
     let balancer = proxy(3, RATE as u32, Duration::ZERO);
     let sessions = sessions(&balancer, 2000);
@@ -156,7 +156,7 @@ fn each_failover_target_takes_so_many_a_second() {
             assert!(*count <= most, "{name} took {count} in {tenths} tenths of a second, of {most}");
         }
     }
-    // About a thousand each, and no time is wasted: ten seconds, and some for those that were not halves.
+    // About a thousand each, and no time is wasted: ten seconds, and a few tenths for an uneven split.
     let last = by_then.last().unwrap();
     assert_eq!((last.len(), last.values().sum::<usize>()), (2, 2000));
     let most = *last.values().max().unwrap();
@@ -187,7 +187,7 @@ fn a_session_waits_for_its_own_failover_target_and_takes_no_other() {
 }
 
 #[test]
-fn a_clock_that_goes_back_blocks_nobody_for_long() {
+fn a_clock_that_goes_back_delays_no_session_for_long() {
     let balancer = proxy(2, 10, Duration::ZERO);
     let sessions = sessions(&balancer, 40);
     upstream(&balancer, "app-1").set_availability(Availability::DOWN);
@@ -196,7 +196,7 @@ fn a_clock_that_goes_back_blocks_nobody_for_long() {
     assert!(come(&balancer, &sessions[0], NOW).is_ok());
 }
 
-/// A request may carry a time a little before that at which another found the upstream gone.
+/// A request may carry a time slightly before the one at which another request found the upstream down.
 #[test]
 fn without_a_return_timeout_sessions_move_at_once() {
     let balancer = proxy(3, 0, Duration::ZERO);

@@ -1,4 +1,4 @@
-//! What a plan says of itself is what applying it does.
+//! The forecast of a plan equals the effect of applying it.
 
 use crate::{NOW, balancer, upstream, upstreams, visit};
 use homing::balancer::Capacity;
@@ -10,7 +10,7 @@ fn keyed(policy: &str, count: usize) -> Balancer {
     Balancer::builder().upstreams(upstreams(count)).policy(policy).build().unwrap()
 }
 
-/// Where some keys go, and clients for a policy that looks at no key.
+/// The upstreams of 5000 requests, each with a key and a client address, for policies that hash the one or the other.
 fn places(balancer: &Balancer) -> Vec<String> {
     (0..5000_u32)
         .map(|n| {
@@ -23,7 +23,7 @@ fn places(balancer: &Balancer) -> Vec<String> {
 }
 
 #[test]
-fn the_share_of_keys_that_moves_is_foretold() {
+fn the_share_of_keys_that_moves_is_forecast() {
     for policy in KEYED {
         let balancer = keyed(policy, 10);
         for change in [Change::Remove("app-4".into()), Change::Put(UpstreamConfig::new("new", "10.1.0.1:80").weight(3))]
@@ -43,7 +43,7 @@ fn the_share_of_keys_that_moves_is_foretold() {
 }
 
 #[test]
-fn sessions_break_where_their_process_goes() {
+fn sessions_break_if_their_process_is_removed_or_replaced() {
     let balancer = balancer(upstreams(4));
     for _ in 0..200 {
         visit(&balancer);
@@ -61,7 +61,7 @@ fn sessions_break_where_their_process_goes() {
 }
 
 #[test]
-fn it_reads_like_this() {
+fn a_forecast_reads_like_this() {
     let balancer = balancer(upstreams(2).into_iter().map(|upstream| upstream.max_in_flight(50)).collect());
     upstream(&balancer, "app-2").set_availability(Availability::DOWN);
     let changes = [
@@ -81,5 +81,5 @@ fn it_reads_like_this() {
          now 1 of 2 upstreams accept (weight 1, 50 requests at once)"
     );
     balancer.apply(balancer.plan(&[Change::Put(UpstreamConfig::new("app-4", "10.0.0.4:80"))]).unwrap()).unwrap();
-    assert!(balancer.forecast(&plan, NOW).is_err(), "a stale plan was foretold");
+    assert!(balancer.forecast(&plan, NOW).is_err(), "a stale plan was forecast");
 }

@@ -1,4 +1,4 @@
-//! Live sessions as a balancer counts them: every pick with a session counts, once, where it went.
+//! Live sessions as a balancer counts them: every pick with a session counts once, on the upstream that was picked.
 
 use crate::{NOW, balancer, balancer_with, ring, upstream, upstreams, visit};
 use homing::rng::SeededEntropy;
@@ -6,7 +6,7 @@ use homing::{Affinity, Availability, Balancer, Change, Decision, Request, Timest
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The window of an affinity that was told nothing, in seconds.
+/// The default window of an affinity, in seconds.
 const WINDOW: u64 = 128;
 
 fn live(balancer: &Balancer, now: Timestamp) -> Vec<u32> {
@@ -23,13 +23,13 @@ fn come_again(balancer: &Balancer, sessions: &[Token], now: Timestamp) {
     }
 }
 
-/// Linear counting is off by a percent of a hundred sessions.
+/// Linear counting has an error of about a percent of a hundred sessions.
 fn near(counts: &[u32], expected: &[u32]) -> bool {
     counts.iter().zip(expected).all(|(count, expected)| count.abs_diff(*expected) <= expected.div_ceil(20))
 }
 
 #[test]
-fn new_sessions_count_at_once_and_known_ones_at_any_proxy() {
+fn new_sessions_count_at_once_and_known_ones_on_every_proxy() {
     let here = balancer(upstreams(3));
     let sessions: Vec<Token> = (0..300).map(|_| visit(&here).1).collect();
     assert!(near(&live(&here, NOW), &[100, 100, 100]), "{:?}", live(&here, NOW));
@@ -45,7 +45,7 @@ fn new_sessions_count_at_once_and_known_ones_at_any_proxy() {
 }
 
 #[test]
-fn who_leaves_is_forgotten_and_who_comes_again_is_not() {
+fn a_session_without_requests_is_forgotten_and_one_with_requests_is_not() {
     let balancer = balancer(upstreams(2));
     let sessions: Vec<Token> = (0..400).map(|_| visit(&balancer).1).collect();
     let start = NOW.as_secs() - NOW.as_secs() % WINDOW;
@@ -72,7 +72,7 @@ fn the_window_is_configured() {
 }
 
 #[test]
-fn a_session_that_moves_counts_where_it_went() {
+fn a_session_that_moves_counts_on_its_new_upstream() {
     let balancer = balancer(upstreams(2));
     let sessions: Vec<Token> = (0..200).map(|_| visit(&balancer).1).collect();
     upstream(&balancer, "app-1").set_availability(Availability::DOWN);
@@ -103,7 +103,8 @@ fn without_affinity_nothing_is_a_session() {
     assert_eq!(live(&balancer, NOW), [0, 0]);
 }
 
-/// The most and the least that a burst of 2000 new sessions, each over at once, puts on ten upstreams.
+/// The most and the fewest sessions on one of ten upstreams after a burst of 2000 new sessions, each of one short
+/// request.
 fn burst(policy: &str) -> (u32, u32) {
     let balancer = Balancer::builder()
         .upstreams(upstreams(10))
@@ -120,7 +121,7 @@ fn burst(policy: &str) -> (u32, u32) {
 }
 
 #[test]
-fn a_burst_of_new_sessions_is_spread_where_chance_would_heap_it() {
+fn least_sessions_spreads_a_burst_more_evenly_than_random() {
     let (most, least) = burst("least_sessions");
     assert!(most <= 212 && least >= 188, "{most} and {least}");
     let (most, least) = burst("random");
@@ -128,7 +129,7 @@ fn a_burst_of_new_sessions_is_spread_where_chance_would_heap_it() {
 }
 
 #[test]
-fn who_is_held_is_live_until_nobody_holds_it_any_more() {
+fn a_guarded_session_is_live_until_its_last_guard_is_dropped() {
     let balancer = balancer(upstreams(1));
     let (held, other) = (visit(&balancer).0, visit(&balancer).0);
     let upstream = Arc::clone(held.upstream());
@@ -147,7 +148,7 @@ fn who_is_held_is_live_until_nobody_holds_it_any_more() {
     assert_eq!([4, 5, 6, 100].map(live_in), [1; 4]);
     drop(second);
     assert_eq!([101, 102].map(live_in), [1, 0]);
-    // Somebody who was there in the last window only.
+    // A guard that is dropped at once leaves no live session.
     drop(upstream.guard_session(held_session));
     assert_eq!(live_in(103), 0);
 }

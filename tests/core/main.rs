@@ -38,7 +38,7 @@ fn secret(id: u8) -> [u8; 32] {
     [0x50 + id; 32]
 }
 
-/// A ring of one pool in which `signer` signs and `others` verify.
+/// A key ring in which `signer` signs and `others` verify.
 fn ring(signer: u8, others: &[u8]) -> KeyRing {
     let ring = KeyRing::builder("pool", IDENTITY).sign_with(signer, secret(signer));
     others.iter().fold(ring, |ring, id| ring.verify_with(*id, secret(*id))).build().unwrap()
@@ -49,7 +49,7 @@ fn upstreams(count: usize) -> Vec<UpstreamConfig> {
     (1..=count).map(|i| UpstreamConfig::new(format!("app-{i}"), format!("10.0.0.{i}:8080"))).collect()
 }
 
-/// A balancer of these upstreams in which key 0 signs, and sessions may stay away for half an hour.
+/// A balancer of these upstreams in which key 0 signs, with an idle age of half an hour.
 fn balancer(upstreams: Vec<UpstreamConfig>) -> Balancer {
     let idle = Some(Duration::from_secs(1800));
     balancer_with(upstreams, Affinity::builder(ring(0, &[])).idle(idle).build().unwrap())
@@ -65,7 +65,7 @@ fn balancer_with(upstreams: Vec<UpstreamConfig>, affinity: Affinity) -> Balancer
         .unwrap()
 }
 
-/// A pick at `NOW` with these tokens. Nobody waits, since no time goes by.
+/// A pick at `NOW` with these tokens. It does not wait, since no time passes.
 fn pick(balancer: &Balancer, tokens: &[&[u8]]) -> Pick {
     balancer.pick(&Request::new(NOW).tokens(tokens).no_wait()).unwrap()
 }
@@ -81,7 +81,7 @@ fn upstream(balancer: &Balancer, name: &str) -> Arc<homing::Upstream> {
     Arc::clone(balancer.cluster().find_name(name).unwrap().upstream())
 }
 
-/// The session id of a token, from its documented place.
+/// The session id of a token, read at its documented offset.
 fn session_id(token: &Token) -> u64 {
     use base64::Engine;
     let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(token.as_bytes()).unwrap();

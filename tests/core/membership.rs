@@ -1,4 +1,4 @@
-//! Changes of the cluster: planned, then applied whole or not at all, and no session moves that need not.
+//! Changes of the cluster: planned, then applied as a whole or not at all, and no session moves without need.
 
 use crate::{balancer, pick, ring, upstream, upstreams, visit};
 use homing::cluster::{ApplyError, ClusterError, Effect, MAX_UPSTREAMS, PlanError};
@@ -19,7 +19,7 @@ fn names(balancer: &Balancer) -> Vec<String> {
 }
 
 #[test]
-fn a_plan_says_what_it_would_do_and_does_nothing() {
+fn a_plan_lists_its_effects_and_changes_nothing() {
     let balancer = balancer(upstreams(3));
     let held = pick(&balancer, &[]);
     assert_eq!(held.upstream().name(), "app-1");
@@ -44,7 +44,7 @@ fn a_plan_says_what_it_would_do_and_does_nothing() {
 }
 
 #[test]
-fn a_stale_plan_is_refused_whole() {
+fn a_stale_plan_is_refused_as_a_whole() {
     let balancer = balancer(upstreams(2));
     let first = balancer.plan(&[put("app-3", "10.0.0.3:8080")]).unwrap();
     let second = balancer.plan(&[Change::Remove("app-1".into())]).unwrap();
@@ -62,7 +62,7 @@ fn a_stale_plan_is_refused_whole() {
 }
 
 #[test]
-fn what_is_no_cluster_is_refused() {
+fn invalid_clusters_are_refused() {
     let built = |configs: Vec<UpstreamConfig>| match Balancer::builder().upstreams(configs).build() {
         Err(BuildError::Cluster(error)) => error,
         other => panic!("{other:?}"),
@@ -82,7 +82,7 @@ fn what_is_no_cluster_is_refused() {
     let largest = Balancer::builder().upstreams(many(MAX_UPSTREAMS)).build().unwrap();
     assert_eq!(largest.cluster().len(), MAX_UPSTREAMS);
 
-    // The same of plans, which leave everything as it was.
+    // The same for plans, which change nothing then.
     let planned = |balancer: &Balancer, change: Change| balancer.plan(&[change]).unwrap_err();
     let one_more = planned(&largest, put("more", "10.0.0.1:80"));
     assert_eq!(one_more, PlanError::Cluster(ClusterError::TooMany { count: MAX_UPSTREAMS + 1 }));
@@ -101,10 +101,10 @@ fn an_unknown_policy_is_refused_with_the_names_there_are() {
 }
 
 #[test]
-fn changes_follow_one_another_within_a_plan() {
+fn the_changes_of_a_plan_apply_in_order() {
     let balancer = balancer(upstreams(2));
     let before = upstream(&balancer, "app-1");
-    // Removed and put again: at the end, and the same cell, since it is the same process.
+    // Removed and put again: it moves to the end and keeps its cell, since it is the same process.
     apply(&balancer, &[Change::Remove("app-1".into()), put("app-1", "10.0.0.1:8080")]);
     assert_eq!(names(&balancer), ["app-2", "app-1"]);
     assert!(std::sync::Arc::ptr_eq(&before, &upstream(&balancer, "app-1")));
@@ -116,7 +116,7 @@ fn changes_follow_one_another_within_a_plan() {
 }
 
 #[test]
-fn counts_and_verdicts_survive_changes_to_the_others() {
+fn counts_and_availability_survive_changes_of_other_upstreams() {
     let balancer = balancer(upstreams(2));
     let held = pick(&balancer, &[]);
     let name = held.upstream().name().to_owned();
@@ -124,7 +124,7 @@ fn counts_and_verdicts_survive_changes_to_the_others() {
     held.upstream().set_incarnation(4);
     apply(&balancer, &[put("app-3", "10.0.0.3:8080")]);
     balancer.set_keys(ring(1, &[0])).unwrap();
-    // A changed weight leaves the process what it is.
+    // A change of the weight is not a change of the process.
     apply(&balancer, &[Change::Put(UpstreamConfig::new(&name, held.upstream().address()).weight(9))]);
     let after = upstream(&balancer, &name);
     assert_eq!((after.in_flight(), after.total(), after.decided(Decision::New)), (1, 1, 1));
@@ -132,7 +132,7 @@ fn counts_and_verdicts_survive_changes_to_the_others() {
     drop(held);
     assert_eq!(after.in_flight(), 0);
 
-    // Another address is another process: counts and verdicts start anew, the identity stays.
+    // Another address is another process: counts and availability start anew, the id stays.
     apply(&balancer, &[put(&name, "10.9.9.9:8080")]);
     let moved = upstream(&balancer, &name);
     assert_eq!((moved.total(), moved.availability(), moved.incarnation()), (0, Availability::ACTIVE, 0));
@@ -146,7 +146,7 @@ fn a_lease_outlives_the_removal_of_its_upstream() {
     let name = held.upstream().name().to_owned();
     apply(&balancer, &[Change::Remove(name.clone())]);
     assert_eq!((held.upstream().name(), held.upstream().in_flight()), (name.as_str(), 1));
-    // Back before the lease ends: a new process, whose count the old lease does not touch.
+    // It is added again before the lease ends: a new process, whose count the old lease does not touch.
     apply(&balancer, &[put(&name, held.upstream().address())]);
     let back = upstream(&balancer, &name);
     assert_eq!(back.in_flight(), 0);
@@ -158,7 +158,7 @@ fn a_lease_outlives_the_removal_of_its_upstream() {
     assert_eq!(back.in_flight(), 0);
 }
 
-/// A step of the property below; numbers choose among what there is.
+/// A step of the property below. The numbers select among the members, by index modulo their number.
 #[derive(Clone, Debug)]
 enum Step {
     Add(u8),
@@ -193,8 +193,8 @@ fn change(step: &Step, names: &[String]) -> Option<Change> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Whatever changes, in whatever order: a session whose upstream stays in the cluster is pinned to it, one whose
-    /// upstream was removed moves once, and nobody else moves.
+    /// After any changes in any order: a session whose upstream stays in the cluster is pinned to it, one whose
+    /// upstream was removed moves once, and no other session moves.
     #[test]
     fn sessions_of_surviving_upstreams_never_move(steps in prop::collection::vec(step(), 1..40)) {
         let balancer = balancer(upstreams(4));
@@ -287,7 +287,9 @@ proptest! {
             prop_assert_eq!(configs(&definition), list);
             let old: Vec<_> = balancer.cluster().members().iter().map(|m| m.upstream().clone()).collect();
             let kept = |plan: &homing::Plan| {
-                let is_old = |m: &homing::cluster::Member| old.iter().position(|old| std::sync::Arc::ptr_eq(old, m.upstream()));
+                let is_old = |m: &homing::cluster::Member| {
+                    old.iter().position(|old| std::sync::Arc::ptr_eq(old, m.upstream()))
+                };
                 plan.cluster().members().iter().map(is_old).collect::<Vec<_>>()
             };
             prop_assert_eq!(kept(&plan), kept(&definition));

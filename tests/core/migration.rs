@@ -1,4 +1,4 @@
-//! Sessions that come from another proxy: migrated once, by the cookie that it set, and ours from then on.
+//! Migration from another proxy: a session is migrated once, by the legacy cookie, and has a token from then on.
 
 use crate::{NOW, balancer, balancer_with, pick, ring, session_id, upstream, upstreams};
 use homing::affinity::{AcceptedCookie, AffinityBuilder, LegacyCookie, LegacyFormat};
@@ -16,7 +16,7 @@ fn accepting() -> AffinityBuilder {
     Affinity::builder(ring(0, &[])).accept(accepted)
 }
 
-/// Of `app-1` to `app-4`, which takes over from HAProxy, and from nginx where HAProxy has said nothing.
+/// A balancer of `app-1` to `app-4` that accepts HAProxy's cookies first and nginx's second.
 fn accepting_legacy_cookies() -> Balancer {
     balancer_with(upstreams(4), accepting().build().unwrap())
 }
@@ -44,7 +44,7 @@ fn a_migrated_session_is_pinned_and_gets_a_token_of_its_own() {
         let first = brings(&balancer, &[], &[haproxy(name)]);
         assert_eq!(went(&first), (name, Decision::Pinned));
         let token = first.token.unwrap();
-        // The token holds by itself, and against what the legacy proxy may still say.
+        // The token works alone, and takes precedence over a legacy cookie.
         for legacy_cookies in [&[][..], &[haproxy(name)], &[haproxy("app-1")], &[haproxy("strange")]] {
             let again = brings(&balancer, &[token.as_bytes()], legacy_cookies);
             assert_eq!(
@@ -56,7 +56,7 @@ fn a_migrated_session_is_pinned_and_gets_a_token_of_its_own() {
 }
 
 #[test]
-fn without_accept_the_same_cookies_mean_nothing() {
+fn without_accept_the_same_cookies_are_ignored() {
     let balancer = balancer(upstreams(4));
     let places: Vec<_> = (0..4).map(|_| brings(&balancer, &[], &[haproxy("app-2")])).collect();
     assert!(places.iter().all(|pick| pick.decision == Decision::New));
@@ -64,7 +64,7 @@ fn without_accept_the_same_cookies_mean_nothing() {
 }
 
 #[test]
-fn a_value_that_means_nobody_begins_a_session() {
+fn a_value_that_matches_no_upstream_begins_a_session() {
     let balancer = accepting_legacy_cookies();
     for value in ["", "app-5", "app-11", "APP-1", "app-1 ", "x.app-1"] {
         let pick = brings(&balancer, &[], &[haproxy(value)]);
@@ -74,13 +74,13 @@ fn a_value_that_means_nobody_begins_a_session() {
 }
 
 #[test]
-fn the_first_cookie_that_means_somebody_counts() {
+fn the_first_cookie_that_matches_an_upstream_counts() {
     let balancer = accepting_legacy_cookies();
     for (legacy_cookies, name) in [
         (&[haproxy("strange"), haproxy("app-3"), haproxy("app-1")][..], "app-3"),
         (&[haproxy("strange"), nginx("2B6F.app-2")], "app-2"),
         (&[haproxy("app-4"), nginx("app-2")], "app-4"),
-        // Of a kind that is not accepted here.
+        // A cookie that is not among the accepted ones.
         (&[LegacyCookie { accept: 2, value: b"app-1" }, nginx("app-2")], "app-2"),
     ] {
         assert_eq!(went(&brings(&balancer, &[], legacy_cookies)), (name, Decision::Pinned), "{legacy_cookies:?}");
@@ -105,7 +105,7 @@ fn a_session_with_an_invalid_token_is_migrated_all_the_same() {
 }
 
 #[test]
-fn where_the_upstream_is_down_each_goes_along_an_order_of_its_own_and_stays_there() {
+fn sessions_of_an_upstream_that_is_down_spread_and_do_not_move_back() {
     let balancer = accepting_legacy_cookies();
     upstream(&balancer, "app-2").set_availability(Availability::DOWN);
     let mut failover_targets = std::collections::BTreeMap::<_, u32>::new();
@@ -124,7 +124,7 @@ fn where_the_upstream_is_down_each_goes_along_an_order_of_its_own_and_stays_ther
 }
 
 #[test]
-fn one_that_has_failed_this_request_is_not_tried_again() {
+fn an_upstream_that_failed_this_request_is_not_tried_again() {
     let balancer = accepting_legacy_cookies();
     let tried = [upstream(&balancer, "app-2").id()];
     let request = Request::new(NOW).tried(&tried).no_wait();
@@ -137,7 +137,7 @@ fn one_that_has_failed_this_request_is_not_tried_again() {
 fn a_session_with_a_legacy_cookie_alone_is_treated_as_any_other() {
     let legacy_cookies = [haproxy("app-2")];
     let request = Request::new(NOW).legacy_cookies(&legacy_cookies);
-    // It waits for an upstream that may come back.
+    // It waits for an upstream that may return.
     let health =
         HealthSettings { failover: Failover { rate: 0, return_timeout: Duration::from_secs(5) }, ..Default::default() };
     let holding = Balancer::builder()
@@ -148,7 +148,7 @@ fn a_session_with_a_legacy_cookie_alone_is_treated_as_any_other() {
         .unwrap();
     holding.report(&upstream(&holding, "app-2"), Outcome::ConnectRefused, NOW);
     assert!(matches!(holding.pick(&request), Err(PickError::Later { reason: Wait::UpstreamReturn, .. })));
-    // It is not moved where none is to be.
+    // With `Reject` it is not moved.
     let rejecting = balancer_with(upstreams(4), accepting().on_unavailable(OnUnavailable::Reject).build().unwrap());
     upstream(&rejecting, "app-2").set_availability(Availability::DOWN);
     assert!(matches!(rejecting.pick(&request), Err(PickError::Rejected(PinLoss::NotServing))));
@@ -159,7 +159,7 @@ fn a_session_with_a_legacy_cookie_alone_is_treated_as_any_other() {
     assert!(matches!(narrow.pick(&request), Err(PickError::Full)));
     drop(held);
     assert_eq!(went(&narrow.pick(&request).unwrap()), ("app-2", Decision::Pinned));
-    // One that takes nothing new serves those it has.
+    // A draining upstream serves it.
     let draining = accepting_legacy_cookies();
     upstream(&draining, "app-2").set_availability(Availability::DRAINING);
     assert_eq!(went(&draining.pick(&request).unwrap()), ("app-2", Decision::Pinned));
@@ -174,7 +174,7 @@ fn the_table_follows_the_cluster_and_outlives_a_rotation() {
     assert_eq!(went(&brings(&balancer, &[], &[haproxy("app-9")])), ("app-9", Decision::Pinned));
     apply(Change::Remove("app-1".to_owned()));
     assert_eq!(brings(&balancer, &[], &[haproxy("app-1")]).decision, Decision::New);
-    // All that come after it have another place in the cluster now.
+    // All members after the removed one have another index now.
     balancer.set_keys(ring(1, &[0])).unwrap();
     for name in ["app-2", "app-3", "app-4", "app-9"] {
         assert_eq!(went(&brings(&balancer, &[], &[haproxy(name)])), (name, Decision::Pinned));
@@ -196,7 +196,7 @@ fn an_address_that_changes_has_another_value() {
 }
 
 #[test]
-fn work_is_bounded_whatever_is_brought() {
+fn at_most_sixteen_legacy_cookies_are_read() {
     let balancer = accepting_legacy_cookies();
     let long = "app-1.".repeat(100_000);
     let strange = nginx(&long);

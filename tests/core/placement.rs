@@ -1,4 +1,4 @@
-//! Placement by key: the same on every proxy, however each came by its cluster.
+//! Placement by key: the same on every proxy, whichever changes led to its cluster.
 
 use crate::{NOW, ring, upstreams};
 use homing::cluster::{Cluster, Session};
@@ -26,8 +26,8 @@ fn place(balancer: &Balancer, key: u32) -> String {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
-    /// Changes one by one or several at once, with new keys in between, end in what is configured at once, in any
-    /// order.
+    /// Changes applied one by one or in batches, with new keys in between, place keys as a balancer that is built with
+    /// the final configuration in another order.
     #[test]
     fn proxies_that_came_by_other_changes_place_alike(
         changes in prop::collection::vec((0..30_u16, 0..4_u16, any::<bool>()), 1..12),
@@ -60,24 +60,24 @@ proptest! {
     }
 }
 
-/// Remembers how often it was made from another.
+/// A policy that counts how often it was rebuilt from its predecessor.
 #[derive(Debug)]
-struct Heir {
-    ancestors: usize,
+struct Successor {
+    predecessors: usize,
 }
 
-impl Policy for Heir {
+impl Policy for Successor {
     fn place(&self, _: &Cluster, _: &Session<'_>) -> Option<usize> {
-        Some(self.ancestors)
+        Some(self.predecessors)
     }
 
     fn rebuilt(&self, _: &Cluster) -> Option<Box<dyn Policy>> {
-        (self.ancestors < 3).then(|| -> Box<dyn Policy> { Box::new(Self { ancestors: self.ancestors + 1 }) })
+        (self.predecessors < 3).then(|| -> Box<dyn Policy> { Box::new(Self { predecessors: self.predecessors + 1 }) })
     }
 }
 
 #[test]
-fn a_policy_is_made_from_the_last_where_that_can_be() {
+fn a_policy_is_rebuilt_from_its_predecessor_if_it_supports_that() {
     let built = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&built);
     let balancer = Balancer::builder()
@@ -85,7 +85,7 @@ fn a_policy_is_made_from_the_last_where_that_can_be() {
         .affinity(Affinity::builder(ring(0, &[])).build().unwrap())
         .policy_with(move |_| {
             counter.fetch_add(1, Ordering::Relaxed);
-            Box::new(Heir { ancestors: 0 })
+            Box::new(Successor { predecessors: 0 })
         })
         .build()
         .unwrap();
@@ -104,16 +104,16 @@ fn a_policy_is_made_from_the_last_where_that_can_be() {
 }
 
 #[test]
-fn a_key_decides_before_the_client_and_the_client_before_chance() {
+fn a_key_takes_precedence_over_the_client_and_the_client_over_chance() {
     let balancer = by_key(upstreams(50), "strict");
     let at = |request: &Request<'_>| balancer.pick(request).unwrap().upstream().name().to_owned();
     let client = |text: &str| text.parse().unwrap();
     let keyed = Request::new(NOW).key(b"user-7");
-    let home = at(&keyed);
-    assert!((0..50).all(|i| at(&keyed.client(client(&format!("192.0.2.{i}")))) == home));
+    let pinned = at(&keyed);
+    assert!((0..50).all(|i| at(&keyed.client(client(&format!("192.0.2.{i}")))) == pinned));
     let addressed = Request::new(NOW).client(client("192.0.2.7"));
-    let home = at(&addressed);
-    assert!((0..50).all(|_| at(&addressed) == home));
-    assert_eq!(at(&Request::new(NOW).client(client("::ffff:192.0.2.7"))), home, "one client, two spellings");
-    assert!((0..50).any(|_| at(&Request::new(NOW)) != home));
+    let pinned = at(&addressed);
+    assert!((0..50).all(|_| at(&addressed) == pinned));
+    assert_eq!(at(&Request::new(NOW).client(client("::ffff:192.0.2.7"))), pinned, "one client, two spellings");
+    assert!((0..50).any(|_| at(&Request::new(NOW)) != pinned));
 }

@@ -1,4 +1,5 @@
-//! Rebalancing after a scale-out: at the budget's pace, the longest idle first, alike on every proxy, and nobody twice.
+//! Rebalancing after a scale-out: at the budget's rate, longest idle sessions first, the same sessions on every proxy,
+//! and none twice.
 
 use crate::{NOW, ring, session_id, upstreams};
 use homing::affinity::Rebalance;
@@ -29,7 +30,7 @@ fn builder(budget_per_minute: u32) -> homing::balancer::BalancerBuilder {
 
 struct Session {
     token: Token,
-    /// It comes again after so many seconds.
+    /// The seconds between its requests.
     every: u64,
     next: Timestamp,
     moves: u32,
@@ -41,12 +42,12 @@ struct World {
     now: Timestamp,
     sessions: Vec<Session>,
     requests: usize,
-    /// Which session moved, from where, how long it had been away, and by which proxy.
+    /// Moves: the session, its upstream before, the seconds between its requests, and the proxy.
     moved: Vec<(usize, String, u64, usize)>,
 }
 
 impl World {
-    /// Sessions of which each comes again after so many seconds, by its number.
+    /// `every` gives the seconds between the requests of a session, by its number.
     fn new(proxies: Vec<Balancer>, every: impl Fn(usize) -> u64) -> Self {
         let mut world = Self { proxies, now: NOW, sessions: Vec::new(), requests: 0, moved: Vec::new() };
         world.proxies.iter().for_each(|proxy| proxy.tick(NOW));
@@ -66,7 +67,7 @@ impl World {
         }
     }
 
-    /// In steps of a fifth of a second. A session's requests go to one proxy and to another.
+    /// Advances the time in steps of 200 ms. The requests of one session alternate between the proxies.
     fn pass(&mut self, time: Duration) {
         let end = self.now.after(time);
         while self.now < end {
@@ -105,7 +106,7 @@ impl World {
         session.next = self.now.after(secs(session.every));
     }
 
-    /// How many sessions each upstream has.
+    /// The number of sessions of each upstream.
     fn guarded(&self) -> BTreeMap<String, usize> {
         let names = self.proxies[0].cluster().members().iter().map(|m| (m.upstream().name().to_owned(), 0)).collect();
         self.sessions.iter().fold(names, |mut held: BTreeMap<_, _>, session| {
@@ -125,7 +126,7 @@ fn pinned(proxy: &Balancer, token: &Token) -> String {
     member.upstream().name().to_owned()
 }
 
-/// Everybody comes about once a minute.
+/// Each session makes about one request per minute.
 fn steady(number: usize) -> u64 {
     50 + number as u64 % 20
 }
@@ -135,10 +136,10 @@ fn spread(held: &BTreeMap<String, usize>) -> (usize, usize) {
 }
 
 #[test]
-fn sessions_even_out_at_the_budgets_pace_and_nobody_moves_twice() {
+fn sessions_even_out_at_the_budgets_rate_and_none_moves_twice() {
     let mut world = World::new(vec![builder(BUDGET).build().unwrap()], steady);
     world.pass(secs(120));
-    assert!(world.moved.is_empty(), "an even cluster was stirred");
+    assert!(world.moved.is_empty(), "sessions of an even cluster moved");
     world.scale_out();
     for minute in 1..=12_usize {
         world.pass(secs(60));
@@ -152,19 +153,20 @@ fn sessions_even_out_at_the_budgets_pace_and_nobody_moves_twice() {
             );
         }
     }
-    // A third is to move: a thousand, or 5 % less. To whom is left to chance, which is nine sessions of a hundred.
+    // A third is to move: a thousand, or 5 % less. The targets are random, with a deviation of nine sessions of a
+    // hundred.
     let moved = world.moved.len();
     assert!((850..=1050).contains(&moved), "{moved} moved");
     let (least, most) = spread(&world.guarded());
     assert!(least >= 65 && most <= 112, "{least} to {most}, of 100: {:?}", world.guarded());
     assert!(world.sessions.iter().all(|session| session.moves <= 1), "a session moved twice");
-    // It is over.
+    // Rebalancing is over.
     world.pass(secs(900));
     assert!(world.moved.len() - moved < 30, "{} more moved", world.moved.len() - moved);
 }
 
 #[test]
-fn off_means_off() {
+fn a_budget_of_zero_moves_no_session() {
     let mut world = World::new(vec![builder(0).build().unwrap()], steady);
     world.scale_out();
     world.pass(secs(300));
@@ -173,8 +175,8 @@ fn off_means_off() {
 }
 
 #[test]
-fn the_longest_idle_go_first() {
-    // Two of three come all the time, the third after ten minutes: several windows of 128 s.
+fn the_longest_idle_sessions_move_first() {
+    // Two of three sessions are busy, the third makes a request every ten minutes: after several windows of 128 s.
     let mut world = World::new(vec![builder(20).build().unwrap()], |number| if number % 3 == 0 { 600 } else { 20 });
     world.pass(secs(600));
     world.scale_out();
@@ -182,12 +184,12 @@ fn the_longest_idle_go_first() {
     let idle = world.moved.iter().filter(|(_, _, every, _)| *every == 600).count();
     let moved = world.moved.len();
     assert!(moved > 120, "only {moved} moved");
-    // By chance it would be less than a third; and busy ones come thirty times as often.
+    // By chance it would be less than a third; and busy sessions make thirty times as many requests.
     assert!(idle * 10 > moved * 7, "{idle} of {moved} had been idle");
 }
 
 #[test]
-fn who_holds_a_websocket_stays_however_long_it_is_silent() {
+fn a_session_with_an_open_websocket_does_not_move_however_long_it_is_idle() {
     let mut world = World::new(vec![builder(BUDGET).build().unwrap()], steady);
     world.pass(secs(120));
     let cluster = world.proxies[0].cluster();
@@ -198,14 +200,17 @@ fn who_holds_a_websocket_stays_however_long_it_is_silent() {
     world.scale_out();
     world.pass(secs(300));
     assert!(world.moved.len() > 200);
-    assert!(world.moved.iter().all(|(number, ..)| number % 2 == 1), "one that was held moved");
+    assert!(world.moved.iter().all(|(number, ..)| number % 2 == 1), "a guarded session moved");
     drop(guards);
-    // They come back at once, as if their WebSockets had broken, and after a window or two they are like the others.
+    // They stay guarded for one to two windows, as after a broken WebSocket; then they are like the others.
     let moved = world.moved.len();
     world.pass(secs(100));
-    assert!(world.moved[moved..].iter().all(|(number, ..)| number % 2 == 1), "one whose WebSocket broke moved");
+    assert!(
+        world.moved[moved..].iter().all(|(number, ..)| number % 2 == 1),
+        "a session whose WebSocket just closed moved"
+    );
     world.pass(secs(500));
-    assert!(world.moved.iter().any(|(number, ..)| number % 2 == 0), "and none that was held once");
+    assert!(world.moved.iter().any(|(number, ..)| number % 2 == 0), "no session that was guarded before moved");
 }
 
 #[test]
@@ -226,7 +231,7 @@ fn the_veto_holds() {
 #[test]
 fn proxies_with_the_same_view_choose_mostly_the_same_sessions() {
     let chosen = |seed: u64| -> HashSet<usize> {
-        // The same sessions, which come at other times.
+        // The same sessions, with requests at other times.
         let mut world = World::new(vec![builder(BUDGET).build().unwrap()], |number| 40 + (number as u64 * seed) % 37);
         world.scale_out();
         world.pass(secs(720));
@@ -235,7 +240,7 @@ fn proxies_with_the_same_view_choose_mostly_the_same_sessions() {
     let (one, other) = (chosen(3), chosen(11));
     let both = one.intersection(&other).count();
     assert!(one.len() > 800 && other.len() > 800, "{} and {}", one.len(), other.len());
-    // By chance a third of the sessions of each.
+    // By chance they would share a third of their sessions.
     assert!(both * 10 > one.len().max(other.len()) * 8, "{both} of {} and {}", one.len(), other.len());
 }
 
@@ -254,7 +259,7 @@ fn two_proxies_move_no_more_than_one() {
 }
 
 #[test]
-fn a_second_scale_out_draws_anew() {
+fn a_second_scale_out_moves_sessions_again() {
     let mut world = World::new(vec![builder(600).build().unwrap()], steady);
     world.scale_out();
     world.pass(secs(600));
@@ -262,7 +267,7 @@ fn a_second_scale_out_draws_anew() {
     let more: Vec<_> = upstreams(45).into_iter().skip(AFTER).map(Change::Put).collect();
     world.proxies[0].apply(world.proxies[0].plan(&more).unwrap()).unwrap();
     world.pass(secs(1200));
-    // Again a third.
+    // A third of all sessions again.
     let second = world.moved.len() - first;
     assert!((800..=1100).contains(&second), "{first}, then {second}");
     let (least, most) = spread(&world.guarded());

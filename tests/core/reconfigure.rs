@@ -1,4 +1,4 @@
-//! New settings for a running balancer: what they change, and what they leave alone.
+//! New settings for a running balancer: what they change, and what they keep.
 
 use super::{NOW, balancer, pick, ring, upstream, upstreams, visit};
 use homing::affinity::Rebalance;
@@ -26,7 +26,7 @@ fn policy_of(balancer: &Balancer) -> String {
 }
 
 #[test]
-fn sessions_counts_states_drains_and_leases_stay() {
+fn sessions_counts_states_drains_and_leases_are_kept() {
     let balancer = balancer(upstreams(3));
     let sessions: Vec<_> = (0..9).map(|_| visit(&balancer)).collect();
     balancer.tick(NOW);
@@ -84,7 +84,7 @@ fn what_happens_to_displaced_sessions_changes_at_once() {
     assert!(matches!(decide(), Ok(Decision::PinLost(PinLoss::NotServing))));
     balancer.reconfigure(failover(500, Duration::from_secs(60))).unwrap();
     assert!(matches!(decide(), Err(PickError::Later { reason: Wait::UpstreamReturn, .. })));
-    // One a second, and that one is taken by the first of the two.
+    // One session per second, which the first pick uses up.
     balancer.reconfigure(failover(1, Duration::ZERO)).unwrap();
     let paced: Vec<_> = (0..3).map(|_| decide()).collect();
     assert!(paced.iter().any(|decided| matches!(decided, Err(PickError::Later { reason: Wait::Admission, .. }))));
@@ -150,7 +150,7 @@ fn keys_change_over_with_the_settings() {
 }
 
 #[test]
-fn what_cannot_change_is_refused_and_changes_nothing() {
+fn settings_that_cannot_change_are_refused_and_change_nothing() {
     let balancer = balancer(upstreams(2));
     let generation = balancer.generation();
     let refused = |builder: BalancerBuilder| {

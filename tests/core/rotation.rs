@@ -1,4 +1,4 @@
-//! The documented rotation of signing keys, step by step over three proxies that share nothing but the keys.
+//! The documented rotation of signing keys, step by step on three proxies that share nothing but the keys.
 
 use crate::{NOW, balancer_with, ring, upstreams};
 use homing::affinity::KeyError;
@@ -8,7 +8,7 @@ use std::time::Duration;
 const PROXIES: usize = 3;
 const MAX_AGE: Duration = Duration::from_secs(3600);
 
-/// A client with what it carries, and where its session is.
+/// A client: its token, the upstream of its session, and the session's beginning.
 struct Client {
     token: Token,
     pinned: String,
@@ -42,8 +42,8 @@ impl Pool {
         self.clients.iter().enumerate().filter(move |(_, c)| now < c.since.after(MAX_AGE))
     }
 
-    /// How many visits lost their upstream, if every client went to every proxy now with the token that it carries.
-    /// Of the clients, `returning` keep the token they were last sent; the others have not been back.
+    /// The pin losses if every client goes to every proxy with the token that it has. Clients for which `returning` is
+    /// true store each token that they get; the others keep their old one.
     fn losses(&mut self, returning: fn(usize) -> bool) -> Vec<PinLoss> {
         let mut lost = Vec::new();
         for proxy in 0..PROXIES {
@@ -67,8 +67,8 @@ impl Pool {
         tokens.iter().map(|(n, token)| (*n, pick(token))).collect()
     }
 
-    /// Everybody is at home, whichever proxy is asked: those who come often, and those who are seldom there.
-    fn nobody_is_lost(&mut self, step: &str) {
+    /// Every session is pinned on every proxy: those of clients with frequent requests, and those with old tokens.
+    fn assert_no_pin_is_lost(&mut self, step: &str) {
         self.arrive();
         assert_eq!(self.losses(|client| client % 2 == 0), [], "{step}");
     }
@@ -79,28 +79,28 @@ impl Pool {
 }
 
 #[test]
-fn the_documented_procedure_loses_nobody() {
+fn the_documented_procedure_loses_no_session() {
     let mut pool = Pool::new();
-    pool.nobody_is_lost("before");
+    pool.assert_no_pin_is_lost("before");
     for proxy in 0..PROXIES {
         pool.set_keys(proxy, ring(0, &[1]));
-        pool.nobody_is_lost("1. the new key verifies, here and there");
+        pool.assert_no_pin_is_lost("1. the new key verifies, here and there");
     }
     for proxy in 0..PROXIES {
         pool.set_keys(proxy, ring(1, &[0]));
-        pool.nobody_is_lost("2. the new key signs, here and there");
+        pool.assert_no_pin_is_lost("2. the new key signs, here and there");
     }
-    // Those who were seldom there still carry the old key, and go on with it until their sessions end.
+    // Clients that made no request since still have tokens of the old key, until their sessions end.
     let old = |pool: &Pool| pool.live().filter(|(_, c)| c.since == NOW).count();
     assert!(old(&pool) > 0);
     for quarter in 1..=4 {
         pool.now = NOW.after(MAX_AGE * quarter / 4);
-        pool.nobody_is_lost("while the old key is still there");
+        pool.assert_no_pin_is_lost("while the old key is still there");
     }
     assert_eq!(old(&pool), 0, "the longest age has passed");
     for proxy in 0..PROXIES {
         pool.set_keys(proxy, ring(1, &[]));
-        pool.nobody_is_lost("3. the old key is retired, here and there");
+        pool.assert_no_pin_is_lost("3. the old key is retired, here and there");
     }
 }
 

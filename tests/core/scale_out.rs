@@ -1,5 +1,5 @@
-//! What the examples claim, in the same simulation with fewer users: how soon new upstreams are filled, and what
-//! becomes of sessions behind NATs.
+//! The claims of the examples, in the same simulation with fewer users: the time to fill new upstreams, and sessions of
+//! clients behind NATs.
 
 use crate::virtual_users::{Dice, MEAN_LIFE, Setup, World, anywhere};
 use homing::Availability;
@@ -16,7 +16,7 @@ fn setup(policy: &'static str, params: Params, proxies: usize, seed: u64) -> Set
     Setup { policy, params, affinity: true, proxies, upstreams: OLD, sessions: SESSIONS, seed, address: anywhere }
 }
 
-/// Seconds until the new upstreams have 90 % of their fair share, if that is within our patience.
+/// Seconds until the new upstreams have 90 % of their fair share, if that is within `PATIENCE`.
 fn time_to_fill(policy: &'static str, d: Option<&str>, proxies: usize, seed: u64) -> Option<usize> {
     let params = d.map_or_else(Params::new, |d| Params::new().with("d", d));
     let mut world = World::new(setup(policy, params, proxies, seed)).unwrap();
@@ -33,13 +33,14 @@ fn time_to_fill(policy: &'static str, d: Option<&str>, proxies: usize, seed: u64
     time
 }
 
-/// What no policy can beat, as new sessions come at their own pace: all of them on the new upstreams.
+/// The lower bound in seconds for every policy: all new sessions go to the new upstreams, at the rate at which they
+/// begin.
 fn fastest() -> f64 {
     -MEAN_LIFE * (1.0 - 0.9 * (ALL - OLD) as f64 / ALL as f64).ln()
 }
 
 #[test]
-fn least_sessions_fills_new_upstreams_about_as_fast_as_sessions_come() {
+fn least_sessions_fills_new_upstreams_about_as_fast_as_sessions_begin() {
     for (proxies, seed) in [(1, 1), (1, 2), (10, 3), (10, 4)] {
         let all = time_to_fill("least_sessions", Some("all"), proxies, seed).unwrap() as f64;
         // The arrivals of one run differ from their mean by some percent.
@@ -50,12 +51,12 @@ fn least_sessions_fills_new_upstreams_about_as_fast_as_sessions_come() {
 }
 
 #[test]
-fn who_does_not_count_sessions_takes_longer() {
+fn policies_that_do_not_count_sessions_take_longer() {
     for (proxies, seed) in [(1, 1), (10, 3)] {
         let slowest = time_to_fill("least_sessions", None, proxies, seed).unwrap();
-        // What is in flight on a few upstreams is too little to tell them apart by.
+        // Too few requests are in flight to distinguish the upstreams.
         assert!(time_to_fill("least_conn", None, proxies, seed).is_none_or(|time| time > slowest));
-        // Chance gives the new ones a third of what comes: they would take 2763 s.
+        // Random placement gives the new upstreams a third of the new sessions: it would take 2763 s.
         assert_eq!(time_to_fill("random", None, proxies, seed), None);
     }
 }
@@ -67,7 +68,8 @@ fn behind_nats(dice: &Dice) -> IpAddr {
     if dice.uniform() < 0.6 { NATS[dice.below(NATS.len())].into() } else { anywhere(dice) }
 }
 
-/// The highest load over the mean; then the sessions lost as an upstream dies, as it returns, and as one is added.
+/// The highest load relative to the mean; then the sessions lost when an upstream fails, when it returns, and when one
+/// is added.
 fn behind_nat(policy: &'static str, affinity: bool) -> (f64, [usize; 3]) {
     let setup =
         Setup { affinity, upstreams: 5, sessions: 2000, address: behind_nats, ..setup(policy, Params::new(), 1, 5) };
@@ -94,7 +96,7 @@ fn behind_nats_tokens_keep_sessions_and_least_sessions_spreads_them() {
     assert!(skew > 1.3, "three NATs on five upstreams: {skew}");
     assert!(
         lost[0] > 200 && lost[1] > 200 && lost[2] > 1000,
-        "addresses bring back only while nothing changes: {lost:?}"
+        "hashed addresses keep sessions only while nothing changes: {lost:?}"
     );
     let (skew, lost) = behind_nat("ip_hash", true);
     assert!(skew > 1.3 && lost[0] > 200 && lost[1..] == [0, 0], "{skew}, {lost:?}");

@@ -1,5 +1,4 @@
-//! Slow start: what an upstream that returns is given grows with time, whatever the policy, and nobody is refused for
-//! it.
+//! Slow start: the share of a returned upstream grows with time under every policy, and no session is refused for it.
 
 use crate::{NOW, ring, upstream, upstreams};
 use homing::health::{Failover, Outcome, ProbeResult, SlowStart, State};
@@ -10,12 +9,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 const UPSTREAMS: usize = 10;
-/// New sessions a tenth of a second, and for how many tenths each is in flight.
+/// New sessions per tenth of a second; then the number of tenths for which each is in flight.
 const SESSIONS: u64 = 200;
 const TENTHS: usize = 3;
 const TENTH: Duration = Duration::from_millis(100);
 
-/// A balancer, its time, and what is in flight.
+/// A balancer, its time, and the leases in flight.
 struct World {
     balancer: Balancer,
     now: Timestamp,
@@ -41,7 +40,7 @@ impl World {
         Self { balancer, now: NOW, clients: 0, in_flight: VecDeque::new() }
     }
 
-    /// A tenth of a second, and how many of its new sessions went to `app-1`.
+    /// Advances the time by a tenth of a second; returns how many of its new sessions went to `app-1`.
     fn pass(&mut self) -> u64 {
         self.now = self.now.after(TENTH);
         self.balancer.tick(self.now);
@@ -51,7 +50,7 @@ impl World {
         let mut leases = Vec::new();
         for _ in 0..SESSIONS {
             self.clients += 1;
-            // Networks of 24 bits, for `ip_hash`, and no two alike.
+            // Different networks of 24 bits, which `ip_hash` hashes.
             let client = Ipv4Addr::from((self.clients as u32).wrapping_mul(0x9e37_79b9) & !0xff);
             let pick = self.balancer.pick(&Request::new(self.now).client(IpAddr::V4(client))).unwrap();
             self.balancer.report(pick.upstream(), Outcome::Answered, self.now);
@@ -65,7 +64,7 @@ impl World {
     /// `app-1` is down for five seconds, and returns.
     fn restart(&mut self) {
         self.pass();
-        // A probe, and not a request alone, or it would be tried again soon.
+        // By a probe: without probes it would return when its ejection time is over.
         self.balancer.probe(upstream(&self.balancer, "app-1").id(), ProbeResult::Refused, self.now);
         for _ in 0..50 {
             assert_eq!(self.pass(), 0);
@@ -76,7 +75,7 @@ impl World {
     }
 }
 
-/// How many sessions `app-1` is given in each second after its return.
+/// The number of sessions that `app-1` gets in each second after its return.
 fn returns(policy: &str, slow_start: SlowStart, seconds: usize) -> Vec<u64> {
     let mut world = World::new(policy, slow_start);
     world.restart();
@@ -84,11 +83,11 @@ fn returns(policy: &str, slow_start: SlowStart, seconds: usize) -> Vec<u64> {
 }
 
 #[test]
-fn what_a_returned_upstream_is_given_grows_whatever_the_policy() {
+fn the_share_of_a_returned_upstream_grows_under_every_policy() {
     let window = SlowStart::default();
     for entry in policy::registry() {
         let counts = returns(entry.name, window, 10);
-        // Policies by key have an uneven share of their own, which is what the upstream is given in the end.
+        // Policies by key have uneven shares; the upstream's own is what it gets in the end.
         let all = 10 * SESSIONS;
         let is_keyed = ["ip_hash", "hash", "ketama", "chash", "maglev", "rendezvous"].contains(&entry.name);
         let own = match is_keyed {
@@ -118,12 +117,12 @@ fn what_a_returned_upstream_is_given_grows_whatever_the_policy() {
 }
 
 #[test]
-fn without_slow_start_policies_by_load_rush_the_returned() {
+fn without_slow_start_policies_by_load_overload_a_returned_upstream() {
     let off = SlowStart { window: Duration::ZERO, ..SlowStart::default() };
     let fair = SESSIONS * 10 / UPSTREAMS as u64;
     let rush = returns("least_sessions", off, 1)[0];
     assert!(rush > 2 * fair, "the control: {rush} of {fair}");
-    // As many as the others have in flight, at once.
+    // As many requests as the others have in flight, at once.
     let mut world = World::new("least_conn", off);
     world.restart();
     let first = world.pass();
@@ -131,7 +130,7 @@ fn without_slow_start_policies_by_load_rush_the_returned() {
 }
 
 #[test]
-fn half_a_cluster_that_is_new_is_filled_as_slowly_as_one() {
+fn many_new_upstreams_ramp_up_as_slowly_as_one() {
     for policy in ["least_conn", "least_sessions", "round_robin", "p2c"] {
         let mut world = World::new(policy, SlowStart::default());
         (0..30).for_each(|_| _ = world.pass());
@@ -142,7 +141,7 @@ fn half_a_cluster_that_is_new_is_filled_as_slowly_as_one() {
             world.balancer.cluster().members()[UPSTREAMS..].iter().map(|member| member.upstream().total()).sum()
         };
         (0..10).for_each(|_| _ = world.pass());
-        // Ten at a tenth beside ten whole ones: a eleventh.
+        // Ten upstreams at a tenth of their share beside ten at all of theirs: an eleventh of the sessions.
         let first = on_new(&world);
         assert!((120..=250).contains(&first), "{policy}: {first} of 2000 in the first second");
         (0..100).for_each(|_| _ = world.pass());
@@ -179,7 +178,7 @@ fn slow_start_of_all_upstreams_alike_changes_nothing() {
 }
 
 #[test]
-fn nobody_is_refused_for_the_sake_of_slow_start() {
+fn slow_start_refuses_no_session() {
     for entry in policy::registry() {
         let mut world = World::new(entry.name, SlowStart::default());
         world.restart();
@@ -191,7 +190,7 @@ fn nobody_is_refused_for_the_sake_of_slow_start() {
 }
 
 #[test]
-fn a_key_moves_to_the_returned_once() {
+fn a_key_moves_to_a_returned_upstream_once() {
     for policy in ["hash", "ketama", "chash", "maglev", "rendezvous"] {
         let mut world = World::new(policy, SlowStart::default());
         world.restart();
@@ -228,7 +227,7 @@ fn slow_start_does_not_delay_known_or_displaced_sessions() {
         }
         world.balancer.pick(&Request::new(world.now)).unwrap()
     };
-    // Displaced from app-2, where app-1 is the only one left: at once, though it warms.
+    // Displaced sessions move to app-1, the only one left, at once, although it is in slow start.
     let first = one_to_two(&world);
     let token = first.token.unwrap();
     for member in &world.balancer.cluster().members()[1..] {

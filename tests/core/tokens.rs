@@ -1,4 +1,4 @@
-//! The token is sent again only when what it says must change.
+//! A token is set again only when its content changes.
 
 use crate::{NOW, balancer, pick, ring, session_id, upstream, upstreams, visit};
 use homing::{Affinity, Availability, Balancer, Decision, PinLoss, Request, Timestamp, Token};
@@ -9,11 +9,11 @@ fn at(balancer: &Balancer, now: Timestamp, token: &Token) -> homing::Pick {
 }
 
 #[test]
-fn once_a_window_and_not_more_often() {
+fn a_token_is_set_once_per_window() {
     let balancer = balancer(upstreams(3));
     let (first, mut token) = visit(&balancer);
     let mut sent = Vec::new();
-    // A request a second for half an hour; windows are 128 s long.
+    // One request per second for half an hour; windows are 128 s long.
     for second in 0..1800 {
         let pick = at(&balancer, NOW.after(Duration::from_secs(second)), &token);
         assert_eq!((pick.decision, pick.upstream().id()), (Decision::Pinned, first.upstream().id()));
@@ -41,7 +41,7 @@ fn a_busy_session_outlives_the_idle_age_and_ends_at_its_absolute_age() {
 }
 
 #[test]
-fn a_clock_that_goes_back_sends_nothing_and_shortens_nothing() {
+fn a_clock_that_goes_back_sets_no_token_and_shortens_no_session() {
     let balancer = balancer(upstreams(3));
     let token = visit(&balancer).1;
     let later = NOW.after(Duration::from_secs(1000));
@@ -54,7 +54,7 @@ fn a_clock_that_goes_back_sends_nothing_and_shortens_nothing() {
 }
 
 #[test]
-fn a_move_sends_one_token_and_the_session_stays_where_it_went() {
+fn a_move_sets_one_token_and_the_session_does_not_move_back() {
     let balancer = balancer(upstreams(5));
     let mut token = visit(&balancer).1;
     let first = session_id(&token);
@@ -71,7 +71,7 @@ fn a_move_sends_one_token_and_the_session_stays_where_it_went() {
         assert_eq!(settled.upstream().id(), moved.upstream().id());
         seen.push(pinned.name().to_owned());
     }
-    // It does not move back when they return.
+    // It does not move back when the upstreams return.
     for name in &seen {
         upstream(&balancer, name).set_availability(Availability::ACTIVE);
     }
@@ -81,7 +81,7 @@ fn a_move_sends_one_token_and_the_session_stays_where_it_went() {
 }
 
 #[test]
-fn a_lost_session_gets_a_token_of_the_place_it_came_to() {
+fn a_lost_session_gets_a_token_of_its_new_upstream() {
     let balancer = balancer(upstreams(3));
     let pick_ = pick(&balancer, &[b"not a token"]);
     let token = pick_.token.unwrap();
@@ -104,7 +104,7 @@ fn a_new_signing_key_replaces_each_token_once() {
 }
 
 #[test]
-fn by_itself_a_session_that_stays_away_lasts_as_long_as_any() {
+fn by_default_a_session_has_no_idle_age() {
     let balancer = crate::balancer_with(upstreams(2), Affinity::builder(ring(0, &[])).build().unwrap());
     let token = visit(&balancer).1;
     let end = 12 * 3600;
@@ -117,7 +117,7 @@ fn by_itself_a_session_that_stays_away_lasts_as_long_as_any() {
 }
 
 #[test]
-fn by_itself_a_token_is_sent_again_once_a_window_too() {
+fn by_default_a_token_is_set_once_per_window_too() {
     let balancer = crate::balancer_with(upstreams(2), Affinity::builder(ring(0, &[])).build().unwrap());
     let token = visit(&balancer).1;
     let sent = |second: u64| at(&balancer, NOW.after(Duration::from_secs(second)), &token).token.is_some();
