@@ -1,28 +1,28 @@
-//! The checker's controls: hosts that do wrong, each of which must be caught in the act.
+//! Controls of the checkers: hosts with a deliberate fault, each of which must violate its invariant.
 
 use crate::simulation::invariants::Invariant;
 use crate::simulation::world::World;
 
-/// What a host does wrong.
+/// The deliberate fault of a host.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Sabotage {
     /// Sends a POST again that may have run.
     ResendPosts,
-    /// Ends a body as whole that broke off.
+    /// Ends a truncated body as if it were complete.
     EndCutBodies,
-    /// Picks anew now and then, without the client's token.
+    /// Sometimes picks without the client's token.
     ForgetTokens,
-    /// Takes the second failover target on the first proxy.
+    /// Uses the second failover target on the first proxy.
     OddFailoverTargets,
     /// Lets draining upstreams take new sessions.
     PlaceOnDraining,
-    /// Sends nothing again.
+    /// Sends no request again.
     DropRetries,
-    /// Takes a 500 for a refused connection.
-    CryWolf,
-    /// Never hears of removals.
+    /// Reports a 500 as a refused connection.
+    FalseReports,
+    /// Ignores removals of upstreams.
     MissRemovals,
-    /// Lets go of a request without its lease, once in a while.
+    /// Sometimes forgets to drop a lease.
     LeakLeases,
 }
 
@@ -34,13 +34,13 @@ impl Sabotage {
         (Self::OddFailoverTargets, Invariant::Agreement),
         (Self::PlaceOnDraining, Invariant::TakesNoNew),
         (Self::DropRetries, Invariant::Answered),
-        (Self::CryWolf, Invariant::Evidence),
+        (Self::FalseReports, Invariant::Evidence),
         (Self::MissRemovals, Invariant::Membership),
         (Self::LeakLeases, Invariant::Leases),
     ];
 }
 
-/// Within so many seeds each must be caught.
+/// The number of seeds within which each must be caught.
 const SEEDS: u64 = 20;
 
 #[test]

@@ -1,4 +1,4 @@
-//! Chance, all of it from the seed.
+//! Random choices, all of them from the seed.
 
 use homing::rng::SeededEntropy;
 

@@ -1,7 +1,7 @@
-//! What becomes of a request on its upstream: connect, exchange, another try where that is safe.
+//! A request on its upstream: connection, response, and another try where that is safe.
 
 use crate::simulation::controls::Sabotage;
-use crate::simulation::fleet::Mood;
+use crate::simulation::fleet::Behaviour;
 use crate::simulation::host::{Refusal, Stage, Try};
 use crate::simulation::invariants::{Check, ensure};
 use crate::simulation::scenario::CONNECT_TIMEOUT;
@@ -10,7 +10,7 @@ use homing::health::Outcome;
 use std::time::Duration;
 
 impl World {
-    /// The upstream that an attempt is with, if it is at that stage.
+    /// The site of an attempt, if the attempt is current and at that stage.
     fn site_at(&self, attempt: Try, stage: Stage) -> Option<usize> {
         let travel = &self.travels[attempt.travel];
         let is_current = travel.tries == attempt.number && travel.stage == stage;
@@ -24,7 +24,7 @@ impl World {
             self.report(attempt.travel, Outcome::ConnectRefused)?;
             return self.another(attempt.travel);
         }
-        if process.mood == Mood::Lossy && self.dice.chance(0.3) {
+        if process.behaviour == Behaviour::Lossy && self.dice.chance(0.3) {
             self.after(CONNECT_TIMEOUT, Event::ConnectTimeout(attempt));
             return Ok(());
         }
@@ -44,7 +44,7 @@ impl World {
         self.another(attempt.travel)
     }
 
-    /// What a process was sent it works on, whether or not somebody still waits for it.
+    /// A process works on a request, whether or not the proxy still waits for it.
     pub fn work(&mut self, attempt: Try, site: usize, incarnation: u16) -> Check {
         let process = &self.fleet.sites[site];
         if !process.is_up || process.incarnation != incarnation {
@@ -56,8 +56,8 @@ impl World {
         let runs = self.fleet.run(attempt.travel);
         let travel = &self.travels[attempt.travel];
         ensure!(!travel.is_post || runs == 1, RunsOnce, "POST {} ran {runs} times", attempt.travel);
-        let slowness = match self.fleet.sites[site].mood {
-            Mood::Slow(times) => times,
+        let slowness = match self.fleet.sites[site].behaviour {
+            Behaviour::Slow(times) => times,
             _ => 1,
         };
         let time = self.dice.exponential(self.scenario.service) * slowness;
@@ -70,10 +70,10 @@ impl World {
         if !self.fleet.goes_on(site, Event::Head(attempt)) {
             return Ok(());
         }
-        let is_error = matches!(self.fleet.sites[site].mood, Mood::Failing { .. }) && self.dice.chance(0.8);
+        let is_error = matches!(self.fleet.sites[site].behaviour, Behaviour::Failing { .. }) && self.dice.chance(0.8);
         let outcome = match is_error {
             false => Outcome::Answered,
-            true if self.sabotage == Some(Sabotage::CryWolf) => {
+            true if self.sabotage == Some(Sabotage::FalseReports) => {
                 self.report_as(attempt.travel, Outcome::ServerError, Outcome::ConnectRefused)?;
                 Outcome::ServerError
             }
@@ -111,7 +111,7 @@ impl World {
         Ok(())
     }
 
-    /// Nothing came in time. It may run yet, so it is not sent again.
+    /// The response deadline passed. The request may still run, so it is not sent again.
     pub fn deadline(&mut self, attempt: Try) -> Check {
         if self.site_at(attempt, Stage::Waiting).is_none() {
             return Ok(());
@@ -121,7 +121,7 @@ impl World {
         self.refuse(attempt.travel, Refusal::ResponseTimeout)
     }
 
-    /// The process went away with this request.
+    /// The process ended during this request.
     pub fn break_off(&mut self, index: usize) -> Check {
         let travel = &mut self.travels[index];
         match travel.stage {

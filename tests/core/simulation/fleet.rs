@@ -1,47 +1,47 @@
-//! The processes behind the upstreams, and their own logs of what they ran.
+//! The processes of the upstreams, and their logs of the requests that they ran.
 
 use crate::simulation::world::Event;
 
-/// What a process does to its requests, besides answering them.
+/// The behaviour of a process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Mood {
+pub enum Behaviour {
     #[default]
-    Well,
-    /// Wants no new sessions, and says so to probes.
+    Healthy,
+    /// Reports to probes that it accepts no new sessions.
     Full,
-    /// Answers requests 500; probes too, where `probes`.
+    /// Responds to requests with 500, and to probes if `probes`.
     Failing { probes: bool },
-    /// Takes so many times as long.
+    /// Takes this many times as long.
     Slow(u64),
-    /// Its queue of connections overflows now and then: some time out.
+    /// Its accept queue overflows at times: some connections time out.
     Lossy,
 }
 
-/// One address, with the process that runs there.
+/// One address and its process.
 #[derive(Default)]
 pub struct Site {
-    /// Which process; the next has another number.
+    /// The number of the process; each new one has another.
     pub incarnation: u16,
     pub is_up: bool,
-    /// Stopped by a signal: its kernel takes connections, it does nothing.
+    /// Stopped by SIGSTOP: the kernel accepts connections, the process does nothing.
     pub is_hung: bool,
-    pub mood: Mood,
-    /// Sent to it and not done, as numbers of requests.
+    pub behaviour: Behaviour,
+    /// The numbers of the requests sent to it and not finished.
     pub in_flight: Vec<usize>,
-    /// What a hung process will do when it goes on.
+    /// The events of a hung process, which happen when it continues.
     pub frozen: Vec<Event>,
 }
 
 #[derive(Default)]
 pub struct Fleet {
     pub sites: Vec<Site>,
-    /// How often each request was run, by its number.
+    /// How often each request ran, by its number.
     log: Vec<u8>,
     incarnations: u16,
 }
 
 impl Fleet {
-    /// A new address with a process behind it.
+    /// Adds an address with a process, and returns its index.
     pub fn open(&mut self) -> usize {
         self.sites.push(Site::default());
         let site = self.sites.len() - 1;
@@ -52,10 +52,10 @@ impl Fleet {
     pub fn start(&mut self, site: usize) {
         self.incarnations += 1;
         let old = &mut self.sites[site];
-        *old = Site { incarnation: self.incarnations, is_up: true, mood: old.mood, ..Site::default() };
+        *old = Site { incarnation: self.incarnations, is_up: true, behaviour: old.behaviour, ..Site::default() };
     }
 
-    /// Ends a process, and returns the requests that broke with it.
+    /// Ends a process, and returns the requests that break off.
     pub fn kill(&mut self, site: usize) -> Vec<usize> {
         let site = &mut self.sites[site];
         site.is_up = false;
@@ -64,7 +64,7 @@ impl Fleet {
         std::mem::take(&mut site.in_flight)
     }
 
-    /// Whether the process does something now; what it would do is kept for when it goes on.
+    /// Whether the process is running. If it hangs, keeps the event until it continues.
     pub fn goes_on(&mut self, site: usize, event: Event) -> bool {
         let site = &mut self.sites[site];
         if site.is_hung {
@@ -73,7 +73,7 @@ impl Fleet {
         !site.is_hung
     }
 
-    /// A process begins to work on a request; returns how often that has happened to it.
+    /// Counts a run of a request, and returns how often it has run.
     pub fn run(&mut self, request: usize) -> u8 {
         self.log.resize(self.log.len().max(request + 1), 0);
         self.log[request] += 1;

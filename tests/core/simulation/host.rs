@@ -1,8 +1,8 @@
-//! A model of the adapter: the way of a request, as `src/proxy/exchange/forward.rs` has it, with the outcomes that it
+//! A model of the adapter: the steps of a request as in `src/proxy/exchange/forward.rs`, and the outcomes that it
 //! reports.
 
 use crate::simulation::controls::Sabotage;
-use crate::simulation::fleet::Mood;
+use crate::simulation::fleet::Behaviour;
 use crate::simulation::invariants::{Check, ensure};
 use crate::simulation::proxy::site_of;
 use crate::simulation::scenario::MINUTE;
@@ -12,12 +12,12 @@ use homing::cluster::UpstreamId;
 use homing::health::Outcome;
 use homing::{Pick, PickError, Request, Wait};
 
-/// How many upstreams one request is offered to.
+/// The most upstreams that one request tries.
 const MAX_TRIES: usize = 8;
-/// How often a request that waits for a place asks again.
+/// Milliseconds between two picks of a request that waits for a place.
 const ASKS: u64 = 100;
 
-/// One of a request's attempts. What happens to an attempt that is over happens to nobody.
+/// One attempt of a request. Events of an attempt that is over are ignored.
 #[derive(Clone, Copy, Debug)]
 pub struct Try {
     pub travel: usize,
@@ -26,22 +26,22 @@ pub struct Try {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stage {
-    /// Without an upstream.
+    /// No upstream is picked.
     Asking,
     Connecting,
-    /// Sent; nothing came back.
+    /// Sent; no response yet.
     Waiting,
-    /// The head of the response has come.
+    /// The head of the response has arrived.
     Streaming,
     Over,
 }
 
-/// A request on its way.
+/// A request in progress.
 pub struct Travel {
     pub user: usize,
     pub proxy: usize,
     pub is_post: bool,
-    /// What the client sent.
+    /// The cookie that the client sent.
     pub cookie: Option<Cookie>,
     pub tried: Vec<UpstreamId>,
     pub began: u64,
@@ -51,9 +51,9 @@ pub struct Travel {
     pub tries: u8,
     pub held: Option<Held>,
     pub was_resent: bool,
-    /// How often it broke before anything came.
+    /// How often it broke off before the response.
     pub breaks: u8,
-    /// How much of the body the client has, in percent.
+    /// The percentage of the body that the client has received.
     pub body: u64,
 }
 
@@ -67,17 +67,17 @@ pub struct Held {
 /// Why a request was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refusal {
-    /// Nobody takes it.
+    /// No upstream takes it.
     Unavailable,
-    /// Nobody else takes it, after some were tried.
+    /// No further upstream takes it, after some were tried.
     AllTried,
     /// It waited too long for a place.
     Full,
-    /// Its upstream is away, and it is not to be moved.
+    /// Its upstream does not serve, and sessions are not moved.
     Rejected,
     /// It broke off, and may not be sent again.
     Closed,
-    /// It broke off, and there were too many retries.
+    /// It broke off, and the retry budget is used up.
     Budget,
     ResponseTimeout,
 }
@@ -118,7 +118,7 @@ impl World {
                 breaks: 0,
                 body: 0,
             });
-            self.knock(self.travels.len() - 1)?;
+            self.try_pick(self.travels.len() - 1)?;
         }
         let dice = &self.dice;
         let visitor = &mut self.users[user];
@@ -138,7 +138,7 @@ impl World {
         Ok(())
     }
 
-    pub fn knock(&mut self, index: usize) -> Check {
+    pub fn try_pick(&mut self, index: usize) -> Check {
         let now = self.now;
         let travel = &self.travels[index];
         let (proxy, user) = (travel.proxy, travel.user);
@@ -205,40 +205,40 @@ impl World {
         if left == 0 {
             return self.refuse(index, Refusal::Full);
         }
-        self.after(delay.clamp(1, left), Event::Knock { travel: index });
+        self.after(delay.clamp(1, left), Event::TryPick { travel: index });
         Ok(())
     }
 
-    /// On to another upstream.
+    /// Tries another upstream.
     pub fn another(&mut self, index: usize) -> Check {
         let travel = &mut self.travels[index];
         travel.tried.extend(travel.held.as_ref().map(|held| held.pick.upstream().id()));
         travel.stage = Stage::Asking;
         let is_last = travel.tried.len() == MAX_TRIES;
         self.release(index)?;
-        if is_last { self.refuse(index, Refusal::AllTried) } else { self.knock(index) }
+        if is_last { self.refuse(index, Refusal::AllTried) } else { self.try_pick(index) }
     }
 
     pub fn refuse(&mut self, index: usize, refusal: Refusal) -> Check {
-        self.tell(|| format!("request {index} is refused: {refusal:?}"));
+        self.log(|| format!("request {index} is refused: {refusal:?}"));
         let travel = &self.travels[index];
         self.check_refusal(travel, refusal, travel.breaks)?;
-        let is_spared = refusal == Refusal::Unavailable && self.count_well(travel) > 0;
-        let name = if is_spared { "nobody accepts, though some are well" } else { refusal.name() };
+        let is_spared = refusal == Refusal::Unavailable && self.count_healthy(travel) > 0;
+        let name = if is_spared { "no upstream accepts, though some are healthy" } else { refusal.name() };
         let group = if travel.is_post { "refused POSTs" } else { "exempt" };
         self.tally.count(group, name);
         self.travels[index].stage = Stage::Over;
         self.release(index)
     }
 
-    /// Upstreams in the cluster of its proxy that would have answered.
-    fn count_well(&self, travel: &Travel) -> usize {
+    /// The number of healthy upstreams in the cluster of its proxy.
+    fn count_healthy(&self, travel: &Travel) -> usize {
         let proxy = &self.proxies[travel.proxy];
         let sites = proxy.members.values().map(|cell| &self.fleet.sites[proxy.cells[*cell].slot.site]);
-        sites.filter(|site| site.is_up && !site.is_hung && site.mood == Mood::Well).count()
+        sites.filter(|site| site.is_up && !site.is_hung && site.behaviour == Behaviour::Healthy).count()
     }
 
-    /// The client is told that the body is whole, or that it is cut.
+    /// Ends the response to the client, as complete or as truncated.
     pub fn finish(&mut self, index: usize, ends_whole: bool) -> Check {
         let travel = &mut self.travels[index];
         travel.stage = Stage::Over;
@@ -269,7 +269,7 @@ impl World {
         self.report_as(index, outcome, outcome)
     }
 
-    /// Tells the balancer `said`, and the witness what `happened`.
+    /// Reports `said` to the balancer, and `happened` to the witness.
     pub fn report_as(&mut self, index: usize, happened: Outcome, said: Outcome) -> Check {
         let now = self.now;
         let travel = &self.travels[index];
@@ -278,12 +278,12 @@ impl World {
         proxy.cells[held.cell].witness.saw(happened, now);
         let clock = proxy.clock(now);
         proxy.balancer.report(held.pick.upstream(), said, clock);
-        proxy.hear(now, &mut self.tally)?;
+        proxy.check_events(now, &mut self.tally)?;
         match said {
             Outcome::Answered => Ok(()),
             _ => {
                 let name = held.pick.upstream().name();
-                if self.is_told {
+                if self.is_verbose {
                     println!("{:>12.3} proxy {}: {name}: {said:?}", now as f64 / 1000.0, travel.proxy);
                 }
                 proxy.check(now)
@@ -295,7 +295,7 @@ impl World {
 impl Refusal {
     fn name(self) -> &'static str {
         match self {
-            Self::Unavailable => "nobody accepts",
+            Self::Unavailable => "no upstream accepts",
             Self::AllTried => "all tried",
             Self::Full => "queue timeout",
             Self::Rejected => "not to be moved",

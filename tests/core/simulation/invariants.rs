@@ -1,30 +1,30 @@
-//! What must always hold, and how it is said that it did not.
+//! The invariants, and how a violation is reported.
 
 use std::fmt;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Invariant {
-    /// 1: An idempotent request of which no byte was delivered is answered, unless nobody could.
+    /// 1: An idempotent request of whose response no byte was delivered gets a response, if any upstream can give one.
     Answered,
     /// 2: A POST runs at most once.
     RunsOnce,
-    /// 3: A session moves only when its upstream is gone, then once, and does not come back.
+    /// 3: A session moves only when its upstream is gone, then once, and does not move back.
     PinHolds,
-    /// 3: An upstream is taken for gone only on proof, and for bad only on evidence.
+    /// 3: An upstream is down only on proof, and suspect only on evidence.
     Evidence,
-    /// 4: What drains, is full or suspect takes no new session.
+    /// 4: An upstream that drains, is full or suspect takes no new session.
     TakesNoNew,
-    /// 5: A body that was cut is not ended as if it were whole.
+    /// 5: A truncated body is not ended as if it were complete.
     CutIsCut,
-    /// 6: Proxies that hold the same live set agree on the failover target.
+    /// 6: Proxies with the same set of available upstreams agree on the failover target.
     Agreement,
-    /// What was removed is not picked.
+    /// A removed upstream is not picked.
     Membership,
-    /// No more are judged out than the cap allows; panic is entered and left once.
+    /// Ejections by judgement stay within the cap; events of panic alternate.
     Cap,
-    /// Requests in flight are counted right at each step, and none is left at the end.
+    /// Requests in flight are counted exactly at each step, and none is left at the end.
     Leases,
-    /// The decisions that upstreams count are those that were made.
+    /// The upstreams' counters of decisions equal the decisions made.
     Counters,
 }
 

@@ -1,4 +1,4 @@
-//! What every pick is held against.
+//! Checks of every pick.
 
 use crate::simulation::host::{Refusal, Travel};
 use crate::simulation::invariants::{Check, ensure};
@@ -11,7 +11,7 @@ use homing::health::State;
 use homing::{Decision, Pick, PickError, PinLoss, Request, Wait};
 use std::time::Duration;
 
-/// Whether the decision is about a session whose token was good.
+/// Whether the decision is about a session with a valid token.
 pub fn knows(decision: Decision) -> bool {
     match decision {
         Decision::Pinned => true,
@@ -21,7 +21,7 @@ pub fn knows(decision: Decision) -> bool {
 }
 
 impl World {
-    /// Before the pick is counted: what was decided, and whether it should have been.
+    /// Checks the decision of a pick. Call it before the pick is counted.
     pub fn check_pick(&mut self, index: usize, picked: &Result<Pick, PickError>) -> Check {
         let travel = &self.travels[index];
         let proxy = &self.proxies[travel.proxy];
@@ -36,7 +36,7 @@ impl World {
                 }
                 let slot = slot_of(pick.upstream());
                 if pick.decision == Decision::PinLost(PinLoss::Rebalanced) {
-                    return self.check_relief(index, pick.session_id, slot);
+                    return self.check_rebalanced(index, pick.session_id, slot);
                 }
                 if travel
                     .cookie
@@ -44,7 +44,7 @@ impl World {
                 {
                     return Ok(());
                 }
-                self.tell(|| format!("request {index} at proxy {}: {} goes to {slot}", travel.proxy, pick.decision));
+                self.log(|| format!("request {index} at proxy {}: {} goes to {slot}", travel.proxy, pick.decision));
                 check_placed(proxy, slot)?;
                 match pick.decision {
                     Decision::PinLost(loss) if loss.is_displaced() => {
@@ -88,7 +88,7 @@ impl World {
         cookie.verdict(proxy, &self.scenario, |cell| travel.has_tried(cell.upstream.id()), self.now)
     }
 
-    /// The decision follows from the client's cookie alone.
+    /// Checks that the decision follows from the client's cookie.
     fn check_decision(&self, travel: &Travel, proxy: &Proxy, pick: &Pick) -> Check {
         let (decision, name) = (pick.decision, pick.upstream().name());
         let slot = slot_of(pick.upstream());
@@ -123,7 +123,7 @@ impl World {
         Ok(())
     }
 
-    /// Once by one event, and to where every proxy would send it.
+    /// Checks that a session moves once per event, and to the target that every proxy would choose.
     fn check_move(&mut self, index: usize, session_id: u64, loss: PinLoss, slot: usize) -> Check {
         let travel = &self.travels[index];
         let Some(cookie) = travel.cookie else { return Ok(()) };
@@ -142,20 +142,20 @@ impl World {
         if let Some(event) = event.filter(|_| slot != cookie.slot) {
             let key = (session_id, travel.proxy, cookie.slot, event);
             let before = self.moves.insert(key, self.now);
-            // Another proxy may think better of it, and send the session there.
+            // Another proxy may find the upstream serving, and send the session there.
             let is_again = cookie.placed.0 == travel.proxy && before.is_some_and(|before| cookie.placed.1 > before);
             if is_again && loss == PinLoss::OtherIncarnation && !self.all_had_learned(&cookie) {
-                // A proxy that had not heard of a restart took the new process for another one, and named the old.
+                // A proxy that did not know of a restart yet issued a token with the old incarnation.
                 self.tally.count("noticed", "echoes of a restart");
                 return Ok(());
             }
             ensure!(!is_again, PinHolds, "a session left app-{} a second time: {loss}", cookie.slot);
         }
-        self.check_shape(index, loss, slot)?;
+        self.check_pacing(index, loss, slot)?;
         self.check_agreement(index, session_id, slot)
     }
 
-    /// Whether every proxy knew which process a session's upstream is when its cookie was made.
+    /// Whether every proxy knew the incarnation of the session's upstream when the cookie was made.
     fn all_had_learned(&self, cookie: &Cookie) -> bool {
         let pinned = self.proxies.iter().filter_map(|proxy| Some(&proxy.cells[*proxy.members.get(&cookie.slot)?]));
         let incarnations: Vec<u16> = pinned.clone().map(|pinned| pinned.upstream.incarnation()).collect();
@@ -163,8 +163,9 @@ impl World {
         is_one && pinned.map(|pinned| pinned.learned_at).max().is_some_and(|learned_at| learned_at < cookie.picked_at)
     }
 
-    /// Not before its upstream had its time to come back, and not more at a time than the next one takes.
-    fn check_shape(&mut self, index: usize, loss: PinLoss, slot: usize) -> Check {
+    /// Checks that a session does not move before the return timeout of its upstream, nor faster than the failover
+    /// rate.
+    fn check_pacing(&mut self, index: usize, loss: PinLoss, slot: usize) -> Check {
         let failover = self.scenario.health.failover;
         let travel = &self.travels[index];
         let proxy = &mut self.proxies[travel.proxy];
@@ -174,25 +175,25 @@ impl World {
             && pinned.state == State::Down
             && !has_jumped(pinned.down_at)
         {
-            // Threads may be two seconds apart, and so is the balancer's idea of time.
+            // The balancer tolerates threads whose clocks differ by two seconds, so its time may be off by as much.
             let waited = Duration::from_millis(self.now - pinned.down_at + 2000);
             ensure!(waited >= failover.return_timeout, PinHolds, "a session is not held: {waited:?}");
         }
         let second_ago = self.now.saturating_sub(1000);
         let has_jumped = has_jumped(second_ago);
-        let refuge = &mut proxy.cells[proxy.members[&slot]].refuge;
-        refuge.push_back(self.now);
-        while refuge.front().is_some_and(|at| *at <= second_ago) {
-            refuge.pop_front();
+        let admitted = &mut proxy.cells[proxy.members[&slot]].admitted;
+        admitted.push_back(self.now);
+        while admitted.front().is_some_and(|at| *at <= second_ago) {
+            admitted.pop_front();
         }
         let most = (failover.rate + failover.rate / 4 + 1) as usize;
-        let is_paced = failover.rate == 0 || has_jumped || refuge.len() <= most;
-        ensure!(is_paced, PinHolds, "app-{slot} takes {} displaced sessions in a second", refuge.len());
+        let is_paced = failover.rate == 0 || has_jumped || admitted.len() <= most;
+        ensure!(is_paced, PinHolds, "app-{slot} takes {} displaced sessions in a second", admitted.len());
         Ok(())
     }
 
-    /// To one that takes sessions, within the budget, and never back.
-    fn check_relief(&mut self, index: usize, session_id: u64, slot: usize) -> Check {
+    /// Checks a rebalanced session: to an upstream that accepts, within the budget, and never back.
+    fn check_rebalanced(&mut self, index: usize, session_id: u64, slot: usize) -> Check {
         let now = self.now;
         let travel = &self.travels[index];
         let Some(cookie) = travel.cookie else { return Ok(()) };
@@ -205,8 +206,8 @@ impl World {
         let has_jumped = proxy.jumped_at > 0 && proxy.jumped_at + MINUTE >= now;
         let (moved, most) = (proxy.rebalanced.len(), self.scenario.rebalance as usize + 33);
         ensure!(has_jumped || moved <= most, PinHolds, "{moved} sessions were rebalanced in a minute");
-        self.relieved.insert((session_id, cookie.slot, slot));
-        let is_back = self.relieved.contains(&(session_id, slot, cookie.slot));
+        self.rebalanced_moves.insert((session_id, cookie.slot, slot));
+        let is_back = self.rebalanced_moves.contains(&(session_id, slot, cookie.slot));
         ensure!(!is_back, PinHolds, "a session was rebalanced back to app-{slot}");
         Ok(())
     }
@@ -218,7 +219,7 @@ impl World {
         let able = live_set(travel, proxy);
         let before = *self.failover_targets.entry((session_id, able)).or_insert(slot);
         ensure!(before == slot, Agreement, "a session goes to app-{slot}, and went to app-{before} before");
-        // Others may not know yet that its upstream is gone: they are told.
+        // Other proxies may not know yet that its upstream is gone: the request lists it as tried.
         let pinned = proxy.members.get(&cookie.slot).map(|cell| proxy.cells[*cell].upstream.id());
         let tried: Vec<_> = travel.tried.iter().copied().chain(pinned).collect();
         let is_pinned_able =
@@ -228,14 +229,16 @@ impl World {
         }
         let key = travel.user.to_be_bytes();
         let tokens = [cookie.token.as_bytes()];
-        // Not its own: the pick has taken a place there.
+        // Not the session's own proxy: the pick has taken a place there.
         let others = self.proxies.iter().enumerate().filter(|(other, _)| *other != travel.proxy);
         for other in others.map(|(_, other)| other).filter(|other| live_set(travel, other) == able) {
             let request = Request::new(other.clock(self.now)).key(&key).tokens(&tokens).tried(&tried).no_wait();
-            let told = other.balancer.explain(&request);
-            if told.decision.is_some_and(|decision| matches!(decision, Decision::PinLost(loss) if loss.is_displaced()))
+            let explained = other.balancer.explain(&request);
+            if explained
+                .decision
+                .is_some_and(|decision| matches!(decision, Decision::PinLost(loss) if loss.is_displaced()))
             {
-                let there = told.upstream.unwrap_or_default();
+                let there = explained.upstream.unwrap_or_default();
                 ensure!(there == format!("app-{slot}"), Agreement, "one proxy says app-{slot}, another {there}");
                 self.tally.count("noticed", "agreements");
             }
@@ -243,7 +246,7 @@ impl World {
         Ok(())
     }
 
-    /// Whether a request may be refused so.
+    /// Checks that the refusal of a request is justified.
     pub fn check_refusal(&self, travel: &Travel, refusal: Refusal, breaks: u8) -> Check {
         match refusal {
             Refusal::Closed if !travel.is_post => {
@@ -259,7 +262,7 @@ impl World {
     }
 }
 
-/// Nobody is sent a new session who should not have one.
+/// Checks that the upstream that got a new session accepts new sessions.
 fn check_placed(proxy: &Proxy, slot: usize) -> Check {
     let cell = &proxy.cells[proxy.members[&slot]];
     let name = cell.upstream.name();
@@ -276,7 +279,7 @@ fn takers<'p>(travel: &'p Travel, proxy: &'p Proxy) -> impl Iterator<Item = &'p 
     members.filter(|cell| cell.upstream.availability().accepting && !travel.has_tried(cell.upstream.id()))
 }
 
-/// A number for the set of those that could take the request now, the same on every proxy.
+/// A hash of the set of upstreams that could take the request now, the same on every proxy.
 fn live_set(travel: &Travel, proxy: &Proxy) -> u64 {
     let able = takers(travel, proxy).filter(|cell| cell.has_room());
     able.fold(0xcbf2_9ce4_8422_2325, |hash, cell| {

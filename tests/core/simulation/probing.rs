@@ -1,13 +1,13 @@
-//! Active probes, as a keeper of the adapter sends them.
+//! Active probes, as the adapter's health checker sends them.
 
-use crate::simulation::fleet::Mood;
+use crate::simulation::fleet::Behaviour;
 use crate::simulation::invariants::Check;
 use crate::simulation::scenario::PROBE_TIMEOUT;
 use crate::simulation::world::{Event, World};
 use homing::health::ProbeResult;
 
 impl World {
-    /// The first probe of an upstream, at a moment of its own.
+    /// Schedules the first probe of an upstream at a random time within the interval.
     pub fn probe_later(&mut self, proxy: usize, cell: usize) {
         if let Some(interval) = self.scenario.probes {
             let delay = self.dice.between(1, interval);
@@ -24,12 +24,12 @@ impl World {
         let delay = self.dice.between(interval - interval / 10, interval + interval / 10);
         self.after(delay, Event::Probe { proxy, cell });
         let site = &self.fleet.sites[self.proxies[proxy].cells[cell].slot.site];
-        let result = match site.mood {
+        let result = match site.behaviour {
             _ if !site.is_up => ProbeResult::Refused,
-            Mood::Lossy if self.dice.chance(0.2) => ProbeResult::TimedOut,
+            Behaviour::Lossy if self.dice.chance(0.2) => ProbeResult::TimedOut,
             _ if site.is_hung => ProbeResult::TimedOut,
-            Mood::Failing { probes: true } => ProbeResult::Status(500),
-            Mood::Full => ProbeResult::Full,
+            Behaviour::Failing { probes: true } => ProbeResult::Status(500),
+            Behaviour::Full => ProbeResult::Full,
             _ => ProbeResult::Passed,
         };
         match result {
@@ -52,9 +52,7 @@ impl World {
         let now = self.now;
         let is_good = matches!(result, ProbeResult::Passed | ProbeResult::Full);
         if !is_good {
-            self.tell(|| {
-                format!("proxy {proxy}: probe of {}: {result:?}", self.proxies[proxy].cells[cell].slot.name())
-            });
+            self.log(|| format!("proxy {proxy}: probe of {}: {result:?}", self.proxies[proxy].cells[cell].slot.name()));
         }
         let prober = &mut self.proxies[proxy];
         let (clock, upstream) = (prober.clock(now), prober.cells[cell].upstream.clone());
@@ -66,7 +64,7 @@ impl World {
         }
         prober.cells[cell].witness.probed(result);
         prober.balancer.probe(upstream.id(), result, clock);
-        prober.hear(now, &mut self.tally)?;
+        prober.check_events(now, &mut self.tally)?;
         if is_good { Ok(()) } else { prober.check(now) }
     }
 

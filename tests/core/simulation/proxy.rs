@@ -1,4 +1,4 @@
-//! One proxy of the pool: its balancer and clock, and what it must have made of what it saw.
+//! One proxy of the pool: its balancer and clock, and a model of the state that it must have.
 
 use crate::simulation::dice::Dice;
 use crate::simulation::invariants::{Check, ensure};
@@ -14,12 +14,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Ticks are never further apart.
+/// The longest time between two ticks.
 pub const LONGEST_TICK: u64 = 5000;
 
 const EPOCH: u64 = 1_700_000_000_000;
 
-/// An upstream as the pool's operator has it. Its number is its identity.
+/// An upstream as configured. Its number is its identity.
 #[derive(Clone, Debug)]
 pub struct Slot {
     pub number: usize,
@@ -46,7 +46,7 @@ pub fn site_of(upstream: &Upstream) -> usize {
     upstream.address().parse().expect("addresses are numbers")
 }
 
-/// An upstream's cell, and what it should say.
+/// An upstream's cell, and a model of it.
 pub struct Cell {
     pub upstream: Arc<Upstream>,
     pub slot: Slot,
@@ -56,13 +56,13 @@ pub struct Cell {
     pub in_flight: u32,
     /// By `Decision::index`.
     pub decided: [u64; Decision::COUNT],
-    /// How often it has stopped to serve.
+    /// How often it has stopped serving.
     pub times_gone: u64,
     pub down_at: u64,
-    /// When its incarnation was last heard of for the first time.
+    /// When its current incarnation became known.
     pub learned_at: u64,
-    /// When displaced sessions came, the last of them.
-    pub refuge: VecDeque<u64>,
+    /// The times of the displaced sessions admitted in the last second.
+    pub admitted: VecDeque<u64>,
 }
 
 impl Cell {
@@ -77,24 +77,24 @@ impl Cell {
 
 pub struct Proxy {
     pub balancer: Balancer,
-    /// Its clock is so much ahead, in milliseconds.
+    /// How far its clock is ahead, in milliseconds.
     pub offset: i64,
     pub cells: Vec<Cell>,
-    /// The cells of those in the cluster, by the numbers of their slots.
+    /// The indices of the members' cells, by slot number.
     pub members: BTreeMap<usize, usize>,
-    /// What the operator drains, and when the last session has left it by the proxy's clock.
+    /// The drained slots, and when the last session leaves by the proxy's clock.
     pub drains: BTreeMap<usize, Option<Timestamp>>,
-    /// The keys that it was told of; the first signs.
+    /// Its keys; the first signs.
     pub keys: Vec<u8>,
-    /// Retries that it may still make.
+    /// The retries left.
     pub budget: f64,
     pub budget_at: u64,
-    /// When it rebalanced sessions, in the last minute.
+    /// The times at which it rebalanced sessions in the last minute.
     pub rebalanced: VecDeque<u64>,
-    /// When its clock jumped last.
+    /// When its clock last jumped.
     pub jumped_at: u64,
     events: Subscription,
-    /// Ticks until everything is looked at again, unless something happens before.
+    /// Ticks until the next full check, unless an event comes before.
     rest: u8,
     panics: bool,
     health: homing::HealthSettings,
@@ -153,7 +153,7 @@ impl Proxy {
         self.members.values().all(|cell| self.cells[*cell].state == State::Active)
     }
 
-    /// A request came, which earns a fifth of a retry.
+    /// Counts a request, which earns a fifth of a retry.
     pub fn earn(&mut self) {
         self.budget = (self.budget + 0.2).min(10.0);
     }
@@ -173,7 +173,7 @@ impl Proxy {
         self.cells.iter().rposition(|cell| Arc::ptr_eq(&cell.upstream, upstream))
     }
 
-    /// Makes the cluster consist of `slots`; or, for a control, of them and those that should be gone.
+    /// Makes the cluster consist of `slots`; or, for a control, of these and the removed ones.
     pub fn configure(&mut self, slots: &[Slot], misses_removals: bool, now: u64) {
         let is_gone = |number: &&usize| slots.iter().all(|slot| slot.number != **number) && !misses_removals;
         let gone = self.members.keys().filter(is_gone);
@@ -181,8 +181,8 @@ impl Proxy {
         changes.extend(slots.iter().map(|slot| Change::Put(slot.config())));
         let plan = self.balancer.plan(&changes).unwrap();
         self.balancer.apply(plan).unwrap();
-        let warms = !self.health.slow_start.window.is_zero();
-        self.follow(slots, now, if warms { State::SlowStart } else { State::Active });
+        let ramps = !self.health.slow_start.window.is_zero();
+        self.follow(slots, now, if ramps { State::SlowStart } else { State::Active });
     }
 
     fn follow(&mut self, slots: &[Slot], now: u64, state: State) {
@@ -204,7 +204,7 @@ impl Proxy {
                     times_gone: 0,
                     down_at: 0,
                     learned_at: 0,
-                    refuge: VecDeque::new(),
+                    admitted: VecDeque::new(),
                 });
                 self.cells.len() - 1
             });
@@ -214,8 +214,8 @@ impl Proxy {
         self.drains.retain(|slot, _| self.members.contains_key(slot));
     }
 
-    /// Holds what the balancer says against what it must have seen. Call after everything that it is told.
-    pub fn hear(&mut self, now: u64, tally: &mut Tally) -> Check {
+    /// Checks the balancer's events against the witness. Call it after every input to the balancer.
+    pub fn check_events(&mut self, now: u64, tally: &mut Tally) -> Check {
         while let Some(event) = self.events.poll() {
             self.rest = 0;
             match event.kind {
@@ -228,7 +228,7 @@ impl Proxy {
                     let is_drained = self.drains.contains_key(&cell.slot.number);
                     let has_jumped = self.jumped_at > 0 && matches!(cause, Cause::Silent(_));
                     let borne_out = has_jumped || cell.witness.bears_out(from, to, cause, &self.health, now);
-                    // What went on under a drain comes to light when it ends.
+                    // A drain hides changes of health, which show when it ends.
                     let is_uncovered = is_drained || from == State::Draining;
                     ensure!(borne_out || is_uncovered, Evidence, "no evidence for {event}");
                     if from == State::Down || to == State::SlowStart {
@@ -256,9 +256,9 @@ impl Proxy {
         Ok(())
     }
 
-    /// Looks at everything after something has happened, and now and then.
+    /// Makes a full check after an event, and otherwise every 16th tick.
     pub fn check_now_and_then(&mut self, now: u64) -> Check {
-        /// A look costs far more than a tick.
+        /// A full check costs far more than a tick.
         const EVERY: u8 = 16;
         match self.rest.checked_sub(1) {
             Some(left) => {
@@ -272,7 +272,7 @@ impl Proxy {
         }
     }
 
-    /// Whether verdicts follow from states, and judgements keep to their cap.
+    /// Checks that availability follows from the state, and that judgements keep to their cap.
     pub fn check(&mut self, now: u64) -> Check {
         ensure!(self.panics == self.balancer.panics(), Cap, "panic is not what the events said");
         for status in self.balancer.status() {
@@ -282,7 +282,7 @@ impl Proxy {
                 continue;
             };
             ensure!(cell.state == status.state, Evidence, "events say {}, and the status {status:?}", cell.state);
-            // What is down by judgement may be down by proof meanwhile, which is no event.
+            // An upstream down by judgement may be down by proof meanwhile, which is no event.
             cell.cause = status.cause;
         }
         let members: Vec<&Cell> = self.members.values().map(|cell| &self.cells[*cell]).collect();
@@ -302,7 +302,7 @@ impl Proxy {
             let expected = match cell.state {
                 State::Draining if has_left => Availability::DOWN,
                 State::Suspect | State::Down if self.panics && cell.is_judged() => match cell.witness.says_full() {
-                    // Neither the operator's word nor its own is a judgement.
+                    // A drain and the upstream's own report are no judgements.
                     _ if has_left => Availability::DOWN,
                     is_full if is_full || drain.is_some() => Availability::DRAINING,
                     _ => Availability::ACTIVE,
@@ -310,8 +310,8 @@ impl Proxy {
                 state => state.availability(),
             };
             let availability = cell.upstream.availability();
-            // A drain's end shows at the next tick, or two seconds early after a clock went back by less; and a clock
-            // that went back further puts it off, from the next tick on.
+            // The end of a drain takes effect at the next tick, or two seconds early after a clock went back by less. A
+            // clock that went back further postpones it, from the next tick on.
             let soon = Timestamp::from_millis(self.clock(now).as_millis() + 2000);
             let has_just_jumped = self.jumped_at > 0 && now <= self.jumped_at + LONGEST_TICK;
             let has_nearly_left = drain.is_some_and(|end| end.is_some_and(|end| soon >= end || has_just_jumped));
@@ -333,7 +333,7 @@ impl Proxy {
         self.check_cap(&members)
     }
 
-    /// A drain hides what is thought of an upstream, so nothing is said while there is one.
+    /// Checks the cap on judgements. A drain hides an upstream's health, so nothing is checked while there is one.
     fn check_cap(&self, members: &[&Cell]) -> Check {
         if !self.drains.is_empty() {
             return Ok(());
@@ -347,7 +347,7 @@ impl Proxy {
         Ok(())
     }
 
-    /// At the end: nothing in flight, all decisions counted.
+    /// Checks at the end that nothing is in flight and all decisions are counted.
     pub fn check_counts(&self) -> Check {
         for cell in &self.cells {
             let (upstream, name) = (&cell.upstream, cell.upstream.name());

@@ -1,4 +1,4 @@
-//! Many seeds on all cores, and one again with everything told.
+//! Runs of many seeds on all cores, and of one seed with a log of all events.
 
 use crate::simulation::tally::Tally;
 use crate::simulation::world::World;
@@ -6,17 +6,17 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-/// How many seeds an ordinary test run takes.
+/// The number of seeds of an ordinary test run.
 const SLICE: u64 = 200;
 
-/// Why idempotent requests may go without an answer, and the most of all requests that may, over many seeds. What
-/// upstreams are put through here is far worse than life; the bounds are there so that exemptions hide no failures.
+/// The reasons for which idempotent requests may get no response, and the largest share of all requests for each, over
+/// many seeds. Faults are far more frequent here than in production; the bounds keep exemptions from hiding failures.
 const EXEMPTIONS: &[(&str, f64)] = &[
     ("all tried", 0.003),
     ("broke off", 0.0001),
     ("no retries left", 0.002),
-    ("nobody accepts", 0.01),
-    ("nobody accepts, though some are well", 0.01),
+    ("no upstream accepts", 0.01),
+    ("no upstream accepts, though some are healthy", 0.01),
     ("not to be moved", 0.005),
     ("queue timeout", 0.02),
     ("response timeout", 0.01),
@@ -35,9 +35,9 @@ fn run(seed: u64) -> Tally {
     }
 }
 
-fn run_and_tell(seed: u64) {
+fn run_verbose(seed: u64) {
     let mut world = World::new(seed, None);
-    world.is_told = true;
+    world.is_verbose = true;
     println!("{:#?}", world.scenario);
     if let Err(violation) = world.run() {
         panic!("seed {seed}: {violation}");
@@ -45,11 +45,11 @@ fn run_and_tell(seed: u64) {
     print!("{}", world.tally);
 }
 
-/// `HOMING_SEEDS=10000` for more of them, `HOMING_SEED=N` for one with everything told.
+/// `HOMING_SEEDS=10000` runs more seeds, `HOMING_SEED=N` one with a log of all events.
 #[test]
 fn the_invariants_hold_at_every_step() {
     if let Some(seed) = given("HOMING_SEED") {
-        return run_and_tell(seed);
+        return run_verbose(seed);
     }
     let seeds = given("HOMING_SEEDS").unwrap_or(SLICE);
     let (next, total) = (AtomicU64::new(0), Mutex::new(Tally::default()));
@@ -89,7 +89,7 @@ fn the_invariants_hold_at_every_step() {
 }
 
 #[test]
-fn a_seed_repeats_to_the_digit() {
+fn a_seed_is_reproducible() {
     for seed in [3, 33] {
         assert!(run(seed) == run(seed), "seed {seed} does not repeat");
     }

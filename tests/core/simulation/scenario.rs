@@ -1,4 +1,4 @@
-//! What kind of pool a seed makes: its size, its settings and its luck.
+//! The pool that a seed makes: its size, its settings and its faults.
 
 use crate::simulation::dice::Dice;
 use homing::affinity::{OnFull, OnRestart, OnUnavailable};
@@ -23,16 +23,16 @@ pub struct Scenario {
     pub max_age: u64,
     /// Seconds.
     pub idle: u64,
-    /// Requests that an upstream takes at once, 0 for no limit.
+    /// The limit of requests in flight on an upstream, 0 for none.
     pub limit: u32,
-    /// Between two probes of an upstream; `None`: nobody probes.
+    /// The time between two probes of an upstream; `None` without probes.
     pub probes: Option<u64>,
     pub tick: u64,
     /// The mean time between two faults.
     pub trouble: u64,
     /// How far the proxies' clocks are off.
     pub skew: u64,
-    /// The mean time that a process takes to answer.
+    /// The mean time of a process until its response.
     pub service: u64,
     pub response_timeout: u64,
     pub queue_timeout: u64,
@@ -92,7 +92,7 @@ pub fn draw(dice: &Dice) -> Scenario {
     }
 }
 
-/// Those that cost little to build stand here more often.
+/// Policies that are cheap to build are listed more often.
 const POLICIES: &[&str] = &[
     "least_sessions",
     "least_sessions",

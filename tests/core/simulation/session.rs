@@ -1,4 +1,4 @@
-//! Users with their cookies, and what a proxy has to make of them.
+//! Users and their cookies, and the decision that a proxy must make for a cookie.
 
 use crate::simulation::proxy::{Cell, Proxy};
 use crate::simulation::scenario::Scenario;
@@ -16,11 +16,11 @@ pub fn key_ring(signer: u8, others: &[u8]) -> KeyRing {
 pub struct User {
     pub address: IpAddr,
     pub cookie: Option<Cookie>,
-    /// Pages until it goes away for a while.
+    /// Pages until a longer pause.
     pub pages: u64,
-    /// The mean time between two of them.
+    /// The mean time between two pages.
     pub pace: u64,
-    /// It does not come back.
+    /// It leaves for good after its last page.
     pub is_passing: bool,
 }
 
@@ -31,7 +31,7 @@ impl User {
     }
 }
 
-/// A token, with what we know to be in it.
+/// A token, with the content that it must have.
 #[derive(Clone, Copy)]
 pub struct Cookie {
     pub token: Token,
@@ -47,17 +47,17 @@ pub struct Cookie {
     pub placed: (usize, u64),
 }
 
-/// What a proxy has to make of a cookie.
+/// The decision that a proxy must make for a cookie.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict {
-    /// The index of the cell that the session is at home on, and why it goes there.
+    /// The index of the cell to which the session is pinned, and the decision.
     Pinned(usize, Decision),
     PinLost(PinLoss),
 }
 
 impl Cookie {
-    /// The cookie of a session after `pick`, or `None` where nothing in it has changed. `known` is what the client
-    /// sent, where it was good.
+    /// The cookie of a session after `pick`, or `None` if its content has not changed. `known` is the cookie that the
+    /// client sent, if it was valid.
     pub fn after(
         known: Option<&Self>,
         pick: &Pick,
@@ -69,10 +69,10 @@ impl Cookie {
         let clock = proxy.clock(now).as_secs();
         let issued = known.map_or(clock, |known| known.issued);
         let window = clock.saturating_sub(issued) / window_length(scenario);
-        let same_home = known.filter(|known| known.slot == slot);
+        let same_upstream = known.filter(|known| known.slot == slot);
         let mut incarnation = pick.upstream().incarnation();
         if incarnation == 0 {
-            incarnation = same_home.map_or(0, |known| known.incarnation);
+            incarnation = same_upstream.map_or(0, |known| known.incarnation);
         }
         let next = Self {
             token: pick.token?,
@@ -83,12 +83,12 @@ impl Cookie {
             window: window.max(known.map_or(0, |known| known.window)),
             key: proxy.keys[0],
             picked_at: now,
-            placed: same_home.map_or((index, now), |known| known.placed),
+            placed: same_upstream.map_or((index, now), |known| known.placed),
         };
         Some(next)
     }
 
-    /// Whether what `after` would say is what this says already.
+    /// Whether `after` would make a cookie with the same content.
     pub fn is_current(&self, slot: usize, incarnation: u16, proxy: &Proxy, scenario: &Scenario, now: u64) -> bool {
         let window = proxy.clock(now).as_secs().saturating_sub(self.issued) / window_length(scenario);
         self.slot == slot
@@ -97,7 +97,7 @@ impl Cookie {
             && self.key == proxy.keys[0]
     }
 
-    /// By the rules that are written down, in their order.
+    /// The decision by the documented rules, in their order.
     pub fn verdict(&self, proxy: &Proxy, scenario: &Scenario, is_tried: impl Fn(&Cell) -> bool, now: u64) -> Verdict {
         let clock = proxy.clock(now);
         if !proxy.keys.contains(&self.key) {
@@ -128,7 +128,7 @@ impl Cookie {
         }
     }
 
-    /// Whether its time has passed.
+    /// Whether the session has expired, by its absolute or its idle age.
     pub fn is_over(&self, scenario: &Scenario, clock: Timestamp) -> Option<PinLoss> {
         let now = clock.as_secs();
         if self.issued > now + 60 || now.saturating_sub(self.issued) >= scenario.max_age {

@@ -1,4 +1,4 @@
-//! What a run saw, added up over seeds.
+//! Counts of the events of a run, added up over seeds.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,7 +1,7 @@
-//! What goes wrong, and what operators do.
+//! Faults, and orders of operators.
 
 use crate::simulation::controls::Sabotage;
-use crate::simulation::fleet::Mood;
+use crate::simulation::fleet::Behaviour;
 use crate::simulation::invariants::Check;
 use crate::simulation::proxy::Slot;
 use crate::simulation::scenario::{MINUTE, SECOND};
@@ -10,10 +10,10 @@ use crate::simulation::world::{Event, World};
 use homing::Availability;
 use std::time::Duration;
 
-/// What an operator tells a proxy.
+/// An order of the operator to a proxy.
 #[derive(Clone, Copy, Debug)]
 pub enum Order {
-    /// To take the configuration as it is now.
+    /// Apply the current configuration.
     Configure,
     Drain {
         slot: usize,
@@ -22,18 +22,18 @@ pub enum Order {
     Resume {
         slot: usize,
     },
-    /// To sign with one key and verify with another too.
+    /// Sign with one key and verify with another too.
     Keys {
         signer: u8,
         other: Option<u8>,
     },
-    /// Nobody's order: its clock jumps.
+    /// Not an order: the proxy's clock jumps.
     Jump {
         by: i64,
     },
 }
 
-/// A rotation of keys on its way.
+/// A key rotation in progress.
 #[derive(Default)]
 pub struct Rotation {
     is_running: bool,
@@ -43,7 +43,7 @@ pub struct Rotation {
 
 /// An order arrives at all proxies within this time.
 const ROLLOUT: u64 = 2 * SECOND;
-/// A clock is never further off.
+/// The largest error of a clock.
 const FURTHEST: i64 = 15 * MINUTE as i64;
 
 const KINDS: &[(&str, u32)] = &[
@@ -87,12 +87,12 @@ impl World {
         };
         let slot = self.dice.below(self.slots.len());
         let victim = self.slots[slot].clone();
-        self.tell(|| format!("{kind} at {}", victim.name()));
+        self.log(|| format!("{kind} at {}", victim.name()));
         self.tally.count("faults", kind);
-        self.strike(kind, slot, victim.site)
+        self.inject(kind, slot, victim.site)
     }
 
-    fn strike(&mut self, kind: &str, slot: usize, site: usize) -> Check {
+    fn inject(&mut self, kind: &str, slot: usize, site: usize) -> Check {
         let dice = &self.dice;
         let a_while = dice.between(2 * SECOND, 2 * MINUTE);
         match kind {
@@ -115,10 +115,10 @@ impl World {
                 }
                 Ok(())
             }
-            "full" => self.feel(site, Mood::Full, a_while),
-            "failing" => self.feel(site, Mood::Failing { probes: self.dice.chance(0.5) }, a_while),
-            "slow" => self.feel(site, Mood::Slow(self.dice.between(3, 100)), a_while),
-            "lossy" => self.feel(site, Mood::Lossy, a_while),
+            "full" => self.set_behaviour(site, Behaviour::Full, a_while),
+            "failing" => self.set_behaviour(site, Behaviour::Failing { probes: self.dice.chance(0.5) }, a_while),
+            "slow" => self.set_behaviour(site, Behaviour::Slow(self.dice.between(3, 100)), a_while),
+            "lossy" => self.set_behaviour(site, Behaviour::Lossy, a_while),
             "outage" => {
                 let time = dice.between(SECOND, 30 * SECOND);
                 (0..self.fleet.sites.len()).try_for_each(|site| self.down_for(site, time))
@@ -140,7 +140,7 @@ impl World {
                 let reach = dice.one_of(&[3 * SECOND, 2 * MINUTE, 15 * MINUTE]);
                 let by = dice.between(0, 2 * reach) as i64 - reach as i64;
                 let proxy = dice.below(self.proxies.len());
-                self.after(0, Event::Told { proxy, order: Order::Jump { by } });
+                self.after(0, Event::OrderArrives { proxy, order: Order::Jump { by } });
                 Ok(())
             }
             "crowd" => {
@@ -170,11 +170,11 @@ impl World {
             "put back" => self.slots.extend(self.removed.pop()),
             "weight" => {
                 self.slots[slot].weight = dice.between(1, 10) as u16;
-                self.relieved.clear();
+                self.rebalanced_moves.clear();
             }
             "limit" if self.scenario.limit > 0 => self.slots[slot].limit += dice.between(0, 3) as u32,
             "move" => {
-                // The process before goes when its successor is there.
+                // The old process ends after the new one has started.
                 let site = self.slots[slot].site;
                 self.slots[slot].site = self.fleet.open();
                 self.after(self.dice.between(0, 2 * ROLLOUT), Event::Kill { site });
@@ -185,15 +185,15 @@ impl World {
         Ok(())
     }
 
-    /// Tells every proxy, each a little later or earlier.
+    /// Sends an order to every proxy, with a random delay each.
     fn order(&mut self, delay: u64, order: Order) {
         for proxy in 0..self.proxies.len() {
             let delay = delay + self.dice.between(0, ROLLOUT);
-            self.after(delay, Event::Told { proxy, order });
+            self.after(delay, Event::OrderArrives { proxy, order });
         }
     }
 
-    pub fn obey(&mut self, index: usize, order: Order) -> Check {
+    pub fn apply_order(&mut self, index: usize, order: Order) -> Check {
         let now = self.now;
         let proxy = &mut self.proxies[index];
         let clock = proxy.clock(now);
@@ -233,7 +233,7 @@ impl World {
             }
         }
         let proxy = &mut self.proxies[index];
-        proxy.hear(now, &mut self.tally)
+        proxy.check_events(now, &mut self.tally)
     }
 
     fn rotate_if_idle(&mut self) -> Check {
@@ -272,14 +272,14 @@ impl World {
         self.kill(site)
     }
 
-    fn feel(&mut self, site: usize, mood: Mood, time: u64) -> Check {
-        self.fleet.sites[site].mood = mood;
+    fn set_behaviour(&mut self, site: usize, behaviour: Behaviour, time: u64) -> Check {
+        self.fleet.sites[site].behaviour = behaviour;
         self.after(time, Event::Recover { site });
         Ok(())
     }
 
     pub fn recover(&mut self, site: usize) -> Check {
-        self.fleet.sites[site].mood = Mood::Well;
+        self.fleet.sites[site].behaviour = Behaviour::Healthy;
         Ok(())
     }
 

@@ -1,5 +1,4 @@
-//! What really happened between a proxy and an upstream, noted as naively as can be, to hold the balancer's verdicts
-//! against.
+//! A naive record of the outcomes between a proxy and an upstream, against which the balancer's states are checked.
 
 use homing::health::{Cause, HealthSettings, Outcome, ProbeResult, State};
 use std::time::Duration;
@@ -9,9 +8,9 @@ pub struct Witness {
     last: Option<Outcome>,
     /// Connections that timed out since the last that did not.
     connect_timeouts: u32,
-    /// Failed requests since the last answer below 500.
+    /// Failed requests since the last response below 500.
     failures: u32,
-    /// When somebody was answered last, with whatever status.
+    /// When the last response came, with any status.
     answered_at: u64,
     last_probe: Option<ProbeResult>,
     says_full: bool,
@@ -22,7 +21,7 @@ pub struct Witness {
 }
 
 impl Witness {
-    /// Of an upstream that is there from `now` on.
+    /// The record of an upstream that is added at `now`.
     pub fn new(now: u64) -> Self {
         Self { answered_at: now, ..Self::default() }
     }
@@ -54,23 +53,23 @@ impl Witness {
         count(&mut self.good_probes, is_good);
     }
 
-    /// It was let come back: what went before proves nothing any more.
+    /// Clears the evidence: the upstream has returned to service.
     pub fn forgive(&mut self) {
         self.last = None;
         self.connect_timeouts = 0;
     }
 
-    /// Whether the upstream itself said that it wants no new sessions, the last time it said anything.
+    /// Whether the last good probe reported that it accepts no new sessions.
     pub fn says_full(&self) -> bool {
         self.says_full
     }
 
-    /// Whether it is proven beyond doubt that nobody answers there.
+    /// Whether there is proof that the upstream is down.
     pub fn is_proven_gone(&self, settings: &HealthSettings) -> bool {
         self.last == Some(Outcome::ConnectRefused) || self.connect_timeouts >= settings.probes.fall
     }
 
-    /// Whether a change of state is borne out by what happened.
+    /// Whether the record justifies a change of state.
     pub fn bears_out(&self, from: State, to: State, cause: Cause, settings: &HealthSettings, now: u64) -> bool {
         let fall = settings.probes.fall;
         let silence = Duration::from_millis(now - self.answered_at);

@@ -1,4 +1,4 @@
-//! The world: a queue of events in virtual time, and everything they happen to.
+//! The simulated world: a queue of events in virtual time, and the state that they change.
 
 use crate::simulation::controls::Sabotage;
 use crate::simulation::dice::Dice;
@@ -20,12 +20,12 @@ pub enum Event {
         user: usize,
     },
     /// A request asks for a place, for the first time or again.
-    Knock {
+    TryPick {
         travel: usize,
     },
     Connect(Try),
     ConnectTimeout(Try),
-    /// It is in the hands of that process.
+    /// The process begins to work on it.
     Work {
         attempt: Try,
         site: usize,
@@ -45,7 +45,7 @@ pub enum Event {
         proxy: usize,
         cell: usize,
     },
-    /// Something goes wrong somewhere.
+    /// A random fault.
     Trouble,
     Kill {
         site: usize,
@@ -59,8 +59,8 @@ pub enum Event {
     Recover {
         site: usize,
     },
-    /// The operator's word arrives at one proxy.
-    Told {
+    /// An order of the operator arrives at one proxy.
+    OrderArrives {
         proxy: usize,
         order: Order,
     },
@@ -102,20 +102,20 @@ pub struct World {
     pub proxies: Vec<Proxy>,
     pub users: Vec<User>,
     pub travels: Vec<Travel>,
-    /// The cluster as the operator has it, and what was removed from it.
+    /// The configured cluster, and the upstreams removed from it.
     pub slots: Vec<Slot>,
     pub removed: Vec<Slot>,
     pub next_slot: usize,
     pub rotation: Rotation,
     pub tally: Tally,
-    /// Where a session went when so many could take it: by its session id and theirs.
+    /// The failover target of a session, by its session id and the hash of the set of available upstreams.
     pub failover_targets: HashMap<(u64, u64), usize>,
     /// When a session left an upstream that was gone.
     pub moves: HashMap<(u64, usize, usize, u64), u64>,
-    /// Where sessions were rebalanced: by their session ids, from where to where. Weights make other orders.
-    pub relieved: HashSet<(u64, usize, usize)>,
-    /// Whether to print what happens.
-    pub is_told: bool,
+    /// Rebalanced sessions: session id, slot before, slot after. Cleared when weights change, which changes orders.
+    pub rebalanced_moves: HashSet<(u64, usize, usize)>,
+    /// Whether to print a log of all events.
+    pub is_verbose: bool,
     queue: BinaryHeap<Reverse<Entry>>,
     scheduled: u64,
 }
@@ -151,8 +151,8 @@ impl World {
             tally: Tally { seeds: 1, ..Tally::default() },
             failover_targets: HashMap::new(),
             moves: HashMap::new(),
-            relieved: HashSet::new(),
-            is_told: false,
+            rebalanced_moves: HashSet::new(),
+            is_verbose: false,
             queue: BinaryHeap::new(),
             scheduled: 0,
         };
@@ -178,18 +178,18 @@ impl World {
         self.queue.push(Reverse(Entry { at: self.now + delay, number: self.scheduled, event }));
     }
 
-    /// Users come no more and nothing goes wrong any more; what is under way is brought to an end.
+    /// Whether no more pages and faults begin; requests in progress finish.
     pub fn is_closing(&self) -> bool {
         self.now >= self.scenario.length
     }
 
-    pub fn tell(&self, what: impl FnOnce() -> String) {
-        if self.is_told {
+    pub fn log(&self, what: impl FnOnce() -> String) {
+        if self.is_verbose {
             println!("{:>12.3} {}", self.now as f64 / 1000.0, what());
         }
     }
 
-    /// Lives to the end, or to the first violation.
+    /// Runs to the end, or to the first violation.
     pub fn run(&mut self) -> Result<(), Violation> {
         while let Some(Reverse(Entry { at, event, .. })) = self.queue.pop() {
             self.now = at;
@@ -208,7 +208,7 @@ impl World {
     fn happen(&mut self, event: Event) -> Check {
         match event {
             Event::Page { user } => self.page(user),
-            Event::Knock { travel } => self.knock(travel),
+            Event::TryPick { travel } => self.try_pick(travel),
             Event::Connect(attempt) => self.connect(attempt),
             Event::ConnectTimeout(attempt) => self.connect_timeout(attempt),
             Event::Work { attempt, site, incarnation } => self.work(attempt, site, incarnation),
@@ -223,7 +223,7 @@ impl World {
             Event::Start { site } => self.start(site),
             Event::Continue { site } => self.go_on(site),
             Event::Recover { site } => self.recover(site),
-            Event::Told { proxy, order } => self.obey(proxy, order),
+            Event::OrderArrives { proxy, order } => self.apply_order(proxy, order),
             Event::Rotate => self.rotate(),
         }
     }
@@ -232,9 +232,9 @@ impl World {
         let now = self.now;
         let ticked = &mut self.proxies[proxy];
         ticked.balancer.tick(ticked.clock(now));
-        ticked.hear(now, &mut self.tally)?;
+        ticked.check_events(now, &mut self.tally)?;
         ticked.check_now_and_then(now)?;
-        // Coarse while nothing happens.
+        // Longer ticks while the proxy is idle.
         let is_busy = ticked.cells.iter().any(|cell| cell.in_flight > 0) || !ticked.is_well();
         let delay = if is_busy { self.scenario.tick } else { LONGEST_TICK };
         if !self.is_over() {
@@ -243,7 +243,7 @@ impl World {
         Ok(())
     }
 
-    /// A while after the last request, when all must be quiet.
+    /// Two minutes after the last page, when no request can be in progress.
     pub fn is_over(&self) -> bool {
         self.now >= self.scenario.length + 2 * MINUTE
     }
