@@ -1,4 +1,4 @@
-//! `examples/embed.rs` as a reader would run it: a complete sticky proxy in under 25 lines.
+//! `examples/embed.rs` as a user runs it: a complete sticky proxy in under 25 lines.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// Answers every request with `name` and closes.
+/// An upstream that responds to every request with `name` and closes.
 fn upstream(name: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -49,7 +49,7 @@ fn start(upstreams: &[String]) -> Embed {
     Embed(child, address)
 }
 
-/// The upstream that answered, and the cookie it came with.
+/// The upstream that responded, and the cookie of its response.
 fn visit(embed: &Embed, cookie: &str) -> (String, Option<String>) {
     let mut stream = TcpStream::connect(&embed.1).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
@@ -67,15 +67,18 @@ fn a_complete_sticky_proxy_in_under_25_lines() {
     assert!(lines < 25, "{lines} lines");
 
     let embed = start(&[upstream("left"), upstream("right")]);
-    let mut homes = Vec::new();
+    let mut pinned_to = Vec::new();
     for _ in 0..10 {
-        let (home, cookie) = visit(&embed, "other=1");
+        let (pinned, cookie) = visit(&embed, "other=1");
         let cookie = cookie.expect("a first visit sets a cookie");
         for _ in 0..5 {
-            assert_eq!(visit(&embed, &cookie), (home.clone(), None));
+            assert_eq!(visit(&embed, &cookie), (pinned.clone(), None));
         }
-        homes.push(home);
+        pinned_to.push(pinned);
     }
-    // The control: visitors without a cookie are spread, so coming home is the cookie's doing.
-    assert!(homes.iter().any(|home| home == "left") && homes.iter().any(|home| home == "right"), "{homes:?}");
+    // The control: clients without a cookie are spread, so it is the cookie that pins a session.
+    assert!(
+        pinned_to.iter().any(|pinned| pinned == "left") && pinned_to.iter().any(|pinned| pinned == "right"),
+        "{pinned_to:?}"
+    );
 }

@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// Whether somebody looks after the upstreams, and how.
+/// Whether health checks run, and how.
 pub enum Keep {
     No,
     WithoutProbes,
@@ -77,7 +77,7 @@ async fn serve(listener: std::net::TcpListener, proxy: Proxy) {
     }
 }
 
-/// Waits until something holds.
+/// Waits until `holds` returns true.
 pub fn eventually(what: &str, holds: impl Fn() -> bool) {
     let start = Instant::now();
     while !holds() {
@@ -86,7 +86,7 @@ pub fn eventually(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
-/// Sticky, in turn, and quick to judge.
+/// A balancer with affinity and round robin, a short ejection time and no slow start.
 pub fn balancer(upstreams: &[&Upstream], max_in_flight: u32) -> BalancerBuilder {
     let configs = upstreams.iter().map(|upstream| {
         UpstreamConfig::new(&*upstream.name, upstream.address.to_string()).max_in_flight(max_in_flight)
@@ -101,7 +101,7 @@ pub fn balancer(upstreams: &[&Upstream], max_in_flight: u32) -> BalancerBuilder 
         .health(health)
 }
 
-/// A proxy before these upstreams.
+/// A proxy in front of these upstreams.
 pub fn proxy(upstreams: &[&Upstream]) -> ProxyBuilder {
     Proxy::builder(balancer(upstreams, 0).build().unwrap())
 }

@@ -1,5 +1,5 @@
-//! The adapter as a library: a proxy in this process, scripted upstreams behind it, clients before it, all over real
-//! sockets. What reached an upstream is told by that upstream's own log.
+//! The proxy as a library: a proxy in this process between clients and scripted upstreams, over real sockets. Each
+//! upstream's own log says which requests reached it.
 
 #![cfg(target_os = "linux")]
 #![allow(

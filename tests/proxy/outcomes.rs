@@ -1,4 +1,4 @@
-//! What requests tell of their upstreams.
+//! Outcomes of requests, and the state of upstreams that follows.
 
 use crate::host::{Host, Keep, balancer, eventually, proxy};
 use crate::support::client::{Response, connect, exchange, get, post, request};
@@ -10,7 +10,7 @@ use homing::proxy::{Proxy, Timeouts};
 use std::io::ErrorKind;
 use std::time::Duration;
 
-/// Answers every request as it is told to, on a connection of its own.
+/// An upstream that sends `response` to every request and closes the connection.
 fn answering(name: &str, response: &'static str) -> Upstream {
     Upstream::start(name, move |exchange| {
         exchange.answer(response)?;
@@ -26,14 +26,14 @@ fn ask(host: &Host, times: usize) {
         let mut wire = connect(host.address);
         wire.send(request("GET", "/", "")).unwrap();
         if let Ok(Some(head)) = wire.head() {
-            // It may be cut.
+            // The body may be truncated.
             let _ = wire.body(head.of_response("GET").unwrap());
         }
     }
 }
 
 #[test]
-fn errors_in_a_row_turn_new_sessions_away_and_keep_the_pinned() {
+fn errors_in_a_row_stop_new_sessions_and_keep_pinned_ones() {
     let (bad, good) = (answering("bad", SORRY), Upstream::named("good"));
     let host = Host::start(proxy(&[&bad, &good]), Keep::WithoutProbes);
     let mut pinned = Visitor::new(host.address, "pinned");
@@ -49,7 +49,7 @@ fn errors_in_a_row_turn_new_sessions_away_and_keep_the_pinned() {
 }
 
 #[test]
-fn nobody_is_judged_where_nobody_looks_after_them() {
+fn without_health_checks_no_outcome_is_reported() {
     let (bad, mut dead) = (answering("bad", SORRY), Upstream::named("dead"));
     dead.stop();
     let host = Host::start(proxy(&[&bad, &dead]), Keep::No);
@@ -59,7 +59,7 @@ fn nobody_is_judged_where_nobody_looks_after_them() {
 }
 
 #[test]
-fn a_refused_connection_is_proof_and_time_brings_it_back() {
+fn a_refused_connection_takes_an_upstream_down_until_its_ejection_time_is_over() {
     let (mut mortal, other) = (Upstream::named("mortal"), Upstream::named("other"));
     let host = Host::start(proxy(&[&mortal, &other]), Keep::WithoutProbes);
     mortal.stop();
@@ -72,11 +72,11 @@ fn a_refused_connection_is_proof_and_time_brings_it_back() {
 }
 
 #[test]
-fn bodies_that_break_off_midway_count() {
+fn truncated_bodies_count_as_failures() {
     let (bad, good) = (answering("bad", CUT), Upstream::named("good"));
     let host = Host::start(proxy(&[&bad, &good]), Keep::WithoutProbes);
     ask(&host, 8);
-    // Each was answered, so there are never five in a row: it is the rate that tells.
+    // Each began with a good response, so there are never five failures in a row: the failure rate ejects.
     assert_eq!(host.state(&bad), State::Active);
     ask(&host, 60);
     assert_eq!((host.state(&bad), host.state(&good)), (State::Suspect, State::Active));
@@ -84,7 +84,7 @@ fn bodies_that_break_off_midway_count() {
 
 #[test]
 fn fresh_connections_that_break_count_and_stale_ones_do_not() {
-    // Promises to stay, and hangs up on the second request.
+    // Keeps its connection alive, and closes it on the second request.
     let hasty = Upstream::start("hasty", |exchange| match exchange.before {
         0 => exchange.ok("done"),
         _ => Ok(Next::Close),
@@ -103,7 +103,7 @@ fn fresh_connections_that_break_count_and_stale_ones_do_not() {
 }
 
 #[test]
-fn what_is_no_http_counts() {
+fn responses_that_are_not_http_count_as_failures() {
     let upstream = Upstream::start("nonsense", |exchange| {
         exchange.body()?;
         exchange.send("SSH-2.0-OpenSSH\r\n")?;
@@ -121,10 +121,10 @@ fn impatient(upstreams: &[&Upstream], health: HealthSettings) -> Host {
 }
 
 #[test]
-fn a_deadline_in_which_nobody_was_answered_is_proof() {
+fn a_deadline_without_any_response_is_proof() {
     let hung = Upstream::start("hung", |exchange| {
         exchange.body()?;
-        // Until the other side gives up.
+        // Until the proxy closes the connection.
         exchange.wire.rest()?;
         Ok(Next::Close)
     });
@@ -137,7 +137,7 @@ fn a_deadline_in_which_nobody_was_answered_is_proof() {
 }
 
 #[test]
-fn a_client_that_stops_midway_says_nothing_of_the_upstream() {
+fn a_client_that_stops_midway_is_no_failure_of_the_upstream() {
     let upstream = Upstream::named("patient");
     let health =
         HealthSettings { outlier: homing::health::Outlier { consecutive: 1, ..<_>::default() }, ..<_>::default() };
@@ -159,7 +159,7 @@ fn lost(response: &Response) -> Vec<String> {
 }
 
 #[test]
-fn who_has_lost_a_session_is_told_so_by_nobody_but_the_proxy() {
+fn only_the_proxy_sets_the_lost_header() {
     let forger = |name: &str| {
         let body = name.to_owned();
         Upstream::start(name, move |exchange| {
@@ -173,17 +173,17 @@ fn who_has_lost_a_session_is_told_so_by_nobody_but_the_proxy() {
     let mut visitor = Visitor::new(host.address, "visitor");
     let responses = [visitor.visit(), visitor.visit()];
     assert!(responses.iter().all(|response| lost(response).is_empty()), "{responses:?}");
-    let home = responses[1].text();
-    upstreams.iter_mut().find(|upstream| upstream.name == home).unwrap().stop();
+    let pinned = responses[1].text();
+    upstreams.iter_mut().find(|upstream| upstream.name == pinned).unwrap().stop();
     let moved = visitor.visit();
     assert_eq!((lost(&moved), moved.status()), (vec!["not_serving".to_owned()], 200));
-    assert!(lost(&visitor.visit()).is_empty(), "it is at home again");
-    // Nothing was lost that never was.
+    assert!(lost(&visitor.visit()).is_empty(), "it is pinned again");
+    // An invalid token is not a lost session.
     assert!(lost(&exchange(host.address, request("GET", "/", "Cookie: homing=AAAA\r\n"))).is_empty());
 }
 
 #[test]
-fn without_a_configured_name_the_field_is_the_upstreams_own() {
+fn without_a_configured_lost_header_the_upstreams_field_passes() {
     let upstream = answering("own", "HTTP/1.1 200 OK\r\nHoming-Lost: mine\r\nContent-Length: 0\r\n\r\n");
     let host = Host::start(proxy(&[&upstream]), Keep::No);
     assert_eq!(lost(&get(host.address, "/")), ["mine"]);

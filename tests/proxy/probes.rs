@@ -1,4 +1,4 @@
-//! Active probes: what upstreams are asked, and what becomes of their answers.
+//! Active probes: the requests that upstreams get, and the effect of their responses.
 
 use crate::host::{Host, Keep, eventually, proxy};
 use crate::support::upstream::Upstream;
@@ -14,7 +14,7 @@ fn quick(path: Option<&str>) -> ProbeSettings {
     ProbeSettings { path: path.map(str::to_owned), interval, timeout, ..ProbeSettings::default() }
 }
 
-/// Answers `/health` with what is set, and everything else with its name.
+/// An upstream that responds to `/health` with a settable response, and to everything else with its name.
 #[derive(Clone)]
 struct Says(Arc<Mutex<String>>);
 
@@ -44,7 +44,7 @@ const FULL: &str = "HTTP/1.1 503 Full\r\nRetry-After: 10\r\nContent-Length: 0\r\
 const BUSY: &str = "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n";
 
 #[test]
-fn a_connection_that_is_refused_is_noticed_without_any_request() {
+fn without_a_path_a_probe_is_a_connection() {
     let (mut mortal, other) = (Upstream::named("mortal"), Upstream::named("other"));
     let host = Host::start(proxy(&[&mortal, &other]), Keep::Probing(quick(None)));
     mortal.stop();
@@ -56,7 +56,7 @@ fn a_connection_that_is_refused_is_noticed_without_any_request() {
 }
 
 #[test]
-fn a_probe_is_a_get_on_a_connection_that_is_kept() {
+fn a_probe_is_a_get_on_a_persistent_connection() {
     let says = Says::new(OK);
     let upstream = says.upstream("one");
     let _host = Host::start(proxy(&[&upstream]), Keep::Probing(quick(Some("/health"))));
@@ -68,7 +68,7 @@ fn a_probe_is_a_get_on_a_connection_that_is_kept() {
 }
 
 #[test]
-fn a_kept_connection_that_was_closed_is_no_failure() {
+fn a_closed_persistent_connection_is_no_failed_probe() {
     let upstream = Upstream::start("hasty", |exchange| {
         exchange.ok("done")?;
         Ok(crate::support::upstream::Next::Close)
@@ -80,7 +80,7 @@ fn a_kept_connection_that_was_closed_is_no_failure() {
 }
 
 #[test]
-fn what_a_status_means_is_the_profiles_to_say() {
+fn the_profile_defines_the_meaning_of_a_status() {
     for (profile, response, state) in [
         (ProbeProfile::Standard, FULL, State::Down),
         (ProbeProfile::Wisej, FULL, State::Full),
@@ -89,7 +89,7 @@ fn what_a_status_means_is_the_profiles_to_say() {
         (ProbeProfile::Standard, "HTTP/1.1 204 No Content\r\n\r\n", State::Active),
     ] {
         let says = Says::new(OK);
-        // Three, so that one that fails is not half of them.
+        // Three upstreams, so that a failed one is less than half of them.
         let upstreams = [says.upstream("one"), Upstream::named("two"), Upstream::named("three")];
         let settings = ProbeSettings { profile, ..quick(Some("/health")) };
         let host = Host::start(proxy(&upstreams.iter().collect::<Vec<_>>()), Keep::Probing(settings));
@@ -107,7 +107,7 @@ fn what_a_status_means_is_the_profiles_to_say() {
 }
 
 #[test]
-fn one_that_hangs_is_down() {
+fn an_upstream_that_hangs_is_down() {
     let upstream = Upstream::start("hung", |exchange| {
         exchange.wire.rest()?;
         Ok(crate::support::upstream::Next::Close)
@@ -118,7 +118,7 @@ fn one_that_hangs_is_down() {
 }
 
 #[test]
-fn another_process_is_recognised_by_a_field_or_by_json() {
+fn a_restart_is_recognised_by_a_header_field_or_by_json() {
     let field = |process: &str| format!("HTTP/1.1 200 OK\r\nX-Process: {process}\r\nContent-Length: 0\r\n\r\n");
     let json = |process: &str| {
         let body = format!("{{\"process\": {{\"id\": {process}}}}}");
@@ -163,9 +163,9 @@ fn probes_follow_the_cluster() {
     let balancer = host.proxy.balancer();
     let apply = |change| balancer.apply(balancer.plan(&[change]).unwrap()).unwrap();
     apply(Change::Put(UpstreamConfig::new("two", two.address.to_string())));
-    eventually("who has joined is probed", || two.count("/health") >= 2);
+    eventually("the added upstream is probed", || two.count("/health") >= 2);
     apply(Change::Remove("one".to_owned()));
-    // Two rounds of the other's probes later whatever was under way is over.
+    // After several probes of the other upstream, a probe in progress is over.
     let probed = |upstream: &Upstream, more: usize| {
         let before = upstream.count("/health");
         eventually("it is probed", || upstream.count("/health") >= before + more);

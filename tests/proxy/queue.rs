@@ -11,7 +11,7 @@ use std::net::TcpStream;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-/// Holds answers back until it is opened.
+/// Holds responses back until it is opened.
 #[derive(Clone, Default)]
 struct Gate(Arc<(Mutex<bool>, Condvar)>);
 
@@ -67,7 +67,7 @@ fn assert_busy(response: &Response) {
 }
 
 #[test]
-fn fifty_clients_of_one_place_are_served_in_order_and_the_next_is_told_to_come_back() {
+fn waiting_requests_are_served_in_order_and_one_beyond_the_queue_gets_503() {
     let gate = Gate::default();
     let upstream = gate.upstream("one");
     let host = host(&[&upstream], PATIENT);
@@ -101,7 +101,7 @@ fn all_places_of_all_upstreams_are_used() {
 }
 
 #[test]
-fn who_waits_too_long_is_told_to_come_back() {
+fn a_request_that_waits_too_long_gets_503() {
     let gate = Gate::default();
     let upstream = gate.upstream("one");
     let host = host(&[&upstream], QueueSettings { size: 10, timeout: Duration::from_millis(50) });
@@ -114,7 +114,7 @@ fn who_waits_too_long_is_told_to_come_back() {
 }
 
 #[test]
-fn without_a_queue_nobody_waits() {
+fn without_a_queue_no_request_waits() {
     let gate = Gate::default();
     let upstream = gate.upstream("one");
     let host = host(&[&upstream], QueueSettings { size: 0, ..PATIENT });
@@ -126,7 +126,7 @@ fn without_a_queue_nobody_waits() {
 }
 
 #[test]
-fn who_goes_away_leaves_the_queue() {
+fn a_client_that_disconnects_leaves_the_queue() {
     let gate = Gate::default();
     let upstream = gate.upstream("one");
     let host = host(&[&upstream], PATIENT);
@@ -141,12 +141,12 @@ fn who_goes_away_leaves_the_queue() {
 }
 
 #[test]
-fn a_place_is_offered_when_a_client_leaves_it_in_the_middle() {
+fn a_place_is_freed_when_its_client_disconnects_midway() {
     let gate = Gate::default();
     let upstream = gate.upstream("one");
     let host = host(&[&upstream], PATIENT);
     let mut wires = crowd(&host, &[&upstream], 2);
-    // The upstream still holds its answer back, and the second comes to it nevertheless.
+    // The upstream still holds its response back; the second request reaches it nevertheless.
     drop(wires.remove(0));
     eventually("it has come", || upstream.count("/1") == 1);
     gate.open();
@@ -154,7 +154,7 @@ fn a_place_is_offered_when_a_client_leaves_it_in_the_middle() {
 }
 
 #[test]
-fn a_session_that_comes_home_overtakes_those_who_would_take_any_place() {
+fn a_pinned_session_overtakes_requests_that_would_take_any_place() {
     let (shut, open) = (Gate::default(), Gate::default());
     open.open();
     let (held, free) = (shut.upstream("held"), open.upstream("free"));
@@ -164,7 +164,7 @@ fn a_session_that_comes_home_overtakes_those_who_would_take_any_place() {
     let _first = send(&host, "/held", "");
     eventually("it is held", || held.seen().len() == 1);
     assert_eq!(pinned.visit().text(), "free");
-    // From here on the free one takes no new sessions.
+    // From here on the free upstream takes no new sessions.
     balancer.drain("free", None, homing::time::Clock::now(&homing::time::SystemClock)).unwrap();
     let mut waits = send(&host, "/waits", "");
     eventually("it waits", || host.proxy.waiting() == 1);
@@ -174,7 +174,7 @@ fn a_session_that_comes_home_overtakes_those_who_would_take_any_place() {
     assert_eq!(waits.response("GET").text(), "held");
 }
 
-/// Both are full; the other one has room first.
+/// Both upstreams are full, and the one that does not hold the session has room first.
 #[test]
 fn a_session_that_may_move_takes_the_first_place_that_is_free() {
     let gates = [Gate::default(), Gate::default()];

@@ -1,4 +1,4 @@
-//! The budget of retries.
+//! The retry budget.
 
 use crate::host::{Host, Keep, proxy};
 use crate::support::client::{exchange, get, post};
@@ -11,7 +11,7 @@ const NONE: RetrySettings = RetrySettings { ratio: 0.0, min_per_second: 0 };
 fn without_a_budget_a_request_is_tried_once() {
     let (mut dead, alive) = (Upstream::named("dead"), Upstream::named("alive"));
     dead.stop();
-    // In turn, a request that is tried again takes two turns: then the next one begins at the dead one again.
+    // Under round robin a retried request takes two turns, so the next one begins at the dead upstream again.
     for (settings, retries, failures) in [(RetrySettings::default(), 20, 0), (NONE, 0, 10)] {
         let host = Host::start(proxy(&[&dead, &alive]).retry(settings), Keep::No);
         let failed = (0..20).filter(|_| get(host.address, "/").status() == 502).count();
@@ -25,7 +25,7 @@ fn without_a_budget_a_request_is_tried_once() {
 fn a_budget_that_is_spent_stops_the_retries_and_not_the_requests() {
     let (mut dead, alive) = (Upstream::named("dead"), Upstream::named("alive"));
     dead.stop();
-    // Ten seconds' worth of one a second, and one in ten requests.
+    // One retry per second, of which ten seconds are kept, and one for every ten requests.
     let settings = RetrySettings { ratio: 0.1, min_per_second: 1 };
     let host = Host::start(proxy(&[&dead, &alive]).retry(settings), Keep::No);
     let statuses: Vec<u16> = (0..200).map(|_| get(host.address, "/").status()).collect();
@@ -37,8 +37,8 @@ fn a_budget_that_is_spent_stops_the_retries_and_not_the_requests() {
 }
 
 #[test]
-fn what_is_sent_again_counts_and_a_stale_connection_before_anything_was_sent_does_not() {
-    // Answers the first of a connection, and hangs up on the second after having read it.
+fn a_request_sent_again_uses_the_budget_and_a_post_is_not_sent_again() {
+    // Responds to the first request of a connection, and closes it after it has read the second.
     let stale = Upstream::start("stale", |exchange| match exchange.before {
         0 => exchange.ok("fresh"),
         _ => {

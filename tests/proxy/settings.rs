@@ -1,4 +1,4 @@
-//! New settings for a running proxy: connections that come go by them, those there are by the old ones.
+//! New settings for a running proxy: new connections use them, existing ones keep the old.
 
 use crate::host::{Host, Keep, balancer};
 use crate::support::client::{connect, get, request};
@@ -18,7 +18,7 @@ fn strict() -> CookieSpec {
 }
 
 #[test]
-fn connections_go_by_the_settings_they_began_with() {
+fn a_connection_keeps_the_settings_with_which_it_began() {
     let upstream = Upstream::named("app-1");
     let host = Host::start(Proxy::builder(balancer(&[&upstream], 0).build().unwrap()), Keep::No);
     let mut old = connect(host.address);
@@ -40,7 +40,7 @@ fn connections_go_by_the_settings_they_began_with() {
 }
 
 #[test]
-fn a_worker_of_before_takes_them_over_too() {
+fn a_worker_made_before_uses_new_settings_too() {
     let upstream = Upstream::named("app-1");
     let host = Host::start(Proxy::builder(balancer(&[&upstream], 0).build().unwrap()), Keep::No);
     let worker = host.proxy.worker();
@@ -66,7 +66,7 @@ fn the_queue_changes_for_all() {
     crate::host::eventually("it waits", || host.proxy.waiting() == 1);
     assert_eq!(get(host.address, "/").status(), 503, "the second finds the queue full");
     drop(held);
-    // Nobody told the queue of this pick, so it looks for itself.
+    // The host made this pick itself, so its end does not wake the queue, which checks at intervals.
     assert_eq!(wire.response("GET").status(), 200);
 }
 

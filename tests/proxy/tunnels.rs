@@ -1,4 +1,4 @@
-//! What open tunnels count for.
+//! Open tunnels and live sessions.
 
 use crate::host::{Host, Keep, eventually, proxy};
 use crate::support::client::get;
@@ -29,7 +29,7 @@ fn a_session_is_live_for_as_long_as_its_tunnel_is_open() {
     live(2);
     clock.advance(window);
     live(2);
-    // Who made a request alone is forgotten, and who has a tunnel is not.
+    // The session with one request is forgotten, and the session with a tunnel is not.
     clock.advance(window);
     live(1);
     for _ in 0..3 {
