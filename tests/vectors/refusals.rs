@@ -1,8 +1,8 @@
-//! Tables of configurations that are refused, and with what.
+//! Tables of configurations that are refused, with the expected errors.
 
 use super::Diagnostic;
 
-/// Checks that each text of `table` is refused as the `=> LINE:COLUMN: KEY: gist` after it says.
+/// Checks that each text of `table` is refused with the error in the line `=> LINE:COLUMN: KEY: message` after it.
 pub fn check_refusals(table: &str, refuse: impl Fn(&str) -> Diagnostic) {
     let mut text = String::new();
     let mut checked = 0;

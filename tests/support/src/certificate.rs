@@ -1,4 +1,4 @@
-//! A certificate made for the test, and clients that trust it alone.
+//! A certificate made for the test, and clients that trust only it.
 
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
@@ -25,7 +25,7 @@ impl Certificate {
         Self { certificate: made.cert.pem(), key: made.signing_key.serialize_pem(), der: made.cert.der().clone() }
     }
 
-    /// Writes it into `directory` and returns the table that names its files.
+    /// Writes its files into `directory`; returns the configuration table that names them.
     pub fn table(&self, directory: &Path) -> String {
         fs::write(directory.join("tls.crt"), &self.certificate).expect("write the certificate");
         fs::write(directory.join("tls.key"), &self.key).expect("write its key");
@@ -33,7 +33,7 @@ impl Certificate {
         format!("[tls]\ncertificate = \"{}\"\nkey = \"{}\"\n", file("tls.crt"), file("tls.key"))
     }
 
-    /// A client that trusts it and offers those protocols.
+    /// A TLS client that trusts it and offers these ALPN protocols.
     pub fn client(&self, protocols: &[&str]) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.der.clone()).expect("trust the certificate");
@@ -42,7 +42,7 @@ impl Certificate {
         Arc::new(config)
     }
 
-    /// Connects over TLS, byte-exact inside of it.
+    /// Connects over TLS; the plaintext is sent and received byte for byte.
     pub fn connect(&self, address: SocketAddr, protocols: &[&str]) -> Wire<StreamOwned<ClientConnection, TcpStream>> {
         let stream = guarded(TcpStream::connect(address).expect("connect to the gateway"));
         let name = ServerName::try_from(NAME).expect("a server name");

@@ -9,7 +9,7 @@ use super::wire::{Body, Wire};
 
 #[derive(Debug)]
 pub struct Response {
-    /// Heads of the 1xx responses before it.
+    /// Heads of the 1xx responses before the final one.
     pub interim: Vec<Head>,
     pub head: Head,
     pub body: Body,
@@ -29,7 +29,7 @@ pub fn connect(address: SocketAddr) -> Wire<TcpStream> {
     Wire::new(guarded(TcpStream::connect(address).expect("connect to the gateway")))
 }
 
-/// Connects from an address of one's own, as a stranger on loopback.
+/// Connects from the given source address.
 pub fn connect_from(source: IpAddr, address: SocketAddr) -> Wire<TcpStream> {
     let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None);
     let socket = socket.expect("a socket");
@@ -54,7 +54,7 @@ pub fn get(address: SocketAddr, target: &str) -> Response {
     exchange(address, request("GET", target, ""))
 }
 
-/// A request without body; `fields` are whole lines, each with its CRLF.
+/// A request without a body; `fields` are complete lines, each with its CRLF.
 pub fn request(method: &str, target: &str, fields: &str) -> String {
     format!("{method} {target} HTTP/1.1\r\nHost: app.example\r\n{fields}\r\n")
 }
@@ -72,7 +72,7 @@ impl<S: Read + Write> Wire<S> {
         self.response(&method.unwrap_or_default())
     }
 
-    /// The final response to a request of that method, and what came before it.
+    /// The final response to a request of this method, with the interim ones before it.
     pub fn response(&mut self, method: &str) -> Response {
         let (interim, head) = self.response_head();
         let framing = head.of_response(method).unwrap_or_else(|fault| panic!("{fault} in {head:?}"));
@@ -91,7 +91,7 @@ impl<S: Read + Write> Wire<S> {
         }
     }
 
-    /// Whether the peer has ended the connection, with no byte more.
+    /// Waits for the end of the connection; whether no further byte came.
     pub fn ended(&mut self) -> bool {
         self.rest().expect("read up to the end").is_empty()
     }

@@ -1,4 +1,4 @@
-//! Random choices from a seed that is printed and can be given.
+//! Random choices from a seed that is printed and can be set by `HOMING_SEED`.
 
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
@@ -13,7 +13,7 @@ impl Dice {
         let given = std::env::var("HOMING_SEED").ok().map(|seed| seed.parse().expect("HOMING_SEED is a number"));
         let seed = given.unwrap_or_else(|| RandomState::new().hash_one(test) >> 32);
         println!("{test}: HOMING_SEED={seed}");
-        // Tests run side by side, and what they draw are addresses to listen at.
+        // Tests run concurrently and draw addresses to listen on, so each test has its own sequence.
         let own = test.bytes().fold(seed, |seed, byte| Self(Cell::new(seed ^ u64::from(byte))).bits());
         Self(Cell::new(own))
     }
@@ -30,7 +30,7 @@ impl Dice {
         (self.bits() % limit as u64) as usize
     }
 
-    /// Once in so many.
+    /// True with a probability of 1 / `count`.
     pub fn one_in(&self, count: usize) -> bool {
         self.below(count) == 0
     }
@@ -41,7 +41,7 @@ impl Dice {
         }
     }
 
-    /// A client of either family, among them addresses with runs of zeros and those that hold an IPv4 one.
+    /// A client address of either family, including addresses with runs of zeros and IPv4 addresses inside IPv6.
     pub fn client(&self) -> IpAddr {
         let v4 = Ipv4Addr::from_bits(self.bits() as u32);
         let holding = |words: u128| Ipv6Addr::from_bits(words << 32 | u128::from(v4.to_bits())).into();
@@ -56,7 +56,7 @@ impl Dice {
         }
     }
 
-    /// 1 to 40 bytes that may stand in a field's value and are no list.
+    /// 1 to 40 bytes that are valid in a field value and contain no comma.
     pub fn key(&self) -> Vec<u8> {
         let byte = || match self.bits() as u8 {
             b'!'..=b'~' if self.one_in(30) => b'.',

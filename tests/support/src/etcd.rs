@@ -1,4 +1,4 @@
-//! A real etcd on loopback, and what an operator tells it.
+//! A real etcd on loopback, with the calls of an operator.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,21 +11,21 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// Ends a test that hangs. No test measures time by it.
+/// The timeout of a test that hangs. No test depends on its length.
 const GUARD: Duration = Duration::from_secs(60);
 
-/// Whether there is an etcd. Without it the test is reported as ignored.
+/// Whether etcd is installed. Without it the test is reported as ignored.
 pub fn is_here() -> bool {
     crate::program::is_here("etcd")
 }
 
-/// One member, which keeps its data and its ports when it is killed; it ends with this value.
+/// An etcd of one member, which keeps its data and ports when it is killed; it ends when this value is dropped.
 pub struct Etcd {
     directory: TempDir,
     client: SocketAddr,
     peer: SocketAddr,
     tls: SocketAddr,
-    /// Bound and never listening: nobody else gets the ports while it is dead.
+    /// Bound and never listening: no other process gets the ports while it is dead.
     _ports: [Socket; 3],
     process: Option<Child>,
     arguments: Vec<String>,
@@ -36,7 +36,7 @@ impl Etcd {
         Self::with(&[])
     }
 
-    /// With more arguments.
+    /// Starts it with more arguments.
     pub fn with(arguments: &[&str]) -> Self {
         let ports = [(); 3].map(|()| {
             let port = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
@@ -53,23 +53,23 @@ impl Etcd {
         etcd
     }
 
-    /// That answers over TLS too, and only to who has a certificate of that authority.
+    /// Starts it with TLS too, where it requires a client certificate of this authority.
     pub fn with_tls(certificate: &str, key: &str, ca: &str) -> Self {
         let files = ["--cert-file", certificate, "--key-file", key, "--trusted-ca-file", ca, "--client-cert-auth"];
         Self::with(&files)
     }
 
-    /// Where it answers over TLS.
+    /// The URL of its TLS endpoint.
     pub fn tls_endpoint(&self) -> String {
         format!("https://{}", self.tls)
     }
 
-    /// Where it answers.
+    /// The URL of its endpoint.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.client)
     }
 
-    /// Starts it again on the data it had, and returns when it answers.
+    /// Starts it again on its data, and returns when it responds.
     pub fn revive(&mut self) {
         assert!(self.process.is_none(), "etcd runs");
         let log = std::fs::File::options().create(true).append(true).open(self.log_file()).expect("a log");
@@ -110,7 +110,7 @@ impl Etcd {
         process.wait().expect("its exit status");
     }
 
-    /// Puts a value there, as an operator does with `etcdctl put`. Its revision.
+    /// Puts a value, as `etcdctl put` does; returns its revision.
     pub fn put(&self, key: &str, value: &str) -> i64 {
         self.put_on(key, value, "0")
     }
@@ -142,7 +142,7 @@ impl Etcd {
         self.call("/v3/kv/compaction", &json!({"revision": revision.to_string(), "physical": true}));
     }
 
-    /// Any call, which must succeed.
+    /// Makes any call, and panics if it fails.
     pub fn call(&self, path: &str, body: &Value) -> Value {
         self.try_call(path, body).unwrap_or_else(|| panic!("etcd refuses {path} {body}"))
     }
@@ -151,7 +151,7 @@ impl Etcd {
         let mut stream = TcpStream::connect(self.client).ok()?;
         stream.set_read_timeout(Some(GUARD)).ok()?;
         let body = body.to_string();
-        // HTTP/1.0, so that the answer is not in chunks.
+        // HTTP/1.0, so that the response is not chunked.
         write!(stream, "POST {path} HTTP/1.0\r\nContent-Length: {}\r\n\r\n{body}", body.len()).ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;

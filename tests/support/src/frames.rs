@@ -1,4 +1,4 @@
-//! HTTP/2 frames written by hand, for what no library lets through.
+//! HTTP/2 frames written by hand, for input that no client library sends.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -21,7 +21,7 @@ const INITIAL_WINDOW_SIZE: u16 = 4;
 /// A field by its name and value.
 pub type Field<'a> = (&'a [u8], &'a [u8]);
 
-/// What became of a stream.
+/// The outcome of a stream.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// A response whose status is one of HPACK's static table: 200, 204, 206, 304, 400, 404, 500.
@@ -41,7 +41,7 @@ impl Outcome {
 /// A connection with one request, on stream 1.
 pub struct Frames(TcpStream);
 
-/// An HPACK literal that enters no table, without Huffman coding (RFC 7541, 6.2.2).
+/// An HPACK literal without indexing and without Huffman coding (RFC 7541, 6.2.2).
 fn literal(block: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     block.push(0);
     for text in [name, value] {
@@ -57,7 +57,7 @@ impl Frames {
         Self::with_settings(address, &[])
     }
 
-    /// Takes no byte of a response's body.
+    /// Connects with an initial window of zero, so that no byte of a response body may be sent.
     pub fn connect_without_window(address: SocketAddr) -> Self {
         let mut setting = INITIAL_WINDOW_SIZE.to_be_bytes().to_vec();
         setting.extend_from_slice(&0_u32.to_be_bytes());
@@ -103,7 +103,7 @@ impl Frames {
         }
     }
 
-    /// Sends one request and tells what comes of it.
+    /// Sends one request and returns its outcome.
     pub fn request(mut self, fields: &[Field], body: Option<&[u8]>) -> Outcome {
         self.begin(fields, body.is_none());
         if let Some(body) = body {
@@ -112,7 +112,7 @@ impl Frames {
         self.outcome()
     }
 
-    /// Sends the head of the request; its body follows unless that is its `end`.
+    /// Sends the head of the request; with `end` the request has no body.
     pub fn begin(&mut self, fields: &[Field], end: bool) {
         let mut block = Vec::new();
         for (name, value) in fields {
@@ -126,12 +126,12 @@ impl Frames {
         self.send(DATA, if end { END_STREAM } else { 0 }, 1, data);
     }
 
-    /// Breaks the request off, as if nothing were wrong.
+    /// Resets the stream with NO_ERROR.
     pub fn reset_without_error(&mut self) {
         self.send(RST_STREAM, 0, 1, &0_u32.to_be_bytes());
     }
 
-    /// Waits for what comes of the request.
+    /// Waits for the outcome of the request.
     pub fn outcome(&mut self) -> Outcome {
         loop {
             match self.receive() {
@@ -144,7 +144,7 @@ impl Frames {
         }
     }
 
-    /// Sends a PING and answers others until its own is answered; false where the connection has ended.
+    /// Sends a PING and acknowledges the peer's until its own is acknowledged; false if the connection has ended.
     pub fn ping(&mut self) -> bool {
         if self.try_send(PING, 0, 0, b"question").is_err() {
             return false;
@@ -163,13 +163,13 @@ impl Frames {
         }
     }
 
-    /// Waits, and says nothing, until the gateway ends the connection.
+    /// Waits, and sends nothing, until the gateway ends the connection.
     pub fn await_end(&mut self) {
         while self.receive().is_some() {}
     }
 }
 
-/// A response's block begins with `:status`, indexed where the static table has it (RFC 7541, A).
+/// The field block of a response begins with `:status`, indexed if the static table has it (RFC 7541, appendix A).
 fn status(block: &[u8]) -> Outcome {
     let first = block.iter().find(|byte| **byte & 0xe0 != 0x20);
     match first.map(|byte| byte.wrapping_sub(0x88)) {

@@ -1,4 +1,4 @@
-//! The gateway as its operator runs it: the program, a configuration file, signals and its output.
+//! The gateway as an operator runs it: the program, a configuration file, signals and its output.
 
 use std::env;
 use std::fs;
@@ -15,22 +15,22 @@ use tempfile::TempDir;
 use super::GUARD;
 use super::upstream::Upstream;
 
-/// A running gateway; it ends with this value.
+/// A running gateway; it ends when this value is dropped.
 pub struct Gateway {
     child: Child,
-    /// Which process accepts: the child, or one that has followed it.
+    /// The process that accepts: the child, or its latest successor by an upgrade.
     process: u32,
-    /// All that have followed it.
+    /// All successors.
     successors: Vec<u32>,
     output: Receiver<String>,
     listeners: Vec<(String, SocketAddr)>,
-    /// Where its configuration and its keys are, for as long as it runs.
+    /// The directory of its configuration and keys.
     directory: TempDir,
     log: Arc<Mutex<String>>,
     collector: Option<JoinHandle<()>>,
 }
 
-/// `target/<profile>/homing`, next to the `deps` that this test runs from.
+/// `target/<profile>/homing`, next to the `deps` directory of this test.
 fn program() -> PathBuf {
     let tests = env::current_exe().expect("the path of this test");
     let profile = tests.ancestors().nth(2).expect("a target directory");
@@ -69,39 +69,40 @@ fn command_of(program: &Path, directory: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// A configuration of those upstreams, `settings` (top-level keys first, then tables) before them.
+/// A configuration of `settings` (top-level keys first, then tables), followed by these upstreams.
 pub fn config(settings: &str, upstreams: &[&Upstream]) -> String {
     let entries: String = upstreams.iter().map(|upstream| upstream.entry("")).collect();
     format!("listen = [\"127.0.0.1:0\"]\n{settings}\n{entries}")
 }
 
 impl Gateway {
-    /// In front of those upstreams, with `settings` as in [`config`].
+    /// Starts it in front of these upstreams, with `settings` as in [`config`].
     pub fn start(settings: &str, upstreams: &[&Upstream]) -> Self {
         Self::with(&config(settings, upstreams))
     }
 
-    /// Before all of those upstreams, all else by default.
+    /// Starts it in front of all of these upstreams, with default settings.
     pub fn before(upstreams: &[Upstream]) -> Self {
         Self::start("", &upstreams.iter().collect::<Vec<_>>())
     }
 
-    /// With a whole configuration.
+    /// Starts it with a complete configuration.
     pub fn with(config: &str) -> Self {
         Self::within(tempfile::tempdir().expect("a temporary directory"), config)
     }
 
-    /// With a whole configuration, in a directory that has the files it names.
+    /// Starts it with a complete configuration, in a directory that has the files it names.
     pub fn within(directory: TempDir, config: &str) -> Self {
         Self::of(&program(), directory, config)
     }
 
-    /// Likewise, by a path of its own to the program, which [`link`] makes.
+    /// As [`within`](Self::within), with a path to the program that [`link`] made.
     pub fn of(program: &Path, directory: TempDir, config: &str) -> Self {
         Self::prepared(program, directory, config, |_| {})
     }
 
-    /// With a whole configuration, as a service manager starts it that `prepare`s what it finds.
+    /// Starts it with a complete configuration, as a service manager does: `prepare` sets its environment and
+    /// descriptors.
     pub fn under(config: &str, prepare: impl FnOnce(&mut Command)) -> Self {
         Self::prepared(&program(), tempfile::tempdir().expect("a temporary directory"), config, prepare)
     }
@@ -132,7 +133,7 @@ impl Gateway {
     }
 
     fn await_listener(&mut self) {
-        // The drop of `self` prints the log.
+        // If this panics, the drop of `self` prints the log.
         let line = self.output.recv_timeout(GUARD).expect("the gateway gets ready");
         if let Some((scheme, address)) = line.strip_prefix("listening on ").and_then(|url| url.split_once("://")) {
             let address = address.trim_end_matches('/').parse().expect("the address it listens on");
@@ -144,17 +145,17 @@ impl Gateway {
         self.listeners[0].1
     }
 
-    /// Scheme and address of each listener, in order.
+    /// The scheme and address of each listener, in order.
     pub fn listeners(&self) -> &[(String, SocketAddr)] {
         &self.listeners
     }
 
-    /// What it has written to its standard error so far.
+    /// Its standard error so far.
     pub fn log(&self) -> String {
         self.log.lock().expect("lock").clone()
     }
 
-    /// The most memory that it has held at once, in bytes.
+    /// Its peak resident memory, in bytes.
     pub fn peak_memory(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("its status");
         let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("its peak");
@@ -162,14 +163,14 @@ impl Gateway {
         kilobytes * 1024
     }
 
-    /// Puts another configuration in the place of its own, as editors do.
+    /// Replaces its configuration file by a rename, as editors do.
     pub fn replace(&self, config: &str) {
         let next = self.directory.path().join("gateway.toml.next");
         fs::write(&next, config).expect("write the configuration");
         fs::rename(next, self.directory.path().join("gateway.toml")).expect("put it in place");
     }
 
-    /// Likewise, into the same file.
+    /// Writes its configuration into the existing file.
     pub fn write(&self, config: &str) {
         fs::write(self.directory.path().join("gateway.toml"), config).expect("write the configuration");
     }
@@ -178,17 +179,17 @@ impl Gateway {
         self.directory.path()
     }
 
-    /// How often its log says so.
+    /// How often its log contains `what`.
     pub fn says(&self, what: &str) -> usize {
         self.log().matches(what).count()
     }
 
-    /// Waits until it has said so as often.
+    /// Waits until its log contains `what` at least `times` times.
     pub fn await_saying(&self, what: &str, times: usize) {
         super::until(what, || self.says(what) >= times);
     }
 
-    /// Which process accepts.
+    /// The id of the process that accepts.
     pub fn process(&self) -> u32 {
         self.process
     }
@@ -198,7 +199,7 @@ impl Gateway {
         signal(self.process, name);
     }
 
-    /// Has another process take over, and returns the one that did so far.
+    /// Upgrades it to a new process; returns the id of the previous one.
     pub fn upgrade(&mut self) -> u32 {
         const TAKEN_OVER: &str = "another process has taken over: what runs here may finish process=";
         let before = self.says(TAKEN_OVER);
@@ -215,18 +216,18 @@ impl Gateway {
     /// Waits until one of its processes has ended.
     pub fn await_end(&mut self, process: u32) {
         super::until("an old process ends", || {
-            // Whoever started the first one has to ask for it.
+            // The first process is a child of this test and stays a zombie until it is waited for.
             let _ = self.child.try_wait();
             !is_running(process)
         });
     }
 
-    /// Asks it to end in order.
+    /// Sends SIGTERM: it ends gracefully.
     pub fn terminate(&self) {
         signal(self.process, "TERM");
     }
 
-    /// Stops it where it is, until it is resumed; the kernel goes on to take connections and bytes for it.
+    /// Sends SIGSTOP; until it is resumed, the kernel accepts connections and bytes for it.
     pub fn pause(&self) {
         signal(self.child.id(), "STOP");
     }
@@ -235,7 +236,7 @@ impl Gateway {
         signal(self.child.id(), "CONT");
     }
 
-    /// Waits for it to end by itself, as its output does; from then on the log is whole.
+    /// Waits for it to end by itself; from then on the log is complete.
     pub fn wait(&mut self) -> ExitStatus {
         loop {
             match self.output.recv_timeout(2 * GUARD) {
@@ -252,7 +253,7 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        // They may have ended by themselves.
+        // A successor may have ended by itself.
         for process in self.successors.drain(..).filter(|process| is_running(*process)) {
             signal(process, "KILL");
         }
@@ -264,19 +265,19 @@ impl Drop for Gateway {
     }
 }
 
-/// A link to the program, to be replaced.
+/// A symbolic link to the program, which a test can replace.
 pub fn link(directory: &Path) -> PathBuf {
     let link = directory.join("gateway");
     std::os::unix::fs::symlink(program(), &link).expect("link the program");
     link
 }
 
-/// The process id behind `what` in a line of the log.
+/// The process id after `what` in a line of the log.
 fn id_in(line: &str, what: &str) -> Option<u32> {
     line.split_once(what)?.1.trim().parse().ok()
 }
 
-/// Whether there is such a process, and not only its exit status.
+/// Whether the process exists and is no zombie.
 fn is_running(process: u32) -> bool {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     status.lines().find(|line| line.starts_with("State:")).is_some_and(|state| !state.contains('Z'))
@@ -287,7 +288,7 @@ fn count_listeners(config: &str) -> usize {
     listen.matches('"').count() / 2
 }
 
-/// Reads a stream on a thread of its own: a full pipe must not stop the gateway.
+/// Reads a stream on a thread of its own, since a full pipe would block the gateway.
 fn collect(stream: impl Read + Send + 'static) -> (Arc<Mutex<String>>, JoinHandle<()>) {
     let collected = Arc::new(Mutex::new(String::new()));
     let log = collected.clone();
@@ -305,7 +306,7 @@ fn lines(stream: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         for line in BufReader::new(stream).lines().map_while(Result::ok) {
-            // A full pipe would stop the gateway: it is emptied even if nobody listens.
+            // The pipe is drained even without a receiver, since a full pipe would block the gateway.
             let _ = sender.send(line);
         }
     });

@@ -1,4 +1,4 @@
-//! An HTTP/2 client: hyper's, with a deadline on whatever it awaits.
+//! An HTTP/2 client: hyper's, with a deadline on everything that it awaits.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -44,12 +44,12 @@ pub async fn guard<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(GUARD, future).await.expect("an end within the guard")
 }
 
-/// Speaks HTTP/2 from the first byte.
+/// Connects with HTTP/2 from the first byte (prior knowledge).
 pub async fn prior_knowledge(address: SocketAddr) -> Sender {
     handshake(guard(TcpStream::connect(address)).await.expect("connect to the gateway")).await
 }
 
-/// Speaks HTTP/2 because ALPN says so.
+/// Connects over TLS with HTTP/2 negotiated by ALPN.
 pub async fn over_tls(address: SocketAddr, certificate: &Certificate) -> Sender {
     let stream = guard(TcpStream::connect(address)).await.expect("connect to the gateway");
     let connector = TlsConnector::from(certificate.client(&["h2", "http/1.1"]));
@@ -66,7 +66,7 @@ async fn handshake(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static)
     sender
 }
 
-/// A request without body; the caller may add to it.
+/// A request without a body, to which the caller may add fields.
 pub fn get(target: &str) -> Request<Payload> {
     request("GET", target, empty())
 }
@@ -84,7 +84,7 @@ pub fn full(body: impl Into<Bytes>) -> Payload {
     Full::new(body.into()).map_err(|never| match never {}).boxed_unsync()
 }
 
-/// Sends and reads up to the response's head.
+/// Sends a request and reads the head of the response.
 pub async fn open(sender: &Sender, request: Request<Payload>) -> Response<Incoming> {
     try_open(sender, request).await.expect("a response")
 }

@@ -1,8 +1,8 @@
-//! Runs the tests of a suite as libtest does, and reports a test that can't run as ignored, with the reason. libtest has
-//! no such outcome: there a test that returns early for want of a program has passed.
+//! Runs the tests of a suite as libtest does, and reports a test that can't run as ignored, with the reason. libtest
+//! has no such outcome: there a test that returns early for want of a program has passed.
 //!
-//! A suite has `harness = false` in its manifest, calls [`main`], and imports [`test`](crate::test) in each file, so that
-//! `#[test]` is this crate's attribute. A test asks [`program::find`](crate::program::find) for what it needs and
+//! A suite has `harness = false` in its manifest, calls [`main`], and imports [`test`](crate::test) in each file, so
+//! that `#[test]` is this crate's attribute. A test asks [`program::find`](crate::program::find) for what it needs and
 //! returns where there is none.
 
 use crate::program;
@@ -49,7 +49,8 @@ fn trial(case: &'static Case) -> Trial {
     Trial::ignorable_test(name, run).with_ignored_flag(case.ignored)
 }
 
-/// Says why the test that calls this can't run: once it returns, it is reported as ignored, for the first reason it gave.
+/// Says why the test that calls this can't run: once it returns, it is reported as ignored, for the first reason it
+/// gave.
 ///
 /// To be called on the thread of the test.
 pub fn ignore(reason: String) {

@@ -1,12 +1,12 @@
-//! The head of a message as it stood on the wire.
+//! The head of a message as it was on the wire.
 
 use std::fmt;
 
-/// Start line, fields and blank line, byte for byte.
+/// The start line, fields and blank line, byte for byte.
 #[derive(Clone)]
 pub struct Head(Vec<u8>);
 
-/// How the end of a body is told.
+/// How a body is delimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
     Absent,
@@ -15,12 +15,12 @@ pub enum Framing {
     UntilClose,
 }
 
-/// Text with one character a byte, so that odd bytes can be compared and printed without loss.
+/// Text with one character per byte, so that any bytes can be compared and printed without loss.
 pub fn latin1(bytes: &[u8]) -> String {
     bytes.iter().map(|&byte| char::from(byte)).collect()
 }
 
-/// Splits a field line at its colon; the value loses the whitespace around it alone.
+/// Splits a field line at its colon; only the whitespace around the value is removed.
 pub fn field(line: &str) -> (String, String) {
     let (name, value) = line.split_once(':').unwrap_or((line, ""));
     (name.to_owned(), value.trim_matches([' ', '\t']).to_owned())
@@ -59,7 +59,7 @@ impl Head {
         self.lines().skip(1).filter(|line| !line.is_empty()).map(|line| field(&line)).collect()
     }
 
-    /// Values of every field of that name, in order.
+    /// The values of all fields of this name, in order.
     pub fn all(&self, name: &str) -> Vec<String> {
         self.fields().into_iter().filter(|field| field.0.eq_ignore_ascii_case(name)).map(|field| field.1).collect()
     }
@@ -68,14 +68,14 @@ impl Head {
         !self.all(name).is_empty()
     }
 
-    /// The only value of that name; a second one is a fault.
+    /// The only value of this name; panics if there are several.
     pub fn one(&self, name: &str) -> Option<String> {
         let mut values = self.all(name);
         assert!(values.len() < 2, "{name} stands {} times in {self:?}", values.len());
         values.pop()
     }
 
-    /// All values of that name as one list, the way a recipient may join them.
+    /// All values of this name as one comma-separated list (RFC 9110, 5.3).
     pub fn list(&self, name: &str) -> Vec<String> {
         let joined = self.all(name).join(",");
         joined.split(',').map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect()
@@ -93,7 +93,7 @@ impl Head {
         }
     }
 
-    /// Two ways to end a body, or one told twice, are a smuggler's tools: never taken in silence.
+    /// Two framings of a body, or a repeated one, enable request smuggling (RFC 9112, 6.3), so they are an error.
     fn declared(&self, otherwise: Framing) -> Result<Framing, String> {
         match (&self.all("transfer-encoding")[..], &self.all("content-length")[..]) {
             ([], []) => Ok(otherwise),

@@ -1,8 +1,8 @@
-//! What the tests of all packages share: the gateway as a child process, upstreams whose every byte is scripted and
-//! logged, clients that send what no library would, and other programs (nginx, HAProxy, etcd) to compare with.
+//! Support for the tests of all packages: the gateway as a child process, scripted upstreams that log every byte,
+//! clients that send bytes which no HTTP library would, and other programs (nginx, HAProxy, etcd) for comparison.
 //!
 //! A package of its own, not published, so that it is compiled once and not into each test binary. It does not depend
-//! on the library: what it knows of Homing is what crosses the wire.
+//! on the library and uses only what crosses the wire.
 
 #![cfg(target_os = "linux")]
 #![allow(
@@ -39,7 +39,7 @@ pub use inventory;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Ends a test that hangs. No test measures time by it.
+/// The timeout of a test that hangs. No test depends on its length.
 pub const GUARD: Duration = Duration::from_secs(30);
 
 /// Waits until `condition` holds.

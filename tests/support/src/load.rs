@@ -1,4 +1,4 @@
-//! Visitors who never pause for long, and note everything that a browser's user would see go wrong.
+//! A steady load of clients, which record every failure that a browser's user would see.
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpStream};
@@ -11,10 +11,10 @@ use super::client::{guarded, request};
 use super::visitor::{COOKIE, token};
 use super::wire::Wire;
 
-/// Between two requests of one visitor.
+/// The pause between two requests of one client.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// How a visitor comes.
+/// The kinds of clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A session, on one connection for as long as the gateway keeps it.
@@ -32,12 +32,12 @@ pub struct Load {
 }
 
 impl Load {
-    /// Some of every kind, each of whom was served once when this returns.
+    /// Starts clients of every kind, and returns when each was served once.
     pub fn start(address: SocketAddr) -> Self {
         let (stop, served) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
         let kinds = [Kind::Kept, Kind::Kept, Kind::Kept, Kind::Fresh, Kind::Fresh, Kind::Stranger];
         let visit = |kind| {
-            let mut visitor = Visitor { address, kind, wire: None, token: None, home: None };
+            let mut visitor = Visitor { address, kind, wire: None, token: None, pinned: None };
             visitor.visit().expect("a first answer");
             let (stop, served) = (Arc::clone(&stop), Arc::clone(&served));
             thread::spawn(move || visitor.keep_on(&stop, &served))
@@ -46,18 +46,18 @@ impl Load {
         Self { stop, served, visitors }
     }
 
-    /// How many requests were answered.
+    /// The number of requests served.
     pub fn served(&self) -> usize {
         self.served.load(Ordering::Relaxed)
     }
 
-    /// Waits until so many more were.
+    /// Waits until this many more requests are served.
     pub fn go_on(&self, requests: usize) {
         let end = self.served() + requests;
         super::until("the load goes on", || self.served() >= end || self.visitors.iter().all(JoinHandle::is_finished));
     }
 
-    /// Everything that went wrong.
+    /// Stops the load and returns all failures.
     pub fn stop(self) -> Vec<String> {
         self.stop.store(true, Ordering::Relaxed);
         self.visitors.into_iter().flat_map(|visitor| visitor.join().expect("a visitor")).collect()
@@ -69,8 +69,8 @@ struct Visitor {
     kind: Kind,
     wire: Option<Wire<TcpStream>>,
     token: Option<String>,
-    /// Which instance it is at home on.
-    home: Option<String>,
+    /// The instance to which its session is pinned.
+    pinned: Option<String>,
 }
 
 impl Visitor {
@@ -89,7 +89,7 @@ impl Visitor {
         faults
     }
 
-    /// One request, which has to be answered by the instance that it belongs to. Nothing is tried again.
+    /// Makes one request, which must reach the instance of its session. It is not retried.
     fn visit(&mut self) -> io::Result<()> {
         let mut wire = match self.wire.take() {
             Some(wire) => wire,
@@ -108,9 +108,9 @@ impl Visitor {
         }
         self.token = token(&head).or(self.token.take());
         let instance = body.text();
-        let home = self.home.get_or_insert_with(|| instance.clone());
-        if *home != instance {
-            return Err(io::Error::other(format!("was at home on {home}, and came to {instance}")));
+        let pinned = self.pinned.get_or_insert_with(|| instance.clone());
+        if *pinned != instance {
+            return Err(io::Error::other(format!("pinned to {pinned}, and served by {instance}")));
         }
         if self.kind == Kind::Kept && !is_last {
             self.wire = Some(wire);

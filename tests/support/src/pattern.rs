@@ -1,6 +1,6 @@
-//! Large bodies whose every byte can be checked without holding them.
+//! Large bodies of which every byte is checked without buffering them.
 
-/// A prime period: a piece lost, doubled or moved by any power of two does not go unseen.
+/// A prime period, so that a piece that is lost, repeated or moved by any power of two is noticed.
 const PERIOD: usize = 65_521;
 
 pub const MIB: usize = 1 << 20;
@@ -48,12 +48,12 @@ impl Pattern {
         }
     }
 
-    /// How many bytes have passed.
+    /// The number of bytes so far.
     pub fn length(&self) -> u64 {
         self.length
     }
 
-    /// Where the first piece that differs began.
+    /// The offset of the first piece that differs.
     pub fn fault(&self) -> Option<u64> {
         self.fault
     }

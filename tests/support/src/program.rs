@@ -1,4 +1,4 @@
-//! A program that runs in front of the servers, on a Unix socket, for as long as its value lives.
+//! Another program (nginx or HAProxy) that runs in front of servers, on a Unix socket, until it is dropped.
 
 use std::fmt::Display;
 use std::fs;
@@ -15,13 +15,13 @@ use tempfile::TempDir;
 use crate::harness;
 use crate::wire::Wire;
 
-/// Ends a test that hangs. No test measures time by it.
+/// The timeout of a test that hangs. No test depends on its length.
 const GUARD: Duration = Duration::from_secs(30);
 
-/// Programs and what has them: a line for each.
+/// Programs and the packages that have them, one per line.
 const PROGRAMS: &str = include_str!("../programs.txt");
 
-/// What has the program, as programs.txt says.
+/// The packages that have the program, by `programs.txt`.
 fn packages(name: &str) -> &'static str {
     let of = |line: &'static str| line.split_once(' ').filter(|(program, _)| *program == name);
     let line = PROGRAMS.lines().find_map(of);
@@ -30,12 +30,12 @@ fn packages(name: &str) -> &'static str {
 
 fn locate(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    // Debian has servers where a user's path does not lead.
+    // Debian installs servers in a directory that is not in a user's PATH.
     let directories = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
     directories.map(|directory| directory.join(name)).find(|program| program.exists())
 }
 
-/// Which of these are absent, and what installs them. `None` where all are here.
+/// A line that names the absent programs and the command that installs them; `None` if none is absent.
 pub fn absent(names: &[&str]) -> Option<String> {
     let names: Vec<&str> = names.iter().copied().filter(|name| locate(name).is_none()).collect();
     let packages: Vec<&str> = names.iter().flat_map(|name| packages(name).split(' ')).collect();
@@ -48,8 +48,8 @@ pub fn absent(names: &[&str]) -> Option<String> {
         .then(|| format!("absent: {names}; their tests are ignored. To run them: {}", commands.join("; ")))
 }
 
-/// Where the program, or the file, is. Without it the test is reported as ignored, unless the environment has
-/// `HOMING_REQUIRE_PROGRAMS`: then it fails.
+/// The path of the program or file. Without it the test is reported as ignored, or fails if `HOMING_REQUIRE_PROGRAMS`
+/// is set.
 pub fn find(name: &str) -> Option<PathBuf> {
     let found = locate(name);
     if found.is_none() {
@@ -61,12 +61,12 @@ pub fn find(name: &str) -> Option<PathBuf> {
     found
 }
 
-/// Likewise, as a question.
+/// Whether [`find`] finds the program.
 pub fn is_here(name: &str) -> bool {
     find(name).is_some()
 }
 
-/// Where the program is that neither Debian nor PyPI has. It is never required.
+/// The path of a program that neither Debian nor PyPI has. It is never required.
 pub fn find_optional(name: &str) -> Option<PathBuf> {
     let found = locate(name);
     if found.is_none() {
@@ -75,7 +75,7 @@ pub fn find_optional(name: &str) -> Option<PathBuf> {
     found
 }
 
-/// An address that nobody else listens at: one of this process's own, and each time another one.
+/// A loopback address on which no other process listens: its IP is derived from this process's id and a counter.
 pub fn free_address() -> SocketAddr {
     static TAKEN: AtomicU32 = AtomicU32::new(0);
     let own = 0x7f40_0000 + (TAKEN.fetch_add(1, Ordering::Relaxed) << 16) + (std::process::id() & 0xffff);
@@ -83,10 +83,10 @@ pub fn free_address() -> SocketAddr {
     listener.and_then(|listener| listener.local_addr()).expect("a free port")
 }
 
-/// What nginx is given to run in the directory that it is started in, with [`nginx_config`].
+/// The arguments with which nginx runs in its working directory, with [`nginx_config`].
 pub const NGINX_ARGUMENTS: [&str; 6] = ["-e", "stderr", "-p", ".", "-c", "config"];
 
-/// A whole configuration of nginx with that in its `http` block. All that it writes stays in its directory.
+/// A complete configuration of nginx with `http` in its `http` block. It writes files only in its directory.
 pub fn nginx_config(connections: usize, http: &str) -> String {
     format!(
         "daemon off; master_process off; pid pid; error_log stderr; events {{ worker_connections {connections}; }}
@@ -101,8 +101,8 @@ pub struct Program {
 }
 
 impl Program {
-    /// Runs it in a directory with its configuration, which is told the path of the socket to listen at, until it
-    /// accepts connections there.
+    /// Starts it in a temporary directory, and returns when it accepts connections. `config` makes its configuration
+    /// from the path of the socket to listen on.
     pub fn start(program: &Path, arguments: &[&str], config: impl FnOnce(&Path) -> String) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let socket = directory.path().join("front");
@@ -110,7 +110,7 @@ impl Program {
         Self::start_in(directory, program, arguments, config, || UnixStream::connect(&socket).map(drop))
     }
 
-    /// Runs it in a directory with its configuration, a file's name and text, until it is ready.
+    /// Starts it in a directory with a configuration file (name and text), and returns when `ready` succeeds.
     pub fn start_in<E: Display>(
         directory: TempDir,
         program: &Path,
@@ -158,14 +158,14 @@ impl Drop for Program {
     }
 }
 
-/// Asks one question after the other on one connection.
+/// Sends requests in sequence on one connection.
 pub struct Asker<'a> {
     wire: Wire<UnixStream>,
     program: &'a Program,
 }
 
 impl Asker<'_> {
-    /// The address of the server that a request of this client with this key goes to.
+    /// The address of the server to which a request of this client with this key goes.
     pub fn ask(&mut self, path: &str, client: Option<IpAddr>, key: Option<&[u8]>) -> String {
         let mut request = format!("GET {path} HTTP/1.1\r\nHost: app.example\r\n").into_bytes();
         if let Some(client) = client {

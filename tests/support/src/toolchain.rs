@@ -1,12 +1,12 @@
-//! Where compilers and runtimes of C# are.
+//! The paths of C# compilers and runtimes.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What capi/tests/dotnet/toolchain says, given `mono` or nothing; or why something is not to be had.
+/// The output of `capi/tests/dotnet/toolchain` with the argument `mono` or none; an error says what is not installed.
 ///
-/// Mono is a package of Debian, and so required where the environment has `HOMING_REQUIRE_PROGRAMS`.
+/// Debian packages Mono, so it is required if `HOMING_REQUIRE_PROGRAMS` is set.
 pub fn toolchain(argument: Option<&str>) -> Result<HashMap<String, PathBuf>, String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../capi/tests/dotnet/toolchain");
     let found = Command::new(script).args(argument).output().expect("bash runs");

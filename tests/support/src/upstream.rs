@@ -1,4 +1,4 @@
-//! A scripted HTTP/1.1 server that logs every byte it receives: tests judge from this log.
+//! A scripted HTTP/1.1 server that logs every byte it receives. Tests judge by this log.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -12,10 +12,10 @@ use super::client::guarded;
 use super::head::Head;
 use super::wire::{Body, Wire};
 
-/// What an upstream does with a request.
+/// The behaviour of an upstream for a request.
 pub type Script = dyn Fn(&mut Exchange) -> io::Result<Next> + Send + Sync;
 
-/// What becomes of the connection after an exchange.
+/// What happens to the connection after an exchange: it carries another request, or it is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     Request,
@@ -25,7 +25,7 @@ pub enum Next {
 /// A request as it arrived.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    /// Which of the upstream's connections, from 0.
+    /// The number of the upstream's connection, from 0.
     pub connection: usize,
     pub head: Head,
     /// The body once the script, or the end of the exchange, has read it.
@@ -33,7 +33,7 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Whether nothing of it is missing.
+    /// Whether its body was read completely.
     pub fn whole(&self) -> bool {
         self.body.as_ref().is_some_and(|body| body.whole)
     }
@@ -42,11 +42,11 @@ impl Seen {
 #[derive(Default)]
 struct Log {
     requests: Vec<Seen>,
-    /// What each connection received.
+    /// The bytes that each connection received.
     raw: Vec<Vec<u8>>,
 }
 
-/// More of one connection is not kept; large bodies are checked as they come.
+/// The most bytes of one connection that are kept; large bodies are checked as they arrive.
 const RAW_KEPT: usize = 256 * 1024;
 
 pub struct Upstream {
@@ -54,7 +54,7 @@ pub struct Upstream {
     pub address: SocketAddr,
     script: Arc<Script>,
     log: Arc<Mutex<Log>>,
-    /// Bound and never listening: nobody else gets the port while the upstream is dead.
+    /// Bound and never listening: no other process gets the port while the upstream is dead.
     _port: Socket,
     running: Option<Running>,
 }
@@ -77,18 +77,18 @@ impl Upstream {
         upstream
     }
 
-    /// Answers every request with its own name.
+    /// An upstream that responds to every request with its name.
     pub fn named(name: &str) -> Self {
         let body = name.to_owned();
         Self::start(name, move |exchange| exchange.ok(&body))
     }
 
-    /// `app-1` and so on, each answering with its name.
+    /// Upstreams `app-1`, `app-2` and so on, each of which responds with its name.
     pub fn several(count: usize) -> Vec<Self> {
         (1..=count).map(|number| Self::named(&format!("app-{number}"))).collect()
     }
 
-    /// Is there, again, at its address.
+    /// Listens at its address again.
     pub fn restart(&mut self) {
         let listener = TcpListener::bind(self.address).expect("listen at the upstream's port");
         let stopping = Arc::new(AtomicBool::new(false));
@@ -111,7 +111,7 @@ impl Upstream {
         self.running = Some(Running { stopping, connections, acceptor });
     }
 
-    /// Dies: no connection is accepted from here on, and those there are end.
+    /// Stops: it accepts no connection from here on, and its existing connections end.
     pub fn stop(&mut self) {
         let running = self.running.take().expect("a running upstream");
         running.stopping.store(true, Ordering::SeqCst);
@@ -131,14 +131,14 @@ impl Upstream {
         self.log().requests.clone()
     }
 
-    /// The only request that it has seen.
+    /// The only request that it has received; panics if there are more or none.
     pub fn only(&self) -> Seen {
         let mut seen = self.seen();
         assert_eq!(seen.len(), 1, "{} saw {seen:?}", self.name);
         seen.remove(0)
     }
 
-    /// The request that it has seen last.
+    /// The last request that it has received.
     pub fn last(&self) -> Seen {
         self.seen().pop().unwrap_or_else(|| panic!("{} saw no request", self.name))
     }
@@ -148,12 +148,12 @@ impl Upstream {
         self.log().raw.concat()
     }
 
-    /// How many of its requests, whole or not, have that target.
+    /// The number of its requests, complete or not, with this target.
     pub fn count(&self, target: &str) -> usize {
         self.log().requests.iter().filter(|seen| seen.head.target() == target).count()
     }
 
-    /// Its entry in the gateway's configuration; `keys` are further lines of it.
+    /// Its entry in the gateway's configuration; `keys` are further lines.
     pub fn entry(&self, keys: &str) -> String {
         format!("[[upstream]]\nname = \"{}\"\naddress = \"{}\"\n{keys}\n", self.name, self.address)
     }
@@ -167,7 +167,7 @@ impl Drop for Upstream {
     }
 }
 
-/// Copies what it reads into the log.
+/// A stream that copies what is read into the log.
 pub struct Logged {
     stream: TcpStream,
     connection: usize,
@@ -202,7 +202,7 @@ fn serve(stream: TcpStream, script: &Script, log: &Arc<Mutex<Log>>) {
     };
     let mut wire = Wire::new(Logged { stream, connection, log: log.clone() });
     let mut before = 0;
-    // A connection that fails ends: what arrived until then is in the log.
+    // A connection error ends the loop: the bytes that arrived before are in the log.
     while let Ok(Some(head)) = wire.head() {
         let index = {
             let mut log = log.lock().expect("lock");
@@ -220,15 +220,15 @@ fn serve(stream: TcpStream, script: &Script, log: &Arc<Mutex<Log>>) {
             break;
         }
     }
-    // The gateway must see the end even while a clone of the socket waits for `stop`.
+    // Shuts down explicitly, since a clone of the socket that `stop` uses keeps it open.
     let _ = wire.stream().stream.shutdown(Shutdown::Both);
 }
 
-/// One request in the hands of a script.
+/// One request, as a script handles it.
 pub struct Exchange {
     pub wire: Wire<Logged>,
     pub head: Head,
-    /// Requests that this connection has carried before.
+    /// The number of earlier requests on this connection.
     pub before: usize,
     index: usize,
 }
@@ -242,7 +242,7 @@ impl Exchange {
         Ok(body)
     }
 
-    /// Reads the body a piece at a time; only what surrounds the data is logged.
+    /// Reads the body in pieces; its framing is logged and its data is not.
     pub fn body_into(&mut self, sink: &mut dyn FnMut(&[u8])) -> io::Result<Body> {
         let framing = self.head.of_request().map_err(|fault| io::Error::new(ErrorKind::InvalidData, fault))?;
         let body = self.wire.body_into(framing, sink)?;
@@ -262,7 +262,7 @@ impl Exchange {
         self.wire.send(bytes)
     }
 
-    /// Reads the request to its end and sends `response` as it stands.
+    /// Reads the request to its end and sends `response` unchanged.
     pub fn answer(&mut self, response: impl AsRef<[u8]>) -> io::Result<Next> {
         self.finish()?;
         self.send(response)?;
@@ -274,12 +274,12 @@ impl Exchange {
         self.answer(format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}"))
     }
 
-    /// The socket, for what this wrapper has no word for.
+    /// The socket, for operations that this wrapper lacks.
     pub fn socket(&self) -> &TcpStream {
         &self.wire.stream().stream
     }
 
-    /// Reads the body where the script has not: the next request begins after it.
+    /// Reads the body if the script has not, since the next request begins after it.
     fn finish(&mut self) -> io::Result<()> {
         if self.log().requests[self.index].body.is_none() {
             self.body()?;

@@ -1,4 +1,4 @@
-//! A browser as far as affinity goes: it keeps the cookie that it is given and sends it back.
+//! A client with a cookie jar for the gateway's cookie.
 
 use std::net::{SocketAddr, TcpStream};
 
@@ -11,15 +11,15 @@ pub const COOKIE: &str = "homing";
 
 pub struct Visitor {
     address: SocketAddr,
-    /// What its requests carry as `X-Visitor`, to know them in the upstreams' logs.
+    /// The `X-Visitor` field of its requests, which identifies them in the upstreams' logs.
     pub name: String,
     /// The value of the gateway's cookie.
     pub token: Option<String>,
-    /// How often the gateway has given it a cookie.
+    /// How often the gateway has set its cookie.
     pub given: usize,
 }
 
-/// The value of the gateway's cookie where a response sets it; setting it twice is a fault.
+/// The value of the gateway's cookie if a response sets it; panics if it is set twice.
 pub fn token(head: &Head) -> Option<String> {
     let prefix = format!("{COOKIE}=");
     let set = head.all("set-cookie").into_iter().filter(|cookie| cookie.starts_with(&prefix)).collect::<Vec<_>>();
@@ -48,14 +48,14 @@ impl Visitor {
         self.visit_on(&mut connect(self.address))
     }
 
-    /// Fetches `/` on a connection that others may share.
+    /// Fetches `/` on a connection that several visitors may share.
     pub fn visit_on(&mut self, wire: &mut Wire<TcpStream>) -> Response {
         let response = wire.exchange(request("GET", "/", &self.fields()));
         self.keep(&response.head);
         response
     }
 
-    /// Takes the cookie that a response sets.
+    /// Stores the cookie that a response sets.
     pub fn keep(&mut self, head: &Head) {
         if let Some(token) = token(head) {
             self.token = Some(token);

@@ -1,4 +1,4 @@
-//! WebSockets on both ends of the gateway.
+//! WebSockets on both sides of the gateway: client and upstream.
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -15,12 +15,12 @@ use super::wire::Wire;
 /// The sample key of RFC 6455, 1.3.
 pub const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
-/// The fields that ask for a WebSocket.
+/// The fields of a WebSocket handshake request.
 pub fn fields() -> String {
     format!("Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n")
 }
 
-/// The response that grants one.
+/// The response that accepts the handshake.
 pub fn grant(request: &Head) -> String {
     let key = request.one("sec-websocket-key").unwrap_or_default();
     let accept = derive_accept_key(key.as_bytes());
@@ -28,7 +28,7 @@ pub fn grant(request: &Head) -> String {
     format!("{status}\r\nSec-WebSocket-Accept: {accept}\r\n\r\n")
 }
 
-/// Opens one through the gateway; the head is the 101's.
+/// Opens a WebSocket through the gateway; returns it with the head of the 101 response.
 pub fn open(address: SocketAddr, more: &str) -> (WebSocket<Wire<TcpStream>>, Head) {
     let mut wire = connect(address);
     wire.send(request("GET", "/socket", &format!("{}{more}", fields()))).expect("ask for a WebSocket");
@@ -38,13 +38,13 @@ pub fn open(address: SocketAddr, more: &str) -> (WebSocket<Wire<TcpStream>>, Hea
     (WebSocket::from_raw_socket(wire, Role::Client, None), head)
 }
 
-/// A second handle on an open one, only to write with.
+/// A second handle of an open WebSocket, for writing only.
 pub fn writer(websocket: &WebSocket<Wire<TcpStream>>) -> WebSocket<TcpStream> {
     let stream = websocket.get_ref().stream().try_clone().expect("clone a socket");
     WebSocket::from_raw_socket(stream, Role::Client, None)
 }
 
-/// Grants the upgrade and hands the upstream's end to `talk`.
+/// Accepts the handshake and runs `talk` on the upstream's side.
 pub fn serve(
     exchange: &mut Exchange,
     talk: impl FnOnce(&mut WebSocket<&mut Wire<Logged>>) -> Result<(), tungstenite::Error>,
@@ -56,7 +56,7 @@ pub fn serve(
     Ok(Next::Close)
 }
 
-/// Sends back what it receives, until the closing handshake is over.
+/// Echoes every message, until the closing handshake is over.
 pub fn echo(exchange: &mut Exchange) -> io::Result<Next> {
     serve(exchange, |websocket| {
         loop {

@@ -8,13 +8,13 @@ pub struct Wire<S> {
     reader: BufReader<S>,
 }
 
-/// A body, and whether its framing says that nothing is missing.
+/// A body, and whether it is complete by its framing.
 #[derive(Clone, Debug, Default)]
 pub struct Body {
     pub data: Vec<u8>,
     pub length: u64,
     pub whole: bool,
-    /// Chunk-size lines as they stood, extensions included.
+    /// The chunk-size lines, with extensions, unchanged.
     pub chunks: Vec<String>,
     pub trailers: Vec<(String, String)>,
 }
@@ -43,7 +43,7 @@ impl<S: Read + Write> Wire<S> {
         self.reader.get_mut().flush()
     }
 
-    /// The next head, or `None` where the peer has ended in order.
+    /// The next head, or `None` if the peer has closed between messages.
     pub fn head(&mut self) -> io::Result<Option<Head>> {
         let mut head = Vec::new();
         loop {
@@ -65,7 +65,7 @@ impl<S: Read + Write> Wire<S> {
         Ok(Body { data, ..body })
     }
 
-    /// As [`Wire::body`], but a piece at a time, for bodies that are not to be held.
+    /// As [`Wire::body`], but passes the data on in pieces instead of buffering it.
     pub fn body_into(&mut self, framing: Framing, sink: &mut dyn FnMut(&[u8])) -> io::Result<Body> {
         let mut body = Body::default();
         let read = match framing {
@@ -82,7 +82,7 @@ impl<S: Read + Write> Wire<S> {
         Ok(body)
     }
 
-    /// Everything up to the peer's end, whichever way it ends.
+    /// Everything up to the end of the connection, including an end by a reset.
     pub fn rest(&mut self) -> io::Result<Vec<u8>> {
         self.body(Framing::UntilClose).map(|body| body.data)
     }
@@ -155,7 +155,7 @@ fn invalid(what: String) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, what)
 }
 
-/// Tunnels read and write the bytes themselves, those already buffered first.
+/// Tunnels read and write raw bytes, those already buffered first.
 impl<S: Read> Read for Wire<S> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         self.reader.read(into)

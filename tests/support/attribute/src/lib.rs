@@ -1,5 +1,5 @@
-//! `#[test]` for suites with `harness = false`, where the compiler's own attribute does nothing: the function is entered
-//! into the list from which `homing_test_support::harness` runs.
+//! `#[test]` for suites with `harness = false`, where the compiler's own attribute has no effect: it registers the
+//! function in the list that `homing_test_support::harness` runs.
 
 use proc_macro::{Delimiter, TokenStream, TokenTree};
 
