@@ -1,9 +1,9 @@
-//! What becomes of sessions behind NATs: `cargo run --release --example nat_skew [SVG]`.
+//! Sessions of clients behind NATs: `cargo run --release --example nat_skew [SVG]`.
 //!
-//! 5,000 sessions on five instances; 60 % of the users sit behind three NATs, so their requests come from three
-//! addresses. Then the fullest instance dies, comes back as a new process, and a sixth is added. Prints how the
-//! sessions spread and how many of them were sent away from their state, and draws it to `docs/nat_skew.svg` unless
-//! told where.
+//! 5,000 sessions on five instances; 60 % of the users are behind three NATs, so their requests come from three
+//! addresses. Then the instance with the most sessions fails, returns as a new process, and a sixth is added. Prints
+//! the spread of the sessions and how many of them were lost, and draws both to the given file, by default
+//! `docs/nat_skew.svg`.
 
 #[allow(dead_code, reason = "scale_out uses the rest")]
 mod plot;
@@ -21,7 +21,7 @@ use std::path::PathBuf;
 const SEED: u64 = 2026;
 const SESSIONS: usize = 5000;
 const INSTANCES: usize = 5;
-/// When what happens, in seconds.
+/// The times of the events, in seconds.
 const DIES: usize = 900;
 const RETURNS: usize = 1800;
 const ADDED: usize = 2700;
@@ -29,7 +29,7 @@ const END: usize = 3900;
 /// Addresses for documentation (RFC 5737), one of each range.
 const NATS: [Ipv4Addr; 3] =
     [Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(198, 51, 100, 1), Ipv4Addr::new(203, 0, 113, 1)];
-/// An instance's colour, by Okabe and Ito (2008): the colour-blind can tell them apart.
+/// The colours of the instances, after Okabe and Ito (2008): colour-blind readers can distinguish them.
 const COLOURS: [(&str, &str); INSTANCES + 1] = [
     ("#0072b2", "app-1"),
     ("#e69f00", "app-2"),
@@ -64,7 +64,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     plot.save(&path)
 }
 
-/// What the text says, with this policy; prints its row and returns the sessions on each instance at each second.
+/// Runs the simulation with this policy; prints its row and returns the sessions on each instance at each second.
 fn story(name: &str, policy: &'static str, affinity: bool) -> Result<Vec<Vec<u32>>, Box<dyn Error>> {
     let setup = Setup {
         policy,

@@ -1,14 +1,14 @@
-//! A small tour of the core, without any I/O: `cargo run --example pick`.
+//! A tour of the core, without I/O: `cargo run --example pick`.
 //!
-//! Five instances, thirty sessions. Each session comes home by its token; one instance dies, and its sessions move
-//! once while nobody else moves; every decision is counted.
+//! Five instances and thirty sessions. Each session is pinned by its token. One instance fails: its sessions move once
+//! and no other session moves. Every decision is counted.
 
 use homing::{
     Affinity, Availability, Balancer, Decision, KeyRing, PickError, Request, Timestamp, Token, UpstreamConfig,
 };
 use std::time::Duration;
 
-/// A client: what it carries in place of a cookie.
+/// A client; the token stands for its cookie.
 struct Session {
     token: Token,
     moves: u32,
@@ -22,18 +22,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .affinity(Affinity::builder(KeyRing::generate("tour")?).build()?)
         .build()?;
 
-    // The host says what time it is; the core never asks.
+    // The host passes the time in; the core reads no clock.
     let mut now = Timestamp::from_secs(1_700_000_000);
     let mut sessions = Vec::new();
     for _ in 0..30 {
         let pick = balancer.pick(&Request::new(now))?;
         sessions.extend(pick.token.map(|token| Session { token, moves: 0 }));
     }
-    report(&balancer, "Thirty first visits are placed:");
+    report(&balancer, "Thirty new sessions are placed:");
 
     now = now.after(Duration::from_secs(10));
     visit_all(&balancer, now, &mut sessions)?;
-    report(&balancer, "\nAll come again, and each comes home:");
+    report(&balancer, "\nEach makes a second request, which is pinned:");
 
     if let Some(member) = balancer.cluster().find_name("app-3") {
         member.upstream().set_availability(Availability::DOWN);
@@ -42,13 +42,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         now = now.after(Duration::from_secs(10));
         visit_all(&balancer, now, &mut sessions)?;
     }
-    report(&balancer, "\napp-3 dies, and all come twice more:");
+    report(&balancer, "\napp-3 fails, and each makes two more requests:");
     let moved = |times: u32| sessions.iter().filter(|session| session.moves == times).count();
     println!("\n{} sessions never moved, {} moved once, {} more often.", moved(0), moved(1), 30 - moved(0) - moved(1));
     Ok(())
 }
 
-/// One request of each session. The pick's lease ends with the request.
+/// Makes one request of each session. The pick's lease ends with the request.
 fn visit_all(balancer: &Balancer, now: Timestamp, sessions: &mut [Session]) -> Result<(), PickError> {
     for session in sessions {
         let pick = balancer.pick(&Request::new(now).tokens(&[session.token.as_bytes()]))?;

@@ -1,8 +1,8 @@
-//! How soon added upstreams have their share of the sessions: `cargo run --release --example scale_out [SVG]`.
+//! The time until added upstreams have their share of the sessions: `cargo run --release --example scale_out [SVG]`.
 //!
-//! 24,000 sessions on 20 upstreams, and 10 more upstreams. Sessions that live stay where they are, so new ones alone
-//! can fill what was added, and a policy is as good as it finds the upstreams that have few. Prints how long each took,
-//! and draws it to `docs/scale_out.svg` unless told where.
+//! 24,000 sessions on 20 upstreams, then 10 more upstreams. Live sessions stay on their upstream, so only new sessions
+//! fill the added ones, and a policy is the better the more of these it places there. Prints the time of each policy,
+//! and draws it to the given file, by default `docs/scale_out.svg`.
 
 #[allow(dead_code, reason = "nat_skew uses the rest")]
 mod plot;
@@ -23,17 +23,17 @@ const ALL: usize = 30;
 const ADDED: usize = 600;
 const END: usize = ADDED + 3000;
 
-/// Colours that the colour-blind can tell apart (Okabe and Ito, 2008).
+/// Colours that colour-blind readers can distinguish (Okabe and Ito, 2008).
 const BLUE: &str = "#0072b2";
 const ORANGE: &str = "#d55e00";
 
-/// A policy, its parameter `d`, and how many seconds the new upstreams take with it in theory.
+/// A policy, its parameter `d`, and the theoretical number of seconds until the new upstreams are filled.
 type Case = (&'static str, Option<&'static str>, f64);
 
 fn main() -> Result<(), Box<dyn Error>> {
     let path = std::env::args_os().nth(1).map_or_else(|| PathBuf::from("docs/scale_out.svg"), PathBuf::from);
-    // The share of new sessions that goes to the new upstreams while they have fewer than any old one: theirs, that of
-    // three different ones drawn of which one is new, and all.
+    // The share of new sessions that the new upstreams get while they have fewer sessions than every old one: their
+    // part of the cluster for `random`, the probability that at least one of three different upstreams is new, and all.
     let (old, all) = (OLD as f64, ALL as f64);
     let some_new = 1.0 - old * (old - 1.0) * (old - 2.0) / (all * (all - 1.0) * (all - 2.0));
     let cases: [Case; 4] = [
@@ -78,7 +78,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     plot.save(&path)
 }
 
-/// Seconds until the new upstreams have 90 % of their share, when they get this part of all new sessions.
+/// Seconds until the new upstreams have 90 % of their share, if they get this part of all new sessions.
 ///
 /// A group that gets a part p of all arrivals fills to p of all sessions by 1 - e^(-t/life).
 fn theory(part: f64) -> f64 {

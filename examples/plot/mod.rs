@@ -1,4 +1,4 @@
-//! Small multiples as SVG: panels of one scale in rows, with bands, lines, levels and moments.
+//! Small multiples as SVG: panels with a common scale in rows, with lines, bands, horizontal levels and labelled times.
 
 use std::error::Error;
 use std::fmt::Write;
@@ -6,13 +6,13 @@ use std::ops::Range;
 use std::path::Path;
 
 const WIDTH: f64 = 1000.0;
-/// Left of the first panel, above the first row, right of and below the last.
+/// Margins: left of the first panel, above the first row, right of the last panel, below the last row.
 const LEFT: f64 = 56.0;
 const TOP: f64 = 96.0;
 const RIGHT: f64 = 16.0;
 const BOTTOM: f64 = 16.0;
 const GAP: f64 = 16.0;
-/// Above each panel, for its title.
+/// The height of a panel's title.
 const HEAD: f64 = 26.0;
 const HEIGHT: f64 = 190.0;
 
@@ -21,14 +21,15 @@ const GREY: &str = "#777";
 /// Points of a line, in the plot's units.
 pub type Line = Vec<(f64, f64)>;
 
-/// What can stand in a panel, in the order it is drawn.
+/// An element of a panel; elements are drawn in order.
 pub enum Mark {
+    /// A line with its colour.
     Line(Line, &'static str),
-    /// Between a lower and an upper line.
+    /// The area between a lower and an upper line.
     Band(Line, Line, &'static str),
     /// A dashed horizontal line.
     Level(f64),
-    /// A dotted vertical line, with what happened.
+    /// A dotted vertical line with a label.
     Moment(f64, &'static str),
 }
 
@@ -39,19 +40,19 @@ pub struct Panel {
 
 pub struct Plot {
     pub title: String,
-    /// What the colours mean.
+    /// Colours and their meaning.
     pub legend: Vec<(&'static str, &'static str)>,
     pub x: Range<f64>,
     pub y: Range<f64>,
-    /// Distances of the grid's lines.
+    /// The distances of the grid lines.
     pub steps: (f64, f64),
-    /// What is along the horizontal axis; what is along the vertical one, the title says.
+    /// The label of the horizontal axis; the title names the vertical one.
     pub across: &'static str,
     pub rows: Vec<Vec<Panel>>,
 }
 
 impl Plot {
-    /// Writes the plot to a file, and says where.
+    /// Writes the plot to a file, and prints its path.
     pub fn save(&self, path: &Path) -> Result<(), Box<dyn Error>> {
         std::fs::write(path, self.svg()?)?;
         println!("\nplotted in {}", path.display());
@@ -93,7 +94,7 @@ impl Plot {
     }
 }
 
-/// Where a panel stands.
+/// The position and size of a panel.
 struct Frame<'a> {
     plot: &'a Plot,
     left: f64,

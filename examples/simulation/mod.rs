@@ -1,8 +1,8 @@
-//! Users in front of a row of proxies, in fake time and without sockets.
+//! A simulation of users in front of several proxies, in virtual time and without sockets.
 //!
-//! Users come at a steady rate, each opens a session, asks at a rate of their own and leaves after a while. Each
-//! request goes through any of the proxies and is picked for by the library's own [`Balancer`]; the proxies share
-//! nothing but their keys. Everything is drawn from one seed, so a run repeats to the digit.
+//! Users arrive at a steady rate; each opens a session, makes requests at its own rate and leaves after an exponential
+//! time. Each request goes through a random proxy, whose [`Balancer`] picks the upstream; the proxies share nothing but
+//! their keys. All randomness comes from one seed, so a run is reproducible.
 
 use homing::policy::Params;
 use homing::rng::SeededEntropy;
@@ -15,33 +15,33 @@ use std::net::{IpAddr, Ipv4Addr};
 const START: Timestamp = Timestamp::from_secs(1_700_000_000);
 /// The mean life of a session, in seconds; lives are exponential.
 pub const MEAN_LIFE: f64 = 1200.0;
-/// Requests a second of a session: Pareto's distribution from `SLOWEST` on, cut off at `FASTEST`. A tenth of the users
-/// send half of the requests; the median user sends one in 53 s.
+/// Requests per second of a session: a Pareto distribution from `SLOWEST`, cut off at `FASTEST`. A tenth of the users
+/// send half of the requests; the median user sends one every 53 s.
 const SLOWEST: f64 = 1.0 / 90.0;
 const FASTEST: f64 = 2.0;
 const SHAPE: f64 = 1.3;
 /// The mean time that a request is in flight, in seconds, exponential.
 const SERVICE: f64 = 0.1;
-/// The first sessions come within so many seconds.
+/// The seconds within which the first sessions begin.
 const RAMP: f64 = 60.0;
 
-/// What is simulated.
+/// The parameters of a simulation.
 pub struct Setup {
     pub policy: &'static str,
     pub params: Params,
-    /// Whether clients carry tokens.
+    /// Whether clients have tokens.
     pub affinity: bool,
     pub proxies: usize,
-    /// They are called `app-1` and so on.
+    /// The number of upstreams, named `app-1` and so on.
     pub upstreams: usize,
-    /// How many sessions there are on average.
+    /// The average number of sessions.
     pub sessions: usize,
     pub seed: u64,
-    /// Where a new user comes from.
+    /// The address of a new user.
     pub address: fn(&Dice) -> IpAddr,
 }
 
-/// Seeded chance.
+/// Seeded random choices.
 pub struct Dice(SeededEntropy);
 
 impl Dice {
@@ -64,7 +64,7 @@ impl Dice {
     }
 }
 
-/// Any address of the internet, near enough.
+/// A uniformly random IPv4 address.
 pub fn anywhere(dice: &Dice) -> IpAddr {
     Ipv4Addr::from_bits((dice.uniform() * f64::from(u32::MAX)) as u32).into()
 }
@@ -74,12 +74,12 @@ struct Session {
     token: Option<Token>,
     rate: f64,
     ends: f64,
-    /// The upstream that has its state, or had.
-    home: usize,
+    /// The index of the upstream that has its state.
+    pinned: usize,
 }
 
 enum What {
-    /// The next user comes.
+    /// The next user arrives.
     Arrival,
     Request(Box<Session>),
     Response(Lease),
@@ -91,7 +91,7 @@ struct Event {
     what: What,
 }
 
-/// The earliest is the greatest, as the heap has it; of equals the one that was made first.
+/// The earliest event is the greatest, for a max-heap; ties go to the one that was scheduled first.
 impl Ord for Event {
     fn cmp(&self, other: &Self) -> Ordering {
         other.at.total_cmp(&self.at).then(other.number.cmp(&self.number))
@@ -112,7 +112,7 @@ impl PartialEq for Event {
 
 impl Eq for Event {}
 
-/// Everything that is simulated, at one moment.
+/// The state of a simulation.
 pub struct World {
     setup: Setup,
     proxies: Vec<Balancer>,
@@ -121,16 +121,16 @@ pub struct World {
     made: u64,
     /// Seconds since the start.
     second: usize,
-    /// How many sessions live on each upstream.
+    /// The number of live sessions on each upstream.
     pub live: Vec<u32>,
-    /// `live` as it was at each second.
+    /// `live` at each second.
     pub history: Vec<Vec<u32>>,
-    /// How many requests so far came to an upstream that did not have their session's state.
+    /// The number of requests so far that reached an upstream without their session's state.
     pub broken: usize,
 }
 
 impl World {
-    /// Second 0: nobody is there yet, and the first users are on their way.
+    /// The state at second 0: no session yet, and the first users scheduled.
     pub fn new(setup: Setup) -> Result<Self, Box<dyn Error>> {
         let proxies = (0..setup.proxies).map(|number| proxy(&setup, number as u64)).collect::<Result<_, _>>()?;
         let dice = Dice(SeededEntropy::new(setup.seed));
@@ -145,7 +145,7 @@ impl World {
         Ok(world)
     }
 
-    /// Lets time pass until `second`.
+    /// Runs until `second`.
     pub fn run_until(&mut self, second: usize) -> Result<(), Box<dyn Error>> {
         while self.second < second {
             self.history.push(self.live.clone());
@@ -166,7 +166,7 @@ impl World {
         Ok(())
     }
 
-    /// Adds upstreams up to `count`, on every proxy at once.
+    /// Adds upstreams up to `count`, on all proxies at the same time.
     pub fn grow(&mut self, count: usize) -> Result<(), Box<dyn Error>> {
         let changes: Vec<Change> = (self.live.len()..count).map(|index| Change::Put(upstream(index))).collect();
         for proxy in &self.proxies {
@@ -176,7 +176,7 @@ impl World {
         Ok(())
     }
 
-    /// Changes the availability of one upstream, on every proxy at once.
+    /// Changes the availability of one upstream, on all proxies at the same time.
     pub fn set_availability(&self, index: usize, availability: Availability) {
         for proxy in &self.proxies {
             proxy.cluster().members()[index].upstream().set_availability(availability);
@@ -191,13 +191,13 @@ impl World {
     fn arrive(&mut self, at: f64) {
         let (client, rate) = ((self.setup.address)(&self.dice), self.dice.rate());
         let ends = at + self.dice.exponential(MEAN_LIFE);
-        self.schedule(at, What::Request(Box::new(Session { client, token: None, rate, ends, home: usize::MAX })));
+        self.schedule(at, What::Request(Box::new(Session { client, token: None, rate, ends, pinned: usize::MAX })));
     }
 
-    /// A request of the session, or its end.
+    /// A request of the session, or the session's end.
     fn request(&mut self, at: f64, mut session: Box<Session>) -> Result<(), Box<dyn Error>> {
         if at >= session.ends {
-            self.live[session.home] -= 1;
+            self.live[session.pinned] -= 1;
             return Ok(());
         }
         let now = Timestamp::from_millis(START.as_millis() + (at * 1000.0) as u64);
@@ -206,14 +206,14 @@ impl World {
         let tokens = carried.as_ref().map(Token::as_bytes);
         let pick = proxy.pick(&Request::new(now).client(session.client).tokens(tokens.as_slice()))?;
         let place: usize = pick.upstream().name().trim_start_matches("app-").parse()?;
-        let home = place - 1;
-        if home != session.home {
-            self.live[home] += 1;
-            if let Some(left) = self.live.get_mut(session.home) {
+        let pinned = place - 1;
+        if pinned != session.pinned {
+            self.live[pinned] += 1;
+            if let Some(left) = self.live.get_mut(session.pinned) {
                 *left -= 1;
                 self.broken += 1;
             }
-            session.home = home;
+            session.pinned = pinned;
         }
         session.token = pick.token.or(session.token);
         let served = at + self.dice.exponential(SERVICE);
