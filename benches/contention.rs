@@ -1,6 +1,7 @@
-//! Two threads that pick and drop at once: what sharing costs each policy, beside the same work on one thread.
-//! `cargo bench -p homing-benches --bench contention`; a filter such as `-- least_conn` narrows it. On a machine whose cores are busy
-//! with other work the two threads may never run together, and the figures then say little.
+//! Two threads that pick and drop concurrently, compared with one thread: the cost of sharing for each policy.
+//!
+//! `cargo bench -p homing-benches --bench contention`; a filter such as `-- least_conn` selects some. On a machine with
+//! busy cores the two threads may never run at the same time, and the figures then mean little.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark that cannot go on should say where")]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -19,7 +20,7 @@ fn balancer(policy: &str, size: usize) -> Balancer {
     Balancer::builder().upstreams((0..size).map(upstream)).policy(policy).build().unwrap()
 }
 
-/// How long `threads` take that begin together and make `picks` each: from the last to begin to the last to end.
+/// The longest time that one of `threads`, which begin together, takes for its `picks`.
 #[expect(clippy::disallowed_methods, reason = "it measures time")]
 fn race(balancer: &Balancer, threads: usize, picks: u64) -> Duration {
     let begin = Barrier::new(threads);
@@ -44,7 +45,7 @@ fn race(balancer: &Balancer, threads: usize, picks: u64) -> Duration {
 fn contention(c: &mut Criterion) {
     for threads in [1, 2] {
         let mut group = c.benchmark_group(format!("pick and drop, {threads} at once"));
-        // The time shown is one pick of each thread.
+        // The reported time is for one pick of each thread.
         group.throughput(Throughput::Elements(threads as u64));
         for policy in POLICIES {
             for size in SIZES {

@@ -1,4 +1,4 @@
-//! The hottest paths, one at a time, for callgrind to count: `instructions.sh` runs this and prints the report.
+//! The hottest paths, one per run, for callgrind to count: `instructions.sh` runs this and prints the report.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark that cannot go on should say where")]
 
 use homing::cluster::Session;
@@ -12,7 +12,7 @@ const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 const CALLS: usize = 1000;
 const UPSTREAMS: usize = 100;
 
-/// What is counted. It has a symbol of its own, for `--toggle-collect` to find.
+/// The function in which callgrind counts. It is not inlined, so that `--toggle-collect` finds its symbol.
 #[inline(never)]
 fn measured(call: &mut dyn FnMut(usize)) {
     for n in 0..CALLS {
@@ -20,7 +20,7 @@ fn measured(call: &mut dyn FnMut(usize)) {
     }
 }
 
-/// Placing that costs nothing, to tell what a token does.
+/// A policy that costs nothing, so that the difference is the cost of the token.
 #[derive(Debug)]
 struct TheOnlyOne;
 
@@ -65,7 +65,7 @@ fn pinned_by_cookie() {
 fn placed_by(policy: &str) {
     let balancer = Balancer::builder().upstreams(upstreams(UPSTREAMS)).policy(policy).build().unwrap();
     let keys: Vec<[u8; 16]> = (0..CALLS as u128).map(|n| (n * 0x9e37_79b9_7f4a_7c15).to_le_bytes()).collect();
-    // A thread's first pick makes its slots.
+    // The first pick of a thread allocates arc-swap's slots.
     balancer.pick(&Request::new(NOW)).unwrap();
     measured(&mut |n| {
         let pick = balancer.pick(&Request::new(NOW).key(&keys[n])).unwrap();

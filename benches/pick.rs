@@ -1,5 +1,5 @@
-//! A whole pick, from the request to the dropped lease: placement by each policy over clusters of four sizes, and what
-//! affinity adds. `cargo bench -p homing-benches --bench pick`; a filter such as `-- p2c` narrows it.
+//! A complete pick, from the request to the dropped lease: placement by each policy in clusters of four sizes, and the
+//! cost of affinity. `cargo bench -p homing-benches --bench pick`; a filter such as `-- p2c` selects some.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark that cannot go on should say where")]
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
@@ -17,7 +17,7 @@ use std::time::Duration;
 
 const SIZES: [usize; 4] = [10, 100, 1000, 10_000];
 const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
-/// Enough that neither branch predictor nor cache knows the next, a power of two.
+/// Enough that neither branch predictor nor cache predicts the next one; a power of two.
 const CLIENTS: usize = 4096;
 
 fn upstreams(count: usize) -> impl Iterator<Item = UpstreamConfig> {
@@ -39,7 +39,7 @@ fn sessions(balancer: &Balancer) -> Vec<Token> {
     (0..CLIENTS).map(|_| balancer.pick(&Request::new(NOW)).unwrap().token.unwrap()).collect()
 }
 
-/// Counts through `0..CLIENTS` for ever.
+/// Counts through `0..CLIENTS` in a cycle.
 fn turns() -> impl FnMut() -> usize {
     let mut turn = 0;
     move || {
@@ -48,7 +48,7 @@ fn turns() -> impl FnMut() -> usize {
     }
 }
 
-/// What the pieces cost on this machine that no pick can do without.
+/// The cost on this machine of the primitives that every pick needs.
 fn floor(c: &mut Criterion) {
     let mut group = c.benchmark_group("floor");
     let counter = AtomicU64::new(0);
@@ -60,8 +60,8 @@ fn floor(c: &mut Criterion) {
     group.bench_function("OsEntropy", |b| b.iter(|| OsEntropy.next().unwrap()));
 }
 
-/// Each policy by itself, and as a balancer uses it: with the snapshot, and a lease that is taken and dropped. A client
-/// has an address, for `ip_hash`, and a key of 16 bytes, for the other hash policies.
+/// Each policy alone, and in a balancer: with the snapshot, and a lease that is taken and dropped. A client has an
+/// address, for `ip_hash`, and a key of 16 bytes, for the other hash policies.
 fn placement(c: &mut Criterion) {
     let entropy = SeededEntropy::new(1);
     let draw = || entropy.next().unwrap();
@@ -103,7 +103,7 @@ fn placement(c: &mut Criterion) {
     }
 }
 
-/// Every other upstream is down.
+/// Picks while every other upstream is down.
 fn half_down(c: &mut Criterion) {
     for policy in ["p2c", "least_conn"] {
         let mut group = c.benchmark_group(format!("{policy}, half down"));
@@ -183,7 +183,7 @@ fn affinity(c: &mut Criterion) {
     }
 }
 
-/// Membership changes, off the path of picks: the plan and the apply of one upstream less and of one more.
+/// Membership changes: planning and applying the removal and the addition of one upstream.
 fn change(c: &mut Criterion) {
     for entry in policy::registry() {
         let mut group = c.benchmark_group(format!("membership update: {}", entry.name));

@@ -1,4 +1,4 @@
-//! What a token costs, as the difference between picks: all of them over one upstream, where placing is nothing.
+//! The cost of a token, as the difference between picks, all with one upstream, whose placement costs nothing.
 //!
 //! - *sign* is "first visit" less "no affinity",
 //! - *verify* is "pinned" less "no affinity",

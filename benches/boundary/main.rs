@@ -1,4 +1,4 @@
-//! The cost of a request in Rust, from the pick to the reported outcome. `bench.c` measures the same through the C ABI, and
+//! The cost of a request in Rust, from the pick to the reported outcome; `bench.c` measures the same through the C ABI.
 //! `benches/boundary/run` compares them.
 #![allow(
     missing_docs,
@@ -58,7 +58,7 @@ fn main() {
     });
 }
 
-/// Prints the nanoseconds for each pick in the fastest batch.
+/// Prints the time per pick, in nanoseconds, of the fastest batch.
 fn least(kind: &str, mut batch: impl FnMut()) {
     let took = (0..BATCHES).map(|_| {
         let began = Instant::now();

@@ -1,11 +1,11 @@
-//! What placing a key costs, and a change of the upstreams: Homing beside other crates, in one run.
+//! The cost of placing a key and of a change of the upstreams: Homing compared with other crates, in one run.
 //!
-//! `cargo bench` in this directory; a filter such as `-- 'select/100$'` narrows it. Then `./report.py`.
+//! `cargo bench` in this directory; a filter such as `-- 'select/100$'` selects some. Then `./report.py`.
 //!
-//! - `select/N`: a key's upstream of N. `homing NAME, policy alone` is the policy by itself, as most crates are;
-//!   `homing NAME` is a whole pick with its snapshot, its lease and the end of it. Of the peers
-//!   pingora-load-balancing checks health and tower counts requests in flight, and both are told by theirs.
-//! - `update/N`: one upstream out and in again, until keys are placed by the new set.
+//! - `select/N`: placing a key on one of N upstreams. `homing NAME, policy alone` is the policy without a balancer, as
+//!   most crates are; `homing NAME` is a complete pick with its snapshot, its lease and the drop of the lease. Of the
+//!   peers, pingora-load-balancing checks health and tower counts requests in flight.
+//! - `update/N`: removing and adding one upstream, until keys are placed by the new set.
 #![allow(missing_docs, reason = "criterion's macros document nothing")]
 
 use criterion::measurement::WallTime;
@@ -16,11 +16,11 @@ use std::ops::Range;
 use std::time::Duration;
 
 const SIZES: [usize; 4] = [10, 100, 1000, 10_000];
-/// Enough that neither branch predictor nor cache knows the next, a power of two.
+/// Enough that neither branch predictor nor cache predicts the next one; a power of two.
 const KEYS: usize = 4096;
 
-/// Asks `placement` for every key before its time is taken: each answer has to be one of the upstreams, and together
-/// they have to be many of them.
+/// Checks `placement` with every key before it is measured: each answer must be one of the upstreams, and together they
+/// must cover many of them.
 fn checked<P: Placement>(name: &str, mut placement: P, size: usize, keys: &[Key]) -> P {
     let mut used = HashSet::new();
     for key in keys {
@@ -44,7 +44,7 @@ impl Visitor for Select<'_, '_> {
         if self.size > P::MOST {
             return;
         }
-        // Built when it is its turn, for a filter may pass it over.
+        // Built lazily, since a filter may skip it.
         let mut built = None;
         self.group.bench_function(name, |b| {
             let placement = built.get_or_insert_with(|| checked(name, build(0..self.size), self.size, self.keys));
@@ -73,7 +73,7 @@ impl Visitor for Update<'_, '_> {
                 placement.remove(other);
                 for key in *keys {
                     let answer = placement.place(key);
-                    assert_ne!(placement.number(&answer), other, "{name} places {key:?} on what is gone");
+                    assert_ne!(placement.number(&answer), other, "{name} places {key:?} on a removed upstream");
                 }
                 placement.add(other);
                 checked(name, placement, *size, keys)

@@ -1,13 +1,13 @@
-//! How well keys are placed, in counts that come out the same on every machine: prints the tables of docs/PLACEMENT.md.
+//! The quality of placement, in counts that are equal on every machine: prints the tables of docs/PLACEMENT.md.
 //!
 //! `cargo run --release --example placement_quality` in `benches/peers`; sizes as arguments choose others than 10, 100,
 //! 1000 and 10,000 upstreams, all of one weight.
 //!
-//! Most policies look a key's hash up in a table, and each slot of the table holds the same share of all keys. Such a
-//! table is found from outside: keys that go to the same places in clusters of different upstreams share a slot. Where
-//! the keys fall on the slots as evenly as chance lets them, one key a slot stands for all that there are, and the
-//! figures are exact. Otherwise (rings, whose arcs differ) they are counted over so many keys that chance adds little;
-//! the column `chance` says how much: what keys placed at random would have for max/avg.
+//! Most policies look up a key's hash in a table of which each slot has the same share of all keys. Such a table is
+//! detected from outside: keys that have the same upstreams in several clusters of different upstreams share a slot. If
+//! the keys fall on the slots as evenly as random ones do, one key per slot represents all keys, and the figures are
+//! exact. Otherwise (rings, whose arcs differ) they are counted over so many keys that sampling adds little; the column
+//! `chance` says how much: the max/avg of as many keys placed at random.
 #![allow(unsafe_code, reason = "a global allocator is an unsafe trait")]
 
 use homing_peers::{Key, Placement, Visitor, key, ours, peers};
@@ -19,16 +19,17 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::{Range, RangeInclusive};
 
 const SIZES: [usize; 4] = [10, 100, 1000, 10_000];
-/// How many upstreams are taken out, one at a time: one may have more or fewer keys than its share.
+/// The number of upstreams that are removed, one at a time, since one may have more or fewer keys than its share.
 const GONE: usize = 4;
-/// The most slots that a table is looked for with; our largest has half as many.
+/// The most slots of a table that is detected; Homing's largest has half as many.
 const MOST_SLOTS: usize = 1 << 21;
-/// Keys that fell on each slot when all slots are taken to be known: e^-32 of them would not be.
+/// The mean number of keys per slot at which all slots are taken as found: e^-32 of them would be missing.
 const KEYS_A_SLOT: u64 = 32;
-/// Keys that are counted where there is no table: so many for each upstream, within these bounds.
+/// The number of keys to count without a table: this many for each upstream, within these bounds.
 const SAMPLE_EACH: u64 = 1 << 12;
 const SAMPLE: RangeInclusive<u64> = 1 << 22..=1 << 24;
-/// Looks at upstreams, where each key takes one at all of them. Left out is what that leaves too few keys for.
+/// The most visits of upstreams by algorithms that visit all for each key. They are left out where this allows too few
+/// keys.
 const LOOKS: u64 = 1 << 27;
 const FEW_EACH: u64 = 100;
 
@@ -47,7 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Prints a row for each.
+/// Prints a row for each algorithm.
 struct Rows {
     size: usize,
 }
@@ -78,23 +79,23 @@ impl Visitor for Rows {
 }
 
 struct Counted {
-    /// The upstream with the most keys against the mean.
+    /// The most keys of an upstream relative to the mean.
     max_avg: f64,
-    /// Keys that one upstream less moves, in shares of an upstream.
+    /// Keys that the removal of one upstream moves, as a multiple of an upstream's share.
     less: f64,
-    /// The same of one more, in shares of an upstream then.
+    /// Keys that the addition of one upstream moves, as a multiple of an upstream's share afterwards.
     more: f64,
 }
 
-/// A cluster, and others to compare it with.
+/// A cluster, and others for comparison.
 struct Clusters<P> {
     size: usize,
     whole: P,
-    /// Without one upstream each.
+    /// The cluster without one upstream, for several upstreams.
     less: Vec<P>,
-    /// With one more.
+    /// The cluster with one more upstream.
     more: P,
-    /// Of as many others: they tell slots apart.
+    /// Clusters of as many other upstreams, which distinguish slots.
     others: Vec<P>,
 }
 
@@ -107,7 +108,7 @@ impl<P: Placement> Clusters<P> {
         };
         let mut more = build(0..size);
         more.add(size);
-        // Together they tell 2^48 slots apart.
+        // Together they distinguish 2^48 slots.
         let others = if P::SCANS { 0 } else { (48.0 / (size as f64).log2()).ceil() as usize };
         Self {
             size,
@@ -118,9 +119,9 @@ impl<P: Placement> Clusters<P> {
         }
     }
 
-    /// One key of each slot of a table, where there is one.
+    /// One key of each slot, if the algorithm uses a table.
     fn slots(&mut self) -> Option<Vec<u64>> {
-        // By where they go, the first key and how many there are.
+        // By the hash of its placements: the first key of a slot and the number of keys.
         let mut slots: HashMap<u64, (u64, u32)> = HashMap::new();
         let mut keys = 0;
         while keys < KEYS_A_SLOT * slots.len().max(1 << 10) as u64 {
@@ -133,7 +134,7 @@ impl<P: Placement> Clusters<P> {
         even(keys, &slots).then(|| slots.into_values().map(|(key, _)| key).collect())
     }
 
-    /// Where a key goes in all of the clusters, as one hash.
+    /// The hash of a key's placements in all clusters.
     fn places(&mut self, number: u64) -> u64 {
         let key = key(number);
         let mut hasher = DefaultHasher::new();
@@ -154,11 +155,11 @@ impl<P: Placement> Clusters<P> {
         let mut held = vec![0_u64; self.size];
         for number in keys {
             let key = key(number);
-            let home = at(&mut self.whole, &key);
+            let place = at(&mut self.whole, &key);
             total += 1;
-            held[home] += 1;
-            more += u64::from(at(&mut self.more, &key) != home);
-            less += self.less.iter_mut().map(|cluster| u64::from(at(cluster, &key) != home)).sum::<u64>();
+            held[place] += 1;
+            more += u64::from(at(&mut self.more, &key) != place);
+            less += self.less.iter_mut().map(|cluster| u64::from(at(cluster, &key) != place)).sum::<u64>();
         }
         let (total, size) = (total as f64, self.size as f64);
         let max = held.into_iter().max().unwrap_or_default() as f64;
@@ -170,7 +171,7 @@ impl<P: Placement> Clusters<P> {
     }
 }
 
-/// Whether chance alone can have made the counts: their variance is no more than their mean then.
+/// Whether the counts may be those of uniformly random keys, whose variance is at most their mean.
 fn even(keys: u64, slots: &HashMap<u64, (u64, u32)>) -> bool {
     let mean = keys as f64 / slots.len() as f64;
     let squares = slots.values().map(|(_, count)| (f64::from(*count) - mean).powi(2));
@@ -178,7 +179,7 @@ fn even(keys: u64, slots: &HashMap<u64, (u64, u32)>) -> bool {
     squares.sum::<f64>() / keys as f64 <= 1.0 + 6.0 * uncertainty
 }
 
-/// What max/avg would be if each of `keys` keys fell on one of `size` upstreams by chance.
+/// The max/avg of `keys` keys placed on `size` upstreams at random.
 fn chance(size: usize, keys: u64) -> f64 {
     let mut held = vec![0_u64; size];
     for number in 0..keys {
@@ -188,18 +189,18 @@ fn chance(size: usize, keys: u64) -> f64 {
     held.into_iter().max().unwrap_or_default() as f64 * size as f64 / keys as f64
 }
 
-/// What `build` makes, and the bytes of the heap that this thread holds for it.
+/// The result of `build`, and the bytes of the heap that it holds.
 fn held<T>(build: impl FnOnce() -> T) -> (i64, T) {
     let before = HELD.get();
     let built = build();
     (HELD.get() - before, built)
 }
 
-/// The system's allocator, which counts the bytes each thread holds.
+/// The system's allocator, with a count of the bytes that each thread holds.
 struct Counting;
 
 thread_local! {
-    // Neither lazy nor dropped, so it can be used wherever the allocator is.
+    // Neither lazy nor dropped, so the allocator can use it at any time.
     static HELD: Cell<i64> = const { Cell::new(0) };
 }
 
@@ -207,12 +208,12 @@ fn count(bytes: usize, sign: i64) {
     HELD.set(HELD.get() + sign * bytes as i64);
 }
 
-// SAFETY: every call goes to `System` with the arguments it came with, and `System` upholds the contract; counting
-// neither allocates nor unwinds. Zeroed and grown blocks come by way of the trait's own functions, which call these.
+// SAFETY: every call is passed on to `System` with unchanged arguments, and `System` upholds the contract; counting
+// neither allocates nor unwinds. The trait's default `alloc_zeroed` and `realloc` call these functions.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size(), 1);
-        // SAFETY: the caller upholds what `System::alloc` asks for.
+        // SAFETY: the caller upholds the contract of `System::alloc`.
         unsafe { System.alloc(layout) }
     }
 

@@ -1,4 +1,4 @@
-//! anchorhash, with room for twice the upstreams: how many there may ever be has to be said at the start.
+//! anchorhash, with capacity for twice the upstreams: its maximum is fixed at construction.
 
 use crate::{Key, Placement, address, number};
 use anchorhash::{AnchorHash, Builder};
@@ -6,7 +6,7 @@ use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::net::SocketAddr;
 use std::ops::Range;
 
-/// SipHash with fixed keys. The crate's default draws its keys for each process, and proxies would disagree.
+/// SipHash with fixed keys. The crate's default draws random keys in each process, so proxies would disagree.
 type Fixed = BuildHasherDefault<DefaultHasher>;
 
 pub(crate) struct Anchor(AnchorHash<Key, SocketAddr, Fixed>);

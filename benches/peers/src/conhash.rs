@@ -1,4 +1,4 @@
-//! conhash: a ring in a B-tree, by MD5.
+//! conhash: a hash ring by MD5, in a B-tree.
 
 use crate::{Key, POINTS, Placement, address, number};
 use conhash::{ConsistentHash, Node};

@@ -1,4 +1,4 @@
-//! fliphash: a function of a key and a count. It holds nothing, and can lose the last upstream alone.
+//! fliphash: a function of a key and a number of upstreams. It has no state, and only the last upstream can be removed.
 
 use crate::{Key, Placement};
 use fliphash::fliphash_xxh3_64;

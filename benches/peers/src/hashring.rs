@@ -1,4 +1,4 @@
-//! hashring: a sorted ring. Points for an upstream are its user's to make, as its documentation shows.
+//! hashring: a sorted ring. The user makes the points of each upstream, as its documentation shows.
 
 use crate::{Key, POINTS, Placement, address};
 use hashring::HashRing;

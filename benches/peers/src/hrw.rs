@@ -1,5 +1,5 @@
-//! hrw-hash: rendezvous hashing by a look at every upstream, all of which it sorts. It cannot change: a change builds
-//! the next.
+//! hrw-hash: rendezvous hashing that scores and sorts all upstreams for each key. It is immutable: a change builds a
+//! new one.
 
 use crate::{Key, Placement, address, number};
 use hrw_hash::{HrwNode, HrwNodes};

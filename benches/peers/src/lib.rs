@@ -1,10 +1,10 @@
-//! Ways of placing keys on upstreams, Homing's and other crates', behind one trait: the same keys, the same upstreams,
-//! each crate as its documentation says to use it.
+//! Placement algorithms of Homing and of other crates behind one trait: the same keys, the same upstreams, each crate
+//! used as its documentation says.
 //!
-//! `benches/peers.rs` asks what they cost, `examples/placement_quality.rs` how well they place. A way of placing is a
-//! file here with its [`Placement`], and a line in [`peers`].
+//! `benches/peers.rs` measures their cost, `examples/placement_quality.rs` their quality. To add one, write a file here
+//! with its [`Placement`] and a line in [`peers`].
 //!
-//! To build it takes cmake and a C compiler, for the zlib-ng that pingora links.
+//! Building it needs cmake and a C compiler, for the zlib-ng that pingora links.
 
 mod anchor;
 mod conhash;
@@ -20,49 +20,49 @@ pub mod ours;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
 
-/// What is placed.
+/// A key to place.
 pub type Key = [u8; 16];
 
-/// How many points an upstream has on the rings of crates that leave it to their user: as many as on nginx's.
+/// The points of an upstream on the rings of crates that leave the number to the user: as many as in nginx.
 pub const POINTS: u32 = 160;
 
-/// A way of placing keys on upstreams, which have numbers.
+/// A placement algorithm over numbered upstreams.
 pub trait Placement {
-    /// What it answers with: whatever its user would go on with.
+    /// The result of a placement, as a user of the crate gets it.
     type Answer;
 
-    /// The most upstreams it can be had with here.
+    /// The most upstreams with which it is measured.
     const MOST: usize = 10_000;
 
-    /// Whether a key alone decides.
+    /// Whether the key alone determines the placement.
     const KEYED: bool = true;
 
-    /// Whether it looks at every upstream for each key.
+    /// Whether it visits every upstream for each key.
     const SCANS: bool = false;
 
-    /// Whether the upstream of the highest number is the only one that can go.
+    /// Whether only the upstream of the highest number can be removed.
     const LAST_ONLY: bool = false;
 
-    /// Where `key` goes.
+    /// Places `key`.
     fn place(&mut self, key: &Key) -> Self::Answer;
 
-    /// The number of the upstream that it answered with.
+    /// The number of the upstream in `answer`.
     fn number(&self, answer: &Self::Answer) -> usize;
 
-    /// Takes in the upstream of this number.
+    /// Adds the upstream of this number.
     fn add(&mut self, number: usize);
 
-    /// Takes the upstream of this number out.
+    /// Removes the upstream of this number.
     fn remove(&mut self, number: usize);
 }
 
-/// What is done with every way of placing.
+/// An operation on every placement algorithm.
 pub trait Visitor {
-    /// Called for each with its name and what makes it for the upstreams of some numbers.
+    /// Called for each algorithm with its name and its constructor from a range of upstream numbers.
     fn visit<P: Placement>(&mut self, name: &str, build: impl Fn(Range<usize>) -> P);
 }
 
-/// All of other crates.
+/// The algorithms of other crates.
 pub fn peers(visitor: &mut impl Visitor) {
     visitor.visit("pingora-load-balancing, ketama", pingora::Pool::<pingora::Ketama>::new);
     visitor.visit("pingora-load-balancing, FNV", pingora::Pool::<pingora::Fnv>::new);
@@ -79,7 +79,7 @@ pub fn peers(visitor: &mut impl Visitor) {
 }
 
 /// The key of this number, the same in every run. Numbers are hashed (the finalizer of MurmurHash3, 64 bits), so that
-/// keys have no order that a policy could profit from.
+/// keys have no order that favours a policy.
 #[must_use]
 pub fn key(number: u64) -> Key {
     let mix = |mut x: u64| {
@@ -91,13 +91,13 @@ pub fn key(number: u64) -> Key {
     ((u128::from(high) << 64) | u128::from(low)).to_le_bytes()
 }
 
-/// Where the upstream of this number, below 2^24, listens.
+/// The address of the upstream of this number, which is below 2^24.
 #[must_use]
 pub fn address(number: usize) -> SocketAddr {
     (Ipv4Addr::from_bits((10 << 24) | number as u32), 8080).into()
 }
 
-/// The number of the upstream that listens there.
+/// The number of the upstream with this address.
 #[must_use]
 pub fn number(address: &SocketAddr) -> usize {
     match address.ip() {

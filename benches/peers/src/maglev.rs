@@ -1,11 +1,11 @@
-//! maglev: a Maglev table, built anew for each change. Its size is its user's choice, and has to stay.
+//! maglev: a Maglev table, rebuilt for each change. The user chooses its size, which must not change.
 
 use crate::{Key, Placement, address, number};
 use maglev::{ConsistentHasher, Maglev};
 use std::net::SocketAddr;
 use std::ops::Range;
 
-/// As many slots as Envoy's table has.
+/// The slots of the table, as in Envoy.
 const SLOTS: usize = 65_537;
 
 pub(crate) struct Table(Maglev<SocketAddr>);
@@ -23,7 +23,7 @@ impl Table {
 impl Placement for Table {
     type Answer = Option<SocketAddr>;
 
-    /// While it builds it holds every upstream's permutation of all slots: half a gigabyte for a thousand.
+    /// Construction holds every upstream's permutation of all slots: half a gigabyte for 1000 upstreams.
     const MOST: usize = 1000;
 
     fn place(&mut self, key: &Key) -> Option<SocketAddr> {

@@ -1,8 +1,8 @@
-//! Homing's own: each policy alone, and as a balancer uses it.
+//! Homing: each policy alone, and in a balancer.
 
 use crate::{Key, Placement, Visitor, address};
 use homing::balancer::ClusterRef;
-use homing::cluster::Session;
+use homing::cluster::{Session, SlowStartAccess};
 use homing::policy::{self, PolicyEntry, Factory, Params, Policy};
 use homing::{Balancer, Change, Cluster, Pick, Request, Timestamp, Upstream, UpstreamConfig};
 use std::net::{IpAddr, Ipv4Addr};
@@ -10,7 +10,7 @@ use std::ops::Range;
 
 const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
-/// Parameters that make another policy of one: name, parameter, value.
+/// Variants of policies by a parameter: policy, parameter, value.
 const VARIANTS: [(&str, &str, &str); 2] = [("rendezvous", "mode", "strict"), ("least_sessions", "d", "all")];
 
 /// Every policy of the registry, and its variants, alone: `homing NAME, policy alone`.
@@ -20,7 +20,7 @@ pub fn alone(visitor: &mut impl Visitor) {
     }
 }
 
-/// Those of the registry, and their variants, whose placement the key alone decides: `homing NAME`.
+/// The policies of the registry, and their variants, whose placement depends on the key alone: `homing NAME`.
 pub fn keyed(visitor: &mut impl Visitor) {
     for (name, _, _, factory) in policies() {
         if Alone::new(&factory, 0..100).goes_by_key() {
@@ -29,14 +29,14 @@ pub fn keyed(visitor: &mut impl Visitor) {
     }
 }
 
-/// All as balancers use them: `homing NAME`. A pick takes a lease, and gives it back when the answer is dropped.
+/// All policies in balancers: `homing NAME`. A pick takes a lease, which ends when the answer is dropped.
 pub fn whole(visitor: &mut impl Visitor) {
     for (name, entry, params, _) in policies() {
         visitor.visit(&format!("homing {name}"), |numbers| Whole::new(entry, params.clone(), numbers));
     }
 }
 
-/// A balancer whose policy holds nothing, to tell what the others hold.
+/// A balancer whose policy has no state, as the baseline of memory.
 pub fn bare(numbers: Range<usize>) -> Balancer {
     let builder = Balancer::builder().upstreams(numbers.map(config)).policy_with(|_| Box::new(First));
     builder.build().expect("upstreams have names of their own")
@@ -71,7 +71,7 @@ fn client(key: &Key) -> IpAddr {
 
 fn change(balancer: &Balancer, change: Change) {
     let plan = balancer.plan(&[change]).expect("only what is there is removed");
-    balancer.apply(plan).expect("nobody else changes the balancer");
+    balancer.apply(plan).expect("no other thread changes the balancer");
 }
 
 #[derive(Debug)]
@@ -99,11 +99,12 @@ impl Alone {
     }
 
     fn place_session(&self, key: &Key, session_id: u64) -> Option<usize> {
-        let session = Session { session_id, now: NOW, client: Some(client(key)), key: Some(key), tried: &[], slow_start: Default::default() };
+        let (client, slow_start) = (Some(client(key)), SlowStartAccess::All);
+        let session = Session { session_id, now: NOW, client, key: Some(key), tried: &[], slow_start };
         self.policy.place(&self.cluster, &session)
     }
 
-    /// Neither chance nor what was placed before changes where a key goes.
+    /// Whether placement is independent of randomness and of earlier placements.
     fn goes_by_key(&self) -> bool {
         (0..100).map(crate::key).all(|key| {
             let mut placed = (0..20_u64).map(|n| self.place_session(&key, n.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
@@ -123,7 +124,7 @@ impl Placement for Alone {
     type Answer = Option<usize>;
 
     fn place(&mut self, key: &Key) -> Option<usize> {
-        // The key stands for the chance that a session has of its own.
+        // The key provides the session id, from which policies take their randomness.
         let [a, b, c, d, e, f, g, h, ..] = *key;
         self.place_session(key, u64::from_le_bytes([a, b, c, d, e, f, g, h]))
     }

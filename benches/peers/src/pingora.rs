@@ -1,4 +1,4 @@
-//! pingora-load-balancing, whose `select` checks health as our picks do, and the ring of pingora-ketama alone.
+//! pingora-load-balancing, whose `select` checks health as a Homing pick does, and the ring of pingora-ketama alone.
 
 use crate::{Key, Placement, address, number};
 use async_trait::async_trait;
@@ -15,10 +15,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub(crate) use selection::{Consistent as Ketama, FNVHash as Fnv, Random, RoundRobin};
 
-/// As many steps of the search for a healthy backend as pingora's examples allow.
+/// The most steps of the search for a healthy backend, as in pingora's examples.
 const STEPS: usize = 256;
 
-/// Membership that changes when it is told to; pingora's own static one cannot.
+/// A discovery whose membership the benchmark changes; pingora's static discovery cannot change.
 #[derive(Clone, Default)]
 struct Known(Arc<Mutex<BTreeSet<Backend>>>);
 
@@ -88,7 +88,7 @@ where
     }
 }
 
-/// Whether a selection goes by the key alone.
+/// Whether a selection depends on the key alone.
 pub(crate) trait Keyed {
     const KEYED: bool;
 }

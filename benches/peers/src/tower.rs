@@ -1,5 +1,5 @@
-//! tower's `p2c::Balance`: the less loaded of two ready services, by requests in flight. What is asked is a service that
-//! answers at once with its number, so the answer comes with the request counted in and out again.
+//! tower's `p2c::Balance`: the less loaded of two ready services, by requests in flight. The service here responds at
+//! once with its number, so a placement includes counting the request in and out.
 
 use crate::{Key, Placement};
 use futures_util::stream::Stream;
@@ -35,7 +35,7 @@ impl Service<Key> for Upstream {
 
 type Counted = PendingRequests<Upstream>;
 
-/// Changes that discovery has not told of yet.
+/// Changes that discovery has not delivered yet.
 #[derive(Clone, Default)]
 struct Changes(Arc<Mutex<VecDeque<Change<usize, Counted>>>>);
 
