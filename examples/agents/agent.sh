@@ -1,5 +1,5 @@
 #!/bin/sh
-# Registers an instance at Homing gateways, and tells them every few seconds that it is there and how it is. Needs curl, and
+# Registers an instance at Homing gateways, and sends them heartbeats with a report every few seconds. Needs curl, and
 # /proc for the figures of a process. See README.md.
 set -u
 
@@ -7,16 +7,16 @@ usage() {
     cat >&2 <<USAGE
 usage: agent.sh [options] NAME ADDRESS
 
-NAME is what the gateways call the instance, ADDRESS (host:port) where they reach it.
+NAME is the instance's name at the gateways, ADDRESS (host:port) where they reach it.
 
-  --admin URL              a gateway's administration; repeated: all of them (default: http://127.0.0.1:9090)
-  --token-file FILE        the token it wants, read anew each time
-  --ttl SECONDS            it drains when nothing was heard of it for so long (default: 15)
+  --admin URL              a gateway's administration; repeat for all of them (default: http://127.0.0.1:9090)
+  --token-file FILE        its token, read anew each time
+  --ttl SECONDS            the instance drains after so long without a heartbeat (default: 15)
   --weight N, --max-in-flight N
-  --pid PID                whose memory, threads and processor time are told; the agent ends when it does
-  --sessions-command CMD   prints how many sessions the instance has
-  --sessions-url URL       answers with that number
-  --drain SECONDS          when told to stop, waits so long for its sessions to leave (default: 0)
+  --pid PID                the process to report on; the agent ends with it
+  --sessions-command CMD   prints the number of sessions of the instance
+  --sessions-url URL       responds with that number
+  --drain SECONDS          on SIGTERM, wait so long for its sessions to leave (default: 0)
 USAGE
     exit 2
 }
@@ -49,7 +49,7 @@ done
 name=$1 address=$2
 admins=${admins:-http://127.0.0.1:9090}
 
-# What goes into URLs and JSON as it is.
+# For values that go into URLs and JSON without escaping.
 plain() { case $2 in '' | *[!$3]*) say "$1 $2 is refused: use $3"; exit 2 ;; esac; }
 plain NAME "$name" 'A-Za-z0-9._-'
 plain ADDRESS "$address" '][A-Za-z0-9.:_-'
@@ -59,8 +59,8 @@ plain --max-in-flight "$max_in_flight" 0-9
 plain --drain "$drain" 0-9
 [ -z "$pid" ] || plain --pid "$pid" 0-9
 
-# ask ADMIN METHOD REST BODY: prints the status, 000 where nobody answers. The token is nobody else's to see, so it comes to
-# curl by its standard input.
+# ask ADMIN METHOD REST BODY: prints the status, 000 without a response. curl gets the token by its standard input,
+# because command lines are visible to other users.
 ask() {
     {
         [ -z "$token_file" ] || printf 'header = "Authorization: Bearer %s"\n' "$(tr -d '\r\n' <"$token_file")"
@@ -84,13 +84,13 @@ sessions() {
 clock_ticks=$(getconf CLK_TCK 2>/dev/null || printf 100)
 last_ticks='' last_uptime=''
 
-# Sets $report. The processor's figure is that of the time since the last report.
+# Sets $report. The processor time is that since the last report.
 observe() {
     memory=null threads=null cpu=null
     if [ -n "$pid" ] && [ -r "/proc/$pid/stat" ]; then
         memory=$(awk '/^VmRSS:/ { printf "%.0f", $2 * 1024 }' "/proc/$pid/status" 2>/dev/null)
         threads=$(awk '/^Threads:/ { print $2 }' "/proc/$pid/status" 2>/dev/null)
-        # What follows the name, which may have spaces and parentheses of its own; utime and stime are its 12th and 13th.
+        # The fields after the name, which may contain spaces and parentheses; utime and stime are the 12th and 13th.
         ticks=$(sed 's/.*) //' "/proc/$pid/stat" 2>/dev/null | awk '{ print $12 + $13 }')
         uptime=$(cut -d' ' -f1 /proc/uptime)
         if [ -n "$last_ticks" ] && [ -n "$ticks" ]; then
@@ -99,14 +99,17 @@ observe() {
         fi
         last_ticks=$ticks last_uptime=$uptime
     fi
-    report="{\"sessions\":$(sessions),\"memory_bytes\":${memory:-null},\"threads\":${threads:-null},\"cpu\":${cpu:-null}}"
+    report="{\"sessions\":$(sessions),\"memory_bytes\":${memory:-null}"
+    report="$report,\"threads\":${threads:-null},\"cpu\":${cpu:-null}}"
 }
 
 register() {
-    ask "$1" PUT '' "{\"address\":\"$address\",\"weight\":$weight,\"max_in_flight\":$max_in_flight,\"ttl\":\"${ttl}s\",\"report\":$report}"
+    config="\"address\":\"$address\",\"weight\":$weight,\"max_in_flight\":$max_in_flight"
+    ask "$1" PUT '' "{$config,\"ttl\":\"${ttl}s\",\"report\":$report}"
 }
 
-# Tells all gateways how it is; those that do not know it, who it is. Says where that has another outcome than the last time.
+# Sends a heartbeat to all gateways, and registers at those that do not know the instance. Logs an outcome that differs
+# from the last one.
 told=''
 tell() {
     observe
@@ -119,10 +122,10 @@ tell() {
         fi
         case $status in
         200 | 201) outcome="$outcome; $admin knows $name" ;;
-        # It may come back with what was registered before.
-        000) outcome="$outcome; $admin does not answer" missed=1 ;;
-        401 | 403) outcome="$outcome; $admin wants another token ($status)" ;;
-        409) outcome="$outcome; at $admin an operator has removed $name, for as long as it is there" ;;
+        # It may come back with an older registration.
+        000) outcome="$outcome; $admin does not respond" missed=1 ;;
+        401 | 403) outcome="$outcome; $admin refuses the token ($status)" ;;
+        409) outcome="$outcome; $admin keeps $name away, which an operator removed" ;;
         *) outcome="$outcome; $admin refuses: $status" ;;
         esac
     done
@@ -130,7 +133,7 @@ tell() {
     told=$outcome is_new=${is_new:+$missed}
 }
 
-# Sleeps, and wakes at once for a signal.
+# Sleeps, but returns at once on a signal.
 pause() {
     sleep "$1" &
     sleeping=$!
@@ -175,4 +178,4 @@ while [ -z "$stop" ]; do
     [ -n "$stop" ] || pause "$interval"
 done
 leave asked
-say "$name has gone"
+say "$name has stopped"

@@ -9,8 +9,8 @@ using System.Text;
 using System.Threading;
 
 /// <summary>
-/// Registers this process at Homing gateways, and tells them every few seconds that it is there and how it is: its sessions,
-/// memory, threads and processor time. One file without dependencies, for .NET Framework 4.6.1 and newer, Mono and .NET 8.
+/// Registers this process at Homing gateways, and sends them heartbeats every few seconds with its sessions, memory,
+/// threads and processor time. One file without dependencies, for .NET Framework 4.6.1 and newer, Mono and .NET 8.
 /// </summary>
 /// <example><code>
 /// var agent = new HomingAgent("app-7", "10.0.0.7:8080", new Uri("http://10.0.0.1:9090"))
@@ -22,7 +22,9 @@ using System.Threading;
 /// // When the application is told to stop:
 /// agent.Stop(TimeSpan.FromMinutes(10));
 /// </code></example>
-/// <remarks>Start, Stop and Dispose are for one thread at a time. The delegates are called on the agent's own thread.</remarks>
+/// <remarks>
+/// Call Start, Stop and Dispose from one thread at a time. The delegates are called on the agent's own thread.
+/// </remarks>
 public sealed class HomingAgent : IDisposable
 {
     private readonly string name;
@@ -35,18 +37,19 @@ public sealed class HomingAgent : IDisposable
     private TimeSpan lastProcessorTime;
     private long lastLooked;
 
-    /// <param name="name">What the gateways call this instance: visible ASCII, and the same after a restart.</param>
+    /// <param name="name">The instance's name at the gateways: visible ASCII, and the same after a restart.</param>
     /// <param name="address">Where they reach it, as host:port.</param>
-    /// <param name="admins">The addresses of their administration; all gateways that share no discovery.</param>
+    /// <param name="admins">The administration of each gateway; of gateways that share a discovery source, one.</param>
     public HomingAgent(string name, string address, params Uri[] admins)
     {
         if (string.IsNullOrEmpty(name)) throw new ArgumentException("an instance needs a name", nameof(name));
         if (string.IsNullOrEmpty(address)) throw new ArgumentException("an instance needs an address", nameof(address));
-        if (admins == null || admins.Length == 0) throw new ArgumentException("an agent needs a gateway to tell", nameof(admins));
+        if (admins == null || admins.Length == 0)
+            throw new ArgumentException("an agent needs at least one gateway", nameof(admins));
         this.name = name;
         this.address = address;
         this.admins = admins;
-        // A proxy of the system is for the world outside.
+        // The system's proxy is not for addresses of the own network.
         http = new HttpClient(new HttpClientHandler { UseProxy = false }) { Timeout = TimeSpan.FromSeconds(5) };
         Ttl = TimeSpan.FromSeconds(15);
         Weight = 1;
@@ -60,28 +63,28 @@ public sealed class HomingAgent : IDisposable
         Log = _ => { };
     }
 
-    /// <summary>The instance drains when nothing was heard of it for so long; told three times as often. Default: 15 s.</summary>
+    /// <summary>The instance drains after so long without a heartbeat; it sends three in it. Default: 15 s.</summary>
     public TimeSpan Ttl { get; set; }
 
     /// <summary>Its share of new sessions, 1 to 65535. Default: 1.</summary>
     public int Weight { get; set; }
 
-    /// <summary>The most requests and WebSockets at once; 0, the default, is no limit.</summary>
+    /// <summary>The most requests and WebSockets in flight; 0, the default, is no limit.</summary>
     public long MaxInFlight { get; set; }
 
-    /// <summary>A file with the token that the administration wants, read anew each time. Default: none.</summary>
+    /// <summary>A file with the administration's token, read anew each time. Default: none.</summary>
     public string TokenFile { get; set; }
 
-    /// <summary>How many sessions the application has; null where that is not told, which is the default.</summary>
+    /// <summary>The number of sessions in the application; null, the default, reports none.</summary>
     public Func<long> Sessions { get; set; }
 
-    /// <summary>How many bytes of memory are in use. Default: the working set, or the heap where that is unknown.</summary>
+    /// <summary>The bytes of memory in use. Default: the working set, or the heap if that is unknown.</summary>
     public Func<long> Memory { get; set; }
 
-    /// <summary>Hears of what goes wrong, and when it is over. Default: nobody.</summary>
+    /// <summary>Receives a line when something fails, and when it works again. Default: none.</summary>
     public Action<string> Log { get; set; }
 
-    /// <summary>Begins to tell. Returns at once, whether a gateway answers or not.</summary>
+    /// <summary>Starts the heartbeats. Returns at once, whether a gateway responds or not.</summary>
     public void Start()
     {
         if (thread != null) throw new InvalidOperationException("this agent was started before");
@@ -90,8 +93,8 @@ public sealed class HomingAgent : IDisposable
     }
 
     /// <summary>
-    /// Says that this instance goes. With a time to drain it takes no new sessions, and this returns when its sessions have
-    /// left every gateway, or that time and the gateways' own spread are over; otherwise it goes at once.
+    /// Deregisters this instance. With a time to drain it gets no new sessions, and this returns when its sessions have
+    /// left every gateway, or when that time and the gateways' own spread have passed; otherwise it is removed at once.
     /// </summary>
     public void Stop(TimeSpan drain = default(TimeSpan))
     {
@@ -112,7 +115,7 @@ public sealed class HomingAgent : IDisposable
         }
     }
 
-    /// <summary>Stops at once, if that was not done before.</summary>
+    /// <summary>Stops at once, unless it has stopped.</summary>
     public void Dispose()
     {
         Stop();
@@ -130,7 +133,7 @@ public sealed class HomingAgent : IDisposable
             {
                 outcome += (outcome.Length > 0 ? "; " : "") + Tell(admin);
             }
-            // Once, however often it is the same.
+            // Repeats are not logged.
             if (outcome != told) Log(outcome);
             told = outcome;
         }
@@ -140,7 +143,7 @@ public sealed class HomingAgent : IDisposable
     private string Tell(Uri admin)
     {
         var report = Report();
-        // Who it is comes first: the gateway may know another address of before.
+        // Register first: the gateway may have an older address.
         var status = known.Contains(admin) ? Ask(admin, HttpMethod.Post, "/heartbeat", report) : 404;
         if (status == 404)
         {
@@ -153,15 +156,15 @@ public sealed class HomingAgent : IDisposable
         if (status == 200 || status == 201) known.Add(admin);
         switch (status)
         {
-            case 0: return admin + " does not answer";
+            case 0: return admin + " does not respond";
             case 200: case 201: return admin + " knows " + name;
-            case 401: case 403: return admin + " wants another token (" + status + ")";
-            case 409: return "at " + admin + " an operator has removed " + name + ", for as long as it is there";
+            case 401: case 403: return admin + " refuses the token (" + status + ")";
+            case 409: return admin + " keeps " + name + " away, which an operator removed";
             default: return admin + " refuses: " + status;
         }
     }
 
-    /// <summary>The status; 0 where nobody answers.</summary>
+    /// <summary>The status; 0 without a response.</summary>
     private int Ask(Uri admin, HttpMethod method, string rest, string body)
     {
         try
@@ -172,9 +175,10 @@ public sealed class HomingAgent : IDisposable
                 request.Content = new StringContent(body, Encoding.UTF8, "application/json");
                 if (TokenFile != null)
                 {
-                    request.Headers.TryAddWithoutValidation("Authorization", "Bearer " + File.ReadAllText(TokenFile).Trim());
+                    var token = File.ReadAllText(TokenFile).Trim();
+                    request.Headers.TryAddWithoutValidation("Authorization", "Bearer " + token);
                 }
-                // This thread is the agent's own, and nothing on it waits for a context.
+                // This thread is the agent's own, so no synchronization context can deadlock.
                 using (var response = http.SendAsync(request).GetAwaiter().GetResult())
                 {
                     return (int)response.StatusCode;
@@ -197,7 +201,7 @@ public sealed class HomingAgent : IDisposable
         }
     }
 
-    /// <summary>What an application's delegate throws is no reason not to be there.</summary>
+    /// <summary>An exception in an application's delegate must not stop the heartbeats.</summary>
     private static string Figure(Func<long> figure)
     {
         try

@@ -102,7 +102,7 @@ fn who_has_no_token_is_not_let_in_and_says_so() {
     let fleet = Fleet::start();
     let mut command = Command::new(root().join("examples/agents/agent.sh"));
     let stranger = Process::start(command.args(["--admin", &fleet.admin(), "app-9", "127.0.0.1:9"]));
-    until("it says so", || stranger.said().contains("wants another token (401)"));
+    until("it says so", || stranger.said().contains("refuses the token (401)"));
     assert!(fleet.listed().is_none());
     for wrong in
         [&["app-9"][..], &["app 9", "a:1"], &["app-9", "a\"b:1"], &["--ttl", "soon", "app-9", "a:1"], &["--more"]]
