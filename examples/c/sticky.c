@@ -122,7 +122,7 @@ int main(void)
 {
     homing_handle ring = 0, config = 0, balancer = 0, events = 0;
     char set_cookie[1024], cookie[1024], *answer;
-    uint64_t home;
+    uint64_t pinned;
     size_t len = 0;
 
     if (homing_abi_version() != HOMING_ABI_VERSION) {
@@ -141,12 +141,12 @@ int main(void)
     check(homing_events_new(balancer, &events), "watch");
 
     printf("a first visit goes to ");
-    home = serve(balancer, "theme=dark", set_cookie, sizeof set_cookie);
+    pinned = serve(balancer, "theme=dark", set_cookie, sizeof set_cookie);
 
     /* The browser sends back what is before the first semicolon. */
     snprintf(cookie, sizeof cookie, "theme=dark; %.*s", (int)strcspn(set_cookie, ";"), set_cookie);
     printf("the second goes to ");
-    if (serve(balancer, cookie, set_cookie, sizeof set_cookie) != home)
+    if (serve(balancer, cookie, set_cookie, sizeof set_cookie) != pinned)
         return 1;
 
     /* A cookie that was forged or altered is not accepted. */
@@ -155,9 +155,9 @@ int main(void)
     serve(balancer, cookie, set_cookie, sizeof set_cookie);
 
     /* An operator wants to stop the session's upstream: it takes no new sessions. */
-    check(homing_drain(balancer, home, HOMING_FOREVER, 0), "drain");
+    check(homing_drain(balancer, pinned, HOMING_FOREVER, 0), "drain");
     printf("a new visit then goes to ");
-    if (serve(balancer, "", set_cookie, sizeof set_cookie) == home)
+    if (serve(balancer, "", set_cookie, sizeof set_cookie) == pinned)
         return 1;
     check(homing_tick(balancer, 0), "let time pass");
     print_events(events);

@@ -47,8 +47,8 @@ struct visitor {
 static void *visit(void *argument)
 {
     struct visitor *visitor = (struct visitor *)argument;
-    uint8_t token[HOMING_TOKEN_LEN], name[HOMING_NAME_MAX], home[HOMING_NAME_MAX], text[4096];
-    size_t len = 0, home_len = 0, text_len = 0;
+    uint8_t token[HOMING_TOKEN_LEN], name[HOMING_NAME_MAX], pinned[HOMING_NAME_MAX], text[4096];
+    size_t len = 0, pinned_len = 0, text_len = 0;
     homing_request request;
     int i;
     memset(&request, 0, sizeof request);
@@ -66,19 +66,19 @@ static void *visit(void *argument)
         }
         EXPECT(HOMING_OK, status);
         if (pick.decision == HOMING_DECISION_PINNED) {
-            CHECK(len == home_len && memcmp(name, home, len) == 0);
+            CHECK(len == pinned_len && memcmp(name, pinned, len) == 0);
             visitor->pinned++;
         } else {
             /* app-5 is added and removed; the others stay, with their sessions. */
-            CHECK(request.token_len == 0 || (home_len == 5 && memcmp(home, "app-5", 5) == 0));
+            CHECK(request.token_len == 0 || (pinned_len == 5 && memcmp(pinned, "app-5", 5) == 0));
             CHECK(pick.decision == (request.token_len ? HOMING_DECISION_NO_SUCH_UPSTREAM : HOMING_DECISION_NEW));
             CHECK(pick.token_len == HOMING_TOKEN_LEN);
             visitor->moved++;
         }
         if (pick.token_len) {
             memcpy(token, pick.token, sizeof token);
-            memcpy(home, name, len);
-            home_len = len;
+            memcpy(pinned, name, len);
+            pinned_len = len;
         }
         /* Half of them begin a new session each time; a lease may outlive its balancer. */
         request.token = token;

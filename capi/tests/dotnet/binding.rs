@@ -42,7 +42,7 @@ fn nothing_is_left_of_a_hundred_thousand_picks() {
 fn a_leak_would_be_seen() {
     for compiled in runtimes() {
         let (in_flight, grown) = leaked(&compiled.tests(&["leak", "100000", "planted"], ""));
-        assert!(in_flight > 0, "{:?}: places that nobody gives back", compiled.runtime);
+        assert!(in_flight > 0, "{:?}: leases that are never finished", compiled.runtime);
         assert!(grown > TOLERANCE_KIB, "{:?}: 128 bytes a pick, {grown} KiB", compiled.runtime);
     }
 }

@@ -100,14 +100,14 @@ fn visitors_stay_on_their_upstream() {
         let gateway = Gateway::start(compiled, &upstreams, &[]);
         let mut visitors = HashMap::new();
         for _ in 0..12 {
-            let (head, home) = gateway.get("/", "");
+            let (head, pinned) = gateway.get("/", "");
             assert_eq!(status(&head), "200", "{head}");
-            visitors.insert(cookie(&head).expect("a first visit is given a cookie"), home);
+            visitors.insert(cookie(&head).expect("a first visit is given a cookie"), pinned);
         }
         for _ in 0..3 {
-            for (cookie_value, home) in &visitors {
+            for (cookie_value, pinned) in &visitors {
                 let (head, found) = gateway.get("/", &format!("theme=dark; {cookie_value}; other=1"));
-                assert_eq!(&found, home, "{:?}", compiled.runtime);
+                assert_eq!(&found, pinned, "{:?}", compiled.runtime);
                 assert_eq!(cookie(&head), None, "the client keeps what it has");
             }
         }
@@ -121,12 +121,12 @@ fn a_visitor_of_a_dead_instance_moves_without_an_error() {
     for compiled in runtimes() {
         let upstreams = fleet(3);
         let gateway = Gateway::start(compiled, &upstreams, &[]);
-        let (head, home) = gateway.get("/", "");
+        let (head, pinned) = gateway.get("/", "");
         let first = cookie(&head).unwrap();
-        upstreams.iter().find(|upstream| upstream.name == home).unwrap().die();
+        upstreams.iter().find(|upstream| upstream.name == pinned).unwrap().die();
         let (head, next) = gateway.get("/", &first);
         assert_eq!(status(&head), "200", "{:?}: {head}", compiled.runtime);
-        assert_ne!(next, home);
+        assert_ne!(next, pinned);
         let moved = cookie(&head).expect("it is told");
         for _ in 0..3 {
             let (head, found) = gateway.get("/", &moved);
@@ -162,7 +162,7 @@ fn cookies_have_their_attributes_and_pass_both_ways() {
         assert_eq!(field(head, "host"), Some(gateway.address.as_str()));
 
         let (head, _) = gateway.get("/", "homing=EAnUkFWdd--lWBzh_w5K45RrSdIAAAAAAARPX-LuX95qF6KmuYWwwIln");
-        assert!(cookie(&head).is_some(), "a token of nobody is replaced");
+        assert!(cookie(&head).is_some(), "a forged token is replaced");
     }
 }
 
@@ -196,13 +196,13 @@ fn a_post_to_a_dead_instance_is_not_sent_elsewhere() {
     for compiled in runtimes() {
         let upstreams = fleet(2);
         let gateway = Gateway::start(compiled, &upstreams, &[]);
-        let (head, home) = gateway.get("/", "");
+        let (head, pinned) = gateway.get("/", "");
         let first = format!("cookie: {}\r\n", cookie(&head).unwrap());
-        upstreams.iter().find(|upstream| upstream.name == home).unwrap().die();
+        upstreams.iter().find(|upstream| upstream.name == pinned).unwrap().die();
         upstreams.iter().for_each(|upstream| drop(upstream.asked()));
         let (head, _) = gateway.ask("POST", "/echo", &first, b"buy");
         assert_eq!(status(&head), "502", "{:?}: {head}", compiled.runtime);
-        assert!(upstreams.iter().all(|upstream| upstream.asked().is_empty()), "nobody has seen it");
+        assert!(upstreams.iter().all(|upstream| upstream.asked().is_empty()), "no upstream was asked");
         let (head, body) = gateway.ask("POST", "/echo", &first, b"buy");
         assert_eq!((status(&head), body.as_deref()), ("200", Some(&b"buy"[..])), "it is known to be down by now");
     }
@@ -217,11 +217,11 @@ fn gateways_with_one_key_file_share_sessions() {
     let arguments = ["--keys", keys.to_str().unwrap(), "--policy", "p2c"];
     let gateways: Vec<_> = compiled.iter().map(|compiled| Gateway::start(compiled, &upstreams, &arguments)).collect();
     for one in &gateways {
-        let (head, home) = one.get("/", "");
+        let (head, pinned) = one.get("/", "");
         let cookie_value = cookie(&head).unwrap();
         for other in &gateways {
             let (head, found) = other.get("/", &cookie_value);
-            assert_eq!((found, cookie(&head)), (home.clone(), None));
+            assert_eq!((found, cookie(&head)), (pinned.clone(), None));
         }
     }
 }

@@ -30,14 +30,14 @@ fn backups_take_over_and_give_back() {
             assert_eq!(visitor.visit().text(), "app-2", "a primary is left");
         }
         upstreams[1].stop();
-        let homes: Vec<_> = visitors.iter_mut().map(|visitor| visitor.visit().text()).collect();
-        assert!(homes.iter().all(|home| ["app-3", "app-4"].contains(&home.as_str())), "{homes:?}");
+        let all_pinned: Vec<_> = visitors.iter_mut().map(|visitor| visitor.visit().text()).collect();
+        assert!(all_pinned.iter().all(|pinned| ["app-3", "app-4"].contains(&pinned.as_str())), "{all_pinned:?}");
         let moves = nginx.log(30)[20..].iter().filter(|line| line.decision == "not_serving").count();
         assert_eq!(moves, 10);
         // Meanwhile, sessions stay on their backup server.
-        for (visitor, home) in visitors.iter_mut().zip(&homes) {
+        for (visitor, pinned) in visitors.iter_mut().zip(&all_pinned) {
             let given = visitor.given;
-            assert_eq!((visitor.visit().text(), visitor.given), (home.clone(), given));
+            assert_eq!((visitor.visit().text(), visitor.given), (pinned.clone(), given));
         }
         upstreams[0].restart();
         until("the primary is found again", || visitors[0].visit().text() == "app-1");

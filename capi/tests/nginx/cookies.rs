@@ -45,7 +45,7 @@ fn one_that_is_not_signed_or_was_altered_is_replaced() {
     let Some(nginx) = Nginx::start(&homing("", &upstreams)) else { return };
     let Some(stranger) = Nginx::start(&homing("", &upstreams)) else { return };
     let mut visitor = Visitor::new(nginx.address, "v");
-    let home = visitor.visit().text();
+    let pinned = visitor.visit().text();
     let good = visitor.token.expect("a cookie");
     let altered = |at: usize| {
         let mut bytes = good.clone().into_bytes();
@@ -78,7 +78,7 @@ fn one_that_is_not_signed_or_was_altered_is_replaced() {
     }
     // The control: a token that was not altered is kept.
     let answer = with(nginx.address, &format!("Cookie: homing={good}\r\n"));
-    assert_eq!((token(&answer.head), answer.text()), (None, home));
+    assert_eq!((token(&answer.head), answer.text()), (None, pinned));
     assert_eq!(nginx.complaints(), [""; 0]);
 }
 

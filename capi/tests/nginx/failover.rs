@@ -22,18 +22,18 @@ fn sessions_of_a_dead_upstream_move_once() {
     let mut upstreams = Upstream::several(3);
     let Some(nginx) = Nginx::start(&Setup::of(format!("{HOMING} {}", servers(&upstreams)))) else { return };
     let mut visitors = Visitor::several(nginx.address, 9);
-    let homes: Vec<_> = visitors.iter_mut().map(|visitor| visitor.visit().text()).collect();
-    let dead = index_of(&upstreams, &homes[0]);
+    let all_pinned: Vec<_> = visitors.iter_mut().map(|visitor| visitor.visit().text()).collect();
+    let dead = index_of(&upstreams, &all_pinned[0]);
     upstreams[dead].stop();
     let mut next = Vec::new();
-    for (visitor, home) in visitors.iter_mut().zip(&homes) {
+    for (visitor, pinned) in visitors.iter_mut().zip(&all_pinned) {
         let answer = visitor.visit();
         assert_eq!(answer.status(), 200);
-        let moves = *home == upstreams[dead].name;
-        assert_eq!((answer.text() != *home, visitor.given), (moves, 1 + usize::from(moves)));
+        let moves = *pinned == upstreams[dead].name;
+        assert_eq!((answer.text() != *pinned, visitor.given), (moves, 1 + usize::from(moves)));
         next.push(answer.text());
     }
-    let moved = homes.iter().filter(|home| **home == upstreams[dead].name).count();
+    let moved = all_pinned.iter().filter(|pinned| **pinned == upstreams[dead].name).count();
     assert!((1..9).contains(&moved));
     let log = nginx.log(18);
     let not_serving: Vec<_> = log.iter().filter(|line| line.decision == "not_serving").collect();
@@ -57,12 +57,12 @@ fn a_first_visit_gets_one_cookie() {
     let mut upstreams = Upstream::several(2);
     let homing = "homing key_file=homing.keys policy=ip_hash;";
     let Some(nginx) = Nginx::start(&Setup::of(format!("{homing} {}", servers(&upstreams)))) else { return };
-    let home = get(nginx.address, "/").text();
-    let dead = index_of(&upstreams, &home);
+    let pinned = get(nginx.address, "/").text();
+    let dead = index_of(&upstreams, &pinned);
     upstreams[dead].stop();
     let mut visitor = Visitor::new(nginx.address, "v");
     let next = visitor.visit().text();
-    assert_ne!(next, home);
+    assert_ne!(next, pinned);
     let line = nginx.last(2);
     assert_eq!((line.decision.as_str(), line.tried.len()), ("new", 2));
     assert_eq!((visitor.given, visitor.visit().text(), visitor.given), (1, next, 1));
@@ -103,8 +103,8 @@ fn without_next_upstream_the_failure_is_the_answer() {
     setup.server += " proxy_next_upstream off;";
     let Some(nginx) = Nginx::start(&setup) else { return };
     let mut visitor = Visitor::new(nginx.address, "v");
-    let home = visitor.visit().text();
-    let dead = index_of(&upstreams, &home);
+    let pinned = visitor.visit().text();
+    let dead = index_of(&upstreams, &pinned);
     upstreams[dead].stop();
     assert_eq!((visitor.visit().status(), visitor.given), (502, 1));
 }
@@ -128,7 +128,7 @@ fn one_that_answers(status: &'static str, condition: &str) -> Option<(Nginx, Vec
         visitor.keep(&answer.head);
         (answer.text() == "a").then_some(visitor)
     };
-    let visitor = (0..50).find_map(visitor).expect("somebody comes to the first");
+    let visitor = (0..50).find_map(visitor).expect("a visitor of the first upstream");
     Some((nginx, upstreams, visitor))
 }
 
@@ -176,9 +176,9 @@ fn a_stale_connection_moves_no_session() {
     setup.workers = 1;
     let Some(nginx) = Nginx::start(&setup) else { return };
     let mut visitor = Visitor::new(nginx.address, "v");
-    let home = visitor.visit().text();
+    let pinned = visitor.visit().text();
     for visit in 1..10 {
-        assert_eq!((visitor.visit().text(), visitor.given), (home.clone(), 1));
+        assert_eq!((visitor.visit().text(), visitor.given), (pinned.clone(), 1));
         let line = nginx.last(visit + 1);
         assert_eq!((line.decision.as_str(), line.tried.len()), ("pinned", 2), "one more try, at the same");
         assert_eq!(line.tried[0], line.tried[1]);
@@ -188,10 +188,10 @@ fn a_stale_connection_moves_no_session() {
     let answer = exchange(nginx.address, post("/", &cookie, "once"));
     assert_eq!((answer.status(), answer.head.has("set-cookie")), (502, false));
     assert_eq!(
-        upstreams[index_of(&upstreams, &home)].seen().iter().filter(|seen| seen.head.method() == "POST").count(),
+        upstreams[index_of(&upstreams, &pinned)].seen().iter().filter(|seen| seen.head.method() == "POST").count(),
         1
     );
-    assert_eq!((visitor.visit().text(), visitor.given), (home, 1));
+    assert_eq!((visitor.visit().text(), visitor.given), (pinned, 1));
 }
 
 #[test]
@@ -202,10 +202,10 @@ fn connections_are_kept() {
     setup.workers = 1;
     let Some(nginx) = Nginx::start(&setup) else { return };
     let mut visitor = Visitor::new(nginx.address, "v");
-    let home = index_of(&upstreams, &visitor.visit().text());
+    let pinned = index_of(&upstreams, &visitor.visit().text());
     (1..10).for_each(|_| drop(visitor.visit()));
-    let connections: BTreeSet<_> = upstreams[home].seen().iter().map(|seen| seen.connection).collect();
-    assert_eq!((upstreams[home].seen().len(), connections.len()), (10, 1));
+    let connections: BTreeSet<_> = upstreams[pinned].seen().iter().map(|seen| seen.connection).collect();
+    assert_eq!((upstreams[pinned].seen().len(), connections.len()), (10, 1));
 }
 
 #[test]
@@ -217,13 +217,13 @@ fn sessions_leave_a_server_marked_down() {
     };
     let Some(mut nginx) = Nginx::start(&setup("")) else { return };
     let mut visitors = Visitor::several(nginx.address, 9);
-    let homes: Vec<_> = visitors.iter_mut().map(|visitor| visitor.visit().text()).collect();
-    assert!(homes.contains(&"app-1".to_owned()));
+    let all_pinned: Vec<_> = visitors.iter_mut().map(|visitor| visitor.visit().text()).collect();
+    assert!(all_pinned.contains(&"app-1".to_owned()));
     nginx.change(&setup("down"));
-    for (visitor, home) in visitors.iter_mut().zip(&homes) {
+    for (visitor, pinned) in visitors.iter_mut().zip(&all_pinned) {
         let next = visitor.visit().text();
         assert_ne!(next, "app-1");
-        assert_eq!(next != *home, home == "app-1");
+        assert_eq!(next != *pinned, pinned == "app-1");
     }
     for line in &nginx.log(18)[9..] {
         assert_eq!(line.tried.len(), 1);

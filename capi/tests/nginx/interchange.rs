@@ -30,11 +30,11 @@ fn nginx(keys: &Path, upstreams: &[Upstream]) -> Option<Nginx> {
 fn lost(first: std::net::SocketAddr, second: std::net::SocketAddr) -> usize {
     let is_lost = |_: &usize| {
         let mut visitor = Visitor::new(first, "v");
-        let home = visitor.visit().text();
+        let pinned = visitor.visit().text();
         let cookie = format!("Cookie: homing={}\r\n", visitor.token.expect("a cookie"));
         let answer = exchange(second, request("GET", "/", &cookie));
         assert_eq!(answer.status(), 200);
-        token(&answer.head).is_some() || answer.text() != home
+        token(&answer.head).is_some() || answer.text() != pinned
     };
     (0..20).filter(is_lost).count()
 }

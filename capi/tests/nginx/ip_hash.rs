@@ -49,7 +49,7 @@ fn differences(test: &str, our_weight: u32) -> Option<[usize; METHODS.len()]> {
     let dice = Dice::new(test);
     let mut wire = connect(nginx.address);
     let mut different = [0; METHODS.len()];
-    let mut homes = std::collections::BTreeMap::<String, usize>::new();
+    let mut all_pinned = std::collections::BTreeMap::<String, usize>::new();
     let is_mapped = |client: &IpAddr| client.to_canonical() != *client;
     let clients = std::iter::repeat_with(|| dice.client()).filter(|client| !is_mapped(client)).take(CLIENTS);
     for (n, client) in clients.enumerate() {
@@ -62,10 +62,10 @@ fn differences(test: &str, our_weight: u32) -> Option<[usize; METHODS.len()]> {
             let mut ask = |kind: char| wire.exchange(request("GET", &format!("/{kind}{i}"), &fields)).text();
             let (theirs, ours) = (ask('t'), ask('o'));
             *different += usize::from(theirs != ours);
-            *homes.entry(theirs).or_default() += 1;
+            *all_pinned.entry(theirs).or_default() += 1;
         }
     }
-    assert_eq!(homes.len(), 4, "all that are up have clients: {homes:?}");
+    assert_eq!(all_pinned.len(), 4, "all that are up have clients: {all_pinned:?}");
     assert_eq!(nginx.complaints(), [""; 0]);
     Some(different)
 }

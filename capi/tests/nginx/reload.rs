@@ -44,12 +44,12 @@ fn a_hundred_reloads_under_load() {
                 scope.spawn(move || {
                     let mut visitors: Vec<_> =
                         (0..5).map(|n| Visitor::new(address, format!("c{client}v{n}"))).collect();
-                    let homes: Vec<_> = visitors.iter_mut().map(|visitor| visitor.visit().text()).collect();
+                    let all_pinned: Vec<_> = visitors.iter_mut().map(|visitor| visitor.visit().text()).collect();
                     while !stop.load(Ordering::Relaxed) {
-                        for (visitor, home) in visitors.iter_mut().zip(&homes) {
+                        for (visitor, pinned) in visitors.iter_mut().zip(&all_pinned) {
                             let answer = visitor.visit();
                             visits.fetch_add(1, Ordering::Relaxed);
-                            assert_eq!((answer.status(), &answer.text()), (200, home));
+                            assert_eq!((answer.status(), &answer.text()), (200, pinned));
                             assert_eq!(visitor.given, 1);
                         }
                     }

@@ -14,15 +14,15 @@ const VISITS: usize = 15;
 /// The upstreams of each visitor, request by request.
 fn visits(nginx: &Nginx) -> (Vec<Visitor>, Vec<BTreeSet<String>>) {
     let mut visitors = Visitor::several(nginx.address, VISITORS);
-    let mut homes = vec![BTreeSet::new(); VISITORS];
+    let mut all_pinned = vec![BTreeSet::new(); VISITORS];
     for _ in 0..VISITS {
-        for (visitor, homes) in visitors.iter_mut().zip(&mut homes) {
+        for (visitor, all_pinned) in visitors.iter_mut().zip(&mut all_pinned) {
             let answer = visitor.visit();
             assert_eq!(answer.status(), 200);
-            homes.insert(answer.text());
+            all_pinned.insert(answer.text());
         }
     }
-    (visitors, homes)
+    (visitors, all_pinned)
 }
 
 fn four_workers(upstreams: &[Upstream], method: &str) -> Setup {
@@ -36,10 +36,10 @@ fn sessions_stay_whichever_worker_handles_them() {
     let upstreams = Upstream::several(5);
     let setup = four_workers(&upstreams, "homing key_file=homing.keys policy=least_sessions;");
     let Some(nginx) = Nginx::start(&setup) else { return };
-    let (visitors, homes) = visits(&nginx);
-    assert!(homes.iter().all(|homes| homes.len() == 1), "{homes:?}");
+    let (visitors, all_pinned) = visits(&nginx);
+    assert!(all_pinned.iter().all(|all_pinned| all_pinned.len() == 1), "{all_pinned:?}");
     assert!(visitors.iter().all(|visitor| visitor.given == 1));
-    assert_eq!(homes.into_iter().flatten().collect::<BTreeSet<_>>().len(), 5, "each upstream has some");
+    assert_eq!(all_pinned.into_iter().flatten().collect::<BTreeSet<_>>().len(), 5, "each upstream has some");
     let log = nginx.log(VISITORS * VISITS);
     let workers_of = |name: &str| {
         let own = log.iter().filter(|line| line.visitor == name);
@@ -57,8 +57,10 @@ fn sessions_stay_whichever_worker_handles_them() {
 fn without_the_directive_sessions_do_not_stay() {
     let upstreams = Upstream::several(5);
     let Some(nginx) = Nginx::start(&four_workers(&upstreams, "")) else { return };
-    let (visitors, homes) = visits(&nginx);
-    assert!(homes.iter().all(|homes| homes.len() > 1) && visitors.iter().all(|visitor| visitor.given == 0));
+    let (visitors, all_pinned) = visits(&nginx);
+    assert!(
+        all_pinned.iter().all(|all_pinned| all_pinned.len() > 1) && visitors.iter().all(|visitor| visitor.given == 0)
+    );
     assert!(nginx.log(1).iter().all(|line| line.decision == "-" && line.upstream == "-"));
 }
 
@@ -86,8 +88,8 @@ fn a_key_is_any_string_of_nginx() {
     let upstreams = Upstream::several(5);
     let homing = "homing key_file=homing.keys policy=rendezvous key=$arg_tenant;";
     let Some(nginx) = Nginx::start(&Setup::of(format!("{homing} {}", servers(&upstreams)))) else { return };
-    let home = |tenant: usize| get(nginx.address, &format!("/?tenant={tenant}")).text();
-    let homes: Vec<_> = (0..20).map(home).collect();
-    assert_eq!(homes, (0..20).map(home).collect::<Vec<_>>());
-    assert!(homes.iter().collect::<BTreeSet<_>>().len() > 1);
+    let pinned = |tenant: usize| get(nginx.address, &format!("/?tenant={tenant}")).text();
+    let all_pinned: Vec<_> = (0..20).map(pinned).collect();
+    assert_eq!(all_pinned, (0..20).map(pinned).collect::<Vec<_>>());
+    assert!(all_pinned.iter().collect::<BTreeSet<_>>().len() > 1);
 }

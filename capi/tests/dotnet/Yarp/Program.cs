@@ -183,21 +183,21 @@ internal static class YarpTests
     private static void Sessions_come_home()
     {
         using var proxy = new Proxy(5);
-        var homes = new HashSet<string?>();
+        var allPinned = new HashSet<string?>();
         for (var visitor = 0; visitor < 50; visitor++)
         {
-            var home = proxy.Serve(null, out var setCookie);
+            var pinned = proxy.Serve(null, out var setCookie);
             Equal(AffinityStatus.AffinityKeyNotSet, proxy.Found);
             var cookie = "theme=dark; " + setCookie!.Split(';')[0];
             for (var i = 0; i < 5; i++)
             {
-                Equal(home, proxy.Serve(cookie, out var again));
+                Equal(pinned, proxy.Serve(cookie, out var again));
                 Equal(AffinityStatus.OK, proxy.Found);
                 Equal(null, again);
             }
-            homes.Add(home);
+            allPinned.Add(pinned);
         }
-        Equal(5, homes.Count);
+        Equal(5, allPinned.Count);
     }
 
     private static void What_is_no_token_is_replaced()
@@ -211,12 +211,12 @@ internal static class YarpTests
     private static void Sessions_of_unhealthy_destinations_move_once()
     {
         using var proxy = new Proxy(4);
-        var home = proxy.Serve(null, out var setCookie);
+        var pinned = proxy.Serve(null, out var setCookie);
         var names = Enumerable.Range(0, 4).Select(i => "app-" + i);
-        proxy.Have(names, name => name != home);
+        proxy.Have(names, name => name != pinned);
         var next = proxy.Serve(setCookie!.Split(';')[0], out var moved);
         Equal(AffinityStatus.DestinationNotFound, proxy.Found);
-        That(next != null && next != home, next + " is another");
+        That(next != null && next != pinned, next + " is another");
         That(moved != null, "it is told");
         proxy.Have(names);
         Equal(next, proxy.Serve(moved!.Split(';')[0], out var stays));
@@ -226,11 +226,11 @@ internal static class YarpTests
     private static void Destinations_are_followed()
     {
         using var proxy = new Proxy(2);
-        var home = proxy.Serve(null, out var setCookie);
+        var pinned = proxy.Serve(null, out var setCookie);
         proxy.Have(["app-2", "app-1", "app-0", "app-9"]);
-        Equal(home, proxy.Serve(setCookie!.Split(';')[0], out _));
-        var homes = Enumerable.Range(0, 200).Select(_ => proxy.Serve(null, out var _)).ToHashSet();
-        Equal(4, homes.Count);
+        Equal(pinned, proxy.Serve(setCookie!.Split(';')[0], out _));
+        var allPinned = Enumerable.Range(0, 200).Select(_ => proxy.Serve(null, out var _)).ToHashSet();
+        Equal(4, allPinned.Count);
         Equal("app-0 app-1 app-2 app-9", string.Join(" ", proxy.Balancer.Upstreams().Select(upstream => upstream.Name).Order()));
         proxy.Have(["app-2", "app-9"]);
         That(proxy.Serve(setCookie.Split(';')[0], out var moved) is "app-2" or "app-9", "it moved");
@@ -242,10 +242,10 @@ internal static class YarpTests
     {
         using var proxy = new Proxy(3);
         var first = new Context();
-        var home = proxy.Serve(first);
+        var pinned = proxy.Serve(first);
         Equal(1, InFlight(proxy));
         var second = new Context(first.SetCookie!.Split(';')[0]);
-        Equal(home, proxy.Serve(second));
+        Equal(pinned, proxy.Serve(second));
         Equal(2, InFlight(proxy));
         first.End();
         second.End();
@@ -258,7 +258,7 @@ internal static class YarpTests
     {
         using var proxy = new Proxy(3);
         var first = new Context();
-        var home = proxy.Serve(first);
+        var pinned = proxy.Serve(first);
         first.End();
         var cookie = first.SetCookie!.Split(';')[0];
         for (var i = 0; i < 5; i++)
@@ -267,9 +267,9 @@ internal static class YarpTests
             proxy.Serve(context);
             context.End(502, ForwarderError.Request);
         }
-        Equal(UpstreamState.Suspect, proxy.Balancer.Upstreams().Single(upstream => upstream.Name == home).State);
+        Equal(UpstreamState.Suspect, proxy.Balancer.Upstreams().Single(upstream => upstream.Name == pinned).State);
         // It is ejected: it takes no new sessions for a while.
-        That(Enumerable.Range(0, 50).All(_ => proxy.Serve(null, out var _) != home), "others take new sessions");
+        That(Enumerable.Range(0, 50).All(_ => proxy.Serve(null, out var _) != pinned), "others take new sessions");
     }
 
     private static void Cookies_are_as_YARP_is_configured()
@@ -305,8 +305,8 @@ internal static class YarpTests
             using var one = new Proxy(4, options);
             using var other = new Proxy(4, options);
             using var stranger = new Proxy(4);
-            var home = one.Serve(null, out var setCookie);
-            Equal(home, other.Serve(setCookie!.Split(';')[0], out var again));
+            var pinned = one.Serve(null, out var setCookie);
+            Equal(pinned, other.Serve(setCookie!.Split(';')[0], out var again));
             Equal(null, again);
             stranger.Serve(setCookie.Split(';')[0], out var replaced);
             Equal(AffinityStatus.AffinityKeyExtractionFailed, stranger.Found);
