@@ -25,6 +25,9 @@
 //! No function takes a host's own load figures. A host that chooses the upstream says which ones are `eligible`, or
 //! counts what it chose by `homing_lease()`, and policies see that.
 //!
+//! For a session with an open tunnel a host learns the drain deadline (`homing_departure()`), but it cannot guard the
+//! session: while no request comes, the session stops counting as live.
+//!
 //! # Files, in reading order
 //!
 //! | file | holds |

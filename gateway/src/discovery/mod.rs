@@ -11,14 +11,14 @@
 //!
 //! ```no_run
 //! use homing::Timestamp;
-//! use homing_gateway::discovery::{Discovery, File, Update};
+//! use homing_gateway::discovery::{DiscoverySource, DiscoveryUpdate, FileSource};
 //! use homing_gateway::roster::Roster;
 //! use homing::time::{Clock, SystemClock};
 //! # async fn example(roster: Roster) -> Result<(), Box<dyn std::error::Error>> {
-//! let mut source = File::watch("upstreams.toml");
+//! let mut source = FileSource::watch("upstreams.toml");
 //! loop {
 //!     match source.next().await {
-//!         Ok(Update::Members(upstreams)) => {
+//!         Ok(DiscoveryUpdate::Members(upstreams)) => {
 //!             if let Err(error) = roster.set_discovered(upstreams, SystemClock.now()) {
 //!                 eprintln!("refused: {error}");
 //!             }
