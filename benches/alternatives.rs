@@ -1,6 +1,6 @@
 //! The two places where a policy keeps an index instead of doing the simple thing, beside that simple thing:
 //! `least_conn`'s load index and a scan of all upstreams; `rendezvous`' dealt table and the score of every upstream for
-//! every slot. `cargo bench --bench alternatives`; the modules' documentation quotes the figures.
+//! every slot. `cargo bench -p homing-benches --bench alternatives`; the modules' documentation quotes the figures.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark that cannot go on should say where")]
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
+use super::balancer_tables::BalancerTables;
 use super::document::{Diagnostic, Document};
-use super::parts::Parts;
 use super::{Affinity, Policy, Upstream};
 use crate::HealthSettings;
 use crate::affinity::{Lifetimes, MAX_ACCEPTED};
@@ -13,7 +13,7 @@ use crate::http::CookieError;
 use crate::policy::{self, ParamError};
 
 /// The first contradiction in `parts`, which were read from `document`; [`upstreams`] aside.
-pub fn tables(parts: &Parts<'_>, document: &Document<'_>) -> Result<(), Diagnostic> {
+pub fn tables(parts: &BalancerTables<'_>, document: &Document<'_>) -> Result<(), Diagnostic> {
     lifetimes(parts.affinity, document)?;
     cookie(parts.affinity, document)?;
     accept(parts, document)?;
@@ -52,7 +52,7 @@ fn cookie(affinity: &Affinity, document: &Document<'_>) -> Result<(), Diagnostic
     Err(document.at(key, error))
 }
 
-fn accept(parts: &Parts<'_>, document: &Document<'_>) -> Result<(), Diagnostic> {
+fn accept(parts: &BalancerTables<'_>, document: &Document<'_>) -> Result<(), Diagnostic> {
     let Affinity { accept, cookie, .. } = parts.affinity;
     if accept.len() > MAX_ACCEPTED {
         let message = format!("there are {}; leave at most {MAX_ACCEPTED}", accept.len());

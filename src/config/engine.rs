@@ -1,7 +1,7 @@
 //! What a balancer without a gateway reads.
 
+use super::balancer_tables::BalancerTables;
 use super::document::{ConfigError, Document};
-use super::parts::Parts;
 use super::tables::{FailoverTable, OutlierTable, SlowStartTable};
 use super::{Affinity, Drain, Policy, Rebalance, Upstream, check, value};
 use crate::KeyRing;
@@ -35,26 +35,26 @@ use std::time::Duration;
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Engine {
-    /// How sessions come back to their upstream.
+    /// `[affinity]`: how sessions are pinned.
     pub affinity: Affinity,
     /// How new sessions are placed.
     pub policy: Policy,
-    /// How quickly probes and silence are believed.
+    /// `[health]`: thresholds of probes and silence.
     pub health: Health,
-    /// `[outlier]`: how upstreams are judged by their requests; counts up to 1,000,000.
+    /// `[outlier]`: outlier ejection; counts up to 1,000,000.
     #[serde(with = "OutlierTable")]
     pub outlier: Outlier,
-    /// `[slow_start]`: how new and returned upstreams are filled.
+    /// `[slow_start]`: the ramp of new and returned upstreams.
     #[serde(with = "SlowStartTable")]
     pub slow_start: SlowStart,
-    /// How an upstream is emptied.
+    /// `[drain]`: over which time sessions leave.
     pub drain: Drain,
-    /// `[failover]`: how the sessions of one that is gone are moved; a rate of up to 1,000,000.
+    /// `[failover]`: how the sessions of an upstream that is down move; a rate of up to 1,000,000.
     #[serde(with = "FailoverTable")]
     pub failover: Failover,
-    /// How sessions move to upstreams that were added.
+    /// `[rebalance]`: how sessions move to upstreams with room.
     pub rebalance: Rebalance,
-    /// Where requests go, in order: up to [`MAX_UPSTREAMS`](crate::cluster::MAX_UPSTREAMS), each with its own name.
+    /// `[[upstream]]`, in order: up to [`MAX_UPSTREAMS`](crate::cluster::MAX_UPSTREAMS), each with its own name.
     #[serde(rename = "upstream")]
     pub upstreams: Vec<Upstream>,
 }
@@ -96,7 +96,7 @@ impl Engine {
         if let Some(key) = ["policy.key", "affinity.lost_header"].into_iter().find(|key| document.has(key)) {
             return Err(document.at_key(key, "is the gateway's alone: leave it out, and let the host do it").into());
         }
-        check::tables(&engine.parts(), &document)?;
+        check::tables(&engine.balancer_tables(), &document)?;
         if !engine.upstreams.is_empty() {
             check::upstreams(&engine.upstreams, &document)?;
         }
@@ -115,12 +115,12 @@ impl Engine {
         &self,
         keys: impl FnOnce(&Path) -> Result<KeyRing, E>,
     ) -> Result<BalancerBuilder, E> {
-        self.parts().balancer(keys)
+        self.balancer_tables().balancer(keys)
     }
 
-    fn parts(&self) -> Parts<'_> {
+    fn balancer_tables(&self) -> BalancerTables<'_> {
         let Health { fall, rise, silence } = self.health;
-        Parts {
+        BalancerTables {
             affinity: &self.affinity,
             policy: &self.policy,
             probes: Probes { fall, rise },
@@ -171,7 +171,7 @@ mod tests {
         let affinity = Affinity { keys: "etc/homing.keys".into(), ..Affinity::default() };
         let engine = parse(UPSTREAM).unwrap();
         assert_eq!(engine, Engine { upstreams: vec![upstream], affinity, ..Engine::default() });
-        assert_eq!(engine.parts().health_settings(), HealthSettings::default());
+        assert_eq!(engine.balancer_tables().health_settings(), HealthSettings::default());
     }
 
     #[test]
@@ -218,7 +218,7 @@ max_in_flight = 3
             failover: Failover { rate: 9, ..Failover::default() },
             drain_spread: Duration::from_secs(8),
         };
-        assert_eq!(engine.parts().health_settings(), expected);
+        assert_eq!(engine.balancer_tables().health_settings(), expected);
         let [upstream] = engine.upstreams.as_slice() else { panic!("{engine:?}") };
         assert_eq!((upstream.weight, upstream.max_in_flight), (2, 3));
     }

@@ -4,8 +4,8 @@
 //!
 //! - [`cookie`]: find the token in `Cookie` headers, and take it out before they travel on;
 //! - [`set_cookie`]: a `Set-Cookie` value, its attributes checked once, at configuration;
-//! - [`client_addr`]: who the client is, believing only trusted proxies;
-//! - [`RequestKey`]: what of a request hash policies hash;
+//! - [`client_addr`]: the client's address, as trusted proxies forward it;
+//! - [`RequestKey`]: the part of a request that hash policies hash;
 //! - [`forwarded`]: the `X-Forwarded-For` and `Forwarded` values for the upstream.
 //!
 //! What this module does not do: it parses no message, owns no header map, opens no token and knows

@@ -1,13 +1,11 @@
 //! Least connections: the fewest requests in flight, by weight.
 //!
-//! Exact over the whole cluster, as nginx's and HAProxy's `leastconn` are: nothing that accepts has fewer in flight by
-//! weight than what is picked, but for what other threads do in the instant of the pick. Among equals the smooth
-//! weighted turns of [`RoundRobin`] decide, as in nginx, so that an idle cluster is filled in turn and not from its
-//! first upstream on.
+//! Exact over the whole cluster, like `leastconn` of nginx and HAProxy: no accepting upstream has fewer in flight by
+//! weight than the one picked, except for what other threads do during the pick. Among equals the smooth weighted turns
+//! of [`RoundRobin`] decide, as in nginx, so that an idle cluster fills in turn and not from its first upstream on.
 //!
-//! nginx looks at all peers under a lock, and HAProxy keeps them in a tree under a lock. Here a small cluster is looked
-//! at whole, without one; in a larger one leases keep the order as they come and go, and a pick reads it off: see
-//! [`ordered`].
+//! A small cluster is scanned; in a larger one leases keep the load index as they come and go, and a pick reads it:
+//! see [`ordered`]. The documentation of [`LeastConn`] has the rationale.
 
 mod ordered;
 
@@ -16,7 +14,7 @@ use crate::cluster::{Cluster, Session};
 use ordered::Ordered;
 
 /// Up to this many upstreams a scan costs no more than the index.
-const LOOKED_AT: usize = 64;
+const SCANNED: usize = 64;
 
 /// The fewest requests in flight by weight.
 ///
@@ -26,6 +24,8 @@ const LOOKED_AT: usize = 64;
 /// session; where there are fewer than eight upstreams to a weight; where over a million requests are in flight; and
 /// where three other such policies exist for upstreams of this cluster, which takes a host that keeps old
 /// [snapshots](crate::Balancer::cluster).
+///
+#[doc = include_str!("least_conn/rationale.md")]
 #[derive(Debug)]
 pub struct LeastConn {
     ties: RoundRobin,
@@ -37,7 +37,7 @@ impl LeastConn {
     /// upstreams share and keep; again for a second policy that exists at the same time, and a third.
     #[must_use]
     pub fn new(cluster: &Cluster) -> Self {
-        let ordered = if cluster.len() > LOOKED_AT { Ordered::new(cluster) } else { None };
+        let ordered = if cluster.len() > SCANNED { Ordered::new(cluster) } else { None };
         Self { ties: RoundRobin::new(cluster), ordered }
     }
 

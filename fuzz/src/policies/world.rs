@@ -35,7 +35,7 @@ pub struct World {
     balancer: Balancer,
     /// Built afresh for the cluster in force; the balancer's own may have been made from the one before.
     policy: Box<dyn Policy>,
-    /// The balancer's, where it is held to them and none was passed over since it was built.
+    /// The turns that the balancer must keep to, while no upstream was skipped since it was built.
     turns: Option<Turns>,
     model: Model,
     leases: Vec<(Lease, usize)>,

@@ -6,7 +6,7 @@ use homing::config::document::{Diagnostic, Document};
 
 /// The first contradiction in `config`, which was read from `document`.
 pub(super) fn check(config: &GatewayConfig, document: &Document<'_>) -> Result<(), Diagnostic> {
-    tables(&config.parts(), document)?;
+    tables(&config.balancer_tables(), document)?;
     incarnations(&config.health, document)?;
     admin(config.admin.as_ref(), document)?;
     discovery(config, document)?;

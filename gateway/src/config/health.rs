@@ -1,7 +1,7 @@
 //! `[health]`, and how its tables become the settings of the balancer and of its probes.
 
 use super::{GatewayConfig, value};
-use homing::config::parts::Parts;
+use homing::config::balancer_tables::BalancerTables;
 use homing::health::{HealthSettings, Probes, Silence};
 use homing::proxy::{ProbeProfile, ProbeSettings};
 use http::HeaderName;
@@ -95,13 +95,13 @@ impl GatewayConfig {
     /// What the balancer believes, how quickly and for how long.
     #[must_use]
     pub fn health_settings(&self) -> HealthSettings {
-        self.parts().health_settings()
+        self.balancer_tables().health_settings()
     }
 
     /// What of it the balancer is made of.
-    pub(crate) fn parts(&self) -> Parts<'_> {
+    pub(crate) fn balancer_tables(&self) -> BalancerTables<'_> {
         let HealthConfig { fall, rise, silence, .. } = self.health;
-        Parts {
+        BalancerTables {
             affinity: &self.affinity,
             policy: &self.policy,
             probes: Probes { fall, rise },

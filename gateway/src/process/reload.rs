@@ -93,7 +93,7 @@ impl CheckedReload {
         let fault = |error: SetupError| loaded.fault(key_of(&error), error);
         let mut ring: Option<KeyRing> = None;
         let mut builder = || {
-            begun.parts().balancer(|file| {
+            begun.balancer_tables().balancer(|file| {
                 let shared = || affinity.as_ref().filter(|_| config.keys_are_shared().is_some());
                 let keys = ring.take().or_else(|| Some(shared()?.keys().clone()));
                 let keys = keys.map_or_else(|| existing_keys(file), Ok)?;

@@ -29,7 +29,7 @@ pub(super) fn build(
     config: &GatewayConfig,
     keys: impl FnOnce(&Path) -> Result<KeyRing, SetupError>,
 ) -> Result<(Proxy, Option<Acceptor>), SetupError> {
-    let balancer = config.parts().balancer(keys)?.build()?;
+    let balancer = config.balancer_tables().balancer(keys)?.build()?;
     Ok((proxy(config, balancer)?.build(), acceptor(config)?))
 }
 

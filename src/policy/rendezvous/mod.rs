@@ -1,16 +1,13 @@
 //! Weighted rendezvous hashing, as a table of slots.
 //!
-//! A key's hash is a slot, and for each slot the upstreams stand in an order of its own, by an exponential variate
-//! divided by the weight: an upstream comes first in a share of slots that is its share of the weights, and when it
-//! goes, only its slots change hands. (Thaler and Ravishankar, "Using Name-Based Mappings to Increase Hit Rates",
-//! IEEE/ACM ToN 6(1), 1998; with weights Schindelhauer and Schomaker, "Weighted Distributed Hash Tables", SPAA 2005.
-//! That the least of exponential variates falls by weight is also what consistent weighted sampling rests on: Manasse,
-//! McSherry and Talwar, 2010.) A scan of all upstreams for each pick finds the first; here the first of each slot are
-//! worked out once, for each change of membership.
+//! The documentation of [`Rendezvous`] has the rationale. That the least of exponential variates falls by weight is also
+//! what consistent weighted sampling rests on (Manasse, McSherry and Talwar, 2010).
 //!
-//! - `score.rs`: what a slot is worth to an upstream;
-//! - `ranking.rs`: who comes first to fourth in each slot, made anew or from the last ranking;
-//! - `assign.rs`: who gets it where shares are capped;
+//! Files, in reading order:
+//!
+//! - `score.rs`: the score of an upstream for a slot, and its slots in the order of their scores;
+//! - `ranking.rs`: the first to fourth upstream of each slot, made anew or from the last ranking;
+//! - `assign.rs`: the upstream of each slot where shares are capped;
 //! - `bound.rs`: requests in flight, bounded.
 
 mod assign;
@@ -152,6 +149,8 @@ impl Table {
 /// A table takes twelve bytes a slot. Where added upstreams make it four times as large, three quarters of all keys
 /// are placed anew: if a cluster grows and shrinks across 16, 64, 256, 1024 or 4096 upstreams, set `slots` for the
 /// largest size.
+///
+#[doc = include_str!("rationale.md")]
 #[derive(Debug)]
 pub struct Rendezvous {
     config: RendezvousConfig,

@@ -1,4 +1,4 @@
-//! What a balancer is made of, in whosever file its tables stand.
+//! The tables that configure a balancer, borrowed from the file of the program that has them.
 
 use super::{Affinity, Drain, Policy, Rebalance, Upstream};
 use crate::affinity::{self, LifetimeError};
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// The tables of a configuration that make a balancer.
 #[derive(Debug)]
-pub struct Parts<'a> {
+pub struct BalancerTables<'a> {
     /// `[affinity]`.
     pub affinity: &'a Affinity,
     /// `[policy]`.
@@ -33,8 +33,8 @@ pub struct Parts<'a> {
     pub upstreams: &'a [Upstream],
 }
 
-impl Parts<'_> {
-    /// What the balancer believes, how quickly and for how long.
+impl BalancerTables<'_> {
+    /// Thresholds and time constants of health.
     pub fn health_settings(&self) -> HealthSettings {
         HealthSettings {
             probes: self.probes,
