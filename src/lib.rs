@@ -15,7 +15,7 @@
 //! | *(none)* | the core: [`balancer`], [`cluster`], [`policy`], [`affinity`], [`health`] |
 //! | `http` | cookies and client addresses, on borrowed header bytes |
 //! | `config` | configuration files and key files |
-//! | `proxy` | a [hyper](https://hyper.rs) service that forwards to the picked upstream |
+//! | `proxy` | the data plane: a reverse proxy for HTTP/1.1 and HTTP/2 |
 //! | `serde` | `Serialize` and `Deserialize` of types that are stored in files and messages |
 //!
 //! # What always holds
