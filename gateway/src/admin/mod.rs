@@ -1,11 +1,11 @@
-//! Watching and changing a balancer over HTTP: what every upstream does, an event for each change, metrics for
-//! Prometheus, and changes that are planned before they are applied.
+//! Administration over HTTP: the state of every upstream, an event for each change, metrics for Prometheus, and changes that
+//! are planned before they are applied.
 //!
 //! [`Admin`] is for an operator's machine, a dashboard and scripts, never for clients of the application: mount it on an
 //! address of its own.
 //!
 //! ```no_run
-//! use homing::admin::Admin;
+//! use homing_gateway::admin::Admin;
 //! use homing::proxy::Proxy;
 //! use homing::{Balancer, UpstreamConfig};
 //!
@@ -29,33 +29,40 @@
 //! | `GET /` | the dashboard, a page for people |
 //! | `GET /api/v1/upstreams` | all upstreams with their states and counters |
 //! | `GET /api/v1/upstreams/NAME` | one of them |
-//! | `GET /api/v1/events` | server-sent events, as they happen |
+//! | `GET /api/v1/events` | server-sent events |
 //! | `GET /api/v1/history` | live sessions over the last hour, where [`Admin::keep_history`] runs |
 //! | `GET /api/v1/openapi.json` | this interface as an OpenAPI document |
 //! | `GET /metrics` | Prometheus' text format |
 //! | `PUT`, `DELETE /api/v1/upstreams/NAME` | adds, changes or removes one |
-//! | `POST /api/v1/upstreams/NAME/drain`, `…/resume` | empties one, with `{"deadline": "10m"}` if need be, and ends that |
-//! | `PUT /api/v1/upstreams/NAME` with `"ttl": "15s"` | an instance registers itself, and is there as long as it is heard of |
-//! | `POST /api/v1/upstreams/NAME/heartbeat`, `…/deregister` | it is there, and says how it is; it goes |
+//! | `POST /api/v1/upstreams/NAME/drain`, `…/resume` | drains one, optionally with `{"deadline": "10m"}`, and ends the drain |
+//! | `PUT /api/v1/upstreams/NAME` with `"ttl": "15s"` | registers an instance, for as long as it sends heartbeats |
+//! | `POST /api/v1/upstreams/NAME/heartbeat`, `…/deregister` | renews a registration and reports; ends it |
 //! | `POST /api/v1/plan` | explains changes and makes none |
 //! | `POST /api/v1/apply` | makes them, all or none, where the generation is still the one expected |
-//! | `POST /api/v1/keys/rotate` | takes over the keys as [`AdminBuilder::keys`] reads them now |
+//! | `POST /api/v1/keys/rotate` | puts the keys in force that [`AdminBuilder::keys`] reads |
 //!
-//! Whatever is refused is answered with a problem document (RFC 9457) whose `code` is for programs and whose `detail`
-//! says what to do. Every change is written to [`AUDIT_TARGET`] in one line.
+//! A refusal is a problem document (RFC 9457): its `code` is for programs, and its `detail` says what to do. Every change is
+//! one line of the log, of target [`AUDIT_TARGET`].
 //!
-//! # Who is let in
+//! # Which requests are admitted
 //!
-//! With a [`BearerToken`], whoever sends it; the dashboard, which holds no data, asks for it. Without one, only who connects from a loopback address and names a loopback
-//! host: a page in a browser on that machine, whose name was rebound to 127.0.0.1, names its own. Changes that a browser sends
-//! for a page of another origin are refused by `Origin` and `Sec-Fetch-Site`, and `POST` and `PUT` have to say
-//! `Content-Type: application/json`, which no form can. There are no CORS headers, ever.
+//! With a [`BearerToken`], those that send it; the dashboard is served without, since it has no data and is the page that asks
+//! for the token. Without a token, those from a loopback address that name a loopback host: a page in a browser on this
+//! machine, whose name was rebound to 127.0.0.1, names its own host. Changes that a browser sends for a page of another origin
+//! are refused by `Origin` and `Sec-Fetch-Site`, and `POST` and `PUT` need `Content-Type: application/json`, which no form
+//! can send. There are no CORS headers.
 //!
 //! # What it does not do
 //!
-//! It speaks no TLS: beyond loopback the token travels in the clear unless something in front encrypts. It keeps no
-//! changes itself: that is up to the [`Roster`](crate::roster::Roster) that it makes them through, and to whoever lets
-//! that one's time [pass](crate::roster::Roster::tick) where instances register themselves.
+//! It speaks no TLS: beyond loopback the token travels in the clear unless a proxy in front encrypts. It saves no changes: the
+//! [`Roster`](crate::roster::Roster) does, through which it makes them; where instances register themselves, the host has to
+//! [tick](crate::roster::Roster::tick) that roster.
+//!
+//! # Files
+//!
+//! In reading order: `api` (HTTP: routes, admission, bodies, responses), `context` (what all connections share), `views` (what
+//! is shown) with the dashboard, `changes` (what is changed), `service` (the way of one request), `builder` ([`Admin`]),
+//! `connection`, and `server` (an own listener on an own thread).
 
 mod api;
 mod builder;

@@ -1,4 +1,4 @@
-//! What the values may be together.
+//! What several values may be together.
 
 use super::{AdminConfig, DiscoveryConfig, EtcdConfig, GatewayConfig, HealthConfig};
 use homing::config::check::{tables, upstreams};
@@ -16,30 +16,30 @@ pub(super) fn check(config: &GatewayConfig, document: &Document<'_>) -> Result<(
     }
 }
 
-/// Who asks for processes to be told apart asks for probes that are answered.
+/// Identifying processes needs probes with a response.
 fn incarnations(health: &HealthConfig, document: &Document<'_>) -> Result<(), Diagnostic> {
     if health.target().is_some() {
         return Ok(());
     }
     let mut keys = ["health.incarnation_header", "health.incarnation_json"].into_iter();
     match keys.find(|key| document.has(key)) {
-        Some(key) => Err(document.at(key, "is read from the answers to probes; say by health.path what they get")),
+        Some(key) => Err(document.at(key, "is read from the responses to probes; set health.path, their target")),
         None => Ok(()),
     }
 }
 
-/// Who could be anybody has to show a token.
+/// Beyond loopback a token is required.
 fn admin(admin: Option<&AdminConfig>, document: &Document<'_>) -> Result<(), Diagnostic> {
     match admin {
         Some(AdminConfig { listen, token_file: None }) if !listen.ip().to_canonical().is_loopback() => {
-            let message = "is not a loopback address; let only those in who have a token, by admin.token_file";
+            let message = "is not a loopback address; require a token, by admin.token_file";
             Err(document.at("admin.listen", message))
         }
         _ => Ok(()),
     }
 }
 
-/// What belongs together is there together.
+/// Keys of `[discovery]` that need each other.
 fn discovery(config: &GatewayConfig, document: &Document<'_>) -> Result<(), Diagnostic> {
     if let Some(DiscoveryConfig::Dns(dns)) = &config.discovery
         && dns.floor > dns.ceiling
@@ -52,11 +52,13 @@ fn discovery(config: &GatewayConfig, document: &Document<'_>) -> Result<(), Diag
         return Ok(());
     };
     if config.state.is_some() {
-        return Err(document.at("state", "is where one gateway keeps what operators change; a fleet keeps it in etcd"));
+        return Err(
+            document.at("state", "is the state file of one gateway; a fleet keeps overrides in etcd: leave it out")
+        );
     }
     let at = |key: &str, message| Err(document.at(&format!("discovery.etcd.{key}"), message));
     if ca.is_none() && endpoints.iter().any(|endpoint| endpoint.starts_with("https:")) {
-        return at("endpoints", "has https; say by ca whose certificates to believe");
+        return at("endpoints", "has https; set ca, the certificate authorities to trust");
     }
     match (certificate, key) {
         (Some(_), None) => return at("certificate", "has no key; name its file by key"),
@@ -65,7 +67,7 @@ fn discovery(config: &GatewayConfig, document: &Document<'_>) -> Result<(), Diag
     }
     match (user, password_file) {
         (Some(_), None) => at("user", "has no password; name its file by password_file"),
-        (None, Some(_)) => at("password_file", "is nobody's; say whose by user"),
+        (None, Some(_)) => at("password_file", "has no user; set user as well"),
         _ => Ok(()),
     }
 }

@@ -1,4 +1,4 @@
-//! `[discovery]`: where upstreams are found.
+//! `[discovery]`: sources of upstreams.
 
 use super::{GatewayConfig, value};
 use crate::discovery::dns::{self, DnsQuery};
@@ -10,8 +10,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// `[discovery]`: where upstreams are found. Exactly one source; `[[upstream]]` entries are who the gateway begins with where
-/// that says nothing at the start.
+/// `[discovery]`: exactly one source of upstreams. The gateway starts with the `[[upstream]]` entries where the source is
+/// unreachable at the start.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DiscoveryConfig {
@@ -19,7 +19,7 @@ pub enum DiscoveryConfig {
     File(#[serde(deserialize_with = "value::path")] PathBuf),
     /// `dns`: the addresses of a host, or the targets of a service.
     Dns(DnsConfig),
-    /// `etcd`: what a fleet of gateways shares.
+    /// `etcd`: the shared state of a fleet of gateways.
     Etcd(EtcdConfig),
 }
 
@@ -27,11 +27,11 @@ pub enum DiscoveryConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "DnsTable")]
 pub struct DnsConfig {
-    /// What is asked for.
+    /// The host or service.
     pub question: DnsQuery,
     /// The name servers, `IP:port`. Default: those of the system.
     pub servers: Vec<SocketAddr>,
-    /// The shortest time until it is asked again, whatever the TTL. Default: 1 second.
+    /// The shortest time between queries, whatever the TTL. Default: 1 second.
     pub floor: Duration,
     /// The longest. Default: 5 minutes.
     pub ceiling: Duration,
@@ -71,14 +71,14 @@ impl TryFrom<DnsTable> for DnsConfig {
         let question = match (table.name, table.port, table.service) {
             (Some(name), Some(port), None) => DnsQuery::Host { name, port },
             (None, None, Some(name)) => DnsQuery::Service { name },
-            _ => return Err("ask for a host, by name and port, or for a service, by service"),
+            _ => return Err("set name and port, for a host, or service, for a service"),
         };
         Ok(Self { question, servers, floor, ceiling })
     }
 }
 
 impl DnsConfig {
-    /// As the source takes it.
+    /// The settings of the source.
     #[must_use]
     pub fn settings(&self) -> dns::DnsSettings {
         let Self { question, servers, floor, ceiling } = self.clone();
@@ -93,13 +93,13 @@ pub struct EtcdConfig {
     /// Its members, such as `http://127.0.0.1:2379` or `https://etcd-1:2379`; at least one.
     #[serde(deserialize_with = "endpoints")]
     pub endpoints: Vec<String>,
-    /// What the fleet's keys begin with. Default: `/homing`.
+    /// The prefix of the fleet's keys. Default: `/homing`.
     #[serde(default = "prefix", deserialize_with = "key_prefix")]
     pub prefix: String,
-    /// The certificates of who signs etcd's, PEM; needed for `https`. Default: none.
+    /// The certificate authorities that sign etcd's certificate, PEM; needed for `https`. Default: none.
     #[serde(default, deserialize_with = "value::some_path")]
     pub ca: Option<PathBuf>,
-    /// Our certificate, PEM. Default: none.
+    /// The client certificate, PEM. Default: none.
     #[serde(default, deserialize_with = "value::some_path")]
     pub certificate: Option<PathBuf>,
     /// Its private key, PEM. Default: none.
@@ -111,11 +111,11 @@ pub struct EtcdConfig {
     /// A file with the user's password. Default: none.
     #[serde(default, deserialize_with = "value::some_path")]
     pub password_file: Option<PathBuf>,
-    /// Whether the fleet's keys are at `PREFIX/keys`. Then the key file is for starts while etcd is away. Default: yes.
+    /// Whether the key ring is at `PREFIX/keys`. The key file is then used only to start while etcd is unreachable. Default: yes.
     #[serde(default = "yes")]
     pub keys: bool,
-    /// How often the gateway tells the others who lives where; zero: it neither tells nor listens, and each counts what it
-    /// has seen itself. Default: 2 seconds.
+    /// How often the gateway publishes its live sessions; zero: it publishes none and ignores those of others, so that each
+    /// gateway counts what it has seen itself. Default: 2 seconds.
     #[serde(default = "live", deserialize_with = "value::duration_or_zero")]
     pub live: Duration,
 }
@@ -157,7 +157,7 @@ fn endpoints<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, 
 }
 
 impl EtcdConfig {
-    /// As a client takes it.
+    /// The settings of the client.
     #[must_use]
     pub fn settings(&self) -> etcd::EtcdSettings {
         etcd::EtcdSettings {
@@ -171,7 +171,7 @@ impl EtcdConfig {
 }
 
 impl GatewayConfig {
-    /// The key in etcd that has the fleet's keys, where they are there.
+    /// The key in etcd of the key ring, where it is shared.
     pub(crate) fn keys_are_shared(&self) -> Option<String> {
         match &self.discovery {
             Some(DiscoveryConfig::Etcd(EtcdConfig { prefix, keys: true, .. })) => Some(format!("{prefix}/keys")),
@@ -181,7 +181,7 @@ impl GatewayConfig {
 }
 
 impl DiscoveryConfig {
-    /// Names files from `folder` on.
+    /// Makes file names relative to `folder`.
     pub(super) fn resolve(&mut self, folder: &Path) {
         match self {
             Self::File(file) => *file = folder.join(&*file),

@@ -1,4 +1,4 @@
-//! `[health]`, and how its tables become the settings of the balancer and of its probes.
+//! `[health]`, and how the tables become the settings of the balancer and of its health checks.
 
 use super::{GatewayConfig, value};
 use homing::config::balancer_tables::BalancerTables;
@@ -8,42 +8,43 @@ use http::HeaderName;
 use serde::Deserialize;
 use std::time::Duration;
 
-/// Where Wisej answers probes unless it is told otherwise.
+/// The path where Wisej responds to probes by default.
 const WISEJ_PATH: &str = "/healthcheck.wx";
 
-/// `[health]`: how upstreams are probed, and how quickly that is believed.
+/// `[health]`: active health checks, and their thresholds.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HealthConfig {
-    /// Whether upstreams are probed at all. Without, they are judged by their requests alone. Default: yes, also without
+    /// Whether upstreams are probed at all. Otherwise they are judged by their requests alone. Default: yes, also without
     /// this table.
     pub enabled: bool,
-    /// The target that probes get, which begins with `/`. Default: none, so that a TCP connection is enough; with
+    /// The target of the probes, which begins with `/`. Default: none, so that a TCP connection is enough; with
     /// `profile = "wisej"` it is `/healthcheck.wx`.
     #[serde(deserialize_with = "value::probe_path")]
     pub path: Option<String>,
-    /// What the answer to a probe means. Default: `standard`.
+    /// What the response to a probe means. Default: `standard`.
     #[serde(with = "value::ProbeProfileValue")]
     pub profile: ProbeProfile,
     /// From one probe of an upstream to the next. Default: 2 seconds.
     #[serde(deserialize_with = "value::timeout")]
     pub interval: Duration,
-    /// For a whole probe. Default: 1 second.
+    /// How long a whole probe may take. Default: 1 second.
     #[serde(deserialize_with = "value::timeout")]
     pub timeout: Duration,
-    /// Probes that fail in a row until the upstream is down, 1 to 1000. Default: 2.
+    /// Failed probes in a row until the upstream is down, 1 to 1000. Default: 2.
     #[serde(deserialize_with = "value::integer::<1, 1000, _, _>")]
     pub fall: u32,
-    /// Probes that pass in a row until it returns, 1 to 1000. Default: 2.
+    /// Passed probes in a row until it returns, 1 to 1000. Default: 2.
     #[serde(deserialize_with = "value::integer::<1, 1000, _, _>")]
     pub rise: u32,
-    /// An upstream that has answered no request for so long takes no new sessions; zero turns that off. Default: 5 seconds.
+    /// An upstream without a response for so long, while requests wait for one, gets no new sessions; zero turns that off.
+    /// Default: 5 seconds.
     #[serde(deserialize_with = "value::duration_or_zero")]
     pub silence: Duration,
-    /// The field of a probe's response that tells processes apart. Default: `homing-incarnation`.
+    /// The header field of a probe's response that identifies the process. Default: `homing-incarnation`.
     #[serde(deserialize_with = "value::header_name")]
     pub incarnation_header: Option<HeaderName>,
-    /// A JSON pointer (RFC 6901) to what does so in a probe's body. Default: none.
+    /// A JSON pointer (RFC 6901) to the value in the body of a probe's response that identifies it. Default: none.
     #[serde(deserialize_with = "value::json_pointer")]
     pub incarnation_json: Option<String>,
 }
@@ -68,7 +69,7 @@ impl Default for HealthConfig {
 }
 
 impl HealthConfig {
-    /// How upstreams are probed, for [`Proxy::run_health_checks`](homing::proxy::Proxy::run_health_checks); `None` where they are not.
+    /// The settings of [`Proxy::run_health_checks`](homing::proxy::Proxy::run_health_checks); `None` where probes are off.
     #[must_use]
     pub fn probes(&self) -> Option<ProbeSettings> {
         self.enabled.then(|| ProbeSettings {
@@ -81,7 +82,7 @@ impl HealthConfig {
         })
     }
 
-    /// What probes get, if they get anything.
+    /// The target of the probes; `None` where a TCP connection is enough.
     pub(super) fn target(&self) -> Option<&str> {
         let by_profile = match self.profile {
             ProbeProfile::Standard => None,
@@ -92,13 +93,13 @@ impl HealthConfig {
 }
 
 impl GatewayConfig {
-    /// What the balancer believes, how quickly and for how long.
+    /// Thresholds and time constants of health checking and outlier ejection.
     #[must_use]
     pub fn health_settings(&self) -> HealthSettings {
         self.balancer_tables().health_settings()
     }
 
-    /// What of it the balancer is made of.
+    /// The tables of which the balancer is made.
     pub(crate) fn balancer_tables(&self) -> BalancerTables<'_> {
         let HealthConfig { fall, rise, silence, .. } = self.health;
         BalancerTables {

@@ -1,8 +1,11 @@
 //! The gateway's configuration: one TOML file, every key with a default but the upstreams.
 //!
-//! Unknown keys are refused, and every error says file, line, column, key and what to do. What one
-//! key may be is decided where it is read (`value`); what several keys may be together, in
-//! `check`.
+//! Unknown keys are refused, and every error has file, line, column, key and what to do. Tables that the library has too
+//! (`[affinity]`, `[policy]`, …) are [`homing::config`]'s. Nothing here opens a file that the configuration names: that is
+//! [`setup`](crate::setup())'s.
+//!
+//! In reading order: this file (all tables), `value` (what one key may be), `tables`, `health`, `discovery`, and `check` (what
+//! several keys may be together).
 
 mod check;
 mod discovery;
@@ -35,7 +38,7 @@ pub use homing::config::{
 ///
 /// ```
 /// use std::path::Path;
-/// use homing::gateway::config::Config;
+/// use homing_gateway::config::GatewayConfig;
 ///
 /// let text = r#"
 /// [[upstream]]
@@ -43,7 +46,7 @@ pub use homing::config::{
 /// address = "127.0.0.1:9001"
 /// weight = 0
 /// "#;
-/// let refused = Config::parse(text, Path::new("homing.toml")).unwrap_err();
+/// let refused = GatewayConfig::parse(text, Path::new("homing.toml")).unwrap_err();
 /// assert_eq!(
 ///     refused.to_string(),
 ///     "homing.toml:5:10: upstream[0].weight: invalid value: integer `0`, expected an integer from 1 to 65535",
@@ -61,84 +64,84 @@ pub struct GatewayConfig {
     /// The proxies in front whose forwarding headers are believed. Default: none.
     #[serde(deserialize_with = "value::trusted_proxies")]
     pub trusted_proxies: TrustedProxies,
-    /// How sessions come back to their upstream.
+    /// How sessions are pinned to their upstream.
     pub affinity: Affinity,
     /// How new sessions are placed.
     pub policy: Policy,
     /// How upstreams are probed.
     pub health: HealthConfig,
-    /// `[outlier]`: how upstreams are judged by their requests; counts up to 1,000,000.
+    /// `[outlier]`: outlier ejection by the outcomes of requests; counts up to 1,000,000.
     #[serde(with = "OutlierTable")]
     pub outlier: Outlier,
-    /// `[slow_start]`: how new and returned upstreams are filled.
+    /// `[slow_start]`: how new and returned upstreams ramp up.
     #[serde(with = "SlowStartTable")]
     pub slow_start: SlowStart,
-    /// How an upstream is emptied.
+    /// How sessions leave a draining upstream.
     pub drain: Drain,
-    /// `[failover]`: how the sessions of one that is gone are moved; a rate of up to 1,000,000.
+    /// `[failover]`: how the sessions of an upstream that is down move; a rate of up to 1,000,000.
     #[serde(with = "FailoverTable")]
     pub failover: Failover,
     /// How sessions move to upstreams that were added.
     pub rebalance: Rebalance,
-    /// `[queue]`: how requests wait for room; up to 1,000,000 of them.
+    /// `[queue]`: how requests wait while all upstreams are at their limit; up to 1,000,000 of them.
     #[serde(with = "QueueTable")]
     pub queue: QueueSettings,
-    /// `[retry]`: how many requests are tried again; a ratio of up to 1, and up to 1,000,000 a second.
+    /// `[retry]`: the retry budget; a ratio of up to 1, and up to 1,000,000 a second.
     #[serde(with = "RetryTable")]
     pub retry: RetrySettings,
-    /// How long things may take.
+    /// Timeouts.
     pub timeouts: TimeoutsConfig,
-    /// How large things may be.
+    /// Limits of size.
     pub limits: LimitsConfig,
-    /// TLS in front. Default: plain text.
+    /// TLS towards clients. Default: plain text.
     pub tls: Option<TlsConfig>,
-    /// Watching and changing the gateway over HTTP. Default: not at all.
+    /// Administration over HTTP. Default: none.
     pub admin: Option<AdminConfig>,
-    /// The file that keeps what operators change and which instances register themselves, relative to the configuration's
-    /// folder. Default: none, and then that lasts until the gateway is stopped.
+    /// The state file, which keeps overrides and registrations, relative to the configuration's folder. Default: none, and then
+    /// they last until the gateway is stopped.
     #[serde(deserialize_with = "value::some_path")]
     pub state: Option<PathBuf>,
-    /// Where upstreams are found, besides here. Default: nowhere.
+    /// A source of further upstreams. Default: none.
     pub discovery: Option<DiscoveryConfig>,
-    /// Where requests go, in order: 1 to [`MAX_UPSTREAMS`], each with its own name. With `discovery` there may be none; those
-    /// there are then count only as long as nothing was found.
+    /// The upstreams, in order: 1 to [`MAX_UPSTREAMS`], each with its own name. With `discovery` there may be none; they are then
+    /// used only until the source has reported some.
     #[serde(rename = "upstream")]
     pub upstreams: Vec<Upstream>,
 }
 
-/// `[timeouts]`: how long things may take; each longer than zero and at most 400 days.
+/// `[timeouts]`: each longer than zero and at most 400 days.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TimeoutsConfig {
     /// For a client to send a request's headers. Default: 10 seconds.
     #[serde(deserialize_with = "value::timeout")]
     pub header: Duration,
-    /// For an upstream to take a connection. Default: 2 seconds.
+    /// For an upstream to accept a connection. Default: 2 seconds.
     #[serde(deserialize_with = "value::timeout")]
     pub connect: Duration,
     /// For an upstream to begin its response. Default: 60 seconds.
     #[serde(deserialize_with = "value::timeout")]
     pub response: Duration,
-    /// For a connection on which nothing moves; a tunnel may be silent for longer, unless one side has ended or does not take
-    /// what it is to hear. Default: 90 seconds.
+    /// For a connection without progress. A tunnel may be silent for longer, unless one side has ended or does not read.
+    /// Default: 90 seconds.
     #[serde(deserialize_with = "value::timeout")]
     pub idle: Duration,
-    /// For what runs to end when the gateway stops. Default: 30 seconds.
+    /// For requests and tunnels to finish when the gateway stops. Default: 30 seconds.
     #[serde(deserialize_with = "value::timeout")]
     pub shutdown: Duration,
-    /// For what runs to end, tunnels above all, in the process that was before an upgrade. Default: 1 hour.
+    /// For requests and tunnels to finish in the old process after an upgrade. Default: 1 hour.
     #[serde(deserialize_with = "value::timeout")]
     pub upgrade: Duration,
 }
 
-/// `[limits]`: how large things may be, each 1024 to 65536 bytes.
+/// `[limits]`: limits of size, each 1024 to 65536 bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitsConfig {
-    /// A request's headers together. Default: 16384 bytes.
+    /// Of a request's header fields together. Default: 16384 bytes.
     #[serde(deserialize_with = "value::integer::<1024, 65_536, _, _>")]
     pub header_bytes: usize,
-    /// A request's target. Default: 8192 bytes.
+    /// Of a request's target. Default: 8192 bytes.
     #[serde(deserialize_with = "value::integer::<1024, 65_536, _, _>")]
     pub uri_bytes: usize,
 }
@@ -155,15 +158,15 @@ pub struct TlsConfig {
     pub key: PathBuf,
 }
 
-/// `[admin]`: where the [administration](crate::admin) listens, and for whom.
+/// `[admin]`: the address and the token of the [administration](crate::admin).
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdminConfig {
     /// Its address, which has to be a loopback one where there is no `token_file`. Default: `127.0.0.1:9090`.
     #[serde(deserialize_with = "value::socket_addr")]
     pub listen: SocketAddr,
-    /// A file with the token that every request has to bring, relative to the configuration's folder. Default: none, so
-    /// that whoever is on this machine is let in.
+    /// A file with the token that every request has to send, relative to the configuration's folder. Default: none, so that
+    /// every user of this machine is admitted.
     #[serde(deserialize_with = "value::some_path")]
     pub token_file: Option<PathBuf>,
 }
@@ -178,7 +181,7 @@ impl GatewayConfig {
         Self::parse(&read_text(path, file)?, path)
     }
 
-    /// Reads the configuration in `text`, which stands in the file `path`.
+    /// Reads the configuration in `text`, the content of the file `path`.
     ///
     /// The file is named in errors, and files named in the text are relative to its folder; it is
     /// not opened.

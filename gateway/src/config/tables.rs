@@ -1,4 +1,4 @@
-//! Tables that are settings of the adapter, key by key. What is left out has the library's default.
+//! Tables whose keys are settings of the proxy, one by one. A key that is left out has the library's default.
 
 use super::value;
 use homing::proxy::{QueueSettings, RetrySettings};

@@ -581,10 +581,10 @@ base = "1h"
 => 2:8: outlier.base: outlier.max must be at least
 [health]
 incarnation_header = "x-process"
-=> 2:22: health.incarnation_header: say by health.path what they get
+=> 2:22: health.incarnation_header: set health.path, their target
 [health]
 incarnation_json = "/pid"
-=> 2:20: health.incarnation_json: say by health.path what they get
+=> 2:20: health.incarnation_json: set health.path, their target
 [admin]
 listen = "0.0.0.0:9090"
 => 2:10: admin.listen: by admin.token_file
@@ -780,7 +780,7 @@ prefix = "homing/"
 => 3:10: discovery.etcd.prefix: a prefix such as
 [discovery.etcd]
 endpoints = ["https://a:2379"]
-=> 2:13: discovery.etcd.endpoints: say by ca
+=> 2:13: discovery.etcd.endpoints: set ca
 [discovery.etcd]
 endpoints = ["http://a:2379"]
 certificate = "c.pem"

@@ -1,4 +1,4 @@
-//! What one value of the gateway's own tables may be.
+//! What each value of the gateway's own tables may be.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -47,7 +47,7 @@ pub(super) fn trusted_proxies<'de, D: Deserializer<'de>>(deserializer: D) -> Res
     Ok(list.into_iter().map(|Proxy(range)| range).collect())
 }
 
-/// A part of a whole.
+/// A fraction.
 pub(super) fn part<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     number_that(deserializer, "a number from 0 to 1", |number| (0.0..=1.0).contains(&number))
 }

@@ -165,7 +165,7 @@ fn after(model: &Model, step: &Step, now: Timestamp) -> Option<Model> {
     (!wanted(&next).is_empty()).then_some(next)
 }
 
-/// A second has passed. Nothing is in flight and there are no sessions, so whoever goes is gone at once.
+/// A second has passed. Nothing is in flight and there are no sessions, so an instance that leaves is removed at once.
 fn tick(model: &mut Model, now: Timestamp) {
     let before = model.clone();
     for index in 0..model.len() {

@@ -8,8 +8,8 @@ function log(events) {
     const said = kind === "missed" ? `${missed} events are no longer kept` : upstream ? text.replace(`${upstream}: `, "") : text;
     const time = element("time", { textContent: at ? clock(at) : NONE, dateTime: at ?? "", title: at ?? "" });
     const name = upstream ? [element("b", { textContent: upstream }), " "] : [];
-    const whose = by ? [element("small", { textContent: ` · ${by}` })] : [];
-    const line = element("li", {}, time, element("p", {}, ...name, said.replace(" -> ", " → "), ...whose));
+    const initiator = by ? [element("small", { textContent: ` · ${by}` })] : [];
+    const line = element("li", {}, time, element("p", {}, ...name, said.replace(" -> ", " → "), ...initiator));
     line.dataset.kind = what ?? kind;
     if (from && to) line.dataset.state = to;
     $("log").prepend(line);
