@@ -1,7 +1,7 @@
 //! Notices when the content of any of a list of files changes.
 //!
-//! Folders are watched rather than files, since editors and Kubernetes replace a file, or a link to it. An event only causes
-//! a comparison; a change is one of the digest of what the files hold.
+//! Folders are watched rather than files, since editors and Kubernetes replace a file, or a link to it. An event only
+//! causes a comparison; a change is one of the digest of what the files hold.
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use sha2::{Digest, Sha256};

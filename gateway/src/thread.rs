@@ -3,7 +3,8 @@
 use std::io;
 use std::thread::JoinHandle;
 
-/// A thread that ends when its `stop` handle is dropped. Dropping an `OwnedThread` drops the handle and joins the thread.
+/// A thread that ends when its `stop` handle is dropped. Dropping an `OwnedThread` drops the handle and joins the
+/// thread.
 #[derive(Debug)]
 pub(crate) struct OwnedThread<S> {
     /// `None` once it was dropped, which comes before the join.

@@ -49,15 +49,15 @@ impl Admin {
         &self.context.roster
     }
 
-    /// The hyper service of one connection, for hosts with a server of their own. `peer` is the address that is admitted or
-    /// not, and that the audit log names.
+    /// The hyper service of one connection, for hosts with a server of their own. `peer` is the address that is
+    /// admitted or not, and that the audit log names.
     #[must_use]
     pub fn service(&self, peer: SocketAddr) -> AdminService {
         AdminService::new(Arc::clone(&self.context), peer)
     }
 
-    /// Records that the host has put a configuration in force, or why it has refused one: an event, and from the first call on
-    /// two metrics. The start counts as one.
+    /// Records that the host has put a configuration in force, or why it has refused one: an event, and from the first
+    /// call on two metrics. The start counts as one.
     pub fn reloaded(&self, refusal: Option<&str>) {
         let AdminContext { balancer, clock, feed, reloads, .. } = &*self.context;
         let (now, generation) = (clock.now(), balancer.generation());
@@ -72,12 +72,13 @@ impl Admin {
         }
     }
 
-    /// Samples all upstreams each 5 seconds, until it is dropped: their live sessions, for `GET /api/v1/history` and the chart
-    /// of the dashboard, and their response times, whose quantiles are of the last minute or two. Spawn it once, on a runtime
-    /// with a timer; without it the history is empty, and the quantiles are of all responses since the start.
+    /// Samples all upstreams each 5 seconds, until it is dropped: their live sessions, for `GET /api/v1/history` and
+    /// the chart of the dashboard, and their response times, whose quantiles are of the last minute or two. Spawn it
+    /// once, on a runtime with a timer; without it the history is empty, and the quantiles are of all responses since
+    /// the start.
     ///
-    /// It keeps an hour in at most 2 MiB, with fewer samples where there are more than 728 upstreams, and 1.5 KiB more for each
-    /// upstream.
+    /// It keeps an hour in at most 2 MiB, with fewer samples where there are more than 728 upstreams, and 1.5 KiB more
+    /// for each upstream.
     pub async fn keep_history(&self) {
         let AdminContext { balancer, proxy, clock, history, recent, .. } = &*self.context;
         let mut samples = interval(history::INTERVAL);
@@ -142,8 +143,8 @@ impl fmt::Debug for AdminBuilder {
 }
 
 impl AdminBuilder {
-    /// The roster of the target's balancer, where the host makes changes too or has a store for overrides. By default it is
-    /// one of its own, whose overrides last as long as the `Admin`.
+    /// The roster of the target's balancer, where the host makes changes too or has a store for overrides. By default
+    /// it is one of its own, whose overrides last as long as the `Admin`.
     #[must_use]
     pub fn roster(mut self, roster: Arc<Roster>) -> Self {
         self.roster = Some(roster);
@@ -157,8 +158,8 @@ impl AdminBuilder {
         self
     }
 
-    /// Where `POST /api/v1/keys/rotate` reads the keys from, such as a file that was edited before. It may block, and its
-    /// error is sent to the client. Without it there is nothing to rotate.
+    /// Where `POST /api/v1/keys/rotate` reads the keys from, such as a file that was edited before. It may block, and
+    /// its error is sent to the client. Without it there is nothing to rotate.
     #[must_use]
     pub fn keys<F, E>(mut self, read: F) -> Self
     where
@@ -169,7 +170,8 @@ impl AdminBuilder {
         self
     }
 
-    /// Whether the discovery source responds, which the host keeps up to date; shown as the metric `homing_discovery_up`.
+    /// Whether the discovery source responds, which the host keeps up to date; shown as the metric
+    /// `homing_discovery_up`.
     #[must_use]
     pub fn discovery(mut self, is_up: Arc<AtomicBool>) -> Self {
         self.discovery = Some(is_up);

@@ -1,8 +1,8 @@
-//! Administration over HTTP: the state of every upstream, an event for each change, metrics for Prometheus, and changes that
-//! are planned before they are applied.
+//! Administration over HTTP: the state of every upstream, an event for each change, metrics for Prometheus, and changes
+//! that are planned before they are applied.
 //!
-//! [`Admin`] is for an operator's machine, a dashboard and scripts, never for clients of the application: mount it on an
-//! address of its own.
+//! [`Admin`] is for an operator's machine, a dashboard and scripts, never for clients of the application: mount it on
+//! an address of its own.
 //!
 //! ```no_run
 //! use homing_gateway::admin::Admin;
@@ -41,28 +41,28 @@
 //! | `POST /api/v1/apply` | makes them, all or none, where the generation is still the one expected |
 //! | `POST /api/v1/keys/rotate` | puts the keys in force that [`AdminBuilder::keys`] reads |
 //!
-//! A refusal is a problem document (RFC 9457): its `code` is for programs, and its `detail` says what to do. Every change is
-//! one line of the log, of target [`AUDIT_TARGET`].
+//! A refusal is a problem document (RFC 9457): its `code` is for programs, and its `detail` says what to do. Every
+//! change is one line of the log, of target [`AUDIT_TARGET`].
 //!
 //! # Which requests are admitted
 //!
-//! With a [`BearerToken`], those that send it; the dashboard is served without, since it has no data and is the page that asks
-//! for the token. Without a token, those from a loopback address that name a loopback host: a page in a browser on this
-//! machine, whose name was rebound to 127.0.0.1, names its own host. Changes that a browser sends for a page of another origin
-//! are refused by `Origin` and `Sec-Fetch-Site`, and `POST` and `PUT` need `Content-Type: application/json`, which no form
-//! can send. There are no CORS headers.
+//! With a [`BearerToken`], those that send it; the dashboard is served without, since it has no data and is the page
+//! that asks for the token. Without a token, those from a loopback address that name a loopback host: a page in a
+//! browser on this machine, whose name was rebound to 127.0.0.1, names its own host. Changes that a browser sends for a
+//! page of another origin are refused by `Origin` and `Sec-Fetch-Site`, and `POST` and `PUT` need
+//! `Content-Type: application/json`, which no form can send. There are no CORS headers.
 //!
 //! # What it does not do
 //!
-//! It speaks no TLS: beyond loopback the token travels in the clear unless a proxy in front encrypts. It saves no changes: the
-//! [`Roster`](crate::roster::Roster) does, through which it makes them; where instances register themselves, the host has to
-//! [tick](crate::roster::Roster::tick) that roster.
+//! It speaks no TLS: beyond loopback the token travels in the clear unless a proxy in front encrypts. It saves no
+//! changes: the [`Roster`](crate::roster::Roster) does, through which it makes them; where instances register
+//! themselves, the host has to [tick](crate::roster::Roster::tick) that roster.
 //!
 //! # Files
 //!
-//! In reading order: `api` (HTTP: routes, admission, bodies, responses), `context` (what all connections share), `views` (what
-//! is shown) with the dashboard, `changes` (what is changed), `service` (the way of one request), `builder` ([`Admin`]),
-//! `connection`, and `server` (an own listener on an own thread).
+//! In reading order: `api` (HTTP: routes, admission, bodies, responses), `context` (what all connections share),
+//! `views` (what is shown) with the dashboard, `changes` (what is changed), `service` (the way of one request),
+//! `builder` ([`Admin`]), `connection`, and `server` (an own listener on an own thread).
 
 mod api;
 mod builder;

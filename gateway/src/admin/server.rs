@@ -1,5 +1,5 @@
-//! The listener of the administration, on a thread of its own: it responds while the workers are busy, and while the gateway
-//! stops.
+//! The listener of the administration, on a thread of its own: it responds while the workers are busy, and while the
+//! gateway stops.
 
 use super::Admin;
 use crate::listen::ServeError;

@@ -10,8 +10,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// `[discovery]`: exactly one source of upstreams. The gateway starts with the `[[upstream]]` entries where the source is
-/// unreachable at the start.
+/// `[discovery]`: exactly one source of upstreams. The gateway starts with the `[[upstream]]` entries where the source
+/// is unreachable at the start.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DiscoveryConfig {
@@ -111,11 +111,12 @@ pub struct EtcdConfig {
     /// A file with the user's password. Default: none.
     #[serde(default, deserialize_with = "value::some_path")]
     pub password_file: Option<PathBuf>,
-    /// Whether the key ring is at `PREFIX/keys`. The key file is then used only to start while etcd is unreachable. Default: yes.
+    /// Whether the key ring is at `PREFIX/keys`. The key file is then used only to start while etcd is unreachable.
+    /// Default: yes.
     #[serde(default = "yes")]
     pub keys: bool,
-    /// How often the gateway publishes its live sessions; zero: it publishes none and ignores those of others, so that each
-    /// gateway counts what it has seen itself. Default: 2 seconds.
+    /// How often the gateway publishes its live sessions; zero: it publishes none and ignores those of others, so that
+    /// each gateway counts what it has seen itself. Default: 2 seconds.
     #[serde(default = "live", deserialize_with = "value::duration_or_zero")]
     pub live: Duration,
 }

@@ -15,8 +15,8 @@ const WISEJ_PATH: &str = "/healthcheck.wx";
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HealthConfig {
-    /// Whether upstreams are probed at all. Otherwise they are judged by their requests alone. Default: yes, also without
-    /// this table.
+    /// Whether upstreams are probed at all. Otherwise they are judged by their requests alone. Default: yes, also
+    /// without this table.
     pub enabled: bool,
     /// The target of the probes, which begins with `/`. Default: none, so that a TCP connection is enough; with
     /// `profile = "wisej"` it is `/healthcheck.wx`.
@@ -37,8 +37,8 @@ pub struct HealthConfig {
     /// Passed probes in a row until it returns, 1 to 1000. Default: 2.
     #[serde(deserialize_with = "value::integer::<1, 1000, _, _>")]
     pub rise: u32,
-    /// An upstream without a response for so long, while requests wait for one, gets no new sessions; zero turns that off.
-    /// Default: 5 seconds.
+    /// An upstream without a response for so long, while requests wait for one, gets no new sessions; zero turns that
+    /// off. Default: 5 seconds.
     #[serde(deserialize_with = "value::duration_or_zero")]
     pub silence: Duration,
     /// The header field of a probe's response that identifies the process. Default: `homing-incarnation`.
@@ -69,7 +69,8 @@ impl Default for HealthConfig {
 }
 
 impl HealthConfig {
-    /// The settings of [`Proxy::run_health_checks`](homing::proxy::Proxy::run_health_checks); `None` where probes are off.
+    /// The settings of [`Proxy::run_health_checks`](homing::proxy::Proxy::run_health_checks); `None` where probes are
+    /// off.
     #[must_use]
     pub fn probes(&self) -> Option<ProbeSettings> {
         self.enabled.then(|| ProbeSettings {

@@ -1,11 +1,11 @@
 //! The gateway's configuration: one TOML file, every key with a default but the upstreams.
 //!
-//! Unknown keys are refused, and every error has file, line, column, key and what to do. Tables that the library has too
-//! (`[affinity]`, `[policy]`, …) are [`homing::config`]'s. Nothing here opens a file that the configuration names: that is
-//! [`setup`](crate::setup())'s.
+//! Unknown keys are refused, and every error has file, line, column, key and what to do. Tables that the library has
+//! too (`[affinity]`, `[policy]`, …) are [`homing::config`]'s. Nothing here opens a file that the configuration names:
+//! that is [`setup`](crate::setup())'s.
 //!
-//! In reading order: this file (all tables), `value` (what one key may be), `tables`, `health`, `discovery`, and `check` (what
-//! several keys may be together).
+//! In reading order: this file (all tables), `value` (what one key may be), `tables`, `health`, `discovery`, and
+//! `check` (what several keys may be together).
 
 mod check;
 mod discovery;
@@ -97,14 +97,14 @@ pub struct GatewayConfig {
     pub tls: Option<TlsConfig>,
     /// Administration over HTTP. Default: none.
     pub admin: Option<AdminConfig>,
-    /// The state file, which keeps overrides and registrations, relative to the configuration's folder. Default: none, and then
-    /// they last until the gateway is stopped.
+    /// The state file, which keeps overrides and registrations, relative to the configuration's folder. Default: none,
+    /// and then they last until the gateway is stopped.
     #[serde(deserialize_with = "value::some_path")]
     pub state: Option<PathBuf>,
     /// A source of further upstreams. Default: none.
     pub discovery: Option<DiscoveryConfig>,
-    /// The upstreams, in order: 1 to [`MAX_UPSTREAMS`], each with its own name. With `discovery` there may be none; they are then
-    /// used only until the source has reported some.
+    /// The upstreams, in order: 1 to [`MAX_UPSTREAMS`], each with its own name. With `discovery` there may be none;
+    /// they are then used only until the source has reported some.
     #[serde(rename = "upstream")]
     pub upstreams: Vec<Upstream>,
 }
@@ -122,8 +122,8 @@ pub struct TimeoutsConfig {
     /// For an upstream to begin its response. Default: 60 seconds.
     #[serde(deserialize_with = "value::timeout")]
     pub response: Duration,
-    /// For a connection without progress. A tunnel may be silent for longer, unless one side has ended or does not read.
-    /// Default: 90 seconds.
+    /// For a connection without progress. A tunnel may be silent for longer, unless one side has ended or does not
+    /// read. Default: 90 seconds.
     #[serde(deserialize_with = "value::timeout")]
     pub idle: Duration,
     /// For requests and tunnels to finish when the gateway stops. Default: 30 seconds.
@@ -165,8 +165,8 @@ pub struct AdminConfig {
     /// Its address, which has to be a loopback one where there is no `token_file`. Default: `127.0.0.1:9090`.
     #[serde(deserialize_with = "value::socket_addr")]
     pub listen: SocketAddr,
-    /// A file with the token that every request has to send, relative to the configuration's folder. Default: none, so that
-    /// every user of this machine is admitted.
+    /// A file with the token that every request has to send, relative to the configuration's folder. Default: none, so
+    /// that every user of this machine is admitted.
     #[serde(deserialize_with = "value::some_path")]
     pub token_file: Option<PathBuf>,
 }

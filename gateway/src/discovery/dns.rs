@@ -1,14 +1,15 @@
 //! Upstreams from the DNS.
 //!
-//! Either the addresses of a host (A and AAAA), all at one port; or a service (SRV), whose targets have ports, weights and
-//! addresses. Of a service only the targets of the lowest priority value are used: the others are a fallback, and health
-//! checks find out better than the DNS when it is needed. A weight of zero counts as one.
+//! Either the addresses of a host (A and AAAA), all at one port; or a service (SRV), whose targets have ports, weights
+//! and addresses. Of a service only the targets of the lowest priority value are used: the others are a fallback, and
+//! health checks find out better than the DNS when it is needed. A weight of zero counts as one.
 //!
-//! An upstream is named by its address, `10.0.0.1:8080`, so its sessions stay with it whatever else is in the response and in
-//! whatever order. An instance that comes back at another address is another upstream; its memory is new as well.
+//! An upstream is named by its address, `10.0.0.1:8080`, so its sessions stay with it whatever else is in the response
+//! and in whatever order. An instance that comes back at another address is another upstream; its memory is new as
+//! well.
 //!
-//! The query is repeated when the shortest TTL of the response is over, within limits. NXDOMAIN, a response without addresses,
-//! or none at all is an error, and the last known upstreams stay: a name server in trouble removes none.
+//! The query is repeated when the shortest TTL of the response is over, within limits. NXDOMAIN, a response without
+//! addresses, or none at all is an error, and the last known upstreams stay: a name server in trouble removes none.
 
 use super::{DiscoveryError, DiscoverySource, DiscoveryUpdate, NextUpdate};
 use hickory_resolver::TokioResolver;

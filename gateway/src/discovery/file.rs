@@ -17,12 +17,12 @@ use tokio::time::timeout;
 /// A file is checked so often even without an event: network file systems send none.
 const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A file with `[[upstream]]` entries as in the gateway's configuration, in TOML; or the same as JSON where its name ends
-/// with `.json`: `{"upstream": [{"name": "app-1", "address": "10.0.0.1:8080"}]}`.
+/// A file with `[[upstream]]` entries as in the gateway's configuration, in TOML; or the same as JSON where its name
+/// ends with `.json`: `{"upstream": [{"name": "app-1", "address": "10.0.0.1:8080"}]}`.
 ///
-/// It is read again when it changes. Replace it by renaming another file to it, so that it is never read half written; a
-/// replaced symbolic link, as of a ConfigMap mounted by Kubernetes, is noticed too. A file with a fault is refused as a whole,
-/// with line, column and key.
+/// It is read again when it changes. Replace it by renaming another file to it, so that it is never read half written;
+/// a replaced symbolic link, as of a ConfigMap mounted by Kubernetes, is noticed too. A file with a fault is refused as
+/// a whole, with line, column and key.
 #[derive(Debug)]
 pub struct FileSource {
     path: PathBuf,

@@ -6,8 +6,8 @@
 //!
 //! An update is a whole list, never a difference, and it comes only when the list has changed.
 //!
-//! **No source empties a cluster.** What a source reports is taken whole or refused with its place; after an error, an empty
-//! list, or while a source is unreachable, the last known state stays in force.
+//! **No source empties a cluster.** What a source reports is taken whole or refused with its place; after an error, an
+//! empty list, or while a source is unreachable, the last known state stays in force.
 //!
 //! ```no_run
 //! use homing::Timestamp;
@@ -52,9 +52,11 @@ pub type NextUpdate<'a> = Pin<Box<dyn Future<Output = Result<DiscoveryUpdate, Di
 
 /// A source of upstreams.
 pub trait DiscoverySource: Send {
-    /// Waits for a change; the first time for the current state. Cancel safe: the next call returns what a dropped one would have.
+    /// Waits for a change; the first time for the current state. Cancel safe: the next call returns what a dropped one
+    /// would have.
     ///
-    /// It paces itself, so that calling it in a loop after an error is no busy loop. The same error may come again and again.
+    /// It paces itself, so that calling it in a loop after an error is no busy loop. The same error may come again and
+    /// again.
     fn next(&mut self) -> NextUpdate<'_>;
 }
 

@@ -3,8 +3,8 @@
 //!
 //! It does not decide what is in the cluster: that is the [roster](crate::roster)'s.
 //!
-//! In reading order: `start` (the first updates, before anything is set up; [`InitialDiscovery::follow`] goes on from there on
-//! a thread of its own) and `follow` (that thread, which ends with [`FollowerHandle`]).
+//! In reading order: `start` (the first updates, before anything is set up; [`InitialDiscovery::follow`] goes on from
+//! there on a thread of its own) and `follow` (that thread, which ends with [`FollowerHandle`]).
 
 mod follow;
 mod start;

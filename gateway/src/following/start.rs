@@ -39,14 +39,19 @@ pub enum DiscoveryStartError {
     Entropy(#[from] EntropyError),
     /// The source names no upstream, and neither does the configuration.
     #[error(
-        "[discovery] names no upstream ({reason}), and there is no [[upstream]] to start with; add one, or make the source reachable"
+        "[discovery] names no upstream ({reason}), and there is no [[upstream]] to start with; add one, or make the source \
+         reachable"
     )]
     NoUpstreams {
         /// Its last error.
         reason: String,
     },
     /// No keys. A gateway with generated keys could not verify the tokens of the others.
-    #[error("[discovery]: the fleet's keys are neither in etcd ({reason}) nor in {}; docs/FLEET.md says how they are made, once for all gateways", file.display())]
+    #[error(
+        "[discovery]: the fleet's keys are neither in etcd ({reason}) nor in {}; docs/FLEET.md says how they are made, once \
+         for all gateways",
+        file.display()
+    )]
     NoKeys {
         /// The key file of the configuration.
         file: PathBuf,
@@ -90,8 +95,8 @@ struct SourceParts {
     presence: Option<(LiveSessionsPublisher, Duration)>,
 }
 
-/// Reads the first updates of the discovery source of `config`, if it has one; waits up to five seconds for its upstreams. To be called before
-/// the gateway is [set up](crate::setup_with).
+/// Reads the first updates of the discovery source of `config`, if it has one; waits up to five seconds for its
+/// upstreams. To be called before the gateway is [set up](crate::setup_with).
 ///
 /// # Errors
 /// [`DiscoveryStartError`].

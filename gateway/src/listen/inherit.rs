@@ -1,5 +1,5 @@
-//! Sockets inherited from the parent process, by systemd's protocol (`sd_listen_fds(3)`): `LISTEN_FDS` of them, from file
-//! descriptor 3 on. Both socket units and the predecessor in an upgrade pass them that way.
+//! Sockets inherited from the parent process, by systemd's protocol (`sd_listen_fds(3)`): `LISTEN_FDS` of them, from
+//! file descriptor 3 on. Both socket units and the predecessor in an upgrade pass them that way.
 
 #[cfg(unix)]
 use super::predecessor::{PREDECESSOR_VARIABLE, Predecessor};

@@ -147,9 +147,9 @@ impl RunningServer {
         Ok(PreparedListeners { listeners: addresses.iter().map(&mut prepare).collect::<Result<_, _>>()? })
     }
 
-    /// Listens on the prepared addresses and no others, with this certificate for connections to come. Requests and tunnels
-    /// on connections of closed listeners finish, however long that takes; idle connections are closed after `linger`,
-    /// unless they bring one more request. Returns the addresses that were added and those that were removed.
+    /// Listens on the prepared addresses and no others, with this certificate for connections to come. Requests and
+    /// tunnels on connections of closed listeners finish, however long that takes; idle connections are closed after
+    /// `linger`, unless they bring one more request. Returns the addresses that were added and those that were removed.
     pub fn apply(
         &mut self,
         prepared: PreparedListeners,
@@ -187,8 +187,8 @@ impl RunningServer {
         self.listeners.iter().flat_map(|listener| &listener.spares).map(TcpListener::try_clone).collect()
     }
 
-    /// Stops accepting. Requests and tunnels finish for up to `grace`; idle connections are closed after `linger`, unless
-    /// they bring one more request. May be called again, and then the new times count.
+    /// Stops accepting. Requests and tunnels finish for up to `grace`; idle connections are closed after `linger`,
+    /// unless they bring one more request. May be called again, and then the new times count.
     pub fn retire(&mut self, linger: Duration, grace: Duration) {
         let shutdown = Some(Shutdown { linger, deadline: Instant::now() + grace });
         self.closed.extend(self.listeners.drain(..).map(|listener| listener.shutdown));

@@ -44,7 +44,8 @@ impl BoundAddress {
         };
         let (address, sockets) = open().map_err(|source| ServeError::Listen { address: configured, source })?;
         let mut by_worker: Vec<_> = std::iter::repeat_with(Vec::new).take(workers).collect();
-        // Sockets beyond one a worker are accepted from as well: their queues hold connections that the kernel completed.
+        // Sockets beyond one a worker are accepted from as well: their queues hold connections that the kernel
+        // completed.
         sockets.into_iter().enumerate().for_each(|(number, socket)| by_worker[number % workers].push(socket));
         Ok(Self { configured, address, sockets: by_worker })
     }

@@ -91,8 +91,8 @@ impl Worker {
                 }
             }
         }
-        // No other process takes what the kernel has completed for a socket of our own. The queue is asked directly, since
-        // the runtime may not have been notified of it yet.
+        // No other process takes what the kernel has completed for a socket of our own. The queue is asked directly,
+        // since the runtime may not have been notified of it yet.
         if let Ok(listener) = listener.into_std() {
             while let Ok((stream, peer)) = listener.accept() {
                 let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
@@ -160,8 +160,9 @@ async fn serve_tls(
     }
 }
 
-/// `TCP_NODELAY`, since a proxy writes whole messages and waiting for more only adds delay; keepalive, since a tunnel may be
-/// silent for hours and only the kernel can find out that its client is gone. A socket that refuses them is closed already.
+/// `TCP_NODELAY`, since a proxy writes whole messages and waiting for more only adds delay; keepalive, since a tunnel
+/// may be silent for hours and only the kernel can find out that its client is gone. A socket that refuses them is
+/// closed already.
 fn set_options(stream: &TcpStream) -> io::Result<()> {
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
     stream.set_nodelay(true)?;

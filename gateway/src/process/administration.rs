@@ -49,8 +49,8 @@ impl Administration {
         self.listen == address || self.address == address
     }
 
-    /// The administration of a new configuration: on `server` where its address changes, otherwise on the socket it has.
-    /// Where neither token nor key file has changed, the old [`Admin`] stays, so that its event streams go on.
+    /// The administration of a new configuration: on `server` where its address changes, otherwise on the socket it
+    /// has. Where neither token nor key file has changed, the old [`Admin`] stays, so that its event streams go on.
     pub(super) fn replace(
         old: Option<Self>,
         config: &GatewayConfig,

@@ -66,10 +66,11 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Starts what the configuration in `file` describes, on sockets that were `inherited` where there are some. It accepts
-    /// from here on; [`run`](Self::run) keeps it going.
+    /// Starts what the configuration in `file` describes, on sockets that were `inherited` where there are some. It
+    /// accepts from here on; [`run`](Self::run) keeps it going.
     ///
-    /// Needs a tokio runtime with I/O and time, which may be single-threaded: requests are served by threads of their own.
+    /// Needs a tokio runtime with I/O and time, which may be single-threaded: requests are served by threads of their
+    /// own.
     ///
     /// # Errors
     /// [`StartError`], saying what to change.

@@ -1,4 +1,5 @@
-//! Reads a configuration and checks everything that it names before anything changes. Every fault has its place in the file.
+//! Reads a configuration and checks everything that it names before anything changes. Every fault has its place in the
+//! file.
 
 use crate::admin::{Admin, BearerToken};
 use crate::config::{ConfigError, GatewayConfig, Upstream};
@@ -28,8 +29,8 @@ pub(super) struct LoadedConfig {
 }
 
 impl LoadedConfig {
-    /// Reads `file`. Makes `files` watch the files that it names, and reads again where they were not watched before, so that
-    /// no change falls between reading and watching.
+    /// Reads `file`. Makes `files` watch the files that it names, and reads again where they were not watched before,
+    /// so that no change falls between reading and watching.
     pub(super) fn read(file: &Path, files: &mut FileWatch) -> Result<Self, ConfigError> {
         loop {
             let opened = File::open(file).map_err(|source| unreadable(file, source))?;

@@ -11,12 +11,14 @@ use tokio::time::sleep;
 const END_POLL: Duration = Duration::from_millis(20);
 
 impl Gateway {
-    /// Runs until SIGTERM or SIGINT, and then until requests and tunnels have finished or `timeouts.shutdown` is over; or
-    /// until another process has taken over, and requests and tunnels here have finished or `timeouts.upgrade` is over.
+    /// Runs until SIGTERM or SIGINT, and then until requests and tunnels have finished or `timeouts.shutdown` is over;
+    /// or until another process has taken over, and requests and tunnels here have finished or `timeouts.upgrade` is
+    /// over.
     ///
-    /// A new configuration is checked whole before any of it is put in force; one that is wrong is refused in one line of
-    /// the log, and the old one stays in force. Connections keep the settings that they began with. What cannot change while
-    /// the gateway runs (`workers`, `state`, `discovery`, `affinity.enabled`, `affinity.live_window`) is refused like a fault.
+    /// A new configuration is checked whole before any of it is put in force; one that is wrong is refused in one line
+    /// of the log, and the old one stays in force. Connections keep the settings that they began with. What cannot
+    /// change while the gateway runs (`workers`, `state`, `discovery`, `affinity.enabled`, `affinity.live_window`) is
+    /// refused like a fault.
     pub async fn run(mut self) {
         systemd::ready();
         #[cfg(unix)]

@@ -1,5 +1,5 @@
-//! An upgrade without a gap: starts the program at this one's path with the same arguments and with every listening socket,
-//! and waits until it reports that it accepts.
+//! An upgrade without a gap: starts the program at this one's path with the same arguments and with every listening
+//! socket, and waits until it reports that it accepts.
 //!
 //! Both processes accept from the same sockets, so a connection that waits to be accepted is accepted by one of them.
 

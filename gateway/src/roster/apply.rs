@@ -69,7 +69,8 @@ impl Roster {
         Ok(self.publish(published, Arc::new(next), wanted, applied, Initiator::Overrides, now))
     }
 
-    /// Makes `next` the current layers, whose cluster was just applied; begins and ends drains, and notifies subscribers.
+    /// Makes `next` the current layers, whose cluster was just applied; begins and ends drains, and notifies
+    /// subscribers.
     fn publish(
         &self,
         published: &mut Published,

@@ -33,8 +33,8 @@ impl Roster {
         self.follow(&mut published, stored, next, now)
     }
 
-    /// Makes these upstreams, of a configuration, the base. Overrides that equal it are dropped, and so are those that concern
-    /// names no layer has any more.
+    /// Makes these upstreams, of a configuration, the base. Overrides that equal it are dropped, and so are those that
+    /// concern names no layer has any more.
     ///
     /// # Errors
     /// [`RosterError`], such as where the result is no cluster; an empty base is refused too.
@@ -46,8 +46,8 @@ impl Roster {
         self.commit(&mut published, next, Initiator::Configuration, now)
     }
 
-    /// Makes these upstreams, of a discovery source, the base. All overrides stay: an upstream that a source lost it may find
-    /// again.
+    /// Makes these upstreams, of a discovery source, the base. All overrides stay: an upstream that a source lost it
+    /// may find again.
     ///
     /// # Errors
     /// As of [`set_base`](Self::set_base).
@@ -58,7 +58,8 @@ impl Roster {
         self.commit(&mut published, next, Initiator::Discovery, now)
     }
 
-    /// Replaces all overrides with those of the store, such as where another gateway changed them. Nothing is saved or dropped.
+    /// Replaces all overrides with those of the store, such as where another gateway changed them. Nothing is saved or
+    /// dropped.
     ///
     /// # Errors
     /// [`RosterError::Plan`] where the result is no cluster.
@@ -103,7 +104,8 @@ impl Roster {
         self.commit(&mut published, next, Initiator::Operator, now)
     }
 
-    /// Begins a [drain](homing::Balancer::drain) by override, with a `deadline` from `now` on, which is saved as wall-clock time.
+    /// Begins a [drain](homing::Balancer::drain) by override, with a `deadline` from `now` on, which is saved as
+    /// wall-clock time.
     ///
     /// # Errors
     /// [`RosterError::Unknown`] and [`RosterError::Store`].

@@ -21,12 +21,17 @@ pub enum RosterError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A TTL out of bounds.
-    #[error("the ttl of a registration is from {} second to {} hours: send one in these bounds", MIN_TTL.as_secs(), MAX_TTL.as_secs() / 3600)]
-    Ttl,
-    /// An operator has removed the upstream that registers or reports. The heartbeat counts all the same: the removal holds for
-    /// as long as the instance sends heartbeats.
     #[error(
-        "an operator has removed {name:?}: it stays removed until an operator adds it again, or until its heartbeats stop for its ttl and it registers anew"
+        "the ttl of a registration is from {} second to {} hours: send one in these bounds",
+        MIN_TTL.as_secs(),
+        MAX_TTL.as_secs() / 3600
+    )]
+    Ttl,
+    /// An operator has removed the upstream that registers or reports. The heartbeat counts all the same: the removal
+    /// holds for as long as the instance sends heartbeats.
+    #[error(
+        "an operator has removed {name:?}: it stays removed until an operator adds it again, or until its \
+         heartbeats stop for its ttl and it registers anew"
     )]
     Removed {
         /// Its name.

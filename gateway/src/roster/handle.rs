@@ -55,8 +55,8 @@ pub struct RegistrationLifetime {
 
 /// Decides which upstreams are in the cluster of a balancer. Shared by all threads. See the [module](super).
 ///
-/// Changes wait for each other, and for the [`RosterStore`]; reads and heartbeats do not. A change costs what building the next
-/// cluster costs.
+/// Changes wait for each other, and for the [`RosterStore`]; reads and heartbeats do not. A change costs what building
+/// the next cluster costs.
 pub struct Roster {
     pub(super) balancer: Arc<Balancer>,
     pub(super) store: Box<dyn RosterStore>,
@@ -129,7 +129,8 @@ impl Roster {
         &self.balancer
     }
 
-    /// What is known of the upstream of this name; `None` where it should not be in the cluster. Costs three table lookups.
+    /// What is known of the upstream of this name; `None` where it should not be in the cluster. Costs three table
+    /// lookups.
     #[must_use]
     pub fn upstream(&self, name: &str) -> Option<RosterUpstream> {
         let membership = self.membership.load();

@@ -41,8 +41,8 @@ impl Heartbeats {
         self.by_name.retain(|name, _| is_known(name));
     }
 
-    /// Time passes. Where the clock jumped, or the process was suspended, heartbeats could not be received meanwhile: the last
-    /// ones count as being as long ago as before.
+    /// Time passes. Where the clock jumped, or the process was suspended, heartbeats could not be received meanwhile:
+    /// the last ones count as being as long ago as before.
     pub(super) fn advance(&mut self, now: Timestamp) {
         let (back, ahead) = (self.now.since(now), now.since(self.now));
         for Heartbeat { last, .. } in self.by_name.values_mut() {

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 impl Roster {
-    /// Registers an instance, for as long as a heartbeat comes at least every `ttl`. Registering again counts as a heartbeat,
-    /// and takes a [deregistration](Self::deregister) back.
+    /// Registers an instance, for as long as a heartbeat comes at least every `ttl`. Registering again counts as a
+    /// heartbeat, and takes a [deregistration](Self::deregister) back.
     ///
     /// # Errors
     /// [`RosterError`].
@@ -46,8 +46,8 @@ impl Roster {
         }
     }
 
-    /// Ends a registration: at once; or with a `drain`, as soon as the instance has neither sessions nor requests left, at the
-    /// latest when that time is over and its sessions have left.
+    /// Ends a registration: at once; or with a `drain`, as soon as the instance has neither sessions nor requests left,
+    /// at the latest when that time is over and its sessions have left.
     ///
     /// # Errors
     /// [`RosterError::Unknown`] where it is not registered; [`RosterError::Plan`] where it is the last upstream.
@@ -66,8 +66,8 @@ impl Roster {
     /// Takes the report of an instance, which renews its registration, if it has one.
     ///
     /// # Errors
-    /// [`RosterError::Unknown`] for an instance that is neither registered nor in the cluster: it has to register again.
-    /// [`RosterError::Removed`] and [`RosterError::Report`].
+    /// [`RosterError::Unknown`] for an instance that is neither registered nor in the cluster: it has to register
+    /// again. [`RosterError::Removed`] and [`RosterError::Report`].
     pub fn heartbeat(&self, name: &str, report: InstanceReport, now: Timestamp) -> Result<(), RosterError> {
         report.check()?;
         let mut membership = self.membership.load_full();
@@ -92,9 +92,9 @@ impl Roster {
         known.map_err(|UnknownUpstream { name }| RosterError::Removed { name })
     }
 
-    /// Lets time pass. An instance without a heartbeat for its TTL is drained for a second TTL, then removed; a heartbeat in
-    /// between ends the drain. To be called about once a second; a time of more than two seconds without a call counts for
-    /// nothing.
+    /// Lets time pass. An instance without a heartbeat for its TTL is drained for a second TTL, then removed; a
+    /// heartbeat in between ends the drain. To be called about once a second; a time of more than two seconds without a
+    /// call counts for nothing.
     ///
     /// The last upstream is never removed, and silence never drains the last that accepts sessions.
     ///

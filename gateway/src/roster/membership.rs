@@ -66,8 +66,8 @@ impl Membership {
         }
     }
 
-    /// The cluster as it should be: the base in its order, then the others by name. So equal layers make equal clusters,
-    /// whatever the order in which they were changed.
+    /// The cluster as it should be: the base in its order, then the others by name. So equal layers make equal
+    /// clusters, whatever the order in which they were changed.
     pub(super) fn wanted_all(&self) -> Vec<UpstreamConfig> {
         let base = self.base.list.iter().filter_map(|config| self.wanted(&config.name));
         let others: BTreeSet<&String> = self.registered.keys().chain(self.overrides.keys()).collect();
@@ -152,12 +152,12 @@ impl Membership {
         names.iter().for_each(|name| self.minimize(name));
     }
 
-    /// The layers with the registrations that end or fall silent at `now`; `None` where none does. `last_heartbeat` is the time of
-    /// an instance's last heartbeat, `is_empty` is whether it has neither sessions nor requests left, and `spread` is how long
-    /// sessions take to leave.
+    /// The layers with the registrations that end or fall silent at `now`; `None` where none does. `last_heartbeat` is
+    /// the time of an instance's last heartbeat, `is_empty` is whether it has neither sessions nor requests left, and
+    /// `spread` is how long sessions take to leave.
     ///
-    /// The last upstream is never removed, and silence never drains the last that accepts sessions: when all are silent, the
-    /// fault is more likely this gateway's.
+    /// The last upstream is never removed, and silence never drains the last that accepts sessions: when all are
+    /// silent, the fault is more likely this gateway's.
     pub(super) fn expired(
         &self,
         now: Timestamp,

@@ -1,15 +1,15 @@
 //! *Which upstreams should be in the cluster*, and where each of them comes from.
 //!
-//! A balancer has one list of upstreams; a [`Roster`] remembers which source contributed what, so that a reload does not undo
-//! an override, and an instance that registered itself disappears by itself. Once there is a roster, every change of the
-//! balancer's membership and every drain should go through it.
+//! A balancer has one list of upstreams; a [`Roster`] remembers which source contributed what, so that a reload does
+//! not undo an override, and an instance that registered itself disappears by itself. Once there is a roster, every
+//! change of the balancer's membership and every drain should go through it.
 //!
 //! Three layers, later ones win, name by name:
 //!
 //! 1. the *base*: the upstreams of the configuration, or those of a discovery source;
 //! 2. *registrations*: instances that register themselves and send heartbeats;
-//! 3. *overrides*: changes by operators. Fields that an override leaves open come from the layers below: a changed weight does
-//!    not hold on to an address that moves.
+//! 3. *overrides*: changes by operators. Fields that an override leaves open come from the layers below: a changed
+//!    weight does not hold on to an address that moves.
 //!
 //! An override that changes nothing is dropped, and so is one that concerns a name no other layer has.
 //!
@@ -39,16 +39,16 @@
 //!
 //! # A change, step by step
 //!
-//! 1. The next layers are worked out as plain data, and from them alone the list of upstreams, in an order that depends on
-//!    nothing else. [`Balancer::plan_to`](homing::Balancer::plan_to) says whether that list is a cluster.
+//! 1. The next layers are worked out as plain data, and from them alone the list of upstreams, in an order that depends
+//!    on nothing else. [`Balancer::plan_to`](homing::Balancer::plan_to) says whether that list is a cluster.
 //! 2. Overrides and registrations that differ are saved in the [`RosterStore`]. Where that fails nothing has changed.
 //! 3. The plan is applied, drains begin or end, and subscribers get an event with what initiated it.
 //!
 //! # What always holds
 //!
 //! - **What is acknowledged is durable:** a change is saved before it is applied.
-//! - **The cluster is a function of the layers,** whatever the order in which they changed: a property test compares the roster
-//!   with a naive model, restarts and failing stores included.
+//! - **The cluster is a function of the layers,** whatever the order in which they changed: a property test compares
+//!   the roster with a naive model, restarts and failing stores included.
 //! - **The last upstream is never removed** by silence, and silence never drains the last that accepts sessions.
 //!
 //! # What it does not do
@@ -56,9 +56,9 @@
 //! It reads no clock and does no I/O but for [`RosterTicker`] and [`state_file`]: the time is an argument, and a
 //! [`RosterStore`] saves what outlives the process. No request waits for it.
 //!
-//! In reading order: `overrides`, `registration`, `report`, `state`; `membership` (the layers and the cluster they make),
-//! `heartbeats`, `event`, `error`, `store`; `handle` ([`Roster`] and its reads), `apply` (from layers to the balancer),
-//! `changes` (base and overrides), `instances` (registrations); `ticker` and [`state_file`].
+//! In reading order: `overrides`, `registration`, `report`, `state`; `membership` (the layers and the cluster they
+//! make), `heartbeats`, `event`, `error`, `store`; `handle` ([`Roster`] and its reads), `apply` (from layers to the
+//! balancer), `changes` (base and overrides), `instances` (registrations); `ticker` and [`state_file`].
 
 mod apply;
 mod changes;

@@ -46,8 +46,8 @@ pub struct UpstreamOverride {
 }
 
 impl UpstreamOverride {
-    /// The override that makes `config` of the lower layers' `below`; `None` where they are equal. With an address of its own it
-    /// sets everything.
+    /// The override that makes `config` of the lower layers' `below`; `None` where they are equal. With an address of
+    /// its own it sets everything.
     pub(super) fn difference(config: &UpstreamConfig, below: Option<&UpstreamConfig>) -> Option<Self> {
         let below = below.filter(|below| below.address == config.address);
         let placed = Self {

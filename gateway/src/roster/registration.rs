@@ -31,7 +31,8 @@ pub struct Registration {
     /// It has deregistered with a drain: when its sessions begin to leave.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leaving: Option<Timestamp>,
-    /// No heartbeat for its TTL: when its sessions begin to leave. Not saved, since after a restart heartbeats may come again.
+    /// No heartbeat for its TTL: when its sessions begin to leave. Not saved, since after a restart heartbeats may come
+    /// again.
     #[serde(skip)]
     pub(super) silent: Option<Timestamp>,
 }

@@ -1,8 +1,8 @@
 //! The state file: overrides and registrations, kept from one run of the gateway to the next.
 //!
-//! It is replaced whole: written to a temporary file beside it, synced, renamed, and the folder synced. So it holds one whole
-//! state, wherever the last writer was stopped; the tests stop it at each step. A damaged file is refused, never silently
-//! replaced by an empty one. Only one gateway may use a file: two would undo each other's changes.
+//! It is replaced whole: written to a temporary file beside it, synced, renamed, and the folder synced. So it holds one
+//! whole state, wherever the last writer was stopped; the tests stop it at each step. A damaged file is refused, never
+//! silently replaced by an empty one. Only one gateway may use a file: two would undo each other's changes.
 
 use crate::roster::{self, Overrides, Registrations, RosterState, RosterStore, StoreError};
 use homing::http::is_host_port;
@@ -27,7 +27,10 @@ pub enum StateFileError {
         source: io::Error,
     },
     /// It did not exist and could not be written.
-    #[error("state file {}: can't be written: {source}; its folder has to exist, and the gateway has to have write permission", file.display())]
+    #[error(
+        "state file {}: can't be written: {source}; its folder has to exist, and the gateway has to have write permission",
+        file.display()
+    )]
     Write {
         /// The file.
         file: PathBuf,
@@ -63,7 +66,10 @@ pub enum StateFileError {
         version: u64,
     },
     /// With this configuration its overrides leave no valid cluster.
-    #[error("state file {}: with its overrides, {source}; change the configuration, or move the file away", file.display())]
+    #[error(
+        "state file {}: with its overrides, {source}; change the configuration, or move the file away",
+        file.display()
+    )]
     Refused {
         /// The file.
         file: PathBuf,

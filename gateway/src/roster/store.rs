@@ -5,11 +5,11 @@ use super::membership::Membership;
 use super::overrides::{Override, Overrides};
 use super::registration::Registrations;
 
-/// Keeps overrides and registrations from one run of the process to the next. A roster calls it from one thread at a time,
-/// before a change takes effect.
+/// Keeps overrides and registrations from one run of the process to the next. A roster calls it from one thread at a
+/// time, before a change takes effect.
 pub trait RosterStore: Send + Sync {
-    /// Saves overrides: those that `changed`, where `None` is one that was deleted, which make `all` there are. It may block, and
-    /// must return `Ok` only once they are durable.
+    /// Saves overrides: those that `changed`, where `None` is one that was deleted, which make `all` there are. It may
+    /// block, and must return `Ok` only once they are durable.
     ///
     /// # Errors
     /// [`StoreError`], and then the change does not take effect.

@@ -1,4 +1,5 @@
-//! Against a naive model that works the whole cluster out anew from the inputs, and by hand where the model lacks a feature.
+//! Against a naive model that works the whole cluster out anew from the inputs, and by hand where the model lacks a
+//! feature.
 
 use super::handle::configs;
 use super::*;

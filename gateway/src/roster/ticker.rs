@@ -12,7 +12,8 @@ use std::time::Duration;
 /// From one [`Roster::tick`] to the next.
 const TICK: Duration = Duration::from_millis(500);
 
-/// Calls [`Roster::tick`] twice a second, on a thread of its own, since a tick may wait for a disk. Dropping it ends the thread.
+/// Calls [`Roster::tick`] twice a second, on a thread of its own, since a tick may wait for a disk. Dropping it ends
+/// the thread.
 ///
 /// It logs what was applied, but for changes by operators and instances, which the audit log has with their sender.
 #[derive(Debug)]

@@ -16,8 +16,8 @@ pub(crate) fn admin_token(config: &GatewayConfig) -> Result<Option<BearerToken>,
     Ok(file.map(load_token).transpose()?)
 }
 
-/// The administration of `proxy`, which `config` has set up, where one is configured. It makes changes through `roster`, and
-/// rotates keys by reading the key file again.
+/// The administration of `proxy`, which `config` has set up, where one is configured. It makes changes through
+/// `roster`, and rotates keys by reading the key file again.
 pub(crate) fn setup_admin(
     config: &GatewayConfig,
     proxy: &Proxy,

@@ -1,6 +1,7 @@
 //! From a configuration to the parts of a gateway: the proxy with its TLS, the administration, and the roster.
 //!
-//! It reads what the configuration names (keys, certificates, token, state file) and starts nothing: no thread, no socket.
+//! It reads what the configuration names (keys, certificates, token, state file) and starts nothing: no thread, no
+//! socket.
 //!
 //! In reading order: `error`, `token_file`, `proxy`, `roster`, `admin`, `check` (everything together, for `--check`).
 

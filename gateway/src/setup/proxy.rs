@@ -17,7 +17,8 @@ pub fn setup(config: &GatewayConfig) -> Result<(Proxy, Option<Acceptor>), SetupE
     setup_with(config, None)
 }
 
-/// As [`setup()`], but with these keys, where a [discovery source](crate::discovery) has some, in place of the key file's.
+/// As [`setup()`], but with these keys, where a [discovery source](crate::discovery) has some, in place of the key
+/// file's.
 ///
 /// # Errors
 /// [`SetupError`], saying what to change.

@@ -1,7 +1,7 @@
 //! Which requests are admitted, and what a browser may send for a page.
 //!
-//! Nothing is admitted by address alone: without a token a request has to name a loopback host as well, which a page whose
-//! name was rebound to 127.0.0.1 (DNS rebinding) cannot. Changes need a content type that no HTML form sends.
+//! Nothing is admitted by address alone: without a token a request has to name a loopback host as well, which a page
+//! whose name was rebound to 127.0.0.1 (DNS rebinding) cannot. Changes need a content type that no HTML form sends.
 
 use crate::admin::BearerToken;
 use crate::admin::api::problem::Problem;

@@ -6,7 +6,8 @@ use homing::cluster::{ApplyError, ClusterError, PlanError};
 use http::{Method, StatusCode};
 use serde::Serialize;
 
-/// A problem of type `about:blank`, whose title is the one of its status. Programs go by the `code`; `detail` says what to do.
+/// A problem of type `about:blank`, whose title is the one of its status. Programs go by the `code`; `detail` says what
+/// to do.
 #[derive(Debug)]
 pub(crate) struct Problem {
     pub(crate) status: StatusCode,

@@ -29,8 +29,8 @@ pub enum TokenError {
 pub struct BearerToken([u8; 32]);
 
 impl BearerToken {
-    /// The token `text`, 32 to 1024 characters of visible ASCII; surrounding white space, such as the last line feed of a
-    /// file, is removed.
+    /// The token `text`, 32 to 1024 characters of visible ASCII; surrounding white space, such as the last line feed of
+    /// a file, is removed.
     ///
     /// # Errors
     /// [`TokenError`] where it is too short, too long or could not be sent.

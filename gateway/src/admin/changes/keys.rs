@@ -17,8 +17,8 @@ struct RotateResponse {
     signer: u8,
 }
 
-/// Reads the keys again and puts them in force. It generates no key: every proxy of the pool must have a new key before any of
-/// them signs with it, and only the operator knows when that is so.
+/// Reads the keys again and puts them in force. It generates no key: every proxy of the pool must have a new key before
+/// any of them signs with it, and only the operator knows when that is so.
 pub(crate) fn rotate(context: &AdminContext, peer: SocketAddr) -> HandlerResult {
     let refused = |detail: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "keys", detail);
     let none = |detail| Problem::new(StatusCode::NOT_FOUND, "no_keys", detail);

@@ -1,4 +1,5 @@
-//! What the administration changes. Every change is one plan, applied whole or not at all, and one line of the audit log.
+//! What the administration changes. Every change is one plan, applied whole or not at all, and one line of the audit
+//! log.
 //!
 //! In reading order: `audit`, `response`, `operator` (plan, apply, put, remove, drain, resume), `instances` (register,
 //! heartbeat, deregister), `keys` (rotation).

@@ -1,5 +1,6 @@
-//! From OpenMetrics, which `prometheus-client` writes, to Prometheus' own text format, which every scraper and `promtool`
-//! read: there a counter's family has the name of its samples, and there are neither units nor an end marker.
+//! From OpenMetrics, which `prometheus-client` writes, to Prometheus' own text format, which every scraper and
+//! `promtool` read: there a counter's family has the name of its samples, and there are neither units nor an end
+//! marker.
 
 /// Rewrites a whole exposition.
 pub(crate) fn to_prometheus(text: &str) -> String {

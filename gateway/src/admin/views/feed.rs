@@ -68,7 +68,8 @@ impl Feed {
         self.keep(&mut inner, &line);
     }
 
-    /// Everything that is kept behind number `after`, ready to be sent. Events no longer kept are reported by their count.
+    /// Everything that is kept behind number `after`, ready to be sent. Events no longer kept are reported by their
+    /// count.
     pub(crate) fn after(&self, after: u64) -> Option<NewEvents> {
         let mut inner = self.inner.lock();
         self.pump(&mut inner);

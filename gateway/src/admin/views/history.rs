@@ -14,8 +14,9 @@ pub(crate) const INTERVAL: Duration = Duration::from_secs(5);
 /// So many samples make an hour.
 const SAMPLES: usize = 720;
 
-/// Figures kept in all, 2 MiB: each of an hour's samples for up to 728 upstreams. With more upstreams every second sample is
-/// kept, every fourth and so on, so that they still span an hour: one sample in 80 seconds for 10,000 upstreams.
+/// Figures kept in all, 2 MiB: each of an hour's samples for up to 728 upstreams. With more upstreams every second
+/// sample is kept, every fourth and so on, so that they still span an hour: one sample in 80 seconds for 10,000
+/// upstreams.
 const FIGURES: usize = 1 << 19;
 
 /// The figure of an upstream that was not in the cluster.
@@ -76,8 +77,8 @@ impl KeptSamples {
         }
     }
 
-    /// Drops samples older than an hour, upstreams that are in none of those left, and every second sample while there are too
-    /// many.
+    /// Drops samples older than an hour, upstreams that are in none of those left, and every second sample while there
+    /// are too many.
     fn forget(&mut self, now: Timestamp) {
         let hour = INTERVAL * SAMPLES as u32;
         let old = self.times.iter().take_while(|at| now.since(**at) >= hour).count();

@@ -25,7 +25,8 @@ const POLL: Duration = Duration::from_millis(50);
 /// An instance's connections and heartbeats, for as long as it lives.
 pub(super) type InstanceRun = Pin<Box<dyn Future<Output = ()>>>;
 
-/// Runs an instance. A function of the caller's: it serves requests that start and kill instances, which is above this file.
+/// Runs an instance. A function of the caller's: it serves requests that start and kill instances, which is above this
+/// file.
 type Run = fn(TcpListener, Arc<Instance>, Fleet) -> InstanceRun;
 
 /// A handle on all instances.
@@ -252,8 +253,8 @@ impl Fleet {
 
     /// Starts a dead instance again, on its port, with empty memory.
     ///
-    /// It waits until the balancer has noticed the death: then the new process is probed, and its incarnation known, before it
-    /// gets a request, and no pinned session is sent to a process that lost it.
+    /// It waits until the balancer has noticed the death: then the new process is probed, and its incarnation known,
+    /// before it gets a request, and no pinned session is sent to a process that lost it.
     pub(super) async fn revive(&self, name: &str) -> Result<(), Refusal> {
         let index = self.find(name)?;
         let _alone = self.0.starting.lock().await;

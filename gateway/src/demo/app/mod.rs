@@ -1,12 +1,12 @@
 //! Several instances of a small stateful web application, in one process.
 //!
 //! To a gateway each instance is what a real one would be: a port and a thread of its own, sessions in its own memory,
-//! sockets that break when it dies, and heartbeats that end with it. The instances share only the table of which of them
-//! live ([`fleet`]). Of the gateway in front of them the application knows an [`Operator`] and no more.
+//! sockets that break when it dies, and heartbeats that end with it. The instances share only the table of which of
+//! them live ([`fleet`]). Of the gateway in front of them the application knows an [`Operator`] and no more.
 //!
-//! In reading order: [`operator`], [`sessions`], [`usage`] and [`port`]; [`instance`] (the state of one); [`fleet`] (all of
-//! them: start, kill, revive) with [`roll`] (restarts one after another); [`messages`], [`actions`] (the buttons), [`routes`],
-//! [`chat`] (the WebSocket) and [`server`] (an instance's connections).
+//! In reading order: [`operator`], [`sessions`], [`usage`] and [`port`]; [`instance`] (the state of one); [`fleet`]
+//! (all of them: start, kill, revive) with [`roll`] (restarts one after another); [`messages`], [`actions`] (the
+//! buttons), [`routes`], [`chat`] (the WebSocket) and [`server`] (an instance's connections).
 
 mod actions;
 mod chat;

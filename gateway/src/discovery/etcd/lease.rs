@@ -29,7 +29,8 @@ impl EtcdLease {
         Self { client, ttl, held: None }
     }
 
-    /// The lease, granted or renewed where needed. To be called at least three times a TTL: it is renewed when a third is over.
+    /// The lease, granted or renewed where needed. To be called at least three times a TTL: it is renewed when a third
+    /// is over.
     pub(super) async fn hold(&mut self) -> Result<HeldLease, EtcdError> {
         if let Some((id, renewed)) = self.held {
             if renewed.elapsed() < self.ttl / 3 {

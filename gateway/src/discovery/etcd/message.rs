@@ -1,4 +1,5 @@
-//! The messages of etcd, as far as they are used. Its JSON has 64-bit numbers as strings and bytes in base64, and omits zeros.
+//! The messages of etcd, as far as they are used. Its JSON has 64-bit numbers as strings and bytes in base64, and omits
+//! zeros.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -1,31 +1,33 @@
-//! What the gateways of a fleet share, in [etcd](https://etcd.io): upstreams, overrides, the key ring, reports of instances,
-//! and the live sessions of each upstream.
+//! What the gateways of a fleet share, in [etcd](https://etcd.io): upstreams, overrides, the key ring, reports of
+//! instances, and the live sessions of each upstream.
 //!
 //! Under a prefix (`/homing` unless said otherwise):
 //!
-//! | key | value | written by |
-//! |---|---|---|
-//! | `PREFIX/upstreams/NAME` | `{"address": "10.0.0.1:8080", "weight": 1, "max_in_flight": 0}`, the last two optional | an operator, or the instance itself on a lease: [`EtcdRegistration`] |
-//! | `PREFIX/orders/NAME` | an [`Override`](crate::roster::Override) | the gateway where an operator changes something: [`EtcdOverrideStore`] |
-//! | `PREFIX/keys` | the text of a key file | an operator |
-//! | `PREFIX/reports/NAME` | a [`InstanceReport`](crate::roster::InstanceReport) | the instance, on its lease |
-//! | `PREFIX/live/GATEWAY/NAME` | a [`Sketch`](homing::Sketch) | each gateway, on its lease: [`LiveSessionsPublisher`] |
+//! - `PREFIX/upstreams/NAME`: `{"address": "10.0.0.1:8080", "weight": 1, "max_in_flight": 0}`, the last two optional; written
+//!   by an operator, or by the instance itself on a lease ([`EtcdRegistration`]);
+//! - `PREFIX/orders/NAME`: an [`Override`](crate::roster::Override), written by the gateway where an operator changes
+//!   something ([`EtcdOverrideStore`]);
+//! - `PREFIX/keys`: the text of a key file, written by an operator;
+//! - `PREFIX/reports/NAME`: an [`InstanceReport`](crate::roster::InstanceReport), written by the instance, on its lease;
+//! - `PREFIX/live/GATEWAY/NAME`: a [`Sketch`](homing::Sketch), written by each gateway, on its lease
+//!   ([`LiveSessionsPublisher`]).
 //!
-//! [`EtcdSource`] reads all of it, watches it from that revision on, and reads it again where the watch ended or its revision was
-//! compacted. A wrong value is an error that names its key, and the last good value of that key stays in force.
+//! [`EtcdSource`] reads all of it, watches it from that revision on, and reads it again where the watch ended or its
+//! revision was compacted. A wrong value is an error that names its key, and the last good value of that key stays in
+//! force.
 //!
 //! Calls use the JSON interface (`/v3/…`, etcd 3.4 and later), which every member serves beside gRPC unless it
 //! was started with `--enable-grpc-gateway=false`. One call is one connection.
 //!
-//! The client is our own, on crates that the gateway has anyway: the crate `etcd-client` compiles protobuf definitions when it
-//! is built, so that every build would need `protoc`, and brings tonic and a second TLS stack. What it lacks is not needed
-//! here: several watches on one stream, and users by certificate.
+//! The client is our own, on crates that the gateway has anyway: the crate `etcd-client` compiles protobuf definitions
+//! when it is built, so that every build would need `protoc`, and brings tonic and a second TLS stack. What it lacks is
+//! not needed here: several watches on one stream, and users by certificate.
 //!
-//! Sketches of live sessions are OR-ed, at most 1032 bytes an upstream: one that arrives late, twice or out of order counts
-//! the same.
+//! Sketches of live sessions are OR-ed, at most 1032 bytes an upstream: one that arrives late, twice or out of order
+//! counts the same.
 //!
-//! In reading order: `settings`, `error`, `message`, `json_lines`, `tls`, `client`, `key`, `lease`; then what uses them:
-//! `source`, `store`, `presence` (live sessions), `registration`.
+//! In reading order: `settings`, `error`, `message`, `json_lines`, `tls`, `client`, `key`, `lease`; then what uses
+//! them: `source`, `store`, `presence` (live sessions), `registration`.
 
 mod client;
 mod error;

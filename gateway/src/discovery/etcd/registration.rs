@@ -10,8 +10,8 @@ use homing::cluster::UpstreamConfig;
 use serde_json::json;
 use std::time::Duration;
 
-/// An upstream on a lease: all gateways have it for as long as it is [refreshed](Self::refresh), and remove it after a TTL
-/// without.
+/// An upstream on a lease: all gateways have it for as long as it is [refreshed](Self::refresh), and remove it after a
+/// TTL without.
 ///
 /// Any client of etcd can do the same: `etcdctl lease grant 15`, `etcdctl put --lease=ID /homing/upstreams/app-1
 /// '{"address": "10.0.0.1:8080"}'`, `etcdctl lease keep-alive ID`.
@@ -25,7 +25,8 @@ pub struct EtcdRegistration {
 }
 
 impl EtcdRegistration {
-    /// A registration of this upstream, which begins with the first refresh. A `ttl` of less than a second is one second.
+    /// A registration of this upstream, which begins with the first refresh. A `ttl` of less than a second is one
+    /// second.
     #[must_use]
     pub fn new(client: EtcdClient, prefix: &KeyPrefix, upstream: &UpstreamConfig, ttl: Duration) -> Self {
         let UpstreamConfig { name, address, weight, max_in_flight, .. } = upstream;

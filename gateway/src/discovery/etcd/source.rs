@@ -116,7 +116,8 @@ impl EtcdSource {
             match key {
                 FleetKey::Upstream(name) => changed.upstreams |= self.known.upstreams.remove(name).is_some(),
                 FleetKey::Override(name) => changed.overrides |= self.known.overrides.remove(name).is_some(),
-                // A deleted key ring is ignored, since without one no token could be verified; reports and sketches expire.
+                // A deleted key ring is ignored, since without one no token could be verified; reports and sketches
+                // expire.
                 FleetKey::Keys | FleetKey::Report(_) | FleetKey::Live { .. } => {}
             }
             return;

@@ -14,8 +14,8 @@ use tokio::time::timeout;
 /// How long saving may take: an operator waits for it.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Saves overrides in etcd before they take effect; every other gateway takes them from there. So an override is in force at
-/// every gateway, or at none: while etcd is unreachable nothing changes.
+/// Saves overrides in etcd before they take effect; every other gateway takes them from there. So an override is in
+/// force at every gateway, or at none: while etcd is unreachable nothing changes.
 ///
 /// Up to 100 overrides are one transaction.
 #[derive(Debug)]
@@ -26,7 +26,8 @@ pub struct EtcdOverrideStore {
     saved: SavedRevision,
 }
 
-/// The revision at which this gateway saved overrides last. Its source ignores what it reads of them at earlier revisions.
+/// The revision at which this gateway saved overrides last. Its source ignores what it reads of them at earlier
+/// revisions.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SavedRevision(Arc<AtomicI64>);
 

@@ -1,7 +1,8 @@
 //! The dashboard: one page without data, which fetches everything from this interface and nothing from elsewhere.
 //!
-//! The page is the same for every client, and its content security policy allows that very text by the hash of the bytes
-//! that are served, and no other script or style. Its scripts set what the interface returns as text, never as markup.
+//! The page is the same for every client, and its content security policy allows that very text by the hash of the
+//! bytes that are served, and no other script or style. Its scripts set what the interface returns as text, never as
+//! markup.
 
 use crate::admin::AdminBody;
 use crate::admin::api::reply::reply;
