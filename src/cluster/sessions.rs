@@ -34,7 +34,8 @@ use crate::time::Timestamp;
 
 const M: usize = WORDS * SLOTS as usize;
 
-/// Two maps of marks and their counts: 1.4 kB per upstream with affinity, none without.
+/// Two maps of marks and their counts: 1.4 kB per upstream with affinity, none without. Every balancer with affinity
+/// counts, whatever its policy, because operators read the counts too.
 #[derive(Debug)]
 pub(crate) struct Sessions {
     /// The number of marks in `words` as [`Counts`], so that an estimate reads one word.

@@ -3,6 +3,7 @@
 //! A read allocates nothing most of the time, and an idle connection holds no buffer: what was read is a slice
 //! ([`Bytes`]) of a block of 64 KiB, one at a time per thread. A slice keeps its whole block alive, so bytes that may
 //! wait for long (the beginning of a head, a small piece of a body) are copied out: [`detach`], [`detach_if_small`].
+//! Still, a client that is slow to read a few bytes, or whose request waits for its upstream, can keep one block alive.
 
 use bytes::{Bytes, BytesMut};
 use std::cell::RefCell;

@@ -3,6 +3,9 @@
 //! Counters share no cache line between workers: each worker has counters of its own for every upstream, which a
 //! connection looks up once, when it is made. A request adds to them and looks nothing up; a reader sums them over
 //! the workers.
+//!
+//! Exact latency quantiles would need all observations. These come from buckets, four an octave from 64 µs to two
+//! minutes, so they are exact to less than a quarter. Prometheus gets every fourth bound.
 
 use crate::cluster::{IdMap, Upstream};
 use parking_lot::Mutex;
