@@ -1,29 +1,29 @@
 //! The client's address: the peer's, or the one that trusted proxies forward.
 //!
-//! `X-Forwarded-For` grows to the right: each proxy appends the address that it was spoken to from.
-//! The left end is whatever the client chose to send, so the list is read from the right, for as
-//! long as each hop is one that the operator trusts. The first that is not is the client.
+//! `X-Forwarded-For` grows to the right: each proxy appends the address of its peer. The left end is arbitrary input
+//! from the client, so the list is read from the right, as long as each hop is a trusted proxy. The first hop that is
+//! not is the client.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use ipnet::IpNet;
 
-/// Hops of `X-Forwarded-For` that are looked at in one request.
+/// The most hops of `X-Forwarded-For` that are read in one request.
 const MAX_HOPS: usize = 64;
 
-/// The longest spelling of a hop: an IPv6 address with brackets, port and quotes, and room for
-/// leading zeros and a scope.
+/// The longest hop that is parsed, in bytes: an IPv6 address with brackets, port and quotes, and room for leading
+/// zeros and a scope.
 const MAX_HOP_LEN: usize = 72;
 
 /// An address range such as `10.0.0.0/8` or `2001:db8::/32`, or one address.
 ///
-/// IPv4-mapped IPv6 ranges (`::ffff:10.0.0.0/104`) count as the IPv4 ranges they stand for.
+/// IPv4-mapped IPv6 ranges (`::ffff:10.0.0.0/104`) are the IPv4 ranges that they map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cidr(IpNet);
 
 impl Cidr {
-    /// Whether `addr`, canonicalised, is inside.
+    /// Whether the range contains `addr`, which must be canonical (not IPv4-mapped).
     fn contains(&self, addr: IpAddr) -> bool {
         self.0.contains(&addr)
     }
@@ -36,7 +36,7 @@ impl FromStr for Cidr {
         if let Ok(addr) = text.parse::<IpAddr>() {
             return Ok(Self(addr.to_canonical().into()));
         }
-        // ipnet takes leading zeros for decimal, where others read octal and the standard library refuses.
+        // ipnet reads numbers with leading zeros as decimal, other parsers as octal; the standard library refuses them.
         let is_plain = text.split_once('/').is_some_and(|(addr, _)| addr.parse::<IpAddr>().is_ok());
         let net = text.parse().ok().filter(|_: &IpNet| is_plain);
         let net = net.ok_or_else(|| CidrError::Syntax { text: text.to_owned() })?;
@@ -67,7 +67,7 @@ pub enum CidrError {
         /// The text.
         text: String,
     },
-    /// The address has bits beyond the prefix, so one host may have been meant, or its network.
+    /// The address has bits beyond the prefix, so it is ambiguous: the host or its network.
     #[error("has bits beyond its prefix; write \"{net}\" for the network or \"{addr}\" for the one address")]
     HostBits {
         /// The network.
@@ -77,7 +77,7 @@ pub enum CidrError {
     },
 }
 
-/// The proxies in front whose `X-Forwarded-For` is trusted; none by default.
+/// The proxies in front of this one whose `X-Forwarded-For` is trusted; none by default.
 ///
 /// ```
 /// use std::net::IpAddr;
@@ -93,31 +93,31 @@ pub enum CidrError {
 pub struct TrustedProxies(Vec<Cidr>);
 
 impl TrustedProxies {
-    /// Reads a list of address ranges and addresses.
+    /// Parses a list of address ranges and addresses.
     ///
     /// # Errors
-    /// [`CidrError`] for the first that is neither.
+    /// [`CidrError`] for the first text that is neither.
     pub fn parse<S: AsRef<str>>(list: impl IntoIterator<Item = S>) -> Result<Self, CidrError> {
         list.into_iter().map(|text| text.as_ref().parse()).collect()
     }
 
     /// Whether `addr` is a trusted proxy. An IPv4-mapped IPv6 address counts as its IPv4 address.
     ///
-    /// One comparison a range.
+    /// Costs one comparison a range.
     pub fn contains(&self, addr: IpAddr) -> bool {
         let addr = addr.to_canonical();
         self.0.iter().any(|range| range.contains(addr))
     }
 
-    /// The client of a request from `peer`, where `forwarded_for` has the values of its
-    /// `X-Forwarded-For` lines in order; several lines count as one list.
+    /// The address of the client of a request from `peer`. `forwarded_for` yields the values of the request's
+    /// `X-Forwarded-For` lines in order; several lines form one list.
     ///
-    /// An untrusted peer is the client. Behind a trusted one it is the rightmost hop that is not
-    /// trusted, or the leftmost where all are. A hop that is no address ends the list: what is left
-    /// of it can't be traced, and the last trusted address is the answer. So it is after 64 hops.
-    /// A hop may have a port, and an IPv6 address may stand in brackets and quotes.
+    /// An untrusted peer is the client. Behind a trusted peer the client is the rightmost hop that is not trusted, or
+    /// the leftmost hop if all are trusted. Reading stops at a hop that is not an address, since the hops to its left
+    /// cannot be traced, and after 64 hops; then the last trusted address is returned. A hop may have a port, and an
+    /// IPv6 address may be in brackets and quotes.
     ///
-    /// The answer is never an IPv4-mapped IPv6 address. No allocation.
+    /// Never returns an IPv4-mapped IPv6 address. Does not allocate.
     pub fn client_addr<'a>(&self, peer: IpAddr, forwarded_for: impl DoubleEndedIterator<Item = &'a [u8]>) -> IpAddr {
         let mut client = peer.to_canonical();
         let mut hops = forwarded_for.rev().flat_map(|line| line.rsplit(|&b| b == b',')).take(MAX_HOPS);
@@ -136,7 +136,7 @@ impl FromIterator<Cidr> for TrustedProxies {
     }
 }
 
-/// Reads `1.2.3.4`, `1.2.3.4:567`, `::1`, `[::1]` and `[::1]:567`, each quoted or not.
+/// Parses `1.2.3.4`, `1.2.3.4:567`, `::1`, `[::1]` and `[::1]:567`, each quoted or not.
 fn parse_hop(hop: &[u8]) -> Option<IpAddr> {
     let hop = hop.trim_ascii();
     if hop.len() > MAX_HOP_LEN {

@@ -1,22 +1,21 @@
-//! The affinity cookie in `Cookie` request headers, ours and other proxies': reading them, and taking ours out.
+//! Affinity cookies in `Cookie` request headers: reads ours and those of legacy proxies, and strips ours.
 //!
-//! Pairs end at `;` and nowhere else, as in browsers (RFC 6265, section 4.2.1): quotes protect
-//! nothing. The same rule decides what is read and what is stripped, so a token that was honoured
-//! never reaches the upstream.
+//! Pairs end at `;` and nowhere else, as in browsers (RFC 6265, section 4.2.1): a `;` within quotes ends a pair too.
+//! Reading and stripping apply the same rule, so a token that was read never reaches the upstream.
 
 use std::ops::Deref;
 
 use super::CookieName;
 use crate::affinity::{AcceptedCookie, LegacyCookie, MAX_ACCEPTED, MAX_VALUES};
 
-/// Cookies of our name that are looked at in one request; more are ignored.
+/// The most cookies of our name that are read in one request; further ones are ignored.
 ///
 /// A browser sends several where the name was set for several paths or domains.
 pub const MAX_TOKENS: usize = crate::affinity::MAX_TOKENS;
 
-/// The values of up to [`MAX_TOKENS`] cookies of one name, in the order they were sent.
+/// The values of up to [`MAX_TOKENS`] cookies of one name, in the order of the headers.
 ///
-/// Borrows the headers; holds no heap memory. Dereferences to a slice.
+/// Borrows the headers and allocates nothing. Dereferences to a slice.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Tokens<'a> {
     values: [&'a [u8]; MAX_TOKENS],
@@ -33,9 +32,9 @@ impl<'a> Deref for Tokens<'a> {
 
 /// The values of the cookies called `name` in `headers`, each the value of one `Cookie` line.
 ///
-/// Spaces and tabs around a pair, its name and its value are ignored, and so is one pair of double
-/// quotes around the value. A value may be empty or any bytes: judge it as untrusted. One pass
-/// over the headers that ends at the fourth value; no allocation.
+/// Ignores spaces and tabs around a pair, its name and its value, and one pair of double quotes around the value. A
+/// value may be empty or any bytes, and is untrusted. Takes one pass over the headers, which ends at the fourth value;
+/// does not allocate.
 ///
 /// ```
 /// use homing::http::{CookieName, cookie::tokens};
@@ -54,9 +53,9 @@ pub fn tokens<'a>(headers: impl IntoIterator<Item = &'a [u8]>, name: &CookieName
     found
 }
 
-/// The cookies of one request that a proxy set which was here before, in the order in which they count.
+/// The legacy cookies of one request, in order of precedence.
 ///
-/// Borrows the headers; holds no heap memory. Dereferences to a slice.
+/// Borrows the headers and allocates nothing. Dereferences to a slice.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LegacyCookies<'a> {
     values: [LegacyCookie<'a>; MAX_VALUES],
@@ -71,17 +70,19 @@ impl<'a> Deref for LegacyCookies<'a> {
     }
 }
 
-/// The values of the cookies that are [accepted](crate::Affinity::accepted), first those of the first name, at most
-/// [`MAX_TOKENS`] of each. `headers` makes the values of the `Cookie` lines, anew for each name; they are read as by
-/// [`tokens`].
+/// The values of the [accepted](crate::Affinity::accepted) legacy cookies, those of the first name first, at most
+/// [`MAX_TOKENS`] of each name. `headers` is called once for each name and returns the values of the `Cookie` lines,
+/// which are parsed as by [`tokens`]. Does not allocate.
 ///
-/// Nothing is taken out of the headers on the way to the upstream: an application may need what [`strip`] would take.
+/// Legacy cookies are forwarded to the upstream unchanged: with some formats they are the application's own cookies.
 ///
 /// ```
 /// use homing::affinity::{AcceptedCookie, LegacyFormat};
 /// use homing::http::cookie::legacy_cookies;
 ///
-/// let accepted = [AcceptedCookie::new(LegacyFormat::HaProxy, "SRV"), AcceptedCookie::new(LegacyFormat::NginxRoute, "JSESSIONID")];
+/// let srv = AcceptedCookie::new(LegacyFormat::HaProxy, "SRV");
+/// let route = AcceptedCookie::new(LegacyFormat::NginxRoute, "JSESSIONID");
+/// let accepted = [srv, route];
 /// let found = legacy_cookies(|| [&b"JSESSIONID=2B6F.app-1; SRV=app-2"[..]], &accepted);
 /// assert_eq!((found[0].accept, found[0].value), (0, &b"app-2"[..]));
 /// assert_eq!((found[1].accept, found[1].value), (1, &b"2B6F.app-1"[..]));
@@ -100,27 +101,26 @@ pub fn legacy_cookies<'a, I: IntoIterator<Item = &'a [u8]>>(
     found
 }
 
-/// The values of all cookies called `name`, as they come.
+/// The values of all cookies called `name`, in order.
 fn values<'a>(headers: impl IntoIterator<Item = &'a [u8]>, name: &str) -> impl Iterator<Item = &'a [u8]> {
     headers.into_iter().flat_map(Pairs::new).filter_map(move |pair| value_of(pair, name))
 }
 
-/// What [`strip`] leaves of a `Cookie` header.
+/// The result of [`strip`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stripped {
-    /// No cookie of ours was there: send the header as it came.
+    /// The header has no cookie of that name: forward it unchanged.
     Unchanged,
-    /// Nothing but cookies of ours was there: drop the header.
+    /// The header has no other cookies: remove it.
     Empty,
-    /// Send this value instead.
+    /// Forward this value instead.
     Rest(Vec<u8>),
 }
 
-/// Takes every cookie called `name` out of `header`, the value of one `Cookie` line.
+/// Removes every cookie called `name` from `header`, the value of one `Cookie` line.
 ///
-/// All other pairs keep their order and their bytes, and each keeps the separator before it; only
-/// the separator that the new first pair no longer needs goes. Stripping twice changes nothing
-/// more. Allocates one vector, and only where a cookie of ours was found.
+/// All other pairs keep their order, their bytes and the separator before them; only the separator before the new first
+/// pair is removed. Idempotent. Allocates one vector, and only if a cookie of that name is found.
 ///
 /// ```
 /// use homing::http::CookieName;
@@ -152,10 +152,10 @@ pub fn strip(header: &[u8], name: &CookieName) -> Stripped {
     Stripped::Rest(rest)
 }
 
-/// The value of `pair` where it is a cookie called `name`.
+/// The value of `pair` if it is a cookie called `name`.
 fn value_of<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let (head, rest) = trim_start(pair).split_at_checked(name.len())?;
-    // Where the `=` stands turns away nearly every other cookie before names are compared.
+    // The position of the `=` rules out nearly every other cookie before names are compared.
     let value = trim_start(rest).strip_prefix(b"=")?;
     (head == name.as_bytes()).then(|| unquote(trim_end(trim_start(value))))
 }
@@ -189,7 +189,7 @@ fn trim_end(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-/// The pieces of a `Cookie` header between its semicolons, spaces included.
+/// Iterates over the parts of a `Cookie` header between its semicolons, including spaces.
 struct Pairs<'a> {
     rest: Option<&'a [u8]>,
 }
@@ -218,7 +218,7 @@ impl<'a> Iterator for Pairs<'a> {
     }
 }
 
-/// The index of the first `;`, looked for in eight bytes at a time.
+/// The index of the first `;`; examines eight bytes a step (SWAR).
 fn semicolon(bytes: &[u8]) -> Option<usize> {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
     const HIGHS: u64 = ONES << 7;
@@ -338,14 +338,14 @@ mod tests {
         }
     }
 
-    /// The naive way: split everything, trim everything, compare names.
+    /// The oracle: split everything, trim everything, compare names.
     fn naive_is_ours(pair: &[u8]) -> bool {
         let text: String = pair.iter().map(|&b| char::from(b)).collect();
         let blank = [' ', '\t'];
         text.split_once('=').is_some_and(|(name, _)| name.trim_matches(blank) == "homing")
     }
 
-    /// What is wrong with `output` as the stripped form of `input`, judged without our parser.
+    /// Describes the fault of `output` as the stripped form of `input`, without using the parser under test.
     fn fault(input: &[u8], output: &Stripped) -> Option<&'static str> {
         let split = |bytes: &[u8]| -> Vec<Vec<u8>> { bytes.split(|&b| b == b';').map(<[u8]>::to_vec).collect() };
         let pairs = split(input);

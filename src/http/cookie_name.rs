@@ -1,9 +1,9 @@
-//! Cookie names, checked once.
+//! Validated cookie names.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A cookie name that browsers and servers agree on: an RFC 6265 token of 1 to 128 bytes.
+/// A cookie name: an RFC 6265 token of 1 to 128 bytes, which browsers and servers parse alike.
 ///
 /// Names are case-sensitive.
 ///
@@ -22,7 +22,7 @@ impl CookieName {
     /// The longest name, in bytes.
     pub const MAX_LEN: usize = 128;
 
-    /// Checks `name` and keeps a copy of it.
+    /// Validates `name` and copies it.
     ///
     /// # Errors
     /// [`CookieNameError`] where the name is empty, too long or not an RFC 6265 token.
@@ -87,7 +87,7 @@ pub enum CookieNameError {
     },
 }
 
-/// RFC 9110's `tchar`, which is what RFC 6265 means by a token.
+/// RFC 9110's `tchar`, of which RFC 6265's tokens consist.
 pub(super) fn is_token_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c)
 }

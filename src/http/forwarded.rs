@@ -5,11 +5,10 @@ use std::net::IpAddr;
 
 use super::cookie_name::is_token_char;
 
-/// The last hop of a request, from the peer to us.
+/// The last hop of a request, from the peer to this proxy.
 ///
-/// What a trusted peer sent is kept and this hop appended; what any other peer sent is its own
-/// invention and is replaced. Write each value into a buffer, and set it in place of all header
-/// lines of the name.
+/// The value from a trusted peer is kept and this hop appended; the value from any other peer is spoofable and
+/// replaced. Write each value into a buffer, and set it in place of all field lines of that name.
 ///
 /// ```
 /// use std::net::IpAddr;
@@ -27,25 +26,24 @@ use super::cookie_name::is_token_char;
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Hop<'a> {
-    /// The other end of the connection; an IPv4-mapped IPv6 address is written as IPv4.
+    /// The peer's address; an IPv4-mapped IPv6 address is written as IPv4.
     pub peer: IpAddr,
     /// Whether the peer is one of the [`TrustedProxies`](super::TrustedProxies).
     pub peer_trusted: bool,
     /// Whether the request came over TLS.
     pub https: bool,
-    /// The host that the request asked for. Left out where empty or not writable in a header.
+    /// The request's `Host`. Omitted if empty or not valid in a field value.
     pub host: Option<&'a [u8]>,
 }
 
 impl Hop<'_> {
-    /// Appends the `X-Forwarded-For` value to `out`; `received` has the lines that the peer sent.
+    /// Appends the `X-Forwarded-For` value to `out`; `received` yields the field lines from the peer.
     pub fn write_x_forwarded_for<'h>(&self, received: impl IntoIterator<Item = &'h [u8]>, out: &mut Vec<u8>) {
         self.write_received(received, out);
         self.write_peer(out);
     }
 
-    /// Appends the `Forwarded` value (RFC 7239) to `out`; `received` has the lines that the peer
-    /// sent.
+    /// Appends the `Forwarded` value (RFC 7239) to `out`; `received` yields the field lines from the peer.
     pub fn write_forwarded<'h>(&self, received: impl IntoIterator<Item = &'h [u8]>, out: &mut Vec<u8>) {
         self.write_received(received, out);
         out.extend_from_slice(b"for=");
@@ -73,7 +71,7 @@ impl Hop<'_> {
     }
 
     fn write_peer(&self, out: &mut Vec<u8>) {
-        // Writing to a vector never fails.
+        // Writing to a `Vec` never fails.
         let _ = write!(out, "{}", self.peer.to_canonical());
     }
 }
@@ -82,7 +80,7 @@ fn is_quotable(host: &[u8]) -> bool {
     !host.is_empty() && host.iter().all(|&b| b == b'\t' || !b.is_ascii_control())
 }
 
-/// RFC 7239: a token as it is, anything else as a quoted string.
+/// Writes a value by RFC 7239: a token unchanged, anything else as a quoted string.
 fn write_value(value: &[u8], out: &mut Vec<u8>) {
     if value.iter().all(|&b| is_token_char(char::from(b))) {
         out.extend_from_slice(value);

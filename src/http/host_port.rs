@@ -1,8 +1,8 @@
-//! `host:port`, as the addresses of upstreams are written.
+//! Validates `host:port`, the form of upstream addresses.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// Whether `address` is an IP address (IPv6 in brackets) or a DNS name with a port of its own.
+/// Whether `address` is an IP address (IPv6 in brackets) or a DNS name, followed by a port from 1 to 65,535.
 pub fn is_host_port(address: &str) -> bool {
     let Some((host, port)) = address.rsplit_once(':') else {
         return false;
@@ -19,7 +19,7 @@ fn is_host(host: &str) -> bool {
         (1..=63).contains(&label.len()) && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
     };
     let name = host.strip_suffix('.').unwrap_or(host);
-    // A last label of digits alone is no domain (RFC 3696): what looks like an IPv4 address is one.
+    // A last label of digits only is not a domain (RFC 3696): such text must parse as an IPv4 address.
     let last_is_number = name.rsplit('.').next().is_some_and(|label| label.bytes().all(|b| b.is_ascii_digit()));
     match host.parse::<IpAddr>() {
         Ok(addr) => addr.is_ipv4(),

@@ -1,15 +1,24 @@
 //! Cookies and client addresses, on borrowed header bytes.
 //!
-//! Everything a host needs to carry an affinity token over HTTP, whatever HTTP library it uses:
+//! Everything a host needs to carry an affinity token over HTTP, independent of its HTTP library. The module parses no
+//! message, owns no header map, opens no token and depends on no HTTP library. Header values come in as `&[u8]`, one
+//! slice a field line, and go out as bytes.
 //!
-//! - [`cookie`]: find the token in `Cookie` headers, and take it out before they travel on;
-//! - [`set_cookie`]: a `Set-Cookie` value, its attributes checked once, at configuration;
-//! - [`client_addr`]: the client's address, as trusted proxies forward it;
-//! - [`RequestKey`]: the part of a request that hash policies hash;
+//! Files, in reading order:
+//!
+//! - `cookie_name.rs`: [`CookieName`], a validated cookie name.
+//! - [`cookie`]: finds tokens in `Cookie` headers, and strips them before the headers are forwarded.
+//! - [`set_cookie`]: the `Set-Cookie` value; its attributes are validated once, at configuration.
+//! - [`client_addr`]: the client's address behind trusted proxies.
+//! - [`RequestKey`] (`request_key.rs`): the part of a request that hash policies hash.
 //! - [`forwarded`]: the `X-Forwarded-For` and `Forwarded` values for the upstream.
+//! - `host_port.rs`: validates `host:port`.
 //!
-//! What this module does not do: it parses no message, owns no header map, opens no token and knows
-//! no HTTP library. Header values come in as `&[u8]`, one slice a header line, and go out as bytes.
+//! # Invariants
+//!
+//! - A token that was read never reaches the upstream: reading and stripping split `Cookie` headers by the same rule.
+//! - A cookie that browsers would refuse is refused at configuration.
+//! - `X-Forwarded-For` is read from the right and only across trusted hops, so a client cannot choose its address.
 
 #![forbid(unsafe_code)]
 

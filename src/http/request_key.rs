@@ -1,13 +1,13 @@
-//! What of a request hash policies hash.
+//! The part of a request that hash policies hash.
 
 use super::{CookieName, CookieNameError, cookie};
 use std::fmt;
 use std::str::FromStr;
 
-/// The part of a request that hash policies place it by.
+/// The part of a request that hash policies hash.
 ///
-/// In text, as in configuration: `client_ip`, `uri`, `path`, `header:NAME`, `cookie:NAME` or `query:NAME`. A request
-/// that has no such part, or an empty one, has no key; policies then hash the client's address.
+/// Its text form, as in configuration, is `client_ip`, `uri`, `path`, `header:NAME`, `cookie:NAME` or `query:NAME`. A
+/// request without that part, or with an empty one, has no key; policies then hash the client's address.
 ///
 /// ```
 /// use homing::http::RequestKey;
@@ -20,37 +20,37 @@ use std::str::FromStr;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum RequestKey {
-    /// The client's address: there is no key, and policies fall back to that.
+    /// The client's address. Requests have no key, so policies fall back to the address.
     #[default]
     ClientIp,
-    /// The target as it was sent, with its query.
+    /// The request target as received, with its query.
     Uri,
-    /// The target without its query.
+    /// The request target without its query.
     Path,
-    /// The first line of a header field. Its name is in lower case.
+    /// The first line of the header field of this name, which is in lower case.
     Header(Box<str>),
-    /// The first cookie of a name.
+    /// The first cookie of this name.
     Cookie(CookieName),
-    /// The first parameter of a name in the query, as it was sent: percent-encoding is not undone, in the name neither.
+    /// The first query parameter of this name, as received: neither name nor value is percent-decoded.
     Query(Box<str>),
 }
 
-/// Why a text names no part of a request.
+/// Why a text is not a valid [`RequestKey`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequestKeyError {
-    /// None of those there are.
+    /// An unknown kind.
     #[error("use client_ip, uri, path, header:NAME, cookie:NAME or query:NAME")]
     Unknown,
-    /// The name of a header field.
+    /// Not a valid name of a header field.
     #[error("{name:?} is no name of a header field: use letters, digits and -")]
     Header {
         /// The name.
         name: String,
     },
-    /// The name of a cookie.
+    /// Not a valid cookie name.
     #[error(transparent)]
     Cookie(#[from] CookieNameError),
-    /// The name of a parameter.
+    /// Not a valid name of a query parameter.
     #[error("{name:?} is no name of a query parameter: give it as it stands in the query, without &, =, # and blanks")]
     Query {
         /// The name.
@@ -59,8 +59,8 @@ pub enum RequestKeyError {
 }
 
 impl RequestKey {
-    /// The key of a request with this origin-form `target`. `lines` gives the lines of a header field, by its name in
-    /// lower case. Allocates nothing; costs one look at what it names.
+    /// The key of a request with this origin-form `target`. `lines` returns the lines of a header field, given its name
+    /// in lower case. `None` where the part is absent or empty. Does not allocate; reads only the part that is named.
     pub fn of<'a, L>(&self, target: &'a str, lines: impl FnOnce(&str) -> L) -> Option<&'a [u8]>
     where
         L: IntoIterator<Item = &'a [u8]>,

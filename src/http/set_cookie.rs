@@ -1,7 +1,7 @@
 //! The `Set-Cookie` value that gives a client its affinity token.
 //!
-//! All checks happen when the [`CookieSpec`] is built, so that a cookie which browsers would refuse
-//! shows at configuration and not as affinity that silently never works.
+//! Attributes are validated when the [`CookieSpec`] is built: a cookie that browsers would refuse is an error of
+//! configuration, rather than affinity that silently fails.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -13,19 +13,19 @@ use super::{CookieName, CookieNameError};
 /// Which cross-site requests carry the cookie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SameSite {
-    /// None: not even a link from another site.
+    /// None, not even navigation by a link from another site.
     Strict,
     /// Links and other top-level navigations. The default.
     #[default]
     Lax,
-    /// All, for applications inside other sites' frames. Browsers ask for `Secure` with it.
+    /// All, for applications embedded in frames of other sites. Browsers require `Secure` with it.
     None,
 }
 
-/// When the cookie says `Secure`, which keeps browsers from sending it over plain HTTP.
+/// When the cookie has the `Secure` attribute, with which browsers do not send it over plain HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Secure {
-    /// When the request came over HTTPS, or the cookie is one that browsers refuse without it
+    /// If the request arrived over HTTPS, or the cookie is one that browsers refuse without `Secure`
     /// ([`SameSite::None`] or partitioned). The default.
     #[default]
     Auto,
@@ -39,13 +39,13 @@ pub enum Secure {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CookieError {
-    /// The path is not one that a cookie can have.
+    /// The path is not a valid cookie path.
     #[error("a cookie path starts with `/` and has visible ASCII without `;`; use \"/\" for the whole site")]
     Path,
     /// The domain is not a host name.
     #[error("a cookie domain is a host name such as \"example.com\", without a leading dot, port or address")]
     Domain,
-    /// The life is shorter than a second.
+    /// The maximum age is below one second.
     #[error("a cookie's max-age is at least one second; leave it out for a session cookie")]
     MaxAge,
     /// [`SameSite::None`] with [`Secure::Never`].
@@ -54,15 +54,15 @@ pub enum CookieError {
     /// A partitioned cookie with [`Secure::Never`].
     #[error("browsers refuse Partitioned without Secure; set secure to auto or always")]
     Partitioned,
-    /// A name that starts with `__Host-`, and attributes that it forbids.
+    /// A name that starts with `__Host-`, with attributes that the prefix forbids.
     #[error(
         "browsers take a __Host- cookie only with secure = always, path \"/\" and no domain; set these or rename it"
     )]
     HostPrefix,
-    /// A name that starts with `__Secure-`, and [`Secure`] that is not [`Secure::Always`].
+    /// A name that starts with `__Secure-`, with [`Secure`] other than [`Secure::Always`].
     #[error("browsers take a __Secure- cookie only with secure = always; set this or rename it")]
     SecurePrefix,
-    /// The name is no cookie name.
+    /// The name is not a valid cookie name.
     #[error(transparent)]
     Name(#[from] CookieNameError),
 }
@@ -96,8 +96,8 @@ impl Default for CookieSpec {
 }
 
 impl CookieSpec {
-    /// Starts from the defaults: path `/`, no domain, [`SameSite::Lax`], [`Secure::Auto`], not
-    /// partitioned, a session cookie.
+    /// A builder with the defaults: path `/`, no domain, [`SameSite::Lax`], [`Secure::Auto`], not partitioned, no
+    /// `Max-Age` (a session cookie).
     pub fn builder(name: CookieName) -> CookieSpecBuilder {
         CookieSpecBuilder {
             spec: Self {
@@ -117,9 +117,12 @@ impl CookieSpec {
         &self.name
     }
 
-    /// The `Set-Cookie` value that sets `token`, for a request that came over HTTPS or did not.
+    /// The `Set-Cookie` value that sets `token`; `https` tells whether the request arrived over HTTPS.
     ///
-    /// The token stands in the value as it is: it must be RFC 6265 cookie octets, as base64url is.
+    /// The token is not escaped: it must consist of RFC 6265 cookie octets, as base64url does. Allocates the value.
+    ///
+    /// # Panics
+    /// In debug builds, if the token contains other octets.
     pub fn set_cookie(&self, token: &str, https: bool) -> String {
         debug_assert!(token.bytes().all(|b| b.is_ascii_graphic() && !b"\",;\\".contains(&b)));
         let needs_secure = self.partitioned || self.same_site == SameSite::None;
@@ -149,44 +152,45 @@ impl CookieSpec {
     }
 }
 
-/// Sets the attributes of a [`CookieSpec`]; [`build`](Self::build) checks them together.
+/// Collects the attributes of a [`CookieSpec`]; [`build`](Self::build) validates them together.
 #[derive(Debug, Clone)]
 pub struct CookieSpecBuilder {
     spec: CookieSpec,
 }
 
 impl CookieSpecBuilder {
-    /// Sends the cookie for this path and what is below it.
+    /// The path prefix for which browsers send the cookie.
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.spec.path = path.into();
         self
     }
 
-    /// Sends the cookie to this host and its subdomains, not to the answering host alone.
+    /// The domain to which browsers send the cookie, including its subdomains; without one, only to the host that set
+    /// it.
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.spec.domain = Some(domain.into());
         self
     }
 
-    /// Sets which cross-site requests carry the cookie.
+    /// Which cross-site requests carry the cookie.
     pub fn same_site(mut self, same_site: SameSite) -> Self {
         self.spec.same_site = same_site;
         self
     }
 
-    /// Sets when the cookie says `Secure`.
+    /// When the cookie has the `Secure` attribute.
     pub fn secure(mut self, secure: Secure) -> Self {
         self.spec.secure = secure;
         self
     }
 
-    /// Keeps one cookie jar a top-level site (CHIPS), for applications inside other sites' frames.
+    /// Partitions the cookie by top-level site (CHIPS), for applications embedded in frames of other sites.
     pub fn partitioned(mut self, partitioned: bool) -> Self {
         self.spec.partitioned = partitioned;
         self
     }
 
-    /// Lets the cookie outlive the browser, for whole seconds of `max_age`.
+    /// The cookie's `Max-Age`, rounded down to seconds; at least one second.
     ///
     /// Without it the cookie ends with the browser's session. Browsers cap it at 400 days.
     pub fn max_age(mut self, max_age: Duration) -> Self {
@@ -194,7 +198,7 @@ impl CookieSpecBuilder {
         self
     }
 
-    /// Checks what browsers would check.
+    /// Validates the attributes by the rules of browsers.
     ///
     /// # Errors
     /// The first [`CookieError`] that applies.
@@ -228,7 +232,7 @@ impl CookieSpecBuilder {
     }
 }
 
-/// Browsers compare the prefixes without regard to case.
+/// Whether `name` has the prefix; case-insensitive, as in browsers.
 fn has_prefix(name: &CookieName, prefix: &str) -> bool {
     name.as_str().get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix))
 }
