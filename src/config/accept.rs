@@ -1,4 +1,4 @@
-//! `[affinity] accept`: cookies of the proxy that was here before.
+//! `[affinity] accept`: legacy cookies, set by another proxy.
 
 use super::value;
 use crate::affinity::{self, LegacyFormat, Secret};
@@ -27,7 +27,7 @@ use std::fmt;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accept {
-    /// `from`, and the `secret` where it has one: the format of the cookie's value.
+    /// `from`, with `secret` where the format has one: the format of the cookie's value.
     pub format: LegacyFormat,
     /// The cookie's name.
     pub cookie: CookieName,
@@ -39,7 +39,7 @@ impl Accept {
     }
 }
 
-/// As it stands in the file.
+/// The entry as written in the file.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
@@ -68,7 +68,7 @@ impl<'de> Deserialize<'de> for Accept {
     }
 }
 
-/// Errors that arise within it have its place.
+/// A visitor of the entry, so that errors in it carry its position.
 struct Table;
 
 impl<'de> Visitor<'de> for Table {

@@ -1,4 +1,4 @@
-//! `[affinity]`.
+//! The table `[affinity]`.
 
 use super::Accept;
 use super::value;
@@ -10,41 +10,41 @@ use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// `[affinity]`: how sessions come back to their upstream.
+/// `[affinity]`: how sessions are pinned to their upstreams.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Affinity {
-    /// Whether clients get a token at all. Default: yes, also without this table.
+    /// Whether clients are given tokens. Default: yes, also without this table.
     pub enabled: bool,
     /// The cookie's name. Default: `homing`.
     #[serde(deserialize_with = "value::parsed")]
     pub cookie: CookieName,
-    /// The longest life of a session, 1 second to 400 days. Default: 12 hours.
+    /// The absolute age of a session, 1 second to 400 days. Default: 12 hours.
     #[serde(deserialize_with = "value::lifetime")]
     pub max_age: Duration,
-    /// The longest pause between two requests of a session, 1 second to `max_age`. Default: none, so that a page that
-    /// lives by a WebSocket alone keeps its session.
+    /// The longest time between two requests of a session, 1 second to `max_age`. Default: none, so that a page that
+    /// uses a WebSocket only keeps its session.
     #[serde(deserialize_with = "value::some_lifetime")]
     pub idle: Option<Duration>,
-    /// How long a session counts as live without a request, for `least_sessions`: between one and two
-    /// of these, rounded down to a power of two of seconds. Default: 128 seconds.
+    /// How long a session counts as live without a request, for `least_sessions`: between one and two of these windows,
+    /// rounded down to a power of two of seconds. Default: 128 seconds.
     #[serde(deserialize_with = "value::lifetime")]
     pub live_window: Duration,
-    /// When the cookie says `Secure`. Default: `auto`.
+    /// When the cookie has the `Secure` attribute. Default: `auto`.
     #[serde(with = "value::SecureValue")]
     pub secure: Secure,
     /// Which cross-site requests carry the cookie. Default: `lax`.
     #[serde(with = "value::SameSiteValue")]
     pub same_site: SameSite,
-    /// The cookie's domain. Default: none, so that only the host itself gets it back.
+    /// The cookie's domain. Default: none, so that browsers send it to the host that set it only.
     pub domain: Option<String>,
     /// The cookie's path. Default: `/`.
     pub path: String,
     /// Whether the cookie is partitioned by top-level site. Default: no.
     pub partitioned: bool,
-    /// What happens to a session whose upstream can't serve it. Default: `repin`.
+    /// What happens to a session whose upstream cannot serve it. Default: `repin`.
     pub on_unavailable: OnUnavailable,
-    /// What happens to a session whose upstream is at its limit. Default: `wait`.
+    /// What happens to a session whose upstream is at its limit of requests in flight. Default: `wait`.
     #[serde(with = "value::OnFullValue")]
     pub on_full: OnFull,
     /// What happens to a session whose upstream was restarted. Default: `replace`.
@@ -53,11 +53,10 @@ pub struct Affinity {
     /// The response field that tells a displaced session why its pin was lost. Default: none.
     #[serde(deserialize_with = "value::header_name")]
     pub lost_header: Option<HeaderName>,
-    /// Cookies of the proxy that was here before, in the order in which they count; at most
+    /// Legacy cookies that are accepted, in order of precedence; at most
     /// [`MAX_ACCEPTED`](crate::affinity::MAX_ACCEPTED). Default: none.
     pub accept: Vec<Accept>,
-    /// The key file, created where absent; relative to the configuration's folder. Default:
-    /// `homing.keys`.
+    /// The key file, created if absent; relative to the folder of the configuration. Default: `homing.keys`.
     #[serde(deserialize_with = "value::path")]
     pub keys: PathBuf,
 }
@@ -79,10 +78,10 @@ impl Affinity {
         spec.build()
     }
 
-    /// What brings sessions back by tokens that `keys` sign, whether [`enabled`](Self::enabled) or not.
+    /// The core's affinity with these settings, by tokens that `keys` sign; ignores [`enabled`](Self::enabled).
     ///
     /// # Errors
-    /// [`LifetimeError`] where the lifetimes do not go together; never for a table that was parsed.
+    /// [`LifetimeError`] where the lifetimes contradict each other; never for a table that was parsed.
     pub fn with_keys(&self, keys: KeyRing) -> Result<crate::Affinity, LifetimeError> {
         crate::Affinity::builder(keys)
             .max_age(self.max_age)
@@ -122,13 +121,13 @@ impl Default for Affinity {
     }
 }
 
-/// What happens to a session whose upstream can't serve it.
+/// What happens to a session whose upstream cannot serve it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnUnavailable {
     /// It moves to another upstream.
     #[default]
     Repin,
-    /// Its requests are answered with 503.
+    /// Its requests get a 503.
     Reject,
 }

@@ -1,4 +1,4 @@
-//! The tables that configure a balancer, borrowed from the file of the program that has them.
+//! Builds a balancer from its tables, for the configuration of an engine and of a gateway alike.
 
 use super::{Affinity, Drain, Policy, Rebalance, Upstream};
 use crate::affinity::{self, LifetimeError};
@@ -8,7 +8,7 @@ use crate::{Balancer, KeyRing};
 use std::path::Path;
 use std::time::Duration;
 
-/// The tables of a configuration that make a balancer.
+/// The tables from which a balancer is built.
 #[derive(Debug)]
 pub struct BalancerTables<'a> {
     /// `[affinity]`.
@@ -34,7 +34,7 @@ pub struct BalancerTables<'a> {
 }
 
 impl BalancerTables<'_> {
-    /// Thresholds and time constants of health.
+    /// Thresholds and time constants of health checking, outlier ejection, slow start, draining and failover.
     pub fn health_settings(&self) -> HealthSettings {
         HealthSettings {
             probes: self.probes,
@@ -46,7 +46,10 @@ impl BalancerTables<'_> {
         }
     }
 
-    /// The balancer, with the `keys` in the file that they name. Without affinity `keys` is not called.
+    /// A builder of the balancer. `keys` is called with the path of the key file, only if affinity is enabled.
+    ///
+    /// # Errors
+    /// Those of `keys`, and [`LifetimeError`] where the lifetimes contradict each other.
     pub fn balancer<E: From<LifetimeError>>(
         &self,
         keys: impl FnOnce(&Path) -> Result<KeyRing, E>,

@@ -1,4 +1,4 @@
-//! What the values may be together.
+//! Validates combinations of values.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -12,7 +12,10 @@ use crate::cluster::MAX_UPSTREAMS;
 use crate::http::CookieError;
 use crate::policy::{self, ParamError};
 
-/// The first contradiction in `parts`, which were read from `document`; [`upstreams`] aside.
+/// Validates `parts`, which were read from `document`, except for what [`upstreams`] validates.
+///
+/// # Errors
+/// The first contradiction.
 pub fn tables(parts: &BalancerTables<'_>, document: &Document<'_>) -> Result<(), Diagnostic> {
     lifetimes(parts.affinity, document)?;
     cookie(parts.affinity, document)?;
@@ -68,7 +71,7 @@ fn accept(parts: &BalancerTables<'_>, document: &Document<'_>) -> Result<(), Dia
             && let Some(Upstream { name, address, .. }) = parts.upstreams.iter().find(is_name)
         {
             let message =
-                format!("goes by IP addresses, and {address:?} of upstream {name:?} is a name; give its address");
+                format!("needs IP addresses, and {address:?} of upstream {name:?} is a name; give its address");
             return Err(document.at(&format!("affinity.accept[{index}].from"), message));
         }
     }
@@ -90,13 +93,16 @@ fn health(settings: HealthSettings, document: &Document<'_>) -> Result<(), Diagn
     let Err(error) = settings.check() else {
         return Ok(());
     };
-    // Here the counts of probes stand with the rest of them.
+    // In the file the thresholds of probes are keys of `[health]`.
     let key = error.name.replace("probes.", "health.");
     let nearest = if document.has(&key) { &key } else { "outlier.base" };
     Err(document.at(nearest, error))
 }
 
-/// The first of the upstreams that is one too many, or called as an earlier one.
+/// Validates the number of upstreams, and that their names are unique.
+///
+/// # Errors
+/// The first upstream beyond the maximum or with the name of an earlier one; an empty list.
 pub fn upstreams(upstreams: &[Upstream], document: &Document<'_>) -> Result<(), Diagnostic> {
     if upstreams.is_empty() {
         let message = "there is none; add an [[upstream]] with a name and an address";

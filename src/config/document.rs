@@ -1,7 +1,7 @@
-//! A TOML file whose every error has a place: file, line, column and key.
+//! A TOML file whose errors carry a position: file, line, column and key.
 //!
-//! Parsers say where an error is and checks say which key it is about. A `Document` turns each
-//! into the other, by looking at the text once more when, and only when, there is an error.
+//! Parsers report the byte range of an error, validation reports its key. A `Document` converts each into the other by
+//! parsing the text again, on errors only.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -11,21 +11,21 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use toml::de::{DeTable, DeValue};
 
-/// What is wrong in a file, and where.
+/// An error in a file, with its position.
 ///
 /// Shown as `FILE:LINE:COLUMN: KEY: message`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}:{line}:{column}: {key}: {message}", file.display())]
 pub struct Diagnostic {
-    /// The file, as it was named.
+    /// The path of the file, as given.
     pub file: PathBuf,
     /// The line, from 1.
     pub line: usize,
     /// The column in characters, from 1.
     pub column: usize,
-    /// The key, for example `upstream[2].weight`; `top level` outside all keys and tables.
+    /// The key, for example `upstream[2].weight`; `top level` for an error outside all keys and tables.
     pub key: String,
-    /// What is wrong and what to do.
+    /// The error, and how to correct it.
     pub message: String,
 }
 
@@ -36,17 +36,17 @@ pub enum ConfigError {
     /// It could not be read.
     #[error("{}: can't be read: {source}", file.display())]
     Read {
-        /// The file, as it was named.
+        /// The path of the file, as given.
         file: PathBuf,
         /// Why.
         source: io::Error,
     },
-    /// It could be read and is wrong.
+    /// Its content is invalid.
     #[error(transparent)]
     Invalid(#[from] Diagnostic),
 }
 
-/// Outside all keys and tables.
+/// [`Diagnostic::key`] of an error outside all keys and tables.
 pub const TOP_LEVEL: &str = "top level";
 
 /// The text of a file and its name.
@@ -63,7 +63,10 @@ impl<'a> Document<'a> {
         Self { file, text }
     }
 
-    /// Reads the text as `T`.
+    /// Deserializes the text.
+    ///
+    /// # Errors
+    /// The first error of syntax or of a value.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, Diagnostic> {
         toml::from_str(self.text).map_err(|error| {
             let span = error.span().unwrap_or_default();
@@ -71,13 +74,13 @@ impl<'a> Document<'a> {
         })
     }
 
-    /// An error about the value of `key`; at its table where the file doesn't have it.
+    /// An error at the value of `key`; at the nearest enclosing table if the file does not have that key.
     pub fn at(&self, key: &str, message: impl ToString) -> Diagnostic {
         let start = self.find(key).map_or(0, |node| node.value.start);
         self.diagnostic(start, key.to_owned(), message.to_string())
     }
 
-    /// An error about `key` itself, whatever its value.
+    /// An error at `key` itself, rather than at its value.
     pub fn at_key(&self, key: &str, message: impl ToString) -> Diagnostic {
         let start = self.find(key).map_or(0, |node| node.key.start);
         self.diagnostic(start, key.to_owned(), message.to_string())
@@ -106,7 +109,7 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// The node called `key`, or the nearest around it that the file has.
+    /// The node of `key`, or the nearest enclosing node that the file has.
     fn find(&self, key: &str) -> Option<Node> {
         let mut nodes = self.nodes();
         let mut wanted = key;
@@ -118,10 +121,10 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// The key that an error at `span` is about.
+    /// The key of an error at `span`.
     ///
-    /// That is the last key or value to begin before the error, on its line or around it. A line
-    /// that makes no sense belongs to its table; a key that its table has already is itself.
+    /// That is the last key or value that begins before the error, on the same line or enclosing it. A line that cannot
+    /// be parsed belongs to its table; an error about a duplicate key is reported at that key.
     fn key_of(&self, span: &Range<usize>) -> String {
         let nodes = self.nodes();
         let reaches = |node: &Range<usize>| {
@@ -147,7 +150,7 @@ impl<'a> Document<'a> {
         table.unwrap_or(TOP_LEVEL).to_owned()
     }
 
-    /// Every key and value that can be made out, tables before what they hold.
+    /// Every key and value that the recovering parser finds, tables before their content.
     fn nodes(&self) -> Vec<Node> {
         let mut nodes = Vec::new();
         let (table, _errors) = DeTable::parse_recoverable(self.text);
@@ -156,7 +159,7 @@ impl<'a> Document<'a> {
     }
 }
 
-/// Reads `file` whole; it must be UTF-8.
+/// Reads `file` completely; it must be UTF-8.
 pub fn read_text(file: &Path, mut from: File) -> Result<String, ConfigError> {
     let mut bytes = Vec::new();
     from.read_to_end(&mut bytes).map_err(|source| unreadable(file, source))?;
@@ -168,13 +171,13 @@ pub fn read_text(file: &Path, mut from: File) -> Result<String, ConfigError> {
     })
 }
 
-/// The error for a `file` that could not be read.
+/// The error for a `file` that cannot be read.
 #[must_use]
 pub fn unreadable(file: &Path, source: io::Error) -> ConfigError {
     ConfigError::Read { file: file.to_owned(), source }
 }
 
-/// Where a key and its value stand in the text. An element of an array has no key but itself.
+/// The positions of a key and its value in the text. An element of an array has no key: its value stands for it.
 struct Node {
     path: String,
     key: Range<usize>,
@@ -183,7 +186,7 @@ struct Node {
 }
 
 fn collect_table(path: &str, table: &DeTable<'_>, nodes: &mut Vec<Node>) {
-    // The recovering parser puts an empty key where one is missing.
+    // The recovering parser inserts an empty key where one is missing.
     for (key, value) in table.iter().filter(|(key, _)| !key.get_ref().is_empty()) {
         collect(join(path, key.get_ref()), key.span(), value.span(), value.get_ref(), nodes);
     }

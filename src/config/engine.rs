@@ -1,4 +1,4 @@
-//! What a balancer without a gateway reads.
+//! The configuration of a balancer without a gateway.
 
 use super::balancer_tables::BalancerTables;
 use super::document::{ConfigError, Document};
@@ -12,8 +12,8 @@ use serde::Deserialize;
 use std::path::Path;
 use std::time::Duration;
 
-/// The part of a gateway's configuration that a [`Balancer`](crate::Balancer) is made of, for hosts that do the input
-/// and output themselves. Tables and keys of the gateway alone are refused as unknown.
+/// The part of a gateway's configuration from which a [`Balancer`](crate::Balancer) is built, for hosts that do their
+/// own I/O. Tables and keys that only the gateway has are refused as unknown.
 ///
 /// ```
 /// use homing::KeyRing;
@@ -59,17 +59,17 @@ pub struct Engine {
     pub upstreams: Vec<Upstream>,
 }
 
-/// `[health]`, as far as it concerns the balancer; probing is the host's.
+/// `[health]`, as far as it concerns the balancer; the host sends the probes.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Health {
-    /// Probes that fail in a row until the upstream is down, 1 to 1000. Default: 2.
+    /// Consecutive failed probes after which an upstream is down, 1 to 1000. Default: 2.
     #[serde(deserialize_with = "value::integer::<1, 1000, _, _>")]
     pub fall: u32,
-    /// Probes that pass in a row until it returns, 1 to 1000. Default: 2.
+    /// Consecutive passed probes after which it returns, 1 to 1000. Default: 2.
     #[serde(deserialize_with = "value::integer::<1, 1000, _, _>")]
     pub rise: u32,
-    /// An upstream that has answered no request for so long takes no new sessions; zero turns that off. Default: 5
+    /// An upstream that responds to no request for this time takes no new sessions; zero turns this off. Default: 5
     /// seconds.
     #[serde(deserialize_with = "value::duration_or_zero")]
     pub silence: Duration,
@@ -83,13 +83,14 @@ impl Default for Health {
 }
 
 impl Engine {
-    /// Reads the configuration in `text`, which stands in the file `path`.
+    /// Parses and validates the configuration `text` of the file `path`.
     ///
-    /// The file is named in errors, and the key file named in the text is relative to its folder; neither is opened.
-    /// The text may leave it to the host to add the upstreams; that there is one is checked when the balancer is built.
+    /// Errors name the file, and the path of the key file in the text is relative to its folder; neither file is
+    /// opened. The text may have no upstreams, for a host that adds them; building the balancer checks that there is
+    /// one.
     ///
     /// # Errors
-    /// [`ConfigError::Invalid`] with the first thing that is wrong.
+    /// [`ConfigError::Invalid`] with the first error.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let document = Document::new(path, text);
         let mut engine: Self = document.parse()?;
@@ -106,11 +107,12 @@ impl Engine {
         Ok(engine)
     }
 
-    /// The balancer that these tables describe, yet to be built. Where affinity is enabled, and only there, `keys` is
-    /// asked for those in the key file of this name; [`KeyFile::ring`](super::keyfile::KeyFile::ring) has them.
+    /// A builder of the balancer with these settings. Only if affinity is enabled, `keys` is called with the path of
+    /// the key file and returns its keys, as [`KeyFile::ring`](super::keyfile::KeyFile::ring) does.
     ///
     /// # Errors
-    /// Those of `keys`, and [`LifetimeError`] where the lifetimes do not go together; never that for what was parsed.
+    /// Those of `keys`, and [`LifetimeError`] where the lifetimes contradict each other; never for a configuration that
+    /// was parsed.
     pub fn balancer<E: From<LifetimeError>>(
         &self,
         keys: impl FnOnce(&Path) -> Result<KeyRing, E>,
@@ -316,7 +318,7 @@ address = "b:1"
         assert!(balancer.pick(&Request::new(NOW)).unwrap().token.is_none());
     }
 
-    /// After a scale-out from one upstream to two, as the sessions come and come again.
+    /// A scale-out from one upstream to two, while every session keeps making requests.
     #[test]
     fn sessions_are_rebalanced_within_the_budget() {
         let moved_in_two_minutes = |budget: u32| {

@@ -1,15 +1,22 @@
-//! Configuration files and key files: TOML whose every error says file, line, column and key.
+//! Configuration files and key files: TOML tables from which a balancer is built. Every error states file, line, column
+//! and key.
 //!
-//! Unknown keys are refused. A value is checked where it is read (`value.rs`), and what several keys may be together in
-//! `check.rs`. Nothing here watches a file, reads the environment or starts anything.
+//! Unknown keys are refused. A value is validated where it is deserialized (`value.rs`), combinations of values in
+//! `check.rs`. Tables for listeners, TLS, probing and administration belong to the gateway, not to this module; it
+//! opens no file but the key file, watches none and reads no environment.
 //!
 //! Files, in reading order:
 //!
-//! - `document.rs`: a TOML text whose errors have their place; `value.rs`: types of single values; `check.rs`.
-//! - The tables: `affinity.rs` with `accept.rs`, `policy.rs`, `tables.rs` (outlier, slow start, failover, drain,
-//!   rebalance), `upstream.rs`. `balancer_tables.rs` makes a balancer of them.
-//! - `engine.rs`: [`Engine`], the file of a host that does the input and output itself.
-//! - `keyfile/`: the secrets that the proxies of one pool share.
+//! - `document.rs`: a TOML text whose errors carry positions. `value.rs`: deserializers of single values.
+//! - `affinity.rs` with `accept.rs`, `policy.rs`, `upstream.rs`, `tables.rs`: one table each, or several small ones.
+//! - `engine.rs`: [`Engine`], the configuration of a balancer without a gateway.
+//! - `balancer_tables.rs`: builds a balancer from the tables. `check.rs`: validates them together.
+//! - [`keyfile`]: the key file, whose secrets the proxies of a pool share.
+//!
+//! # Invariants
+//!
+//! - An error about a key file never contains a secret, nor does its `Debug` output.
+//! - A key file appears complete or not at all, and is never replaced.
 
 mod accept;
 mod affinity;

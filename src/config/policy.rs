@@ -1,4 +1,4 @@
-//! `[policy]`.
+//! The table `[policy]`.
 
 use super::value;
 use crate::http::RequestKey;
@@ -12,16 +12,16 @@ use std::collections::BTreeMap;
 pub struct Policy {
     /// The policy's name, one of [`registry`](crate::policy::registry)'s. Default: `least_conn`.
     pub name: String,
-    /// What of a request the policy hashes, if it does. Default: `client_ip`.
+    /// The part of a request that a hash policy hashes. Default: `client_ip`.
     #[serde(deserialize_with = "value::parsed")]
     pub key: RequestKey,
-    /// The policy's own parameters, by their names: integers, floats, texts or booleans.
+    /// The policy's own parameters by name: integers, floats, strings or booleans.
     #[serde(flatten)]
     pub params: BTreeMap<String, toml::Value>,
 }
 
 impl Policy {
-    /// The parameters as the policy takes them.
+    /// The parameters as text, as the policy takes them.
     #[must_use]
     pub fn params(&self) -> Params {
         self.params.iter().fold(Params::new(), |params, (name, value)| match value {

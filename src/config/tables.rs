@@ -1,11 +1,11 @@
-//! Tables that are settings of the library itself, key by key. What is left out has the library's default.
+//! Tables that map one to one to settings of the core. A key that is absent has the core's default.
 
 use super::value;
 use crate::health::{Failover, HealthSettings, Outlier, SlowStart};
 use serde::Deserialize;
 use std::time::Duration;
 
-/// `[outlier]`. Its floats are checked with the settings of health together.
+/// `[outlier]`. Its floats are validated with all health settings, by `HealthSettings::check`.
 #[derive(Deserialize)]
 #[serde(remote = "Outlier", default = "Outlier::default", deny_unknown_fields)]
 pub struct OutlierTable {
@@ -25,7 +25,7 @@ pub struct OutlierTable {
     max_ejected: f64,
 }
 
-/// `[slow_start]`. Its floats are checked likewise.
+/// `[slow_start]`. Its floats are validated likewise.
 #[derive(Deserialize)]
 #[serde(remote = "SlowStart", default = "SlowStart::default", deny_unknown_fields)]
 pub struct SlowStartTable {
@@ -47,11 +47,11 @@ pub struct FailoverTable {
     return_timeout: Duration,
 }
 
-/// `[drain]`: how an upstream is emptied.
+/// `[drain]`: how draining upstreams lose their sessions.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Drain {
-    /// After a drain's deadline, sessions and tunnels leave over this time. Default: 30 seconds.
+    /// The time after the drain deadline over which sessions and tunnels leave. Default: 30 seconds.
     #[serde(deserialize_with = "value::duration_or_zero")]
     pub spread: Duration,
 }
@@ -62,11 +62,11 @@ impl Default for Drain {
     }
 }
 
-/// `[rebalance]`: how sessions move to upstreams that were added.
+/// `[rebalance]`: how sessions move to added upstreams.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rebalance {
-    /// The most sessions a minute that are moved, up to 1,000,000; 0 moves none. Default: 0.
+    /// The most sessions moved a minute, up to 1,000,000; 0 turns rebalancing off. Default: 0.
     #[serde(deserialize_with = "value::integer::<0, 1_000_000, _, _>")]
     pub budget: u32,
 }

@@ -1,4 +1,4 @@
-//! Types of single values. An error has the value's place, and describes what was expected.
+//! Deserializers of single values. An error carries the value's position and describes what was expected.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -11,8 +11,8 @@ use crate::http::{SameSite, Secure, is_host_port};
 use crate::{OnFull, OnRestart};
 use http::HeaderName;
 
-/// Longer than this is surely a mistake: even a cookie lives no longer (RFC 6265bis), and a
-/// deadline that can't overflow needs some limit.
+/// The longest duration: 400 days. Longer ones are taken for mistakes, as even cookies live no longer (RFC 6265bis);
+/// and deadlines cannot overflow.
 const MAX_DURATION: Duration = Duration::from_hours(400 * 24);
 
 #[derive(serde::Deserialize)]
@@ -45,7 +45,7 @@ pub(super) enum OnRestartValue {
     Keep,
 }
 
-/// Any integer from `MIN` to `MAX`, both of which `T` can hold.
+/// An integer from `MIN` to `MAX`, both of which `T` can hold.
 pub fn integer<'de, const MIN: i64, const MAX: i64, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -68,7 +68,7 @@ where
             }
         }
 
-        // What JSON has.
+        // Deserializers of JSON call this for integers that are not negative.
         fn visit_u64<E: Error>(self, value: u64) -> Result<i64, E> {
             let signed = i64::try_from(value).map_err(|_| E::invalid_value(Unexpected::Unsigned(value), &self))?;
             self.visit_i64(signed)
@@ -80,7 +80,7 @@ where
     T::try_from(value).map_err(|_| D::Error::invalid_value(Unexpected::Signed(value), &Range::<MIN, MAX>))
 }
 
-/// A string that `read` accepts; `expected` describes what that would be.
+/// A string that `read` accepts; `expected` describes such strings in the error.
 pub fn text<'de, D, T>(deserializer: D, expected: &'static str, read: fn(&str) -> Option<T>) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -105,7 +105,7 @@ where
     deserializer.deserialize_str(Text { expected, read })
 }
 
-/// A string of a type that explains its own errors.
+/// A string that is parsed by `FromStr`, whose error is the message.
 pub fn parsed<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -114,24 +114,24 @@ where
     String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
 }
 
-/// How long something may take.
+/// A duration above zero, up to 400 days.
 pub fn timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     text(deserializer, "a duration such as \"500ms\" or \"10s\", longer than zero and at most 400 days", |text| {
         duration(text).filter(|duration| !duration.is_zero())
     })
 }
 
-/// How long something takes, where zero turns it off.
+/// A duration up to 400 days, where zero turns the feature off.
 pub fn duration_or_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     text(deserializer, "a duration such as \"0s\", \"500ms\" or \"10s\", at most 400 days", duration)
 }
 
-/// Any number; what it may be is said where all of its table is checked.
+/// Any float; its range is validated together with its table.
 pub fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     number_that(deserializer, "a number such as 0.5", |_| true)
 }
 
-/// A number for which `holds` is true; `expected` describes it in the refusal.
+/// A float for which `holds` returns true; `expected` describes such numbers in the error.
 ///
 /// # Errors
 /// The deserializer's.
@@ -165,14 +165,14 @@ pub fn number_that<'de, D: Deserializer<'de>>(
     deserializer.deserialize_f64(Number { expected, holds })
 }
 
-/// How long a token is good for; tokens count in seconds.
+/// A lifetime of tokens, which count in seconds: 1 second to 400 days.
 pub fn lifetime<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     text(deserializer, "a duration such as \"30m\" or \"12h\", from 1 second to 400 days", |text| {
         duration(text).filter(|&duration| duration >= Duration::from_secs(1))
     })
 }
 
-/// As [`lifetime`], of an optional key.
+/// As [`lifetime`], for an optional key.
 ///
 /// # Errors
 /// The deserializer's.
@@ -208,7 +208,7 @@ pub(super) fn upstream_name<'de, D: Deserializer<'de>>(deserializer: D) -> Resul
     })
 }
 
-/// An address of an upstream, `host:port`.
+/// The address of an upstream, `host:port`.
 ///
 /// # Errors
 /// The deserializer's.

@@ -1,4 +1,4 @@
-//! A new key file, which appears whole or not at all.
+//! Creates a key file, atomically: it appears complete or not at all.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -11,29 +11,29 @@ use rand::rngs::SysRng;
 
 use super::SECRET_LEN;
 
-pub(super) const HEAD: &str = r#"# The secret that the gateways of one pool share. Whoever reads it can make tokens that they
-# believe: keep it from everybody else, and copy it to each gateway by a safe way.
+pub(super) const HEAD: &str = r#"# The secrets that the gateways of one pool share. Anyone who can read this
+# file can forge tokens: keep it private, and copy it to each gateway over a secure channel.
 #
 # To replace the key that signs, without losing a session:
-#   1. Add a [[key]] with an id of 0 to 15 that no other has, the output of `openssl rand -base64 32`
-#      as its secret, and use = "verify". Give every gateway the new file, and have it read: restart
-#      it, or POST /api/v1/keys/rotate to its [admin] address.
-#   2. When all have it, change the new key to use = "sign" and the old one to use = "verify".
-#      Give every gateway the new file and have it read.
+#   1. Add a [[key]] with an id of 0 to 15 that no other key has, the output of `openssl rand -base64 32`
+#      as its secret, and use = "verify". Copy the file to every gateway and load it: restart the
+#      gateway, or POST /api/v1/keys/rotate to its [admin] address.
+#   2. When all gateways have loaded it, change the new key to use = "sign" and the old one to
+#      use = "verify". Copy the file to every gateway and load it again.
 #   3. When affinity.max_age has passed since then, remove the old key.
 #
-# The identity stays: it says which upstream a token means, whatever key signed it.
+# Never change the identity: the ids of upstreams in tokens are derived from it.
 
 "#;
 
-/// Creates `path` with new secrets, unless it exists by then.
+/// Creates `path` with new secrets, unless it exists; another process may create it meanwhile.
 pub(super) fn create(path: &Path) -> io::Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
     let draft = Draft::write(folder, &new_text()?)?;
-    // Unlike a rename, a hard link never replaces the file that another gateway has just made.
+    // Unlike a rename, a hard link never replaces a file that another process has just created.
     match fs::hard_link(&draft.path, path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         linked => linked.and_then(|()| sync_folder(folder)),
@@ -53,7 +53,7 @@ fn random<const N: usize>() -> io::Result<[u8; N]> {
     Ok(bytes)
 }
 
-/// A whole file under a name of its own, which goes when this does.
+/// A complete file under a temporary name, removed on drop.
 struct Draft {
     path: PathBuf,
 }
@@ -75,18 +75,18 @@ impl Draft {
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        // A draft that can't be removed does no harm: it is never read.
+        // A draft that cannot be removed does no harm: it is never read.
         let _ = fs::remove_file(&self.path);
     }
 }
 
-/// Makes the new name last through a crash.
+/// Syncs the directory, so that the new name survives a crash.
 #[cfg(unix)]
 fn sync_folder(folder: &Path) -> io::Result<()> {
     fs::File::open(folder)?.sync_all()
 }
 
-/// Folders can't be opened as files here.
+/// Directories cannot be opened as files on this platform.
 #[cfg(not(unix))]
 fn sync_folder(_folder: &Path) -> io::Result<()> {
     Ok(())

@@ -1,7 +1,13 @@
-//! The secret that the proxies of one pool share: what signs their tokens.
+//! The key file: the secrets that sign and verify the tokens of one pool's proxies.
 //!
-//! The file is TOML that an operator edits to rotate keys; its head says how. No secret is ever
-//! printed: not by `Debug`, and not by an error, which names the key and keeps its value to itself.
+//! The file is TOML; operators edit it to rotate keys, as its leading comment explains. A new file is created
+//! atomically by `create.rs`.
+//!
+//! # Invariants
+//!
+//! - No secret is ever printed: `Debug` omits the values, and errors name the key without its value. So values are read
+//!   by hand, since serde's messages quote them.
+//! - A file is never replaced. Of several processes that start at once, one creates it and all load the same.
 
 mod create;
 
@@ -18,18 +24,18 @@ use super::document::{ConfigError, Diagnostic, Document, TOP_LEVEL, join, read_t
 use crate::KeyRing;
 use crate::affinity::KeyError;
 
-/// The pool that keys are derived for. Proxies that share a key file are one pool, whatever program they are.
+/// The name of the pool for which keys are derived. All programs that load the same key file form one pool.
 pub const POOL: &str = "gateway";
 
 /// The length of [`KeyFile::identity`] and the least length of [`Key::secret`], in bytes.
 pub const SECRET_LEN: usize = 32;
 
-/// What a key file holds.
+/// The contents of a key file.
 #[non_exhaustive]
 pub struct KeyFile {
-    /// The secret that upstream names are hashed under: [`SECRET_LEN`] bytes that never change.
+    /// The secret from which the ids of upstreams are derived: [`SECRET_LEN`] bytes that never change.
     pub identity: Vec<u8>,
-    /// 1 to 16 keys, each with its own id, exactly one of which signs.
+    /// 1 to 16 keys with unique ids, exactly one of which signs.
     pub keys: Vec<Key>,
     warning: Option<String>,
 }
@@ -37,7 +43,7 @@ pub struct KeyFile {
 /// One key of a key file.
 #[non_exhaustive]
 pub struct Key {
-    /// What tokens call it by, 0 to 15.
+    /// The id of the key in tokens, 0 to 15.
     pub id: u8,
     /// At least [`SECRET_LEN`] bytes.
     pub secret: Vec<u8>,
@@ -49,13 +55,13 @@ pub struct Key {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyFileError {
-    /// It is there but can't be read, or is wrong.
+    /// It exists, but cannot be read or is invalid.
     #[error(transparent)]
     Load(#[from] ConfigError),
-    /// It is not there and could not be created.
+    /// It does not exist and could not be created.
     #[error("{}: can't be created: {source}; name a file in a folder where the gateway may write and make hard links", file.display())]
     Create {
-        /// The file, as it was named.
+        /// The path of the file, as given.
         file: PathBuf,
         /// Why.
         source: io::Error,
@@ -63,14 +69,14 @@ pub enum KeyFileError {
 }
 
 impl KeyFile {
-    /// Reads the key file `path`, and creates it first where it is absent.
+    /// Loads the key file `path`, and creates it first if it is absent.
     ///
-    /// A new file has an identity and one key from the operating system's randomness, and belongs
-    /// to its owner alone (mode 0600, on Unix). It appears whole or not at all: of several gateways
-    /// that start at once one creates it, and all of them read that one.
+    /// A new file has an identity and one key from the operating system's randomness, and is private to its owner (mode
+    /// 0600 on Unix). It appears complete or not at all: of several processes that start at once, one creates it and
+    /// all load the same.
     ///
     /// # Errors
-    /// [`KeyFileError`]; no secret is part of it.
+    /// [`KeyFileError`], which contains no secret.
     pub fn load_or_create(path: &Path) -> Result<Self, KeyFileError> {
         match Self::load(path) {
             Err(ConfigError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
@@ -81,10 +87,10 @@ impl KeyFile {
         }
     }
 
-    /// Reads the key file `path`.
+    /// Loads the key file `path`.
     ///
     /// # Errors
-    /// [`ConfigError`] where it can't be read or is wrong; no secret is part of it.
+    /// [`ConfigError`] if it cannot be read or is invalid; it contains no secret.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let file = File::open(path).map_err(|source| unreadable(path, source))?;
         let warning = open_to_others(path, &file).map_err(|source| unreadable(path, source))?;
@@ -92,20 +98,20 @@ impl KeyFile {
         Ok(Self { warning, ..Self::parse(&text, path)? })
     }
 
-    /// Reads the key file whose text is `text`; `path` only names it in errors.
+    /// Parses the `text` of a key file; `path` is only for error messages.
     ///
     /// # Errors
-    /// [`ConfigError::Invalid`] with the first thing that is wrong; no secret is part of it.
+    /// [`ConfigError::Invalid`] with the first error; it contains no secret.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         Ok(parse(&Document::new(path, text)).map_err(redact)?)
     }
 
-    /// The keys as a balancer takes them.
+    /// The key ring for a balancer.
     ///
-    /// The pool's name is that of the gateway, so every program that loads the same file shares tokens with it.
+    /// The pool's name is [`POOL`], so every program that loads the same file shares tokens with the gateway.
     ///
     /// # Errors
-    /// [`KeyError`] where the keys make no ring; never for a file as it was loaded.
+    /// [`KeyError`] where the keys are not a valid ring; never for a file as loaded.
     pub fn ring(&self) -> Result<KeyRing, KeyError> {
         let ring = KeyRing::builder(POOL, self.identity.as_slice());
         let ring = self.keys.iter().fold(ring, |ring, key| match key.sign {
@@ -115,7 +121,7 @@ impl KeyFile {
         ring.build()
     }
 
-    /// What the operator should know: that others may read or change the file.
+    /// A warning for the operator if other users may read or change the file.
     pub fn warning(&self) -> Option<&str> {
         self.warning.as_deref()
     }
@@ -156,7 +162,7 @@ fn parse(document: &Document<'_>) -> Result<KeyFile, Diagnostic> {
     Ok(KeyFile { identity, keys, warning: None })
 }
 
-/// Leaves unknown names out of the key: a secret that stands in the wrong place may be read as one.
+/// Removes unknown names from the key of an error: a misplaced secret may be parsed as a name.
 fn redact(mut error: Diagnostic) -> Diagnostic {
     let is_known = |part: &&str| {
         let name = part.split('[').next().unwrap_or(part);
@@ -222,7 +228,7 @@ pub fn open_to_others(path: &Path, file: &File) -> io::Result<Option<String>> {
     Ok((!is_private).then(|| format!("{path}: is open to other users (mode {mode:03o}); run `chmod 600 {path}`")))
 }
 
-/// Access lists are the administrator's to judge.
+/// No warning: access control lists are not inspected on this platform.
 #[cfg(not(unix))]
 pub fn open_to_others(_path: &Path, _file: &File) -> io::Result<Option<String>> {
     Ok(None)

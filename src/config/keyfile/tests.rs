@@ -1,4 +1,4 @@
-//! Refusals, creation and what is never shown.
+//! Tests of refusals, creation, and that secrets are never printed.
 
 use std::fs;
 use std::sync::Barrier;
@@ -28,7 +28,7 @@ fn a_key_file_is_plain_data() {
     assert_eq!(file.warning(), None);
 }
 
-/// Every program that loads a key file derives the same keys: another pool's name would cost all sessions.
+/// Every program that loads a key file derives the same keys: another pool name would invalidate all tokens.
 #[test]
 fn the_ring_is_of_the_pool_gateway() {
     let decision = |pool: &str| {
