@@ -22,7 +22,7 @@ const POINTS_PER_ID: u64 = 4096;
 /// HAProxy's `SRV_UWGHT_MAX`.
 const MAX_WEIGHT: u64 = 256;
 
-/// How many points in a row may be of upstreams that cannot be used before it is asked whether any can.
+/// The most points of unusable upstreams that are passed before a scan tells whether any upstream is usable.
 const PATIENCE: usize = 64;
 
 /// What is hashed, in the words of HAProxy's `balance`.

@@ -1,4 +1,4 @@
-//! What every policy owes, whatever its algorithm. A policy inherits all of it with `conforms!(Type);`.
+//! The conformance suite: rules of every policy, whatever its algorithm. `conforms!(Type);` runs it on a policy.
 
 use super::Policy;
 use crate::cluster::{Availability, Cluster, Session, SlowStartAccess, UpstreamConfig, UpstreamId};
@@ -61,7 +61,7 @@ pub(crate) fn session(session_id: u64) -> Session<'static> {
 
 pub(crate) type Build = fn(&Cluster) -> Box<dyn Policy>;
 
-/// Every placement is an index of an upstream that accepts, with any mixture of verdicts and weights.
+/// Every placement is the index of an accepting upstream, with any mixture of availability and weights.
 pub(crate) fn places_only_on_accepting(build: Build) {
     for seed in 0..200 {
         let size = 1 + (mix64(seed) % 40) as usize;
@@ -86,7 +86,7 @@ pub(crate) fn places_only_on_accepting(build: Build) {
     }
 }
 
-/// The only upstream that accepts is found, wherever it stands.
+/// The only upstream that accepts is found, at any index.
 pub(crate) fn finds_the_only_one(build: Build) {
     for size in [1, 2, 3, 10, 300] {
         for place in [0, size / 2, size - 1] {
@@ -99,7 +99,7 @@ pub(crate) fn finds_the_only_one(build: Build) {
     }
 }
 
-/// An upstream at its limit, or already tried, is passed over; where that leaves none, there is no placement.
+/// Upstreams at their limit, or already tried, are skipped; if none is left, there is no placement.
 pub(crate) fn passes_over_full_and_tried(build: Build) {
     let cluster = limited_cluster(&[1; 3], |_| 2);
     let policy = build(&cluster);
@@ -126,7 +126,7 @@ pub(crate) fn stands_extremes(build: Build) {
     }
 }
 
-/// Over many clients the shares follow the weights, roughly for those that hash.
+/// Over many clients the shares follow the weights; roughly for policies that hash.
 pub(crate) fn shares_follow_weights(build: Build) {
     let weights = [1, 2, 5];
     let cluster = cluster(&weights);
@@ -141,7 +141,7 @@ pub(crate) fn shares_follow_weights(build: Build) {
     }
 }
 
-/// Looking says where the next session goes, and changes nothing.
+/// `peek` returns where the next session is placed, and has no side effects.
 pub(crate) fn looks_without_changing(build: Build) {
     let cluster = cluster(&[3, 1, 2, 1]);
     cluster.members()[1].upstream().set_availability(Availability::DOWN);
@@ -172,7 +172,7 @@ fn a_policy_that_ignores_verdicts_is_caught() {
     assert!(caught(shares_follow_weights));
 }
 
-/// Another control: one whose every look is a turn.
+/// Another control: a policy whose `peek` takes a turn.
 #[derive(Debug, Default)]
 struct Turning(std::sync::atomic::AtomicUsize);
 

@@ -2,8 +2,8 @@
 //!
 //! `ngx_http_upstream_hash_module.c` follows Cache::Memcached: each round adds (crc32(round, in decimal, then the
 //! key) >> 16) & 0x7fff to the hash, the first without its number, and the hash is a point on the weights laid end to
-//! end (see `rounds.rs`). An empty key takes turns. `tests/vectors/nginx.json` holds placements recorded from nginx
-//! itself, and `gateway/tests/programs/oracles` asks a running one.
+//! end (see `rounds.rs`). Sessions with an empty key are placed by round robin. `tests/vectors/nginx.json` holds
+//! placements recorded from nginx itself, and `gateway/tests/programs/oracles` asks a running one.
 
 use super::Policy;
 use super::crc32::Crc32;
@@ -11,11 +11,12 @@ use super::key::{Text, hash_key};
 use super::rounds::Rounds;
 use crate::cluster::{Cluster, Session};
 
-/// By the session's key, as nginx's `hash`. A checksum of the key and a binary search a pick, 8 bytes an upstream and
-/// the order of its round robin.
+/// By the session's key, as nginx's `hash`. A pick costs a checksum of the key and a binary search. Takes 8 bytes an
+/// upstream, and the sequence of a round robin.
 ///
-/// Any change of the upstreams moves most keys: it is here for a drop-in change from nginx. A session without a key is
-/// placed by its client's address as text, which is nginx's `$remote_addr`, and one without either by its session id.
+/// Any change of the upstreams moves most keys: this policy is for drop-in replacement of nginx. A session without a
+/// key is placed by its client's address as text, which is nginx's `$remote_addr`, and one without either by its
+/// session id.
 #[derive(Debug)]
 pub struct KeyHash {
     rounds: Rounds,
@@ -79,7 +80,7 @@ mod tests {
         assert_places_as_recorded(&nginx("hash"), |cluster| Box::new(KeyHash::new(cluster)), 5, 600);
     }
 
-    /// nginx's loop, walking over the servers.
+    /// nginx's loop, which walks over the servers.
     fn naive(cluster: &Cluster, key: &str) -> Option<usize> {
         let mut sum = 0;
         (0..21).find_map(|rehash| {

@@ -11,7 +11,7 @@ use super::rounds::Rounds;
 use crate::cluster::{Cluster, Session};
 use std::net::IpAddr;
 
-/// How much of an address counts: nginx's, unless said otherwise.
+/// The prefix lengths that are hashed; nginx's by default.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct IpHashConfig {
     prefix_v4: u8,
@@ -35,9 +35,8 @@ impl PolicyConfig for IpHashConfig {
 
 /// By the client's network, as nginx's `ip_hash`. A hash and a binary search a pick.
 ///
-/// All clients behind one NAT are placed on one upstream: this policy is for a drop-in change from nginx. A client
-/// without an
-/// address counts as 0.0.0.0, as in nginx.
+/// All clients behind one NAT are placed on one upstream: this policy is for drop-in replacement of nginx. A client
+/// without an address counts as 0.0.0.0, as in nginx.
 #[derive(Debug)]
 pub struct IpHash {
     prefix_v4: u8,
@@ -52,8 +51,8 @@ impl IpHash {
         Self { prefix_v4: 24, prefix_v6: 128, rounds: Rounds::new(cluster) }
     }
 
-    /// With other prefix lengths than nginx's 24 (1 to 32) and 128 (1 to 128); what is longer counts as the longest.
-    /// A host of IPv6 commonly has a /64 to itself and may change its address within at any time.
+    /// Sets other prefix lengths than nginx's 24 (1 to 32) and 128 (1 to 128); longer ones are clamped. An IPv6 host
+    /// commonly has a /64 to itself and may change its address within it at any time.
     #[must_use]
     pub fn prefixes(mut self, v4: u8, v6: u8) -> Self {
         self.prefix_v4 = v4.min(32);

@@ -3,8 +3,9 @@
 //! Ketama is Last.fm's ring for memcached (Richard Jones, 2007) after Karger et al., "Consistent Hashing and Random
 //! Trees" (STOC 1997): an upstream owns points on a circle, a key belongs to the next point, and a change of the
 //! upstreams moves only the keys of the points that come or go. `ngx_http_upstream_hash_module.c` follows
-//! Cache::Memcached::Fast: 160 points for each unit of weight, each crc32(host, 0, port, the point before). An upstream
-//! that cannot be used: the next point, twenty-one in all, then round robin. An empty key takes turns.
+//! Cache::Memcached::Fast: 160 points for each unit of weight, each crc32(host, 0, port, the point before). Where
+//! an upstream cannot take the session, the next point is tried, up to twenty-one points, then round robin decides.
+//! Sessions with an empty key are placed by round robin.
 //! `tests/vectors/nginx.json` holds placements recorded from nginx itself, and `gateway/tests/programs/oracles` asks a
 //! running one.
 
@@ -18,13 +19,13 @@ use std::collections::BTreeMap;
 
 const POINTS_PER_WEIGHT: u64 = 160;
 
-/// The longest order of turns that upstreams of one address keep.
+/// The longest round-robin sequence of upstreams that share an address.
 const MAX_TURNS: u64 = 1 << 12;
 
-/// On a ring by the session's key, as nginx's `hash … consistent`. A checksum of the key and a look-up a pick.
+/// On a ring by the session's key, as nginx's `hash … consistent`. A pick costs a checksum of the key and a look-up.
 ///
 /// The points are those of the address as configured, as in nginx: `10.0.0.1` is not `10.0.0.1:80`. Upstreams of one
-/// address own the same points and take turns by weight, as in nginx the addresses behind one name.
+/// address own the same points and take turns by weight, as the addresses behind one name do in nginx.
 ///
 /// A unit of weight takes 160 points of about 9 bytes, so an upstream of weight 1 takes 1.4 kB; building sorts them.
 /// Where all weights sum up to more than 26,214 (4 Mi points, which nginx would still build) the points are scaled
@@ -35,7 +36,7 @@ const MAX_TURNS: u64 = 1 << 12;
 #[derive(Debug)]
 pub struct Ketama {
     ring: Ring,
-    /// By the first of them, upstreams of one address.
+    /// Upstreams that share an address, by the index of the first.
     alike: BTreeMap<u16, Alike>,
     fallback: RoundRobin,
 }
@@ -46,7 +47,7 @@ struct Alike {
     turns: RoundRobin,
 }
 
-/// Whose points they are: the only or the first upstream of an address, and whether there are more.
+/// The owner of points: the only or the first upstream of an address, and whether more share it.
 #[derive(Clone, Copy)]
 struct Owner {
     first: u16,
@@ -88,8 +89,8 @@ impl Ketama {
         Self { ring: Ring::new(points), alike: alike.collect(), fallback: RoundRobin::new(cluster) }
     }
 
-    /// The first upstream on the session's way around the ring. `turn` says whose turn it is among those of one
-    /// address. `None` where round robin decides.
+    /// The first upstream on the session's walk around the ring. `turn` selects among upstreams that share an address.
+    /// `None` where round robin decides.
     fn walk(&self, cluster: &Cluster, session: &Session<'_>, turn: fn(&RoundRobin) -> usize) -> Option<usize> {
         let mut text = Text::new();
         let key = hash_key(session, &mut text);
@@ -99,7 +100,7 @@ impl Ketama {
         points.find_map(|(_, point)| self.at(point, cluster, session, turn))
     }
 
-    /// The upstream that takes the session at a point.
+    /// The upstream at a point that takes the session.
     fn at(
         &self,
         point: Point,
@@ -127,8 +128,8 @@ fn hashes(address: &str) -> impl Iterator<Item = u32> {
     std::iter::successors(Some(next(0)), move |before| Some(next(*before)))
 }
 
-/// As nginx splits it for the ring: what follows the last colon is a port if it is digits or nothing. The path of a
-/// Unix socket has none, and IPv6 addresses keep their brackets.
+/// Splits an address as nginx does for the ring: text after the last colon is a port if it is digits or empty. The path
+/// of a Unix socket has none, and IPv6 addresses keep their brackets.
 fn host_and_port(address: &str) -> (&str, &str) {
     if let Some((prefix, path)) = address.split_at_checked(5)
         && prefix.eq_ignore_ascii_case("unix:")
@@ -194,7 +195,7 @@ mod tests {
         let keyed = |session_id: u64| Session { key: Some(b"somebody's"), ..session(session_id) };
         let placed: Vec<_> = (0..8).map(|session_id| policy.place(&cluster, &keyed(session_id)).unwrap()).collect();
         assert!(placed == [1; 8] || placed == [0, 2, 0, 0, 2, 0, 0, 2], "{placed:?}");
-        // Some keys belong to each address, and a down upstream leaves its points to its like.
+        // Every address has keys, and a down upstream leaves its points to the others of its address.
         cluster.members()[0].upstream().set_availability(Availability::DOWN);
         let mut counts = [0; 3];
         for session_id in 0..3000 {
@@ -206,12 +207,12 @@ mod tests {
     #[test]
     fn the_points_are_bounded() {
         let points = |weights: &[u16]| Ketama::new(&cluster(weights)).ring.clockwise(0).count();
-        // Some fall together: 4 Mi of 4 Gi places.
+        // Some points collide: 4 Mi of them among 4 Gi hashes.
         assert!((4_100_000..=4_194_304).contains(&points(&[26_214])));
         assert!((4_100_000..=4_194_304).contains(&points(&[65_535; 3])));
     }
 
-    /// nginx's ring as a list that is scanned for every key.
+    /// nginx's ring as a list, scanned for every key.
     fn naive(cluster: &Cluster, key: &[u8]) -> Option<usize> {
         let mut points = Vec::new();
         for (index, member) in cluster.members().iter().enumerate() {
@@ -247,7 +248,7 @@ mod tests {
             for key in keys {
                 let expected = naive(&cluster, key.as_bytes());
                 let placed = policy.place(&cluster, &Session { key: Some(key.as_bytes()), ..session(0) });
-                // After 21 tries it is anybody's turn.
+                // After 21 tries round robin decides.
                 prop_assert!(expected.is_none() || placed == expected, "{:?} {:?}", placed, expected);
             }
         }

@@ -1,4 +1,4 @@
-//! What hash policies hash: the session's key, or what stands in for it.
+//! The input of hash policies: the session's key, or its substitute.
 
 use crate::cluster::Session;
 use crate::hash::{hash_bytes, mix64};
@@ -17,7 +17,7 @@ pub(super) fn hash_key<'a>(session: &Session<'a>, text: &'a mut Text) -> &'a [u8
     text.as_bytes()
 }
 
-/// The key of `session` as a point among all: of its own, else of the client's address, else of its session id. Equal
+/// A 64-bit hash of the key of `session`: of its own key, else of the client's address, else of its session id. Equal
 /// on every proxy.
 pub(crate) fn point(session: &Session<'_>) -> u64 {
     match (session.key, session.client.map(|client| client.to_canonical())) {
@@ -28,7 +28,7 @@ pub(crate) fn point(session: &Session<'_>) -> u64 {
     }
 }
 
-/// A short text on the stack; what does not fit is left out.
+/// A short text on the stack; text that does not fit is truncated.
 pub(super) struct Text {
     bytes: [u8; Self::CAPACITY],
     length: usize,
@@ -69,8 +69,8 @@ impl Text {
         }
     }
 
-    /// As nginx writes `$remote_addr` (`ngx_inet6_ntop`): the first of the longest runs of zeros becomes `::`, and
-    /// addresses that hold an IPv4 one end in its dotted form, more of them than by RFC 5952.
+    /// Writes an address as nginx writes `$remote_addr` (`ngx_inet6_ntop`): the first of the longest runs of zeros
+    /// becomes `::`, and addresses that hold an IPv4 one end in its dotted form, more of them than by RFC 5952.
     fn colons(&mut self, address: Ipv6Addr) {
         let groups = address.segments();
         let run_at = |start: usize| groups[start..].iter().take_while(|group| **group == 0).count();

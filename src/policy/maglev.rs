@@ -3,7 +3,7 @@
 //! Eisenbud et al., "Maglev: A Fast and Reliable Software Network Load Balancer" (NSDI 2016): upstreams take turns to
 //! claim the next free slot of their own permutation of a table until it is full, and a pick is one look at the table.
 //! Shares are almost equal, and a change of the upstreams moves few keys beyond those that must move. Permutations,
-//! hashes and weighted turns are as in Envoy's `maglev_lb.cc`, whose tests hold the tables that ours hold.
+//! hashes and weighted turns are as in Envoy's `maglev_lb.cc`; the tables of its tests are expectations of ours.
 
 use super::Policy;
 use super::key::{Text, hash_key};
@@ -17,10 +17,10 @@ use twox_hash::XxHash64;
 /// Envoy's default, a prime.
 const TABLE_SIZE: u32 = 65_537;
 
-/// The largest table that Envoy takes, a prime.
+/// The largest table that Envoy accepts, a prime.
 const MAX_TABLE_SIZE: u32 = 5_000_011;
 
-/// How many slots are looked at before the upstreams themselves are.
+/// The most slots that a pick reads before it draws among the accepting upstreams.
 const ATTEMPTS: u64 = 16;
 
 /// The size of the table.
@@ -46,12 +46,13 @@ fn is_prime(number: u32) -> bool {
     number >= 2 && (2..).take_while(|factor| factor * factor <= number).all(|factor| !number.is_multiple_of(factor))
 }
 
-/// By the session's key on Maglev's table, as Envoy builds it. A hash and one table read a pick.
+/// By the session's key on Maglev's table, as Envoy builds it. A pick costs a hash and one table read.
 ///
-/// The table takes 2 bytes a slot, 128 KiB with Envoy's 65,537 slots whatever the upstreams, and is built in some
-/// milliseconds. Where there are more upstreams than slots, some have none; Envoy advises a hundred slots an upstream.
+/// The table takes 2 bytes a slot, 128 KiB with Envoy's 65,537 slots whatever the number of upstreams, and is built in
+/// some milliseconds. Where there are more upstreams than slots, some have none; Envoy advises a hundred slots an
+/// upstream.
 ///
-/// Envoy hashes an upstream's address, and so does this. Envoy leaves out hosts that are unhealthy and builds the table
+/// Upstreams are hashed by address, as in Envoy. Envoy leaves out hosts that are unhealthy and builds the table
 /// anew, which moves keys of others too. Here the table stays: where the slot's upstream cannot take the session the
 /// hash changes as for Envoy's retries, up to fifteen times, so the keys of an upstream spread over all others and
 /// no other key moves. After that the key's hash draws by weight among those that can.
@@ -62,12 +63,12 @@ pub struct Maglev {
     table: Box<[u16]>,
 }
 
-/// Which upstream claims the next slot.
+/// An upstream that claims slots in turn.
 struct Claimant {
     index: u16,
-    /// Its part of all weights.
+    /// Its weight, normalized as in Envoy.
     weight: f64,
-    /// What its weight times the round must reach for its next turn.
+    /// The value that weight times round must reach for its next turn.
     target: f64,
     skip: u32,
     /// The next slot of its permutation.
@@ -106,7 +107,7 @@ impl Maglev {
         let heaviest = claimants.iter().map(|claimant| claimant.weight).fold(0.0, f64::max);
 
         let mut table: Vec<Option<u16>> = vec![None; size as usize];
-        // Envoy goes round all hosts and lets pass those whose turn is not yet; a queue finds the next at once.
+        // Envoy iterates over all hosts and skips those whose turn has not come; a queue finds the next directly.
         let mut queue: BinaryHeap<_> = (0..claimants.len()).map(|position| Reverse((1, position))).collect();
         for _ in 0..size {
             let Some(Reverse((round, position))) = queue.pop() else { break };
@@ -163,7 +164,7 @@ mod tests {
         assert_eq!(*table(&names, &[1; 6], 7), [2, 5, 0, 3, 4, 1, 0]);
         let weighted = table(&ports(90..=91), &[1, 2], 17);
         assert_eq!(*weighted, [1, 0, 0, 1, 0, 1, 1, 0, 1, 1, 1, 1, 1, 0, 1, 0, 1]);
-        // The order of configuration does not count.
+        // The order of upstreams in the configuration does not matter.
         let backwards: Vec<String> = ports(90..=95).into_iter().rev().collect();
         assert_eq!(*table(&backwards, &[1; 6], 7), [3, 1, 5, 4, 0, 5, 2]);
     }
@@ -198,7 +199,7 @@ mod tests {
         assert!(Maglev::sized(&cluster(&[1; 3]), 2).table.len() == 2);
     }
 
-    /// Envoy's loops as they stand.
+    /// Envoy's loops, unchanged.
     fn naive(addresses: &[String], weights: &[u16], size: u64) -> Vec<u16> {
         let sum: u64 = weights.iter().map(|weight| u64::from(*weight)).sum();
         let mut hosts: Vec<(&String, u16, f64)> =

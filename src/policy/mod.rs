@@ -10,10 +10,10 @@
 //! Files, in reading order:
 //!
 //! - `policy.rs`: the trait [`Policy`]; `params.rs`: parameters as text; `registry.rs`: policies by name.
-//! - By turns or chance: `round_robin.rs` (`rounds.rs` works out its period), `random.rs`.
+//! - By turns or chance: `round_robin.rs`, `random.rs`.
 //! - By load: `p2c.rs`, `least_conn.rs` with `least_conn/ordered.rs`, `peak_ewma.rs`, `least_sessions.rs`.
-//! - By key: `key.rs` (what the key of a session is), `ip_hash.rs`, `hash.rs` with `crc32.rs`, `ring.rs` with
-//!   `ketama.rs` and `chash.rs`, `maglev.rs`, and `rendezvous/`.
+//! - By key: `key.rs` (the key of a session), `rounds.rs` (nginx's retries), `ip_hash.rs`, `hash.rs` with `crc32.rs`,
+//!   `ring.rs` with `ketama.rs` and `chash.rs`, `maglev.rs`, and `rendezvous/`.
 //! - Tests: `conformance.rs` (what holds of every policy), `vectors.rs` (placements recorded from nginx, HAProxy and
 //!   Envoy).
 //!

@@ -21,23 +21,24 @@ use std::time::Duration;
 pub struct Params(BTreeMap<String, String>);
 
 impl Params {
-    /// None: every parameter has its default.
+    /// No parameters: each has its default.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// With this parameter; a second value for one name replaces the first.
+    /// Adds a parameter; a second value for the same name replaces the first.
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, value: impl fmt::Display) -> Self {
         self.0.insert(name.into(), value.to_string());
         self
     }
 
-    /// Takes out the parameter `name`, or its `default` where it was not given.
+    /// Removes and parses the parameter `name`; its `default` if it was not given.
     ///
     /// # Errors
-    /// [`ParamError::Invalid`] where the text is no `T` or `valid` returns false; `expected` describes what is.
+    /// [`ParamError::Invalid`] where the text does not parse as `T` or `valid` returns false; `expected` describes
+    /// valid values.
     pub(super) fn take<T: FromStr>(
         &mut self,
         name: &'static str,
@@ -52,13 +53,13 @@ impl Params {
         }
     }
 
-    /// A parameter that was not read.
+    /// A parameter that was not taken.
     pub(super) fn left(&self) -> Option<&str> {
         self.0.keys().next().map(String::as_str)
     }
 }
 
-/// A time as a parameter: a number of seconds, or one with its unit, `ms`, `s`, `m` or `h`.
+/// A duration as a parameter: a number, in seconds or with the unit `ms`, `s`, `m` or `h`.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) struct Span(pub(super) Duration);
 
@@ -82,30 +83,30 @@ impl FromStr for Span {
 /// Why a policy refuses its parameters.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ParamError {
-    /// It has no such parameter.
+    /// The policy has no such parameter.
     #[error("the policy {policy} has no parameter {name:?}{}", choices(.known))]
     Unknown {
         /// The policy's name.
         policy: &'static str,
-        /// The parameter's.
+        /// The parameter's name.
         name: String,
-        /// Those it has.
+        /// The names of its parameters.
         known: &'static [&'static str],
     },
-    /// Its value is not of the kind or the range.
+    /// The value has the wrong type or is out of range.
     #[error("the policy's parameter {name} cannot be {value:?}: use {expected}")]
     Invalid {
         /// The parameter's name.
         name: String,
-        /// What was given.
+        /// The value that was given.
         value: String,
-        /// What would do.
+        /// Describes valid values.
         expected: &'static str,
     },
 }
 
 impl ParamError {
-    /// The parameter that is wrong.
+    /// The name of the invalid parameter.
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
@@ -121,7 +122,7 @@ fn choices(names: &[&str]) -> String {
     }
 }
 
-/// The configuration of a policy, beside its algorithm: read once, it builds the policy for each cluster.
+/// The parsed parameters of a policy: read once, they build the policy for each cluster.
 pub(super) trait PolicyConfig: Send + Sync + Sized + 'static {
     /// The names of its parameters.
     const PARAMS: &'static [&'static str];
@@ -132,7 +133,7 @@ pub(super) trait PolicyConfig: Send + Sync + Sized + 'static {
     /// The policy for `cluster`.
     fn build(&self, cluster: &Cluster) -> Box<dyn Policy>;
 
-    /// Reads all of `params` and refuses what it does not know.
+    /// Reads all of `params`, and refuses unknown ones.
     fn factory(policy: &'static str, mut params: Params) -> Result<Factory, ParamError> {
         let config = Self::read(&mut params)?;
         match params.left() {

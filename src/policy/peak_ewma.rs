@@ -94,10 +94,10 @@ impl PeakEwma {
         self
     }
 
-    /// Whether the member has yet to give its first answer, and how long a request more is expected to take there.
+    /// Whether the member is unmeasured with requests in flight, and the expected response time of one more request.
     fn cost(&self, member: &Member, now: Timestamp) -> (bool, f32) {
         let in_flight = member.upstream().in_flight() as f32;
-        // By weight what is in flight, and not the request to come: else the heaviest would win all ties.
+        // Requests in flight count by weight, the request to come does not: else the heaviest would win all ties.
         let queue = in_flight * self.mean_weight / f32::from(member.weight()) + 1.0;
         match member.upstream().latency_seconds(now) {
             Some(seconds) => (false, seconds * queue),
@@ -164,12 +164,12 @@ mod tests {
         let counts = simulate([1; 10], true);
         assert!(counts[0] < 200, "{counts:?}");
         assert!(counts[1..].iter().all(|count| count.abs_diff(1100) < 150), "{counts:?}");
-        // The control: what is in flight alone hardly tells, at so little load.
+        // The control: at such low load requests in flight alone hardly tell upstreams apart.
         let unfed = simulate([1; 10], false);
         assert!(unfed[0] > 500, "{unfed:?}");
     }
 
-    /// Roughly: among equals the one that was not heard of for longest has faded most, which favours the light.
+    /// Roughly: among equals the average with the oldest observation has decayed most, which favours light upstreams.
     #[test]
     fn the_heavier_get_more() {
         let counts = simulate([2, 1, 1, 1, 2, 2, 2, 4, 4, 4], true);

@@ -8,7 +8,7 @@ use super::Policy;
 use crate::cluster::{Cluster, Session};
 use crate::hash::{GOLDEN, mix64};
 
-/// How often a draw may hit an upstream that accepts nothing before the rest is scanned.
+/// The most draws of upstreams that do not accept before a pick scans the cluster.
 const DRAWS: u64 = 4;
 
 /// At random, by weight. Two table reads a pick, from the session id.
@@ -19,7 +19,7 @@ pub struct Random {
 
 #[derive(Clone, Copy, Debug)]
 struct Slot {
-    /// Below this, of 2^32, it is the slot's own upstream.
+    /// Draws below this, of 2^32, select the slot's own upstream, others its alias.
     threshold: u32,
     alias: u16,
 }
@@ -89,7 +89,7 @@ pub(super) fn scan_with(cluster: &Cluster, session: &Session<'_>, random: u64) -
         at -= u64::from(member.weight());
         last = Some(index);
     }
-    // Verdicts may change between the passes; then the last that still accepts will do.
+    // Availability may change between the passes; then the last upstream that still accepts is taken.
     last
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 pub struct PolicyEntry {
     /// The name, as in configuration.
     pub name: &'static str,
-    /// What it does, in half a line.
+    /// What it does, in a few words.
     pub summary: &'static str,
     /// The names of its parameters.
     pub params: &'static [&'static str],
@@ -18,10 +18,10 @@ pub struct PolicyEntry {
 }
 
 impl PolicyEntry {
-    /// What builds the policy with these parameters for each cluster.
+    /// A factory that builds the policy with these parameters for each cluster.
     ///
     /// # Errors
-    /// [`ParamError`] where it has no such parameter, or a value is not what it takes.
+    /// [`ParamError`] where the policy has no such parameter, or a value is invalid.
     pub fn configure(&self, params: Params) -> Result<Factory, ParamError> {
         (self.configure)(params)
     }
@@ -51,7 +51,7 @@ macro_rules! entry {
     };
 }
 
-/// Every policy that has a name.
+/// All policies that have a name.
 #[must_use]
 pub fn registry() -> &'static [PolicyEntry] {
     const REGISTRY: &[PolicyEntry] = &[
@@ -79,7 +79,7 @@ pub fn registry() -> &'static [PolicyEntry] {
     REGISTRY
 }
 
-/// The policy of this name, or an error that lists those there are.
+/// The policy of this name, or an error that lists all names.
 ///
 /// # Errors
 /// [`UnknownPolicy`] where the registry has no such name.
@@ -87,7 +87,7 @@ pub fn find(name: &str) -> Result<&'static PolicyEntry, UnknownPolicy> {
     registry().iter().find(|entry| entry.name == name).ok_or_else(|| UnknownPolicy { name: name.to_owned() })
 }
 
-/// A name that no policy has.
+/// The error for a name that no policy has.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("there is no policy {name:?}: use one of {}", names())]
 pub struct UnknownPolicy {

@@ -1,15 +1,15 @@
-//! A ring of points, each a 32-bit hash and its owner: what consistent hashing looks up.
+//! The ring of consistent hashing: points, each a 32-bit hash and its owner.
 //!
-//! The points lie sorted in one array, and a table by the top bits of a hash says where to begin, so a look-up reads
-//! two cache lines in the usual case, where a binary search over a million points misses the cache at most of its
+//! The points are sorted in one array, and a table indexed by the top bits of a hash tells where to begin, so a look-up
+//! reads two cache lines in the usual case, where a binary search over a million points misses the cache at most of its
 //! twenty steps. Hashes are uniform, so a few points share an entry. A point takes 8 bytes, and 0.5 to 1 more in the
 //! table.
 
 /// The most points a ring has: 4 Mi, some 36 MiB, built in some tenths of a second.
 pub(super) const MAX_POINTS: u64 = 1 << 22;
 
-/// The points for upstreams that would have `counts`: as many, or where all are more than [`MAX_POINTS`], their
-/// share of that, and one at least.
+/// The numbers of points for upstreams that ask for `counts`: these, or if their sum exceeds [`MAX_POINTS`], their
+/// shares of that, at least one each.
 pub(super) fn bounded(counts: &[u64]) -> Vec<u64> {
     let total: u64 = counts.iter().sum();
     let bound = |count: &u64| match total <= MAX_POINTS {
@@ -19,7 +19,7 @@ pub(super) fn bounded(counts: &[u64]) -> Vec<u64> {
     counts.iter().map(bound).collect()
 }
 
-/// Hash above owner, so that points are in order as numbers.
+/// A point as one number, the hash in the upper half and the owner in the lower, so that points sort as numbers.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct Point(u64);
 
@@ -36,16 +36,16 @@ impl Point {
         self.0 as u32
     }
 
-    /// The top bits of its hash, less the `shift` lowest.
+    /// The top bits of its hash, without the `shift` lowest.
     const fn top(self, shift: u32) -> usize {
         (self.0 >> 32 >> shift) as usize
     }
 }
 
-/// How many of the top bits points are dealt out by at most. More heaps than that are written to all over memory.
+/// The most top bits of the radix pass. More buckets scatter the writes over memory.
 const DEALT_BITS: u32 = 11;
 
-/// The points in order: dealt out by their top bits, then those that share these sorted.
+/// Sorts the points: one radix pass by their top bits, then a sort within each bucket.
 fn sorted(points: Vec<Point>, shift: u32) -> Vec<Point> {
     let shift = shift.max(u32::BITS - DEALT_BITS);
     let mut ends = vec![0_usize; 1 << (u32::BITS - shift)];
@@ -57,7 +57,7 @@ fn sorted(points: Vec<Point>, shift: u32) -> Vec<Point> {
         sum += *end;
         *end = sum;
     }
-    // Filled from its end down, a share's end becomes its start.
+    // Each bucket is filled from its end down, so its end becomes its start.
     let mut sorted = points.clone();
     let mut starts = ends;
     for point in points {
@@ -74,9 +74,9 @@ fn sorted(points: Vec<Point>, shift: u32) -> Vec<Point> {
 
 pub(super) struct Ring {
     points: Box<[Point]>,
-    /// By the top bits of a hash, the first point that has these or higher.
+    /// Indexed by the top bits of a hash: the first point with these or higher top bits.
     starts: Box<[u32]>,
-    /// How many bits of a hash are not top bits.
+    /// The number of low bits of a hash that are not top bits.
     shift: u32,
 }
 
@@ -87,7 +87,7 @@ impl std::fmt::Debug for Ring {
 }
 
 impl Ring {
-    /// Of equal hashes the point with the lowest owner stays.
+    /// Builds the ring. Of points with equal hashes only the one with the lowest owner is kept.
     pub(super) fn new(points: Vec<Point>) -> Self {
         let bits = (points.len() / 4).max(1).ilog2();
         let shift = u32::BITS - bits;
@@ -101,7 +101,7 @@ impl Ring {
         Self { points: points.into(), starts: starts.into(), shift }
     }
 
-    /// The place of the first point whose hash is at least `hash`, or of the first of all behind the last.
+    /// The place of the first point whose hash is at least `hash`; behind the last point, that of the first.
     pub(super) fn find(&self, hash: u32) -> usize {
         let start = self.starts[Point::new(hash, 0).top(self.shift)] as usize;
         let below = self.points[start..].iter().take_while(|point| point.hash() < hash).count();
@@ -114,13 +114,13 @@ impl Ring {
         (self.points[before], self.points[place])
     }
 
-    /// All points once, forwards from the one at `place` with their places.
+    /// All points once with their places, forwards from the one at `place`.
     pub(super) fn clockwise(&self, place: usize) -> impl Iterator<Item = (usize, Point)> {
         let at = |place: usize| (place, self.points[place]);
         (place..self.points.len()).chain(0..place).map(at)
     }
 
-    /// All points once, backwards from the one before `place` with their places.
+    /// All points once with their places, backwards from the one before `place`.
     pub(super) fn anticlockwise(&self, place: usize) -> impl Iterator<Item = (usize, Point)> {
         let at = |place: usize| (place, self.points[place]);
         (0..place).rev().chain((place..self.points.len()).rev()).map(at)

@@ -33,29 +33,29 @@ pub struct RoundRobin {
 struct Turn(AtomicUsize);
 
 impl RoundRobin {
-    /// The order for `cluster`. Costs turns times distinct weights, some 40 ms for the worst weights.
+    /// The sequence for `cluster`. Costs turns times distinct weights, at worst some 40 ms.
     #[must_use]
     pub fn new(cluster: &Cluster) -> Self {
         let weights: Vec<u64> = cluster.members().iter().map(|m| u64::from(m.weight())).collect();
         Self::of(&weights, MAX_TURNS)
     }
 
-    /// Turns by these weights, in an order that is kept up to `max_turns` long.
+    /// Round robin by these weights, whose sequence has about `max_turns` turns at most.
     pub(super) fn of(weights: &[u64], max_turns: u64) -> Self {
         Self { order: smooth_order(&scaled(weights, max_turns)), turn: Turn::default() }
     }
 
-    /// Whose turn is next, whether it accepts or not.
+    /// Takes the next turn: the index of its upstream, whether it accepts or not.
     pub(super) fn next(&self) -> usize {
         self.at(self.turn.0.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Whose turn the next one is, without taking it.
+    /// The index of the upstream of the next turn, without taking the turn.
     pub(super) fn upcoming(&self) -> usize {
         self.at(self.turn.0.load(Ordering::Relaxed))
     }
 
-    /// Whose the turn of this number is.
+    /// The index of the upstream of turn number `turn`.
     fn at(&self, turn: usize) -> usize {
         usize::from(self.order[turn % self.order.len()])
     }
@@ -63,7 +63,7 @@ impl RoundRobin {
 
 impl Policy for RoundRobin {
     fn place(&self, cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
-        // A skipped turn is used up: its neighbour in the order gets this session, not all that follow too.
+        // A skipped turn is consumed: the next in the sequence gets this session, but not every later one too.
         (0..MAX_SKIPPED)
             .map(|_| self.next())
             .find(|index| cluster.accepts(*index, session))
@@ -79,7 +79,7 @@ impl Policy for RoundRobin {
     }
 }
 
-/// The weights in their lowest terms, scaled down where their order would be too long.
+/// The weights divided by their common divisor, and scaled down if the sequence would be too long.
 fn scaled(weights: &[u64], max_turns: u64) -> Vec<u64> {
     let divisor = weights.iter().copied().fold(0, gcd).max(1);
     let sum: u64 = weights.iter().sum::<u64>() / divisor;
@@ -94,16 +94,17 @@ fn gcd(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// Upstreams of one weight. The one taken least comes first, of equals the first: so they take turns.
+/// Upstreams of one weight, which take turns: the one taken least often is next, the first among equals.
 struct Queue {
     weight: i64,
-    /// Of the one whose turn is next: turns so far times its weight, less the sum of weights for each time taken.
+    /// nginx's running score of the next upstream: turns so far times its weight, less the sum of weights for each time
+    /// it was taken.
     score: i64,
     members: Vec<u16>,
     next: usize,
 }
 
-/// nginx's order for one whole period.
+/// nginx's sequence for one whole period.
 ///
 /// At turn t an upstream of weight w that was taken c times scores t·w - c·sum, and the highest is taken, the
 /// first of equals. So a turn compares the heads of one queue per distinct weight instead of all upstreams.
@@ -116,7 +117,7 @@ fn smooth_order(weights: &[u64]) -> Box<[u16]> {
     let mut queues: Vec<Queue> = by_weight.into_iter().map(queue).collect();
     let sum: u64 = weights.iter().sum();
     let turn = |_| {
-        // Two passes, because the first is short: it is gone through `sum` times.
+        // Two passes, because this loop runs `sum` times and the first pass is short.
         let raised = queues.iter_mut().map(|queue| {
             queue.score += queue.weight;
             queue.score
@@ -143,7 +144,7 @@ mod tests {
 
     conforms!(RoundRobin);
 
-    /// nginx's loop as its documentation tells it, scanning all peers a turn.
+    /// nginx's loop as documented: scans all peers each turn.
     fn naive_order(weights: &[u64]) -> Vec<u16> {
         let sum = weights.iter().sum::<u64>() as i64;
         let mut current = vec![0_i64; weights.len()];

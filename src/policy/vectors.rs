@@ -1,4 +1,4 @@
-//! Placements recorded from other programs (`tests/vectors`), and what compares ours with them.
+//! Compares placements with those recorded from other programs (`tests/vectors`).
 
 use super::conformance::{Build, addressed_cluster, session};
 use crate::cluster::{Availability, Session};
@@ -24,7 +24,7 @@ fn numbers(list: &Value) -> Vec<u16> {
     list.as_array().into_iter().flatten().map(|number| number.as_u64().unwrap().try_into().unwrap()).collect()
 }
 
-/// Asserts every pick, and that there were so many vectors with so many picks in all.
+/// Asserts every pick, and the numbers of vectors and picks.
 pub(super) fn assert_places_as_recorded(vectors: &[Value], build: Build, count: usize, picks: usize) {
     let mut seen = 0;
     for vector in vectors {
@@ -36,7 +36,7 @@ pub(super) fn assert_places_as_recorded(vectors: &[Value], build: Build, count: 
         let policy = build(&cluster);
         for pick in vector["picks"].as_array().unwrap() {
             let text = pick[0].as_str().unwrap();
-            // What is hashed is an address or a key, and no key of the recordings looks like an address.
+            // The input is an address or a key, and no key of the recordings parses as an address.
             let client: Option<IpAddr> = text.parse().ok();
             let key = client.is_none().then_some(text.as_bytes());
             let placed = policy.place(&cluster, &Session { client, key, ..session(0) });

@@ -6,7 +6,7 @@
 //! from any start and in any order: each slot asks its first choice; an upstream that is asked too often keeps its
 //! best slots, and the others ask on. Only slots that are passed on cost more than a count.
 
-use super::ranking::{Field, NOBODY, RANKS, Ranking};
+use super::ranking::{Field, NO_UPSTREAM, RANKS, Ranking};
 use super::score::{BLOCK, Bid, MAX_BLOCKS, TIME_BITS};
 use std::collections::BinaryHeap;
 
@@ -105,7 +105,7 @@ impl<'a> Assignment<'a> {
                 let ranks = &self.ranking.ranks[slot as usize];
                 let asked = ranks.iter().position(|rank| *rank == self.holder[slot as usize]);
                 let others = asked.map_or(&[][..], |asked| &ranks[asked + 1..]);
-                if !others.iter().any(|index| *index != NOBODY && self.ask(*index, slot)) {
+                if !others.iter().any(|index| *index != NO_UPSTREAM && self.ask(*index, slot)) {
                     unranked.push(slot);
                 }
             }

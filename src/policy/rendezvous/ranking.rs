@@ -13,13 +13,13 @@ use crate::cluster::Cluster;
 /// accepting about once in ten thousand times.
 pub(super) const RANKS: usize = 4;
 
-/// And for those left open by windows.
+/// Windows end once scanning the slots still open costs at most this many bids for each slot of the block.
 const LATE: usize = 2;
 
-/// No upstream: there are fewer than [`RANKS`].
-pub(super) const NOBODY: u16 = u16::MAX;
+/// A rank without an upstream: there are fewer than [`RANKS`].
+pub(super) const NO_UPSTREAM: u16 = u16::MAX;
 
-/// Bids by scan are preferred up to so many for each slot of the block.
+/// A block is ranked by scan if that costs at most this many bids for each of its slots.
 const SCAN: usize = 12;
 
 /// The upstreams in the order of their ids, with everything the ranks of slots depend on.
@@ -50,7 +50,7 @@ impl Field {
         self.contenders[index].hand(slot / BLOCK).bid_for(slot % BLOCK, index)
     }
 
-    /// All hands of `block`.
+    /// The hand of every contender for `block`.
     fn deal(&self, block: usize, hands: &mut Vec<Hand>) {
         hands.clear();
         hands.extend(self.contenders.iter().map(|contender| contender.hand(block)));
@@ -62,14 +62,14 @@ impl Field {
 pub(super) struct Ranking {
     pub(super) field: Field,
     pub(super) ranks: Box<[[u16; RANKS]]>,
-    /// No slot's last rank has a greater bid.
+    /// An upper bound on the bids of all last ranks.
     latest: Bid,
 }
 
 impl Ranking {
     /// Ranks `blocks` blocks of slots.
     pub(super) fn new(field: Field, blocks: usize) -> Self {
-        let mut ranks = vec![[NOBODY; RANKS]; blocks * BLOCK].into_boxed_slice();
+        let mut ranks = vec![[NO_UPSTREAM; RANKS]; blocks * BLOCK].into_boxed_slice();
         let mut ranker = Ranker::new(&field);
         for (block, ranks) in ranks.chunks_exact_mut(BLOCK).enumerate() {
             field.deal(block, &mut ranker.hands);
@@ -108,7 +108,7 @@ impl Ranking {
 
 /// What a field's contenders become in the next one.
 struct Change {
-    /// By the old number, the new one; [`NOBODY`] for those that were removed or have another weight.
+    /// By the old number, the new one; [`NO_UPSTREAM`] for those that were removed or have another weight.
     kept: Vec<u16>,
     gone: usize,
     /// The new numbers of those that were not kept.
@@ -117,7 +117,7 @@ struct Change {
 
 impl Change {
     fn between(old: &Field, new: &Field) -> Self {
-        let mut kept = vec![NOBODY; old.len()];
+        let mut kept = vec![NO_UPSTREAM; old.len()];
         let mut fresh = Vec::new();
         let mut at = 0;
         for (index, contender) in (0..).zip(&new.contenders) {
@@ -141,8 +141,8 @@ impl Change {
     fn renumber(&self, ranks: &mut [[u16; RANKS]]) -> Slots {
         let mut lost = Slots::none();
         for (slot, ranks) in ranks.iter_mut().enumerate() {
-            *ranks = ranks.map(|rank| self.kept.get(usize::from(rank)).copied().unwrap_or(NOBODY));
-            if ranks.contains(&NOBODY) {
+            *ranks = ranks.map(|rank| self.kept.get(usize::from(rank)).copied().unwrap_or(NO_UPSTREAM));
+            if ranks.contains(&NO_UPSTREAM) {
                 lost.insert(slot);
             }
         }
@@ -159,12 +159,12 @@ struct Window {
 /// Ranks the slots of one block after the other.
 struct Ranker<'a> {
     field: &'a Field,
-    /// Those of the block in hand.
+    /// The hands of the current block.
     hands: Vec<Hand>,
-    /// As far as any block needed them.
+    /// The windows computed so far.
     windows: Vec<Window>,
     bids: Vec<[Bid; RANKS]>,
-    /// The greatest bid that was ranked last.
+    /// The greatest bid of any last rank.
     latest: Bid,
 }
 
@@ -210,7 +210,7 @@ impl<'a> Ranker<'a> {
         }
     }
 
-    /// Returns the slots that were left open once scanning them had become cheaper.
+    /// Returns the slots still open when scanning them becomes cheaper: see [`LATE`].
     fn by_windows(&mut self, mut open: Slots) -> Slots {
         for number in 1.. {
             if number == self.windows.len() {
@@ -262,10 +262,10 @@ impl<'a> Ranker<'a> {
 }
 
 fn ranks_of(bids: [Bid; RANKS]) -> [u16; RANKS] {
-    bids.map(|bid| if bid == Bid::NONE { NOBODY } else { bid.index() })
+    bids.map(|bid| if bid == Bid::NONE { NO_UPSTREAM } else { bid.index() })
 }
 
-/// Puts `bid` where it belongs and drops the worst.
+/// Inserts `bid` in order and drops the worst.
 #[inline]
 fn insert(bids: &mut [Bid; RANKS], mut bid: Bid) {
     for place in bids {

@@ -3,7 +3,7 @@ use super::*;
 use crate::Availability;
 use crate::hash::mix64;
 use crate::policy::conformance::{cluster, conforms, session};
-use ranking::{NOBODY, RANKS};
+use ranking::{NO_UPSTREAM, RANKS};
 use std::collections::{BTreeMap, HashSet};
 
 conforms!(Rendezvous);
@@ -20,7 +20,7 @@ fn equal(n: u64) -> BTreeMap<u64, u16> {
     (0..n).map(|n| (n, 1)).collect()
 }
 
-/// Weights as `seed` has it: all alike, of a few kinds, or as different as weights can be.
+/// Weights by `seed`: all equal, of a few kinds, or as different as possible.
 fn random(n: u64, seed: u64) -> BTreeMap<u64, u16> {
     let weight = |n: u64| match (seed % 3, mix64(n ^ seed << 32)) {
         (0, _) => 1,
@@ -39,7 +39,7 @@ fn ids(table: &Table) -> Vec<u64> {
     table.holders.iter().map(|place| table.ranking.field.contenders[usize::from(*place)].id).collect()
 }
 
-/// Which share of an average upstream's slots has another holder in `b`.
+/// The number of slots with another holder in `b`, as a share of an average upstream's slots.
 fn moved(a: &Table, b: &Table) -> f64 {
     let moved = ids(a).iter().zip(ids(b)).filter(|(a, b)| **a != *b).count();
     moved as f64 * a.ranking.field.len() as f64 / a.holders.len() as f64
@@ -81,7 +81,7 @@ fn ranks_are_those_of_all_bids_sorted() {
         let ranking = Ranking::new(field.clone(), slots / BLOCK);
         for (slot, mut bids) in all_bids(&field, slots).into_iter().enumerate() {
             bids.sort();
-            let mut expected = [NOBODY; RANKS];
+            let mut expected = [NO_UPSTREAM; RANKS];
             expected.iter_mut().zip(&bids).for_each(|(rank, bid)| *rank = bid.index());
             assert_eq!(ranking.ranks[slot], expected, "seed {seed}, {n} upstreams, slot {slot}");
         }
@@ -123,10 +123,10 @@ fn greedy(field: &Field, slots: usize, slack: u32) -> Vec<u16> {
         bids.iter().enumerate().flat_map(|(slot, bids)| bids.iter().map(move |bid| (*bid, slot))).collect();
     pairs.sort();
     let mut room = assign::capacities(field, slots, slack);
-    let mut holders = vec![NOBODY; slots];
+    let mut holders = vec![NO_UPSTREAM; slots];
     for (bid, slot) in pairs {
         let room = &mut room[usize::from(bid.index())];
-        if holders[slot] == NOBODY && *room > 0 {
+        if holders[slot] == NO_UPSTREAM && *room > 0 {
             *room -= 1;
             holders[slot] = bid.index();
         }
@@ -307,7 +307,8 @@ fn only_the_keys_of_those_that_fail_move_and_strict_ones_stay_when_they_are_remo
     }
 }
 
-/// How much of what is in flight the busiest has, over the average, with a few hot keys; and who has any.
+/// Requests in flight of the busiest upstream, divided by the average, with a few hot keys; and the number of upstreams
+/// more than a tenth above the average.
 fn busiest(load_factor: f64) -> (f64, usize) {
     let cluster = cluster(&[2; 20]);
     let policy = Rendezvous::with(RendezvousConfig { load_factor, ..RendezvousConfig::DEFAULT }, &cluster, None);
@@ -325,7 +326,7 @@ fn loads_are_bounded_and_spill_over_many() {
     let (unbounded, _) = busiest(0.0);
     assert!(unbounded > 10.0, "half of all have one key: {unbounded}");
     let (bounded, above) = busiest(1.25);
-    // What is in flight is counted every third pick here.
+    // Requests in flight are counted at every third pick here.
     assert!((1.2..1.26).contains(&bounded), "{bounded}");
     assert!(above >= 7, "one hot key's requests fill one upstream after the other: {above}");
     let (tight, _) = busiest(1.0);
