@@ -1,4 +1,4 @@
-//! HAProxy: `cookie`, with the words of its servers or with `dynamic` ones.
+//! HAProxy: `cookie`, with configured or `dynamic` values.
 
 use super::Secret;
 use std::net::{IpAddr, SocketAddr};

@@ -77,16 +77,16 @@ pub enum LegacyFormat {
     /// nginx's `sticky route`, and a `map` of a cookie: the upstream's name, by itself or behind a dot, as in
     /// `JSESSIONID=2B6F.app-1`. It stands behind the first dot or the last; the longer one counts where both are names.
     NginxRoute,
-    /// HAProxy's `cookie` with that word for each server: the upstream's name. What follows the first `|` (the dates of
-    /// `maxidle` and `maxlife`) or `~` (the application's own value, with `prefix`) is not looked at.
+    /// HAProxy's `cookie` keyword with a value for each server: the upstream's name. What follows the first `|` (the
+    /// dates of `maxidle` and `maxlife`) or `~` (the application's own value, with `prefix`) is ignored.
     ///
-    /// With `prefix` it is the application's own cookie that HAProxy takes its name out of. Nobody does here, so the
-    /// application has to bear with it.
+    /// With `prefix` HAProxy stores the name in the application's own cookie and removes it from requests. Here it is
+    /// not removed, so the application must tolerate it.
     HaProxy,
     /// HAProxy's `cookie … dynamic`: the 64-bit xxHash of the key, the IP address and the port, in hexadecimal. The
     /// address has to be an IP address and a port, which is what HAProxy makes of a name.
     HaProxyDynamic {
-        /// What `dynamic-cookie-key` says.
+        /// The `dynamic-cookie-key`.
         key: Secret,
     },
     /// Traefik's `sticky.cookie`, as 3.7 sets it: the first 16 hexadecimal digits of the SHA-256 of the server's URL,
@@ -94,7 +94,7 @@ pub enum LegacyFormat {
     Traefik,
     /// Caddy's `lb_policy cookie`: the HMAC-SHA256 of the address in hexadecimal.
     Caddy {
-        /// What follows the cookie's name; may be empty.
+        /// The secret after the cookie's name in `lb_policy cookie`; may be empty.
         secret: Secret,
     },
     /// YARP's `HashCookie`: the 64-bit xxHash of the upper-case name in UTF-16, in hexadecimal.
@@ -105,7 +105,8 @@ pub enum LegacyFormat {
 }
 
 impl LegacyFormat {
-    /// Whether the value is made of an IP address and a port, so that an upstream whose address is a name has none.
+    /// Whether the value is derived from an IP address and a port, so that an upstream whose address is a name has
+    /// none.
     #[must_use]
     pub fn needs_ip_address(&self) -> bool {
         match self {

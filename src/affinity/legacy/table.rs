@@ -1,4 +1,4 @@
-//! What every legacy value means, computed once a cluster.
+//! The upstreams that legacy cookies mean: a hash table, computed once a cluster.
 
 use super::{AcceptedCookie, LegacyCookie, LegacyFormat, MAX_ACCEPTED};
 use crate::affinity::MAX_TOKENS;
@@ -28,8 +28,8 @@ impl LegacyCookieTable {
         (!columns.is_empty()).then_some(Self { columns })
     }
 
-    /// The first that means a member, by its place among the `incumbents`, and that member. At most three probes of a
-    /// hash table for each of the first [`MAX_VALUES`], and none for a part that is longer than any name.
+    /// The first of the `legacy_cookies` that means a member: its index, and that member. At most three probes of a
+    /// hash table for each of the first [`MAX_VALUES`] values, and none for a part that is longer than any known value.
     pub(crate) fn find<'c>(
         &self,
         cluster: &'c Cluster,
@@ -57,7 +57,7 @@ impl Column {
 
     fn find(&self, value: &[u8]) -> Option<u16> {
         let readings = self.format.readings(value);
-        // The first part that any member has decides, even if several members have it.
+        // The first part that is a known value decides, even if it is ambiguous.
         let known = readings.into_iter().filter(|reading| reading.len() <= self.longest);
         known.filter_map(|reading| self.members.get(reading)).next().copied().flatten()
     }
