@@ -1,34 +1,34 @@
-//! The client's address: found by a walk over a plain list, and the same one proxy further on; and the texts that name
-//! what of a request is hashed.
+//! Client addresses: `TrustedProxies` against a naive walk over a list, and against the view of the next proxy; and the
+//! text form of [`RequestKey`].
 //!
-//! An input's lines are the ranges of trusted proxies, the peer's address, a [`RequestKey`], a target, and what came as
-//! `X-Forwarded-For`.
+//! The lines of an input are the ranges of trusted proxies, the peer's address, a [`RequestKey`], a target, and the
+//! `X-Forwarded-For` lines.
 
 use homing::http::{Hop, RequestKey, TrustedProxies};
 use std::net::IpAddr;
 
-/// The next proxy's view of this one.
+/// The address of this proxy, as the next proxy sees it.
 const US: &str = "127.9.9.9";
-/// One hop less than are looked at, since this proxy adds one.
+/// One hop less than the library reads, since this proxy appends one.
 const MAX_HOPS: usize = 63;
 
-/// The longest hop that is read, in bytes.
+/// The longest hop that the library parses, in bytes.
 const MAX_HOP: usize = 72;
 
-/// Whether an address is within a range, both as text.
+/// Whether an address is within a range, given as text.
 pub type Within = fn(IpAddr, &str) -> bool;
 
-/// Panics where the client is another than a walk over the list finds, or the next proxy finds another.
+/// Panics if the client's address differs from that of the naive walk, or from what the next proxy finds.
 pub fn check(data: &[u8]) {
     check_against(data, within);
 }
 
-/// As [`check`], against another idea of ranges.
+/// As [`check`], with another implementation of ranges.
 pub fn check_against(data: &[u8], within: Within) {
     let mut lines = data.split(|byte| *byte == b'\n');
     let mut text = || lines.next().and_then(|line| std::str::from_utf8(line).ok()).unwrap_or_default();
     let (ranges, peer, key, target) = (text(), text(), text(), text());
-    // A proxy drops empty lines, and they would end the list.
+    // Proxies drop empty lines, which would end the list.
     let received: Vec<&[u8]> = lines.filter(|line| !line.trim_ascii().is_empty()).collect();
     request_key(key, target);
 
@@ -58,14 +58,14 @@ pub fn check_against(data: &[u8], within: Within) {
     assert_eq!(further, client, "one proxy further, by {}", sent.escape_ascii());
 }
 
-/// Bit by bit; IPv4 and IPv6 are apart, but for IPv4 addresses mapped into IPv6.
+/// Compares bits. IPv4 and IPv6 are disjoint, except for IPv4-mapped IPv6 addresses.
 pub fn within(address: IpAddr, range: &str) -> bool {
     let (network, prefix) = range.split_once('/').map_or((range, None), |(network, prefix)| (network, Some(prefix)));
     let Ok(network) = network.parse::<IpAddr>() else { return false };
     let (ours, theirs) = (bits(address), bits(network));
     let length = if network.is_ipv4() { 32 } else { 128 };
     let prefix = prefix.map_or(length, |prefix| prefix.parse().unwrap());
-    // In 128 bits an IPv4 range is one of mapped addresses.
+    // As 128 bits, an IPv4 range is a range of mapped addresses.
     let prefix = prefix + 128 - length;
     let apart = address.to_canonical().is_ipv4() && prefix < 96;
     !apart && (0..prefix).all(|bit| ours >> (127 - bit) & 1 == theirs >> (127 - bit) & 1)
@@ -78,7 +78,7 @@ fn bits(address: IpAddr) -> u128 {
     }
 }
 
-/// With its quotes, brackets and port taken off one by one.
+/// Parses a hop: strips quotes, brackets and port one after the other.
 fn hop_address(hop: &[u8]) -> Option<IpAddr> {
     let hop = std::str::from_utf8(hop).ok()?.trim_matches(|c: char| c.is_ascii_whitespace());
     let hop = Some(hop).filter(|hop| hop.len() <= MAX_HOP)?;
@@ -97,7 +97,7 @@ fn hop_address(hop: &[u8]) -> Option<IpAddr> {
     let Some(rest) = host.strip_prefix('[') else { return host.parse().ok() };
     let inner = rest.strip_suffix(']')?;
     let (address, scope) = inner.split_once('%').map_or((inner, None), |(address, scope)| (address, Some(scope)));
-    // The standard library reads scopes, as numbers, where there is a port.
+    // The standard library parses numeric scopes if there is a port.
     let good = scope.is_none_or(|scope| port.is_some() && scope.parse::<u32>().is_ok() && !scope.starts_with('+'));
     address.parse().ok().filter(|address: &IpAddr| good && address.is_ipv6())
 }
@@ -114,7 +114,7 @@ fn request_key(text: &str, target: &str) {
         RequestKey::Uri => Some(target),
         RequestKey::Path => Some(path),
         RequestKey::Header(_) => Some("first"),
-        // Neither line is a pair.
+        // Neither field line, `first` nor `second`, is a `name=value` pair.
         RequestKey::Cookie(_) => None,
         RequestKey::Query(name) => {
             let query = target.get(path.len() + 1..).unwrap_or_default();

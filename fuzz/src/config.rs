@@ -1,28 +1,29 @@
-//! Configurations: a text that is refused is told a place within it, and one that is taken can be put to work.
+//! Configurations: errors have a position within the text, and an accepted configuration can be built.
 
 use homing_gateway::config::{ConfigError, GatewayConfig};
 use std::path::Path;
 
-/// A key file that is not there: nothing is read, and keys are made up.
+/// A key file that does not exist: nothing is read, and keys are generated.
 const NO_KEYS: &str = "/nonexistent/homing.keys";
 
-/// Panics where [`GatewayConfig::parse`] does, where its error has no place, or where what it takes is refused
-/// afterwards.
+/// Panics if [`GatewayConfig::parse`] panics, if its error has no valid position, or if an accepted configuration is
+/// refused afterwards.
 pub fn check(data: &[u8]) {
     check_shifted(data, "");
 }
 
-/// As [`check`], where the text that is parsed has `before` in front of the one that places are looked for in.
+/// As [`check`], but parses the text with the prefix `before`, and looks up positions in the text without it: a
+/// control.
 pub fn check_shifted(data: &[u8], before: &str) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let file = Path::new("fuzz.toml");
     match GatewayConfig::parse(&format!("{before}{text}"), file) {
         Ok(mut config) => {
-            // All that needs files is left out.
+            // Excludes everything that needs files.
             config.affinity.keys = NO_KEYS.into();
             config.tls = None;
             if let Err(error) = homing_gateway::check(&config) {
-                panic!("taken, and refused later: {error}\n{text}");
+                panic!("accepted, and refused later: {error}\n{text}");
             }
         }
         Err(ConfigError::Invalid(error)) => {

@@ -1,16 +1,15 @@
-//! `Cookie` headers: what is read, what is stripped and what a key is taken from, against a splitter that knows no
-//! tricks.
+//! `Cookie` headers: reading tokens, stripping them and extracting a request key, against a naive splitter.
 //!
-//! The first line of an input is the cookie's name (`homing` where it cannot be one), each other line a `Cookie`
+//! The first line of an input is the cookie's name (`homing` if it is not a valid name), each other line a `Cookie`
 //! header.
 
 use homing::http::cookie::{MAX_TOKENS, Stripped, strip, tokens};
 use homing::http::{CookieName, RequestKey};
 
-/// Takes a header apart: each pair as it stands, and its value where it is a cookie of this name.
+/// Splits a header into its pairs, unchanged, each with its value if it is a cookie of this name.
 pub type Splitter = for<'a> fn(&'a [u8], &str) -> Vec<(&'a [u8], Option<&'a [u8]>)>;
 
-/// Panics where [`tokens`], [`strip`] or a [`RequestKey`] disagrees with [`split`].
+/// Panics if [`tokens`], [`strip`] or a [`RequestKey`] disagrees with [`split`].
 pub fn check(data: &[u8]) {
     check_against(data, split);
 }
@@ -43,7 +42,7 @@ pub fn check_against(data: &[u8], split: Splitter) {
     }
 }
 
-/// By RFC 6265, section 5.4 read backwards: `;` between pairs, the first `=` between name and value.
+/// The inverse of RFC 6265, section 5.4: `;` separates pairs, the first `=` separates name and value.
 pub fn split<'a>(header: &'a [u8], name: &str) -> Vec<(&'a [u8], Option<&'a [u8]>)> {
     let value = |pair: &'a [u8]| {
         let equals = pair.iter().position(|byte| *byte == b'=')?;
@@ -56,7 +55,7 @@ fn naive_strip(pairs: &[(&[u8], Option<&[u8]>)]) -> Stripped {
     let others: Vec<&[u8]> = pairs.iter().filter(|(_, value)| value.is_none()).map(|(pair, _)| *pair).collect();
     let joined = others.join(&b';');
     let blanks = joined.iter().take_while(|byte| is_blank(**byte)).count();
-    // Blanks before the new first pair go with the separator; those of an empty one between stay.
+    // Blanks before the new first pair are removed with its separator; those of an empty pair in between remain.
     let rest = joined[blanks..].to_vec();
     if others.len() == pairs.len() {
         Stripped::Unchanged

@@ -1,6 +1,6 @@
-//! What a fuzzer made up, read as numbers.
+//! Decodes numbers from fuzzer input.
 
-/// Reads numbers off the front; all are zero once the bytes are used up, so that every input means something.
+/// Reads numbers from the front of the input. After its end all numbers are zero, so every input is valid.
 pub struct Input<'a>(&'a [u8]);
 
 impl<'a> Input<'a> {
@@ -34,7 +34,7 @@ impl<'a> Input<'a> {
         usize::from(self.byte()) % end
     }
 
-    /// Everything that is left.
+    /// The remaining bytes.
     pub fn rest(self) -> &'a [u8] {
         self.0
     }

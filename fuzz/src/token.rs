@@ -1,8 +1,8 @@
-//! Tokens: opened as an independent reader of the format opens them, which is built on the `hmac` crate and a base64 of
-//! its own. What it refuses is never pinned; what it takes is followed as far as the upstream's state allows.
+//! Tokens: the balancer against an independent reader of the format, which uses the `hmac` crate and its own base64. A
+//! token that the reader refuses never pins; one that it accepts pins as far as the upstream's state allows.
 //!
-//! An input is the state of the upstream `app-1`, the time, and then either lines that are tokens as they stand or the
-//! claims of a token to sign, and bytes of it to change.
+//! An input is the state of the upstream `app-1`, the time, and then either lines that are tokens, or the claims of a
+//! token to sign and the bytes of it to alter.
 
 use super::input::Input;
 use hkdf::Hkdf;
@@ -18,19 +18,19 @@ use std::time::Duration;
 
 const POOL: &str = "fuzz";
 const SIGNER: u8 = 5;
-/// Secrets by key id; the ring has no other.
+/// All keys of the ring: id and secret.
 const SECRETS: [(u8, [u8; 32]); 2] = [(0, [2; 32]), (SIGNER, [3; 32])];
-/// How long tokens live, in seconds.
+/// The absolute age of tokens, in seconds.
 const MAX_AGE: u64 = 12 * 3600;
 const IDLE: u64 = 30 * 60;
 const SKEW: u64 = 60;
-/// How many tokens of a request are looked at.
+/// The most tokens of a request that are verified.
 const LOOKED_AT: usize = 4;
 const NAMES: [&str; 3] = ["app-1", "app-2", "app-3"];
-/// The most that `app-1` takes at once.
+/// The limit of `app-1` on requests in flight.
 const LIMIT: u32 = 3;
 
-/// What a token says.
+/// The claims of a token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Claims {
     key: u8,
@@ -45,12 +45,12 @@ pub struct Claims {
 /// Reads a token at a time in seconds.
 pub type Reader = fn(&[u8], u64) -> Result<Claims, PinLoss>;
 
-/// Panics where a [`Balancer`] follows a token other than [`read`] says, or sets one that does not lead back.
+/// Panics if a [`Balancer`] decides otherwise than [`read`] implies, or issues a token that does not pin the session.
 pub fn check(data: &[u8]) {
     check_against(data, read);
 }
 
-/// As [`check`], against another reader.
+/// As [`check`], with another reader.
 pub fn check_against(data: &[u8], read: Reader) {
     let mut input = Input::new(data);
     let state = State::made_up(&mut input);
@@ -63,7 +63,7 @@ pub fn check_against(data: &[u8], read: Reader) {
             altered[at] ^= input.byte();
         }
         let opened = state.follow(&[&altered], now, read);
-        assert!(altered == token || !opened, "followed, though it was altered: {:?}", altered.escape_ascii());
+        assert!(altered == token || !opened, "an altered token was accepted: {:?}", altered.escape_ascii());
     } else {
         let tokens: Vec<&[u8]> = match input.rest() {
             [] => Vec::new(),
@@ -73,7 +73,7 @@ pub fn check_against(data: &[u8], read: Reader) {
     }
 }
 
-/// What keeps sessions from `app-1`, or does not.
+/// The state of `app-1` that decides whether it can take its sessions.
 #[derive(Debug)]
 struct State {
     availability: Availability,
@@ -94,7 +94,7 @@ impl State {
         }
     }
 
-    /// Picks with these tokens and follows what comes of it. Whether one of them was believed.
+    /// Picks with these tokens and checks the decision. Returns whether a token was accepted.
     fn follow(&self, tokens: &[&[u8]], now: u64, read: Reader) -> bool {
         let (balancer, ids) = self.balancer();
         let at = Timestamp::from_secs(now);
@@ -133,7 +133,7 @@ impl State {
             assert!(expected != Decision::Pinned || id.as_u64() == known.upstream, "{told}");
         }
 
-        // From 2106 on no time fits into a token, and sessions last for one request.
+        // From 2106 on, issued-at overflows its 32 bits, and sessions last for one request.
         let Some(token) = pick.token.filter(|_| now <= u64::from(u32::MAX)) else {
             assert!(pick.token.is_some() || expected == Decision::Pinned, "nothing pins the session");
             return known.is_some();
@@ -171,7 +171,7 @@ impl State {
         (balancer, ids)
     }
 
-    /// Whether the upstream that a good token names takes its session.
+    /// Whether the upstream of a valid token takes the session, or the expected pin loss.
     fn pinned(&self, claims: &Claims, ids: &[UpstreamId]) -> Result<(), PinLoss> {
         match ids.iter().position(|id| id.as_u64() == claims.upstream) {
             None => Err(PinLoss::NoSuchUpstream),
@@ -208,7 +208,7 @@ impl Claims {
         body.extend(self.window.to_be_bytes());
         body.extend(self.incarnation.to_be_bytes());
         body.push(self.flags);
-        // A key that the ring does not have signs with a secret of no meaning.
+        // The tag for a key that the ring does not have is arbitrary.
         let tag = tag(self.key, &body).unwrap_or([0; 16]);
         body.extend(tag);
         encode(&body)
@@ -221,12 +221,12 @@ pub fn read(text: &[u8], now: u64) -> Result<Claims, PinLoss> {
     if !signed { Err(PinLoss::BadTag) } else { in_time(claims, now) }
 }
 
-/// A wrong reader, which believes every tag: a control.
+/// A control: a wrong reader, which accepts every tag.
 pub fn read_unsigned(text: &[u8], now: u64) -> Result<Claims, PinLoss> {
     in_time(decode_claims(text)?.0, now)
 }
 
-/// The claims, and whether their tag is right.
+/// The claims, and whether their tag is valid.
 fn decode_claims(text: &[u8]) -> Result<(Claims, bool), PinLoss> {
     let bytes = decode(text).filter(|_| text.len() == 56).ok_or(PinLoss::Malformed)?;
     let (body, found) = bytes.split_at(26);
@@ -279,7 +279,7 @@ fn encode(bytes: &[u8]) -> Vec<u8> {
     bytes.chunks_exact(3).flat_map(|three| four(group(three))).collect()
 }
 
-/// Text of a length divisible by four.
+/// Decodes base64url text whose length is a multiple of four.
 fn decode(text: &[u8]) -> Option<Vec<u8>> {
     let digits: Option<Vec<usize>> = text.iter().map(|c| ALPHABET.iter().position(|known| known == c)).collect();
     let group = |four: &[usize]| four.iter().fold(0, |sum, digit| sum << 6 | *digit);

@@ -1,8 +1,10 @@
-//! Policies: any sequence of picks, returns, failures and changes of the cluster, against a model that keeps a plain
-//! list.
+//! Policies: sequences of picks, returned leases, failures and membership changes, checked against a naive model.
 //!
-//! Every policy of the registry is held to what all owe: a placement accepts, none is made only where none accepts,
-//! counts balance, looking changes nothing. What a policy owes besides is in [`rules`].
+//! Holds for every policy of the registry: a placement is on an accepting upstream, there is none only if no upstream
+//! accepts, counts balance, and `peek` has no side effects. Rules of single policies are in [`rules`].
+//!
+//! Files, in reading order: `model.rs` (the naive cluster), `rules.rs` (rules of single policies), `world.rs`
+//! (operations on the balancer and its model).
 
 mod model;
 mod rules;
@@ -12,25 +14,25 @@ use super::input::Input;
 use homing::policy::{Factory, Params, registry};
 use world::World;
 
-/// How many operations of one input are carried out.
+/// The most operations of one input.
 const MAX_STEPS: usize = 100;
 
-/// Values that parameters are given, whether they take them or not.
+/// Values of parameters, valid or not.
 const VALUES: [&str; 16] =
     ["strict", "balanced", "source", "hdr", "all", "0", "1", "2", "3", "7", "16", "64", "251", "0.05", "1.25", "10"];
 
-/// A policy, and the name that says what it owes.
+/// A policy under test, and the name that selects its rules.
 pub struct Subject {
-    /// As in the registry.
+    /// The name in the registry.
     pub name: &'static str,
-    /// What builds it.
+    /// Builds the policy.
     pub factory: Factory,
-    /// Parameters that it was given.
+    /// Its parameters.
     pub params: Vec<(&'static str, &'static str)>,
 }
 
 impl Subject {
-    /// One of the registry, perhaps with a parameter.
+    /// A policy of the registry, with parameters or without.
     fn made_up(input: &mut Input<'_>) -> Self {
         let entry = &registry()[input.below(registry().len())];
         let mut params = Vec::new();
@@ -42,7 +44,7 @@ impl Subject {
         }
         let with =
             |params: &[(&str, &str)]| params.iter().fold(Params::new(), |all, (name, value)| all.with(*name, value));
-        // Each may be taken alone, and not with the others.
+        // Parameters that are valid alone may be refused together.
         let factory = entry.configure(with(&params)).unwrap_or_else(|_| {
             params.clear();
             entry.configure(Params::new()).expect("every policy has defaults")
@@ -51,14 +53,14 @@ impl Subject {
     }
 }
 
-/// Panics where a policy of the registry breaks a promise. The first bytes choose it.
+/// Panics if a policy of the registry breaks a rule. The first bytes select the policy.
 pub fn check(data: &[u8]) {
     let mut input = Input::new(data);
     let subject = Subject::made_up(&mut input);
     play(subject, input);
 }
 
-/// The same operations on another policy that goes by the name of the one they choose: a control.
+/// A control: applies the operations to another policy under the selected name.
 pub fn check_impostor(data: &[u8], name: &'static str, factory: &Factory) {
     let mut input = Input::new(data);
     let subject = Subject::made_up(&mut input);

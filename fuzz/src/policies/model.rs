@@ -1,9 +1,9 @@
-//! What a cluster is, as a plain list.
+//! A naive model of a cluster: a plain list.
 
 use homing::cluster::{ClusterError, PlanError};
 use homing::{Availability, Change, UpstreamConfig};
 
-/// An upstream's shared state.
+/// The shared state of an upstream, which outlives membership changes.
 #[derive(Clone, Copy)]
 pub struct Cell {
     pub in_flight: u32,
@@ -12,18 +12,18 @@ pub struct Cell {
     pub accepting: bool,
 }
 
-/// An upstream as the cluster has it.
+/// An upstream as a member of the cluster.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ModelUpstream {
     pub name: String,
     pub address: String,
     pub weight: u16,
     pub limit: u32,
-    /// Which of the cells is its.
+    /// The index of its cell.
     pub cell: usize,
 }
 
-/// A change as the model understands it.
+/// A membership change.
 #[derive(Clone)]
 pub enum Wish {
     Put(ModelUpstream),
@@ -92,7 +92,7 @@ impl Model {
         cell.accepting = availability.serving && availability.accepting;
     }
 
-    /// The upstreams after these wishes.
+    /// The upstreams after these changes.
     pub fn wished(&self, wishes: &[Wish]) -> Result<Vec<ModelUpstream>, PlanError> {
         let mut upstreams = self.upstreams.clone();
         for wish in wishes {
@@ -116,13 +116,13 @@ impl Model {
         }
     }
 
-    /// Puts the wished upstreams in force.
+    /// Makes these upstreams the current ones.
     pub fn apply(&mut self, upstreams: Vec<ModelUpstream>) {
         self.upstreams = upstreams.into_iter().map(|upstream| self.with_cell(upstream)).collect();
         self.generation += 1;
     }
 
-    /// With the cell that the same name at the same address has, or a new one.
+    /// Assigns the cell of the same name and address, or a new one.
     fn with_cell(&mut self, mut upstream: ModelUpstream) -> ModelUpstream {
         let same = self.upstreams.iter().find(|old| old.name == upstream.name && old.address == upstream.address);
         upstream.cell = same.map_or(self.cells.len(), |old| old.cell);

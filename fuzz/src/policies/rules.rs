@@ -1,30 +1,30 @@
-//! What a policy owes besides what all do, told by its name.
+//! Rules of single policies, by name.
 
 use super::Subject;
 use super::model::Model;
 use std::net::IpAddr;
 
-/// The rules that a policy is held to.
+/// The rules that apply to a policy.
 #[derive(Clone, Copy)]
 pub struct Rules {
-    /// It goes by the key and the client alone, as long as its first choice accepts. One upstream down then moves the
-    /// keys that were on it and no others.
+    /// The placement depends on key and client address only, as long as the first choice accepts. So an upstream that
+    /// is down moves its own keys and no others.
     pub keyed: bool,
-    /// The same of an upstream that is removed.
+    /// Removing an upstream moves its own keys and no others.
     pub removal_moves_its_own: bool,
-    /// The fewest in flight by weight.
+    /// The placement has the fewest requests in flight by weight.
     pub least_loaded: bool,
-    /// nginx's smooth weighted turns.
+    /// nginx's smooth weighted round robin.
     pub turns: bool,
     /// nginx's hash of the client's address.
     pub ip_hash: bool,
 }
 
 impl Rules {
-    /// Of `subject`, which said of itself whether it is keyed.
+    /// The rules of `subject`; `is_keyed` is what the policy reports of itself.
     pub fn of(subject: &Subject, is_keyed: bool) -> Self {
         let has = |name, value| subject.params.contains(&(name, value));
-        // A bound on load makes places depend on more than the key.
+        // With a bound on load, placements depend on load too.
         let bounded = subject.params.iter().any(|(name, _)| *name == "load_factor");
         let strict = subject.name == "rendezvous" && has("mode", "strict");
         Self {
@@ -37,7 +37,7 @@ impl Rules {
     }
 }
 
-/// Whether nothing that accepts has less in flight by weight than the one at `index`.
+/// Whether no accepting upstream has fewer requests in flight by weight than the one at `index`.
 pub fn is_least_loaded(model: &Model, index: usize, tried: &[usize]) -> bool {
     let load = |index: usize| (u64::from(model.cell(index).in_flight), u64::from(model.upstreams[index].weight));
     let (ours, weight) = load(index);
@@ -47,7 +47,7 @@ pub fn is_least_loaded(model: &Model, index: usize, tried: &[usize]) -> bool {
     })
 }
 
-/// nginx's peer for a client: `ngx_http_upstream_get_ip_hash_peer`. `None` where round robin decides.
+/// nginx's peer for a client, as in `ngx_http_upstream_get_ip_hash_peer`. `None` where round robin decides.
 pub fn ip_hash(model: &Model, client: Option<IpAddr>, tried: &[usize]) -> Option<usize> {
     let key = match client {
         Some(IpAddr::V4(address)) => address.octets()[..3].to_vec(),
@@ -73,15 +73,15 @@ pub fn ip_hash(model: &Model, client: Option<IpAddr>, tried: &[usize]) -> Option
     None
 }
 
-/// nginx's smooth weighted round robin, as its authors wrote it: all scores grow by their weights, the highest wins and
-/// pays the sum.
+/// nginx's smooth weighted round robin, as in its source: each turn adds every weight to its score, and subtracts the
+/// sum of weights from the highest, which wins.
 pub struct Turns {
     weights: Vec<i64>,
     scores: Vec<i64>,
 }
 
 impl Turns {
-    /// The turns of these weights; `None` where their period is longer than what the library keeps.
+    /// The turns for the model's weights; `None` if their period is longer than the library keeps exactly.
     pub fn new(model: &Model) -> Option<Self> {
         let weights: Vec<i64> = model.upstreams.iter().map(|upstream| i64::from(upstream.weight)).collect();
         let scores = vec![0; weights.len()];

@@ -1,4 +1,4 @@
-//! A balancer, the model of it, and the operations on both.
+//! A balancer, its model, and the operations that are applied to both.
 
 use super::Input;
 use super::Subject;
@@ -20,22 +20,22 @@ const HEALTH: [Availability; 5] = [
     Availability::DOWN,
     Availability { serving: false, accepting: true },
 ];
-/// Names that changes choose from.
+/// Number of upstream names that membership changes choose from.
 const NAMES: usize = 16;
-/// Keys whose places are compared before and after a change.
+/// Number of keys whose placements are compared before and after a change.
 const KEYS: u16 = 32;
-/// Up to here a table of slots has one size, and a removal changes nothing but whose slots they are.
+/// Up to this many upstreams a rendezvous table has one size, so a removal only reassigns slots.
 const ONE_TABLE: usize = 16;
 
 pub struct World {
     rules: Rules,
     subject: Subject,
-    /// Nobody brings a token: then sessions are counted, and all else stays.
+    /// Whether affinity is on. Requests bring no token, so it only makes the balancer count sessions and issue tokens.
     has_affinity: bool,
     balancer: Balancer,
-    /// Built afresh for the cluster in force; the balancer's own may have been made from the one before.
+    /// Built from nothing for the current cluster; the balancer's own may have been rebuilt from its predecessor.
     policy: Box<dyn Policy>,
-    /// The turns that the balancer must keep to, while no upstream was skipped since it was built.
+    /// The expected turns of the balancer's policy, if it is round robin and skipped no turn since it was built.
     turns: Option<Turns>,
     model: Model,
     leases: Vec<(Lease, usize)>,
@@ -43,7 +43,7 @@ pub struct World {
     now: Timestamp,
 }
 
-/// Who comes, and which upstreams have failed them.
+/// The session of a request, and the upstreams that were tried for it.
 struct Visitor {
     client: Option<IpAddr>,
     key: Option<Vec<u8>>,
@@ -68,7 +68,7 @@ impl Visitor {
         }
     }
 
-    /// The same key and the same client at every call.
+    /// The visitor of this number: always the same key and client address.
     fn numbered(number: u16) -> Self {
         let key = format!("key-{number}").into_bytes();
         Self { client: Some(address(true, number)), key: Some(key), session_id: u64::from(number), tried: Vec::new() }
@@ -102,7 +102,7 @@ fn modelled(name: usize, port: usize, weight: u16, limit: u32) -> ModelUpstream 
 impl World {
     pub fn new(subject: Subject, input: &mut Input<'_>) -> Self {
         let upstreams = match input.byte() {
-            // More than fit into a word.
+            // More upstreams than a 64-bit word has bits.
             size @ 0xf0.. => {
                 let limit = LIMITS[input.below(LIMITS.len())];
                 (0..usize::from(size) - 180).map(|name| modelled(name, 0, 1 + name as u16 % 2, limit)).collect()
@@ -133,7 +133,7 @@ impl World {
         Self { rules, subject, has_affinity, balancer, policy, turns, model, leases: Vec::new(), held: None, now }
     }
 
-    /// Carries out one operation.
+    /// Applies one operation.
     pub fn step(&mut self, input: &mut Input<'_>) {
         match input.below(13) {
             0..=2 => {
@@ -208,8 +208,8 @@ impl World {
             self.model.upstreams.iter().position(|modelled| modelled.name == name).expect("an upstream of the cluster");
         self.assert_placed(Some(index), visitor);
         match turn {
-            Some(turn) if self.model.accepts(turn, tried) => assert_eq!(index, turn, "whose turn it is"),
-            // How many turns it passes over is the policy's own affair.
+            Some(turn) if self.model.accepts(turn, tried) => assert_eq!(index, turn, "not the upstream of the turn"),
+            // How many turns are skipped is not specified.
             _ => self.turns = None,
         }
         if let Some(fresh) = fresh {
@@ -226,7 +226,7 @@ impl World {
         self.model.cells[cell].in_flight -= 1;
     }
 
-    /// What every placement owes, and what this policy's owes.
+    /// Asserts the rules of all placements, and those of this policy.
     fn assert_placed(&self, placed: Option<usize>, visitor: &Visitor) {
         let (model, tried) = (&self.model, &visitor.tried);
         let Some(index) = placed else {
@@ -245,19 +245,19 @@ impl World {
     }
 
     fn goes_by_key(&self, visitor: &Visitor) -> bool {
-        // An empty key is none to nginx's hash.
+        // nginx's hash treats an empty key as no key.
         let has_key = visitor.client.is_some() && visitor.key.as_ref().is_none_or(|key| !key.is_empty());
         self.rules.keyed && has_key && self.model.all_accept(&visitor.tried)
     }
 
-    /// Asks the policy itself.
+    /// Asserts on the policy itself: peeks equal the placement, and the placement depends on the key only.
     fn look(&mut self, visitor: &Visitor) {
         let cluster = self.balancer.cluster();
         let ids = self.tried(visitor);
         let session = visitor.session(self.now, &ids);
         let looks = [self.policy.peek(&cluster, &session), self.policy.peek(&cluster, &session)];
         let placed = self.policy.place(&cluster, &session);
-        assert_eq!(looks, [placed; 2], "a look is not what comes, or changes it");
+        assert_eq!(looks, [placed; 2], "peek differs from place, or has side effects");
         self.assert_placed(placed, visitor);
         if self.goes_by_key(visitor) {
             let other = Session { session_id: !session.session_id, now: Timestamp::from_secs(1), ..session };
@@ -265,7 +265,7 @@ impl World {
         }
     }
 
-    /// Where each of some keys goes, by name.
+    /// The placements of [`KEYS`] keys, by the upstream's name.
     fn places(&self) -> Vec<Option<String>> {
         let cluster = self.balancer.cluster();
         let place = |visitor: Visitor| self.policy.place(&cluster, &visitor.session(self.now, &[]));
@@ -274,7 +274,7 @@ impl World {
             .collect()
     }
 
-    /// One upstream fails: no key moves that was not on it. It comes back.
+    /// Takes one upstream down and up again: only its keys move, and they return.
     fn fall(&mut self, input: &mut Input<'_>) {
         let index = input.below(self.model.upstreams.len());
         if !self.rules.keyed || !self.model.all_accept(&[]) {
@@ -286,7 +286,7 @@ impl World {
         let after = self.places();
         fallen.set_availability(Availability::ACTIVE);
         assert_none_else_moved(&before, &after, fallen.name());
-        assert_eq!(self.places(), before, "what came back is where it was");
+        assert_eq!(self.places(), before, "keys did not return to the upstream that came back");
     }
 
     fn plan(&mut self, input: &mut Input<'_>) -> Option<(Plan, Vec<ModelUpstream>)> {
@@ -316,7 +316,7 @@ impl World {
         }
     }
 
-    /// What the wished upstreams come to, removals first.
+    /// The expected effects of a plan for these upstreams, removals first.
     fn effects<'a>(&'a self, wished: &'a [ModelUpstream]) -> Vec<(&'static str, &'a str)> {
         let find = |upstreams: &'a [ModelUpstream], name: &str| upstreams.iter().find(|modelled| modelled.name == name);
         let gone = self.model.upstreams.iter().filter(|modelled| find(wished, &modelled.name).is_none());
@@ -341,7 +341,7 @@ impl World {
         }
     }
 
-    /// The one upstream that goes, where nothing else changes and only its keys may move.
+    /// The name of the removed upstream, if that is the only change and the policy must move its keys only.
     fn only_removed(&self, wished: &[ModelUpstream]) -> Option<String> {
         let old = &self.model.upstreams;
         if !self.rules.removal_moves_its_own || old.len() > ONE_TABLE || !self.model.all_accept(&[]) {
@@ -352,7 +352,7 @@ impl World {
         others.eq(wished.iter().map(ModelUpstream::config)).then(|| gone.name.clone())
     }
 
-    /// The balancer's counts are the model's.
+    /// Asserts that the balancer's state equals the model's.
     pub fn assert_balance(&self) {
         assert_eq!(self.balancer.generation().as_u64(), self.model.generation);
         let cluster = self.balancer.cluster();
@@ -370,7 +370,7 @@ impl World {
         }
     }
 
-    /// All leases come back, and nothing is in flight.
+    /// Drops all leases, and asserts that nothing is in flight.
     pub fn finish(mut self) {
         for (lease, cell) in std::mem::take(&mut self.leases) {
             self.give_back(lease, cell);
