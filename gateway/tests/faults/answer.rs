@@ -1,8 +1,8 @@
-//! The body that belongs to a request: whoever knows the request's path knows its every byte.
+//! The body of a response is a function of the request's path.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// 64 to 4159 bytes, other ones for each path.
+/// 64 to 4159 bytes, different for each path.
 pub fn body_of(path: &str) -> Vec<u8> {
     let mut hasher = DefaultHasher::new();
     path.hash(&mut hasher);

@@ -18,7 +18,7 @@ struct Seen {
     after: Vec<Visit>,
 }
 
-/// Sessions find their homes, the first instance fails for some visits of each, and serves again.
+/// Sessions get their pins, the first instance fails for some visits of each, and serves again.
 async fn fail(settings: &str, mode: Mode) -> Seen {
     let fleet = Fleet::start(3, Mode::Serve);
     let gateway = Front::gateway(&format!("{settings}\n[policy]\nname = \"round_robin\""), &fleet);
@@ -48,8 +48,8 @@ impl Seen {
         [&self.failing, &self.beside, &self.after].into_iter().flatten().cloned().collect()
     }
 
-    /// What holds whatever breaks: nobody else is disturbed, all is well afterwards, nothing runs twice that must
-    /// not, and nothing cut looks whole.
+    /// Holds for every failure: no other session is disturbed, everything works afterwards, nothing runs twice that
+    /// must not, and no truncated body looks complete.
     fn assert_contained(&self) {
         let journals = self.fleet.journals();
         Report::of(&self.beside, &journals, &[]).assert_spared();
@@ -67,7 +67,7 @@ fn an_answer_that_breaks_off_is_never_taken_for_whole() {
             seen.assert_contained();
             let failed = seen.failing.iter().filter(|visit| visit.instance().is_none()).count();
             assert_eq!(failed, seen.failing.len(), "{mode}: an answer of which a part was lost");
-            // What breaks off is no proof of death: the pins stay.
+            // A broken exchange is no proof that the instance is down: the pins stay.
             assert_eq!(moves(&seen.all()).len(), 0, "{mode}");
         });
     }
@@ -84,7 +84,7 @@ fn a_request_that_is_reset_is_answered_elsewhere_if_it_may_be() {
     });
 }
 
-/// How often the session moved that moved most.
+/// The largest number of moves of one session.
 pub fn most_moves(visits: &[Visit]) -> usize {
     let mut counts = std::collections::HashMap::<u32, usize>::new();
     for change in moves(visits) {

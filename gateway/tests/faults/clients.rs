@@ -23,7 +23,7 @@ struct Client<V> {
     rounds: Arc<AtomicU64>,
 }
 
-/// What a client is told, and tells.
+/// What a client receives, and reports.
 pub struct Rounds {
     done: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,

@@ -1,4 +1,4 @@
-//! Relays that are wrong on purpose: what they do the judge must see, and nothing of it in an honest one.
+//! Relays that are wrong on purpose: the judge must notice what they do, and nothing in a correct one.
 
 use crate::support::test;
 use std::convert::Infallible;
@@ -28,9 +28,9 @@ enum Fault {
     None,
     /// Sends each POST twice.
     Repeats,
-    /// Ends what was cut as if it were whole.
+    /// Ends a truncated body as if it were complete.
     Completes,
-    /// Moves sessions whose instance lives.
+    /// Moves sessions whose instance is alive.
     Wanders,
 }
 
@@ -95,7 +95,7 @@ impl Relay {
     }
 }
 
-/// What is judged of a relay in front of one instance of that mode, or of two.
+/// The judgement of a relay in front of one instance of that mode, or of two.
 fn judge(fault: Fault, instances: usize, mode: Mode) -> Report {
     let mut report = Report::default();
     scenario(async {

@@ -40,8 +40,8 @@ struct Drain {
 }
 
 impl Drain {
-    /// Whether somebody asked and was answered while it drained. Who asks before may be placed on it; who waits for a
-    /// failover target until it is back is at home there again.
+    /// Whether a request began and was served while it drained. An earlier one may be placed on it; one that waits for
+    /// a failover target may be served there once it is back.
     fn spans(&self, asked: u64, answered: u64) -> bool {
         self.at <= asked && answered < self.empty
     }
@@ -150,7 +150,7 @@ fn a_rollover_costs_no_answer_and_no_socket_before_its_time() {
     });
 }
 
-/// Every request is answered, and sessions leave who drains after its deadline alone.
+/// Every request gets a response, and sessions leave a draining instance only after its deadline.
 fn judge_visits(visits: &[Visit], fleet: &Fleet, drains: &[Drain]) {
     let report = Report::of(visits, &fleet.journals(), &[]);
     let faults = [report.failed_gets, report.failed_posts, report.wrong, report.repeated_posts, report.unknown];
@@ -178,7 +178,7 @@ fn judge_scouts(scouts: &[Visit], drains: &[Drain]) {
     }
 }
 
-/// A socket ends when its instance drains, after the deadline, and with a word.
+/// A WebSocket ends after the drain deadline of its instance, with a Close.
 fn judge_sockets(stays: &[Stay], drains: &[Drain]) {
     for stay in stays {
         let drain = drains.iter().find(|drain| drain.instance == stay.instance && drain.at <= stay.until);

@@ -17,7 +17,7 @@ pub struct Instance {
     pub name: String,
     pub address: SocketAddr,
     journal: PathBuf,
-    /// Bound and never listening: nobody else gets the port while the process is dead.
+    /// Bound and never listening: no other process gets the port while this one is dead.
     _port: Socket,
     process: Option<Child>,
 }
@@ -136,7 +136,7 @@ impl Fleet {
         assert_eq!(status, "HTTP/1.1 200 OK\r\n", "{mode}");
     }
 
-    /// What each instance has written down, over all its processes.
+    /// The records of each instance, over all its processes.
     pub fn journals(&self) -> Vec<Vec<Record>> {
         self.instances.iter().map(|instance| record::read(&instance.journal)).collect()
     }

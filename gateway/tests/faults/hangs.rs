@@ -1,5 +1,5 @@
-//! An instance that takes no more: stopped (SIGSTOP), so that the kernel goes on to take connections and requests for
-//! it and nobody answers; or full, as it says itself.
+//! An instance that hangs or is full: stopped (SIGSTOP), so that the kernel still accepts connections and requests for
+//! it without a response; or full, as it reports.
 
 use crate::support::test;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,19 +18,19 @@ use crate::{scenario, size};
 
 const PACE: Pace = Pace { connections: 16, rate: 800 };
 
-/// Whoever is caught by the stopped instance waits for it, so each of its sessions has a connection of its own.
+/// A request to the stopped instance waits for it, so each of its sessions has a connection of its own.
 const EACH_ITS_OWN: Pace = Pace { connections: 1000, rate: 400 };
 
-/// In turn, so that nothing but its health keeps new sessions away: the load of a stopped instance would too.
+/// Round robin, so that only its health keeps new sessions away; the load of a stopped instance would too.
 const IN_TURN: &str = "[policy]\nname = \"round_robin\"";
 
 const HEALTH: &str = "[health]\ninterval = \"100ms\"\ntimeout = \"500ms\"\nsilence = \"500ms\"\n\
                       [outlier]\nmin_requests = 5\nbase = \"200ms\"\nmax = \"1s\"\n[slow_start]\nwindow = \"0s\"";
 
-/// How long a user waits before they ask again.
+/// How long a user waits before the next attempt.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Ends a test in which nobody is ever moved.
+/// Ends a test in which no session ever moves.
 const GUARD: Duration = Duration::from_secs(60);
 
 /// When the sessions of the stopped instance visit it.
@@ -38,7 +38,7 @@ const GUARD: Duration = Duration::from_secs(60);
 enum Visits {
     /// As soon as it is stopped, and they wait.
     AtOnce,
-    /// When one of them was answered by another instance.
+    /// When another instance responded to one of them.
     OnceOneHasMoved,
 }
 
@@ -69,7 +69,7 @@ async fn stop_one(settings: &str, visits: Visits) -> Seen {
     let elsewhere = Load::start(front, elsewhere, PACE);
     if visits == Visits::OnceOneHasMoved {
         until_moved(front, &mut there[0]).await;
-        // That one has been judged.
+        // The instance has been ejected.
         there.remove(0);
     }
     let there = Load::start(front, there, EACH_ITS_OWN);
@@ -79,7 +79,7 @@ async fn stop_one(settings: &str, visits: Visits) -> Seen {
     if visits == Visits::OnceOneHasMoved {
         there.visits(OFTEN).await;
     }
-    // What else there is to go wrong has this long.
+    // Other failures would show within this time.
     sleep(Duration::from_secs(size(1, 10))).await;
     fleet.resume(0);
     scouts.find("app-1").await;
@@ -93,11 +93,11 @@ async fn stop_one(settings: &str, visits: Visits) -> Seen {
     Seen { fleet, there: count, caught, beside, after }
 }
 
-/// A user who does not wait and asks again, until another instance answers.
+/// A user who does not wait and tries again, until another instance responds.
 async fn until_moved(front: SocketAddr, session: &mut Session) {
     let moved = timeout(GUARD, async {
         while session.home.as_deref() == Some("app-1") {
-            // Not to be answered is what is expected at first.
+            // No response is expected at first.
             let _ = timeout(PATIENCE, session.visit(&mut Link::new(front))).await;
         }
     });
@@ -115,7 +115,7 @@ impl Seen {
     }
 }
 
-/// A connection is all that is asked for, and the kernel takes it: that is no proof of anything.
+/// The probe is a mere connection, which the kernel accepts: that proves nothing.
 #[test]
 fn the_sessions_of_a_stopped_instance_wait_for_it_where_nothing_proves_it_dead() {
     scenario(async {
@@ -146,7 +146,7 @@ fn the_sessions_of_a_stopped_instance_move_once_where_its_probes_time_out() {
     });
 }
 
-/// The control: without health, new sessions are caught for as long as the instance is stopped.
+/// The control: without health checks, new sessions go to the instance for as long as it is stopped.
 #[test]
 fn a_session_that_is_caught_is_noticed() {
     scenario(async {
@@ -160,7 +160,7 @@ fn a_session_that_is_caught_is_noticed() {
     });
 }
 
-/// Full is what an instance says of itself: it serves whom it has.
+/// A full instance reports it, and keeps serving its sessions.
 #[test]
 fn a_full_instance_keeps_its_sessions_and_takes_no_new_ones() {
     scenario(async {

@@ -43,7 +43,7 @@ enum Next {
     Socket,
 }
 
-/// Serves until the process is killed, or until whoever started it is gone: its standard input ends then.
+/// Serves until the process is killed, or until its parent ends: then its standard input ends.
 pub fn run(name: &str, address: SocketAddr, journal: &Path, mode: Mode, register: Option<String>) -> io::Result<()> {
     std::thread::spawn(|| {
         let _ = io::stdin().read_to_end(&mut Vec::new());

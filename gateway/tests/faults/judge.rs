@@ -71,7 +71,7 @@ pub fn moves(visits: &[Visit]) -> Vec<Move> {
     moves
 }
 
-/// Where each session was at a moment: whoever answered it last.
+/// The instance of each session at a moment: the last one that responded to it.
 pub fn homes(visits: &[Visit], at: u64) -> HashMap<u32, &str> {
     let mut last: HashMap<u32, &Visit> = HashMap::new();
     for visit in visits.iter().filter(|visit| visit.ended <= at && visit.instance().is_some()) {

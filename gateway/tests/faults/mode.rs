@@ -6,7 +6,7 @@ use std::str::FromStr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     Serve,
-    /// Accepts, reads, and never answers, probes neither.
+    /// Accepts, reads, and never responds, not even to probes.
     Mute,
     /// Reads a request and resets its connection, probes too.
     Reset,

@@ -1,4 +1,4 @@
-//! All instances are gone, and come back: that must not make more work than there is.
+//! All instances are down, and return: retries must not multiply the load.
 
 use crate::fleet::{Fleet, Front};
 use crate::judge::executions;
@@ -22,7 +22,7 @@ fn asked(visits: &[Visit], from: u64, until: u64) -> usize {
     visits.iter().filter(|visit| visit.began < until && visit.ended >= from).count()
 }
 
-/// The instances see at most 1.2 times what was asked, and 10 a second.
+/// The instances get at most 1.2 times the clients' requests, and 10 a second.
 fn assert_not_amplified(visits: &[Visit], journals: &[Vec<Record>], from: u64, until: u64) {
     let (asked, arrived) = (asked(visits, from, until), arrived(journals, from, until));
     let most = 1.2 * asked as f64 + 10.0 * (until - from) as f64 / SECOND as f64;

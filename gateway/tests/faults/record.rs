@@ -1,5 +1,5 @@
-//! What an instance writes down of what it executes, before it answers: a line each, appended to a file, so that
-//! `kill -9` takes nothing of it away. Tests judge from these files.
+//! An instance's record of what it executes, written before it responds: one line each, appended to a file, so that
+//! `kill -9` loses nothing of it. Tests judge from these files.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};

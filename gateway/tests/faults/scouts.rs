@@ -10,7 +10,7 @@ use crate::session::{Link, Session};
 /// Their numbers begin here, beyond those of all others.
 pub const FIRST: u32 = 1 << 30;
 
-/// Who is not answered for so long has been placed where nobody answers.
+/// A session without a response for so long was placed on an instance that hangs.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// New sessions in a row that went elsewhere: then an instance takes no more of them.
@@ -29,7 +29,7 @@ impl Scouts {
         Self { front, next: FIRST }
     }
 
-    /// Who answers a new session, if anybody does.
+    /// The instance that responds to a new session, if one does.
     pub async fn send(&mut self) -> Option<String> {
         let mut session = Session::new(self.next);
         self.next += 1;

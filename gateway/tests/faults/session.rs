@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::answer::body_of;
 use crate::record;
 
-/// Ends a visit that nobody answers. No test measures time by it.
+/// Ends a visit without a response. No test measures time by it.
 const GUARD: Duration = Duration::from_secs(90);
 
 /// Of five visits one is a POST, never two in a row.

@@ -1,4 +1,4 @@
-//! Random faults, one turn after the other, for as long as wanted: nobody may be lost who can be spared, and what the
+//! Random faults, one round after the other, for as long as wanted: no session may be lost without need, and what the
 //! gateway holds may not grow.
 
 use crate::support::test;
@@ -26,7 +26,7 @@ const PACE: Pace = Pace { connections: 64, rate: 400 };
 /// How long a fault lasts, in milliseconds.
 const DWELL: std::ops::RangeInclusive<u64> = 200..=5000;
 
-/// Who is stopped for the longest answers in time; who is mute never does.
+/// An instance that is stopped for the longest fault still responds in time; one that is mute never does.
 const SETTINGS: &str = "[health]\nprofile = \"wisej\"\npath = \"/healthz\"\ninterval = \"100ms\"\ntimeout = \"1s\"\n\
                         [outlier]\nbase = \"200ms\"\nmax = \"1s\"\n[slow_start]\nwindow = \"1s\"\n\
                         [timeouts]\nresponse = \"8s\"";
@@ -82,7 +82,7 @@ impl Soak {
         (self.dice.draw() % limit as u64) as usize
     }
 
-    /// One instance, or seldom two, and what is to befall them.
+    /// One instance, rarely two, and the fault.
     fn choose(&self) -> Vec<(usize, Fault)> {
         let first = self.below(INSTANCES);
         let second = (first + 1 + self.below(INSTANCES - 1)) % INSTANCES;
@@ -112,7 +112,7 @@ impl Soak {
             }
         }
         for trouble in &mut troubles {
-            // What a probe in vain had begun is judged by then.
+            // The failure of a last probe is counted by then.
             self.fleet.probed(trouble.instance).await;
             self.scouts.find(&self.fleet.instances[trouble.instance].name).await;
             trouble.until = record::now();

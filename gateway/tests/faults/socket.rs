@@ -1,4 +1,4 @@
-//! A user with a WebSocket: talks over it, and comes back when it is closed.
+//! A user with a WebSocket: sends over it, and reconnects when it is closed.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -69,7 +69,7 @@ async fn open(
     Ok((socket, response.headers().get("x-instance").map(text).unwrap_or_default()))
 }
 
-/// Says something now and then, which must come back.
+/// Sends a message now and then, which must be echoed.
 async fn talk(mut socket: WebSocketStream<TcpStream>, stop: &AtomicBool) -> End {
     for word in 0_u64.. {
         if stop.load(Ordering::SeqCst) {
@@ -79,7 +79,7 @@ async fn talk(mut socket: WebSocketStream<TcpStream>, stop: &AtomicBool) -> End 
         if let Err(error) = socket.send(said.clone()).await
             && !matches!(error, Error::ConnectionClosed)
         {
-            // What the other side said last may still be there to be read.
+            // The peer's last message may still be unread.
             return end(&mut socket).await.unwrap_or(End::Broken(error.to_string()));
         }
         match socket.next().await {

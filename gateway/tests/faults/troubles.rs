@@ -14,7 +14,7 @@ use crate::session::{Outcome, Visit};
 pub enum Fault {
     /// It is killed, and started again.
     Kill,
-    /// It is stopped, and continued: whoever is caught waits.
+    /// It is stopped and continued: requests to it wait.
     Stop,
     Mode(Mode),
 }
@@ -239,7 +239,7 @@ mod controls {
             self.answered_by(began, instance, &[instance]);
         }
 
-        /// In the name of an instance, whoever had it.
+        /// In the name of any instance.
         fn answered_by(&mut self, began: u64, instance: usize, by: &[usize]) {
             let outcome = Outcome::Answered(self.names[instance].clone());
             self.ended(began, false, outcome, by);

@@ -1,4 +1,4 @@
-//! Bodies of any size in constant memory, and never a part of one taken for the whole.
+//! Bodies of any size in constant memory, and no truncated body that looks complete.
 
 use std::io::ErrorKind;
 use std::net::Shutdown;
@@ -11,7 +11,7 @@ use crate::support::wire::Body;
 
 const LARGE: u64 = 200 * MIB as u64;
 
-/// How much the gateway's peak may grow while 200 MiB pass.
+/// The allowed growth of the gateway's peak memory while 200 MiB pass.
 const GROWTH: u64 = 32 * MIB as u64;
 
 /// Sends the pattern by `send`, in chunks or bare.
@@ -80,7 +80,7 @@ fn two_hundred_mebibytes_in_chunks() {
     large(true);
 }
 
-/// The body as the client has it, where the upstream sends `message` and closes.
+/// The body that the client gets if the upstream sends `message` and closes.
 fn cut(message: &'static str) -> (Option<u16>, Body) {
     let upstream = Upstream::start("app-1", move |exchange| {
         exchange.answer(message)?;
@@ -128,7 +128,7 @@ fn a_response_not_cut_short_is_whole() {
     }
 }
 
-/// The status that a client gets where the upstream sends those fields and a chunked body.
+/// The status that a client gets if the upstream sends those fields and a chunked body.
 fn status_of(fields: &'static str) -> u16 {
     let upstream = Upstream::start("app-1", move |exchange| {
         exchange.answer(format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n5\r\nhello\r\n0\r\n\r\n"))?;
@@ -171,12 +171,12 @@ fn a_coding_overrides_a_length() {
     assert!(status == Some(502) || (body.whole && body.text() == "hello"), "{status:?} {body:?}");
 }
 
-/// What the upstream sees of an upload that its client breaks off.
+/// What the upstream gets of an upload that its client aborts.
 fn broken_off(upload: &str) -> Option<Body> {
     let (report, reported) = std::sync::mpsc::channel();
     let upstream = Upstream::start("app-1", move |exchange: &mut Exchange| {
         let body = exchange.body();
-        // A test that has ended listens no more.
+        // The test may have ended, and with it the receiver.
         let _ = report.send(body.as_ref().ok().cloned());
         body.map_or(Err(ErrorKind::Other.into()), |_| exchange.ok("done"))
     });

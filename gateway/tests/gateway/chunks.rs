@@ -1,11 +1,11 @@
-//! Chunk extensions and trailers: what travels on and what does not.
+//! Chunk extensions and trailers: what is forwarded and what is not.
 
 use crate::support::client::{Response, exchange, request};
 use crate::support::gateway::Gateway;
 use crate::support::head::latin1;
 use crate::support::upstream::{Seen, Upstream};
 
-/// Sends a chunked body as it stands, trailers declared; what the upstream has seen.
+/// Sends a chunked body literally, with declared trailers; the request that the upstream got.
 fn sent(body: &'static str, fields: &str) -> (Seen, Vec<u8>) {
     let upstream = Upstream::named("app-1");
     let gateway = Gateway::start("", &[&upstream]);
@@ -15,7 +15,7 @@ fn sent(body: &'static str, fields: &str) -> (Seen, Vec<u8>) {
     (upstream.only(), upstream.raw())
 }
 
-/// A chunked response as it stands; what the client has seen.
+/// A chunked response, literally; the response that the client got.
 fn received(body: &'static str, fields: &'static str) -> Response {
     let upstream = Upstream::start("app-1", move |exchange| {
         exchange.answer(format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n{fields}\r\n{body}"))

@@ -1,4 +1,4 @@
-//! The configuration file: what is checked, and where a fault is told to stand.
+//! The configuration file: its checks, and the places of its errors.
 
 use std::fs;
 use std::process::Output;
@@ -11,7 +11,7 @@ use crate::support::upstream::Upstream;
 
 const FILE: &str = "gateway.toml";
 
-/// Every key that there is, as the documentation shows them.
+/// All keys, as in the documentation.
 const FULL: &str = r#"listen = ["127.0.0.1:0"]
 workers = 0
 trusted_proxies = ["127.0.0.1/32"]

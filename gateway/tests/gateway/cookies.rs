@@ -1,4 +1,4 @@
-//! The gateway's cookie byte for byte, and the application's own left alone.
+//! The gateway's cookie byte for byte, and the application's cookies unchanged.
 
 use std::net::SocketAddr;
 
@@ -88,7 +88,7 @@ fn the_cookie_never_reaches_the_application() {
     }
 }
 
-/// What a cookie header says, whatever the spacing around the pairs.
+/// The pairs of a cookie header, without the spacing.
 fn pairs(values: &[String]) -> Vec<String> {
     let joined = values.join(";");
     joined.split(';').map(|pair| pair.trim_matches([' ', '\t']).to_owned()).filter(|pair| !pair.is_empty()).collect()

@@ -1,5 +1,5 @@
-//! What the fuzzers found, replayed: the checks of `fuzz/src` on every file of `fuzz/corpus`. And the controls, which show
-//! that each check can fail and that its corpus gets it to: a wrong oracle, or a policy that goes by another's name.
+//! The fuzzers' corpora, replayed: the checks of `fuzz/src` on every file of `fuzz/corpus`. The controls show
+//! that each check can fail with its corpus: a wrong oracle, or a policy under another's name.
 //!
 //! The corpus `http1` is replayed beside what it checks, in `src/proxy/fuzzing/mod.rs`.
 
@@ -29,7 +29,7 @@ fn replay(target: &str, check: impl Fn(&[u8])) {
     }
 }
 
-/// How many files of the corpus make `check` panic.
+/// The number of corpus files that make `check` panic.
 fn caught(target: &str, check: impl Fn(&[u8])) -> usize {
     let fails = |data: &[u8]| catch_unwind(AssertUnwindSafe(|| check(data))).is_err();
     corpus(target).iter().filter(|(_, data)| fails(data)).count()
@@ -94,7 +94,7 @@ fn every_policy() {
     replay("policies", policies::check);
 }
 
-/// The first upstream, whatever it says.
+/// Always the first upstream, whether it accepts or not.
 #[derive(Debug)]
 struct First;
 
@@ -104,7 +104,7 @@ impl Policy for First {
     }
 }
 
-/// By lots, and says that it goes by the key.
+/// Places at random, but claims to place by key.
 #[derive(Debug)]
 struct Liar(Box<dyn Policy>);
 

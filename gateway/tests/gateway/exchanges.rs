@@ -59,7 +59,7 @@ fn an_early_response_arrives_with_the_request_unread() {
         // An upstream that closes may be noticed by a failing write before its response is read: a race.
         for _ in 0..10 {
             let mut wire = connect(gateway.address());
-            // The client sends a part, and waits: nothing but the early response can wake it.
+            // The client sends a part and waits: only the early response can wake it.
             wire.send(request("POST", "/", "Content-Length: 10000000\r\n")).expect("send");
             wire.send(vec![b'x'; 100_000]).expect("send");
             let response = wire.response("POST");
@@ -116,7 +116,7 @@ fn responses_without_a_body_have_none() {
         } else if response.status() == 204 {
             assert!(!response.head.has("content-length") && !response.head.has("transfer-encoding"));
         }
-        // A byte too many or too few would be seen here.
+        // A byte too many or too few would show here.
         assert_eq!(wire.exchange(request("GET", "/next", "")).text(), "next", "after {method} {head:?}");
     }
 }
@@ -156,7 +156,7 @@ fn interim_responses_are_not_the_answer() {
         for _ in 0..2 {
             let response = wire.exchange(request("GET", "/", ""));
             assert_eq!((response.status(), response.text().as_str()), (200, "final"), "after {interim:?}");
-            // They may be passed on or left out, but never made up.
+            // They may be forwarded or dropped, but never invented.
             for head in response.interim {
                 assert!(interim.contains(&head.start_line()), "{head:?}");
             }

@@ -9,7 +9,7 @@ use crate::support::until;
 use crate::support::upstream::Upstream;
 use crate::support::visitor::Visitor;
 
-/// Where each visitor is served now: the upstream that answers.
+/// The upstream that serves each visitor now.
 fn places(visitors: &mut [Visitor]) -> BTreeMap<String, String> {
     let visit = |visitor: &mut Visitor| {
         let response = visitor.visit();
@@ -47,7 +47,7 @@ fn a_killed_upstreams_visitors_move_once_and_the_others_never() {
     assert!(heirs.len() > 1, "all of {} visitors moved to {heirs:?}", bereft.len());
 }
 
-/// Without probes, which may see it.
+/// Without probes, which might notice it.
 #[test]
 fn a_restart_that_no_visitor_saw_moves_nobody() {
     let mut upstreams = Upstream::several(3);

@@ -1,4 +1,4 @@
-//! What the gateway tells upstreams about the client, and whom it believes.
+//! What the gateway tells upstreams about the client, and which peers it trusts.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
 
@@ -9,7 +9,7 @@ use crate::support::upstream::Upstream;
 
 const TRUSTED: &str = "trusted_proxies = [\"127.0.0.1/32\"]";
 
-/// What an upstream sees of a GET with those field lines, sent by `peer`.
+/// The request that an upstream gets for a GET with those field lines, sent by `peer`.
 fn forwarded(settings: &str, peer: IpAddr, fields: &str) -> Head {
     let upstream = Upstream::named("app-1");
     let gateway = Gateway::start(settings, &[&upstream]);

@@ -1,4 +1,4 @@
-//! Hash policies in the gateway: what they hash, and what happens where that is absent.
+//! Hash policies in the gateway: what they hash, and what happens if it is absent.
 
 use std::collections::BTreeSet;
 
@@ -47,7 +47,7 @@ fn every_part_of_a_request_can_be_the_key() {
     assert!(several(placed("hash", "cookie:sid", |n| request("GET", "/", &format!("Cookie: a=1; sid=s{n}\r\n")))));
 }
 
-/// All come from 127.0.0.1 here: without a key of their own they are one.
+/// All clients come from 127.0.0.1 here, so without a key of their own they are one.
 #[test]
 fn a_request_without_the_key_is_placed_by_its_client() {
     for policy in POLICIES {
@@ -62,7 +62,7 @@ fn a_request_without_the_key_is_placed_by_its_client() {
     }
 }
 
-/// Behind a trusted proxy the client is whom that proxy had it from.
+/// Behind a trusted proxy the client is the peer that this proxy reports.
 #[test]
 fn clients_behind_a_trusted_proxy_are_told_apart() {
     for policy in ["hash", "chash", "ip_hash"] {

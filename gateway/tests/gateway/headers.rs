@@ -1,11 +1,11 @@
-//! Fields that end at the gateway, and fields that pass it as they are.
+//! Header fields that the gateway removes, and those that it forwards unchanged.
 
 use crate::support::client::{Response, exchange, request};
 use crate::support::gateway::Gateway;
 use crate::support::head::{Head, latin1};
 use crate::support::upstream::Upstream;
 
-/// What an upstream sees of a GET with those field lines.
+/// The request that an upstream gets for a GET with those field lines.
 fn forwarded(fields: &str) -> Head {
     let upstream = Upstream::named("app-1");
     let gateway = Gateway::start("", &[&upstream]);
@@ -14,7 +14,7 @@ fn forwarded(fields: &str) -> Head {
     upstream.only().head
 }
 
-/// What a client sees of a 200 with those field lines.
+/// The response that a client gets for a 200 with those field lines.
 fn answered(fields: &'static str) -> Response {
     let upstream = Upstream::start("app-1", move |exchange| {
         exchange.answer(format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n{fields}\r\nok"))

@@ -1,4 +1,4 @@
-//! Heads of requests as they come: in pieces, several at once, of an older version, or so that two servers could read
+//! Heads of requests: in pieces, pipelined, of an older version, or so that two servers could parse
 //! them differently.
 
 use std::io::{Read, Write};
@@ -9,12 +9,12 @@ use crate::support::gateway::Gateway;
 use crate::support::head::Framing;
 use crate::support::upstream::Upstream;
 
-/// With one worker, which looks at sockets in turn: what was sent before an exchange has been read by its end.
+/// With one worker, which polls sockets in turn: what was sent before an exchange has been read at its end.
 fn one_worker(upstream: &Upstream) -> Gateway {
     Gateway::start("workers = 1", &[upstream])
 }
 
-/// Sends `bytes` in two pieces that are read apart, on a connection for each place to cut at.
+/// Sends `bytes` in two pieces that are read separately, on one connection for each place to cut.
 fn cut_anywhere(gateway: &Gateway, bytes: &[u8], mut judge: impl FnMut(usize, Vec<u8>)) {
     for cut in 1..bytes.len() {
         let mut wire = connect(gateway.address());
@@ -52,7 +52,7 @@ fn a_bad_head_may_be_cut_anywhere() {
     });
 }
 
-/// How HTTP/2 begins, with an empty frame of settings.
+/// HTTP/2's preface, with an empty SETTINGS frame.
 const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 #[test]
@@ -98,7 +98,7 @@ fn requests_in_one_piece_are_answered_in_order() {
             assert_eq!(wire.response(method).text(), text);
         }
     }
-    // Blank lines before a request are none of it.
+    // Empty lines before a request are ignored.
     wire.send(["\r\n\r\n", &request("GET", "/e", "")].concat()).expect("send");
     assert_eq!(wire.response("GET").text(), "/e ");
 }
@@ -132,7 +132,7 @@ fn http_1_0_keeps_a_connection_where_it_asks_to() {
             ("app-1", vec!["keep-alive".to_owned()])
         );
     }
-    // What has no length can only be ended by a close.
+    // A body without a length ends with the connection.
     let response = wire.exchange(old("/chunked", "Connection: keep-alive\r\n"));
     assert!(!response.head.has("transfer-encoding") && !response.head.has("content-length"), "{:?}", response.head);
     assert_eq!(response.head.of_response("GET"), Ok(Framing::UntilClose));
@@ -159,7 +159,7 @@ fn two_readings_are_no_request() {
         "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
     ] {
         let mut wire = connect(gateway.address());
-        // The refusal may come, with the end of the connection, before all is sent.
+        // The refusal and the close may arrive before everything is sent.
         let _ = wire.write_all(format!("{head}{hidden}").as_bytes());
         let response = wire.response("POST");
         assert_eq!(response.status(), 400, "{}", head.escape_debug());

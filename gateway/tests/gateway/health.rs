@@ -1,4 +1,4 @@
-//! Upstreams that are probed: gone, full, restarted or failing, and what becomes of old and new visitors.
+//! Probed upstreams: gone, full, restarted or failing, and what that does to old and new visitors.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -11,10 +11,10 @@ use crate::support::visitor::Visitor;
 /// Probes of a path, often enough for a test.
 const PROBES: &str = "path = \"/healthz\"\ninterval = \"100ms\"\n";
 
-/// An upstream whose probes are answered as the test likes; every other request is answered with its name.
+/// An upstream with scripted responses to probes; its response to all other requests is its name.
 struct Probed {
     upstream: Upstream,
-    /// The status, with `Retry-After` where it is 503.
+    /// The status of the response to a probe, with `Retry-After` if it is 503.
     status: Arc<AtomicU16>,
     incarnation: Arc<AtomicU16>,
 }
@@ -47,7 +47,7 @@ impl Probed {
         self.status.store(status, Ordering::SeqCst);
     }
 
-    /// Is another process from here on.
+    /// Becomes another process.
     fn restarts(&self) {
         self.incarnation.fetch_add(1, Ordering::SeqCst);
     }
@@ -57,12 +57,12 @@ fn before(settings: &str, upstreams: &[Probed]) -> Gateway {
     Gateway::start(settings, &upstreams.iter().map(|probed| &probed.upstream).collect::<Vec<_>>())
 }
 
-/// Waits for the gateway to log that.
+/// Waits until the gateway has logged that.
 fn until_logged(gateway: &Gateway, event: &str) {
     until(event, || gateway.log().contains(event));
 }
 
-/// Where so many new visitors are served.
+/// The upstreams of that many new visitors.
 fn newcomers(gateway: &Gateway, count: usize) -> Vec<String> {
     Visitor::several(gateway.address(), count).iter_mut().map(served).collect()
 }
@@ -73,7 +73,7 @@ fn served(visitor: &mut Visitor) -> String {
     response.text()
 }
 
-/// Nothing is tried twice: who is sent to a dead upstream sees it.
+/// No retries: a visitor that is sent to a dead upstream gets an error.
 const NO_RETRIES: &str = "[retry]\nratio = 0\nmin_per_second = 0\n[policy]\nname = \"round_robin\"\n";
 
 #[test]
@@ -89,7 +89,7 @@ fn probes_find_out_that_an_upstream_is_gone_before_any_visitor_does() {
     until("newcomers come to the one that is back", || newcomers(&gateway, 1) == ["app-2"]);
 }
 
-/// The control: the judge above sees who is sent to a dead upstream.
+/// The control: the check above notices a visitor that is sent to a dead upstream.
 #[test]
 fn without_probes_a_visitor_is_sent_to_one_that_is_gone() {
     let mut upstreams = Upstream::several(3);
@@ -127,7 +127,7 @@ fn one_that_answers_probes_badly_is_taken_out_unless_all_do() {
     let gateway = before(&settings, &upstreams);
     assert!(newcomers(&gateway, 4).contains(&"app-1".to_owned()));
 
-    // With `Retry-After`, which means nothing where the profile does not say what.
+    // With `Retry-After`, which has no meaning in this profile.
     upstreams[0].answers(503);
     until_logged(&gateway, "app-1: active -> down: probes get status 503");
     assert_eq!(newcomers(&gateway, 10), vec!["app-2"; 10]);
@@ -143,7 +143,7 @@ fn one_that_answers_probes_badly_is_taken_out_unless_all_do() {
     until_logged(&gateway, "judgements count again");
 }
 
-/// Upstreams whose processes the gateway knows, and visitors with their homes.
+/// Upstreams with known incarnations, and visitors pinned to them.
 fn known(on_restart: &str) -> (Vec<Probed>, Gateway, Vec<(Visitor, String)>) {
     let upstreams = Probed::several(3);
     let settings = format!(
@@ -151,7 +151,7 @@ fn known(on_restart: &str) -> (Vec<Probed>, Gateway, Vec<(Visitor, String)>) {
          [policy]\nname = \"round_robin\"\n[health]\n{PROBES}"
     );
     let gateway = before(&settings, &upstreams);
-    // What the first probe was told is known when the next one comes.
+    // The result of the first probe is known when the next one arrives.
     for probed in &upstreams {
         until("two probes", || probed.upstream.count("/healthz") > 1);
     }
@@ -164,7 +164,7 @@ fn known(on_restart: &str) -> (Vec<Probed>, Gateway, Vec<(Visitor, String)>) {
     (upstreams, gateway, visitors)
 }
 
-/// Restarts `app-1`, visits again, and says where those are served now that were there. They alone are told, once.
+/// Restarts `app-1` and visits again; the upstreams of its former visitors. They alone get the lost header, once.
 fn after_a_restart(upstreams: &[Probed], gateway: &Gateway, visitors: &mut [(Visitor, String)]) -> Vec<String> {
     upstreams[0].restarts();
     until_logged(gateway, "app-1: another process");

@@ -1,4 +1,4 @@
-//! HTTP/2 in front: the same gateway, spoken to in another way.
+//! HTTP/2 from clients: the same gateway by another protocol.
 
 use std::io::ErrorKind;
 use std::sync::{Mutex, mpsc};
@@ -16,7 +16,7 @@ use crate::support::pattern::{MIB, Pattern};
 use crate::support::upstream::{Next, Upstream};
 use crate::support::visitor::{COOKIE, token};
 
-/// The value of the gateway's cookie where the answer sets it.
+/// The value of the gateway's cookie, if the response sets it.
 fn given(answer: &Answer) -> Option<String> {
     let prefix = format!("{COOKIE}=");
     let set: Vec<_> = answer.all("set-cookie").into_iter().filter_map(|cookie| cookie.strip_prefix(&prefix)).collect();

@@ -1,4 +1,4 @@
-//! The key file: private, lasting, and all that gateways need to share.
+//! The key file: private, persistent, and all that gateways need to share.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -15,7 +15,7 @@ fn keyed(keys: &Path, upstreams: &[Upstream]) -> Gateway {
     Gateway::with(&config(&settings, &upstreams.iter().collect::<Vec<_>>()))
 }
 
-/// Whether `second` takes a visitor of `first` for its own.
+/// Whether `second` accepts the token of a visitor of `first`.
 fn believes(first: &Gateway, second: &Gateway) -> bool {
     let visit = get(first.address(), "/");
     let cookie = format!("Cookie: {COOKIE}={}\r\n", token(&visit.head).expect("a cookie"));

@@ -1,4 +1,4 @@
-//! `peak_ewma` in the gateway: a slow upstream gets less.
+//! `peak_ewma` in the gateway: a slow upstream gets fewer requests.
 
 use std::sync::mpsc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::support::upstream::Upstream;
 /// How many of 60 requests, one after the other, reach an upstream that answers each only after `pause`, beside one
 /// that answers at once.
 fn reach_the_slow(policy: &str, pause: Duration) -> usize {
-    // Nobody ever sends, so this waits for the pause and for nothing else.
+    // Nothing is ever sent, so this waits for exactly the pause.
     let (_keep, never) = mpsc::channel::<()>();
     let never = std::sync::Mutex::new(never);
     let slow = Upstream::start("slow", move |exchange| {
@@ -31,6 +31,6 @@ fn a_slow_upstream_gets_less() {
     let pause = Duration::from_millis(250);
     let count = reach_the_slow("peak_ewma", pause);
     assert!((1..15).contains(&count), "{count} of 60 reached the slow one");
-    // The control goes by turns.
+    // The control uses `round_robin`.
     assert_eq!(reach_the_slow("round_robin", Duration::from_millis(1)), 30);
 }

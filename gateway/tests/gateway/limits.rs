@@ -1,4 +1,4 @@
-//! `max_in_flight`: a full upstream takes no more.
+//! `max_in_flight`: a full upstream gets no more requests.
 
 use std::io::ErrorKind;
 use std::net::TcpStream;
@@ -18,7 +18,7 @@ use crate::support::visitor::{Visitor, token};
 use crate::support::websocket;
 use crate::support::wire::Wire;
 
-/// An upstream that answers `/held` once it is told to, and everything else at once.
+/// An upstream that responds to `/held` on command, and to everything else at once.
 struct Held {
     upstream: Upstream,
     arrived: Receiver<()>,
@@ -34,7 +34,7 @@ impl Held {
         let upstream = Upstream::start(name, move |exchange| {
             if exchange.head.target() == "/held" {
                 exchange.body()?;
-                // A test that has ended listens no more.
+                // The test may have ended, and with it the receiver.
                 let _ = arrive.send(());
                 let _ = released.lock().expect("lock").recv_timeout(GUARD);
             }
@@ -43,7 +43,7 @@ impl Held {
         Self { upstream, arrived, release }
     }
 
-    /// Asks for what is held; on return the upstream has the request.
+    /// Requests `/held`; on return the upstream has the request.
     fn occupy(&self, gateway: &Gateway, fields: &str) -> Wire<TcpStream> {
         let mut wire = connect(gateway.address());
         self.occupy_by(&mut wire, fields);
@@ -107,14 +107,14 @@ fn newcomers_go_where_there_is_room() {
     assert_eq!(waiting.response("GET").status(), 200);
 }
 
-/// One visitor pinned to a held upstream that another of its requests fills. It is let go as soon as somebody waits.
+/// One visitor pinned to a held upstream that another of its requests fills. It is released as soon as a request waits.
 fn pinned_to_a_full_one(affinity: &str) -> (u16, String, bool) {
     let held = Held::start("app-1");
     let roomy = Upstream::named("app-2");
     let settings = format!("[affinity]\n{affinity}\n[policy]\nname = \"round_robin\"");
     let gateway = limited(&settings, &[(&held.upstream, 1), (&roomy, 0)]);
     let mut visitor = Visitor::new(gateway.address(), "pinned");
-    // By the same connection, on which no request begins before the last one has left its place.
+    // On the same connection, where no request begins before the last one has ended its lease.
     let mut occupying = connect(gateway.address());
     let first = occupying.exchange(request("GET", "/", &visitor.fields()));
     assert_eq!(first.text(), "app-1");
@@ -158,7 +158,7 @@ fn a_tunnel_counts_while_it_is_open() {
     socket.close(None).expect("begin to close");
     while socket.read().is_ok() {}
     drop(socket);
-    // The gateway sees both ends close a moment after the client does.
+    // The gateway notices both ends a moment after the client.
     until(|| get(gateway.address(), "/").status() == 200);
 }
 
@@ -169,7 +169,7 @@ fn a_client_that_leaves_makes_room() {
             return exchange.ok("app-1");
         }
         exchange.answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
-        // Streams for as long as somebody takes it.
+        // Streams for as long as the client reads.
         while exchange.send("5\r\nhello\r\n").is_ok() {}
         Ok(Next::Close)
     });
@@ -205,7 +205,7 @@ async fn a_stream_that_is_cancelled_makes_room() {
     }
 }
 
-/// For what waits forever otherwise.
+/// A guard against waiting forever.
 const IMPATIENT: &str = "[timeouts]\nheader = \"300ms\"\nidle = \"300ms\"";
 
 #[test]
@@ -254,7 +254,7 @@ fn a_tunnel_that_only_its_client_keeps_makes_room() {
     until(|| wire.exchange(request("GET", "/", "")).status() == 200);
 }
 
-/// Asks again until it is so; only the guard limits how often.
+/// Polls until the condition holds; only the guard limits how often.
 fn until(mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {

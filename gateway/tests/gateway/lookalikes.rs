@@ -1,4 +1,4 @@
-//! What an application says may look like a refusal that a server gives by itself, and passes as it is.
+//! An application's response may look like a server's own refusal, and is forwarded unchanged.
 
 use std::io::{ErrorKind, Read};
 use std::sync::{Mutex, mpsc};
@@ -9,10 +9,10 @@ use crate::support::gateway::Gateway;
 use crate::support::upstream::{Next, Upstream};
 use crate::support::websocket;
 
-/// Byte for byte what hyper's server answers to a head that it cannot parse.
+/// Byte for byte the response of hyper's server to a malformed head.
 const BARE: &str = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
-/// Sends the head, and each piece of the body only once the test has seen what is before it.
+/// Sends the head, and each piece of the body only after the test has seen the previous one.
 fn in_pieces(head: String, pieces: &'static [&'static str]) -> (Upstream, mpsc::Sender<()>) {
     let (seen, was_seen) = mpsc::channel();
     let was_seen = Mutex::new(was_seen);

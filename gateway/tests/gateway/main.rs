@@ -1,6 +1,6 @@
 //! Drives the gateway from outside, over real sockets: the program as a child process, scripted
-//! upstreams behind it, and clients before it that send what they like. What reached an upstream is
-//! told by that upstream's own log.
+//! upstreams behind it, and clients in front that send any bytes. What reached an upstream is
+//! in that upstream's own log.
 //!
 //! `cargo test -p homing-gateway` builds the program and runs them all; with `--test gateway`, cargo leaves
 //! the program as it is. Linux only: they read `/proc`, and need all of 127.0.0.0/8 to be loopback.

@@ -1,4 +1,4 @@
-//! Sessions taken over from the proxy that was here before.
+//! Sessions migrated from another proxy.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ fn before(settings: &str, upstreams: &[Upstream]) -> Gateway {
     Gateway::start(&settings, &upstreams.iter().collect::<Vec<_>>())
 }
 
-/// Each `from` as the file says it, with its further keys.
+/// Each `from` of the configuration, with its further keys.
 fn formats() -> [(&'static str, LegacyFormat); 8] {
     let secret = || Secret::new("a secret");
     [
@@ -47,7 +47,7 @@ fn whatever_the_format_nobody_is_logged_out() {
                 let first = with_cookies(gateway.address(), &format!("a=1; lb={value}"));
                 assert_eq!(first.text(), upstream.name, "{from}");
                 let ours = token(&first.head).expect("our cookie");
-                // With both, and when the other one has gone.
+                // With both cookies, and with the gateway's alone.
                 for cookies in [format!("lb={value}; homing={ours}"), format!("homing={ours}")] {
                     let again = with_cookies(gateway.address(), &cookies);
                     assert_eq!((again.text(), token(&again.head)), (upstream.name.clone(), None), "{from}");

@@ -1,4 +1,4 @@
-//! Connections to the upstreams are kept and used again, and never mixed up.
+//! Connections to upstreams are kept and reused, and responses are never mixed up.
 
 use crate::support::client::{connect, exchange, get, request};
 use crate::support::gateway::Gateway;
@@ -20,7 +20,7 @@ fn one_connection_serves_many_clients_in_turn() {
     for _ in 0..50 {
         assert_eq!(get(gateway.address(), "/").status(), 200);
     }
-    // A newcomer may be faster than the return of the connection to the pool.
+    // A new request may be faster than the return of the connection to the pool.
     assert!(connections(&upstream) < 25, "{}", connections(&upstream));
 }
 
@@ -71,7 +71,7 @@ fn trailers_end_a_response_as_well() {
 
 #[test]
 fn bytes_after_a_response_poison_its_connection() {
-    // The surplus would be the answer to whoever comes next on that connection.
+    // The surplus would be the response to the next request on that connection.
     let upstream = Upstream::start("app-1", |exchange| {
         let target = exchange.head.target();
         let length = target.len();
@@ -89,7 +89,7 @@ fn bytes_after_a_response_poison_its_connection() {
 
 #[test]
 fn a_response_is_not_mistaken_for_the_next_ones() {
-    // A client that leaves before its answer: the answer must go to nobody else.
+    // A client that leaves before its response: no other client may get it.
     let upstream = Upstream::start("app-1", |exchange| {
         let target = exchange.head.target();
         exchange.ok(&target)

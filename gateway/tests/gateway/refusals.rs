@@ -1,4 +1,4 @@
-//! Requests that a proxy must refuse: the status, the reason, and an upstream that saw nothing.
+//! Requests that a proxy must refuse: the status, the reason, and no trace at the upstream.
 
 use std::panic::AssertUnwindSafe;
 
@@ -8,7 +8,7 @@ use crate::support::gateway::Gateway;
 use crate::support::head::latin1;
 use crate::support::upstream::Upstream;
 
-/// A gateway before one upstream, and what went wrong so far.
+/// A gateway in front of one upstream, and the failures so far.
 struct Refusals {
     upstream: Upstream,
     gateway: Gateway,
@@ -26,7 +26,7 @@ impl Refusals {
         Self { upstream, gateway, faults: Vec::new() }
     }
 
-    /// Sends the bytes; the first answer has to be a refusal with one of `statuses`, and its reason.
+    /// Sends the bytes; the first response has to be a refusal with one of `statuses` and its reason.
     fn refuses(&mut self, request: impl AsRef<[u8]>, statuses: &[u16]) {
         let shown: String = latin1(request.as_ref()).escape_debug().take(120).collect();
         let attempt = AssertUnwindSafe(|| self.attempt(request.as_ref(), statuses));
@@ -35,7 +35,7 @@ impl Refusals {
         }
     }
 
-    /// Notes it, and begins with an empty log again.
+    /// Records the failure, and empties the log.
     fn fault(&mut self, fault: String) {
         let mut faults = std::mem::take(&mut self.faults);
         faults.push(fault);
@@ -44,17 +44,17 @@ impl Refusals {
 
     fn attempt(&self, request: &[u8], statuses: &[u16]) {
         let mut wire = connect(self.gateway.address());
-        // The refusal may come, with the end of the connection, before all is sent.
+        // The refusal and the close may arrive before everything is sent.
         let _ = wire.send(request);
         let response = wire.response("GET");
         if response.head.list("connection").contains(&"close".to_owned()) {
             let rest = wire.rest().expect("read up to the end");
             assert!(rest.is_empty(), "{:?} follows {:?}", latin1(&rest), response.head);
         } else {
-            // Whatever was smuggled would be answered first, and is in the log by then.
+            // A smuggled request would have been served before, and be in the log by now.
             assert_eq!(wire.exchange(request_in_order()).text(), "app-1");
         }
-        // A request that is in order comes through: the log would show one that was not.
+        // A valid request gets through, so the log would show an invalid one.
         assert_eq!(exchange(self.gateway.address(), request_in_order()).text(), "app-1");
         let seen = self.upstream.seen();
         assert!(seen.iter().all(|seen| seen.head.target() == "/in-order"), "{seen:?}");
@@ -132,7 +132,7 @@ fn hosts_in_order_pass() {
     }
 }
 
-/// Bytes that a wrong reading of the framing takes for a request.
+/// Bytes that a wrong parse of the framing takes for a request.
 const SMUGGLED: &str = "0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: app.example\r\n\r\n";
 
 #[test]
@@ -286,7 +286,7 @@ fn sizes() {
     refusals.refuses(request("GET", "/", &format!("{long}: x\r\n")), &[431]);
     refusals.refuses(request("GET", "/", &"X: y\r\n".repeat(20_000)), &[431]);
     refusals.refuses(request("GET", &format!("/{}", &long[..100_000]), ""), &[414]);
-    // So long that the head does not fit either.
+    // So long that the head exceeds its limit too.
     refusals.refuses(request("GET", &format!("/{long}"), ""), &[414, 431]);
     refusals.end();
 }
@@ -311,7 +311,7 @@ fn chunks() {
         "5;a=\rb\r\nhello\r\n",
         "5\nhello\n0\n\n",
     ] {
-        // It may have been begun upstream: then it must not be ended there, nor followed by more.
+        // The upstream may have its beginning: then it must neither be completed there nor followed by another.
         let bytes = request("POST", "/", "Transfer-Encoding: chunked\r\n") + body + SMUGGLED;
         let mut wire = connect(refusals.gateway.address());
         let _ = wire.send(&bytes);

@@ -1,4 +1,4 @@
-//! What HTTP/2 could carry into HTTP/1.1 and must not: written frame by frame.
+//! What HTTP/2 must not carry into HTTP/1.1, written frame by frame.
 
 use crate::failover::assert_reason;
 use crate::support::client::get;
@@ -37,7 +37,7 @@ fn a_request_in_order_passes() {
     assert_eq!(upstream.last().body.expect("a body").text(), "hello");
 }
 
-/// Each of them refused, by a response, a reset or the end, and nothing of it upstream.
+/// Each request is refused by a response, a reset or the end, and nothing of it reaches the upstream.
 fn refuses(requests: &[Vec<Field<'static>>], body: Option<&[u8]>) {
     let upstream = Upstream::named("app-1");
     let gateway = Gateway::start("", &[&upstream]);

@@ -1,4 +1,4 @@
-//! A new configuration for a running gateway: taken over whole or refused whole, and nobody notices.
+//! A reload: applied whole or refused whole, without a failed request.
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Mutex, mpsc};
@@ -19,8 +19,8 @@ use crate::support::wire::Wire;
 pub const RELOADED: &str = "configuration reloaded";
 const REFUSED: &str = "configuration refused, the old one stays in force: ";
 
-/// Answers with its name; `/socket` is a WebSocket that answers what it hears, and `/slow` sends half of its answer and
-/// the rest when it is told to.
+/// Responds with its name; `/socket` is a WebSocket that echoes, and `/slow` sends half of its response and
+/// the rest on command.
 pub fn application(name: &str) -> (Upstream, mpsc::Sender<()>) {
     let (release, released) = mpsc::channel();
     let (released, body) = (Mutex::new(released), name.to_owned());
@@ -47,9 +47,9 @@ fn set_cookie(address: SocketAddr) -> String {
     get(address, "/").head.all("set-cookie").concat()
 }
 
-/// A connection that has asked `app-1` for its slow answer.
+/// A connection with a request in flight for `app-1`'s slow response.
 pub fn ask_slowly(gateway: SocketAddr) -> Wire<TcpStream> {
-    // One of two is at home there.
+    // One of two visitors is pinned there.
     loop {
         let mut wire = connect(gateway);
         let mut visitor = Visitor::new(gateway, "slow");
@@ -112,7 +112,7 @@ fn nothing_is_lost_under_load() {
     assert_eq!(load.stop(), Vec::<String>::new());
 }
 
-/// The load would tell: so it is no proof of nothing that it does not.
+/// The control: the load notices failures, so its silence is proof.
 #[test]
 fn the_load_notices_what_is_lost() {
     let (one, _release) = application("app-1");
@@ -120,10 +120,10 @@ fn the_load_notices_what_is_lost() {
     let load = Load::start(gateway.address());
     load.go_on(20);
     gateway.signal("KILL");
-    // Until all have given up.
+    // Until all clients have given up.
     load.go_on(1_000_000);
     assert!(load.stop().len() >= 6);
-    // Who moves is noticed as well.
+    // A session that moves is noticed too.
     let (one, two) = (Upstream::named("app-1"), Upstream::named("app-2"));
     let gateway = Gateway::with(&config(&[], "", &[one.entry(""), two.entry("")]));
     let load = Load::start(gateway.address());
@@ -265,7 +265,7 @@ fn a_renewed_certificate_is_taken_over() {
     let gateway = Gateway::within(directory, &config(&[], &table, &[upstream.entry("")]));
     let mut before = old.connect(gateway.address(), &[]);
     assert_eq!(before.exchange(request("GET", "/", "")).status(), 200);
-    // The configuration stays as it is: it is the two files that change.
+    // The configuration stays the same; only the two files change.
     new.table(gateway.directory());
     gateway.await_saying(RELOADED, 1);
     assert_eq!(new.connect(gateway.address(), &[]).exchange(request("GET", "/", "")).status(), 200);
@@ -290,7 +290,7 @@ fn a_rotated_key_is_taken_over() {
     }
 }
 
-/// The key that signs verifies from now on, and another signs.
+/// The signing key verifies from now on, and another one signs.
 fn rotated(keys: &str) -> String {
     let secret = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
     let kept = keys.replace("use = \"sign\"", "use = \"verify\"");

@@ -1,4 +1,4 @@
-//! What is sent again and what never is: judged by how often the upstreams have seen it.
+//! Retries: judged by how often the upstreams have seen a request.
 
 use std::io::ErrorKind;
 
@@ -8,12 +8,12 @@ use crate::support::gateway::Gateway;
 use crate::support::upstream::{Next, Upstream};
 use crate::support::visitor::Visitor;
 
-/// How often any of the upstreams has seen a request of that target, whole or not.
+/// The number of requests with that target at all upstreams, complete or not.
 fn deliveries(upstreams: &[&Upstream], target: &str) -> usize {
     upstreams.iter().map(|upstream| upstream.count(target)).sum()
 }
 
-/// Reads every request and closes without a word.
+/// Reads every request and closes without a response.
 fn mute(name: &str) -> Upstream {
     Upstream::start(name, |exchange| {
         exchange.body()?;
@@ -146,7 +146,7 @@ fn a_get_on_a_stale_connection_is_sent_again_to_the_same_upstream() {
 
 #[test]
 fn connections_that_end_between_requests_cost_nobody_an_answer() {
-    // Promises to stay and ends: the gateway may send into the gap.
+    // Announces keep-alive and closes: the gateway may send into the race.
     let upstream = Upstream::start("hasty", |exchange| {
         exchange.ok("done")?;
         Ok(Next::Close)
@@ -189,7 +189,7 @@ fn what_has_begun_to_answer_is_not_asked_again() {
         let gateway = Gateway::start(IN_TURN, &upstreams);
         let mut wire = connect(gateway.address());
         wire.send(request("GET", "/page", "")).expect("send");
-        // It may end without a word of the answer, which is then not taken for whole either.
+        // It may end without any byte of the response, which then does not look complete either.
         if let Ok(Some(head)) = wire.head() {
             let body = wire.body(head.of_response("GET").expect("a framing")).expect("what there is of the body");
             assert!(head.status() == 502 || !body.whole, "{head:?} {body:?}");

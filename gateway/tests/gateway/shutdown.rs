@@ -1,4 +1,4 @@
-//! SIGTERM: nothing new, what runs runs on, and then the end.
+//! SIGTERM: no new connections, requests in flight finish, then the process exits.
 
 use std::io::ErrorKind;
 use std::net::TcpStream;
@@ -13,7 +13,7 @@ use crate::support::gateway::Gateway;
 use crate::support::h2;
 use crate::support::upstream::{Next, Upstream};
 
-/// Sends half of its answer, and the rest once it is told to.
+/// Sends half of its response, and the rest on command.
 fn slow() -> (Upstream, mpsc::Sender<()>) {
     let (release, released) = mpsc::channel();
     let released = Mutex::new(released);
@@ -29,7 +29,7 @@ fn slow() -> (Upstream, mpsc::Sender<()>) {
     (upstream, release)
 }
 
-/// Waits until the gateway accepts no more.
+/// Waits until the gateway no longer accepts connections.
 fn await_refusal(gateway: &Gateway) {
     let start = Instant::now();
     while let Ok(stream) = TcpStream::connect(gateway.address()) {
@@ -50,7 +50,7 @@ fn what_runs_is_finished() {
 
     gateway.terminate();
     await_refusal(&gateway);
-    // A connection that waits for its next request is not what runs.
+    // A connection between two requests is not in flight.
     assert!(idle.ended());
     release.send(()).expect("let it go on");
     let body = running.body(head.of_response("GET").expect("a framing")).expect("the body");
@@ -81,7 +81,8 @@ fn a_request_that_was_sent_before_is_answered() {
     for workers in [1, 2] {
         let mut gateway = Gateway::start(&format!("workers = {workers}"), &[&upstream]);
         let mut fresh: Vec<_> = (0..10).map(|_| connect(gateway.address())).collect();
-        // One worker takes them in turn: those before are taken by then, those to come are still the kernel's.
+        // One worker accepts in turn: earlier connections are accepted by then, later ones are still in the kernel's
+        // queue.
         assert_eq!(connect(gateway.address()).exchange(request("GET", "/", "")).status(), 200);
         gateway.pause();
         fresh.extend((0..10).map(|_| connect(gateway.address())));

@@ -1,4 +1,4 @@
-//! The state file: what operators changed outlives the gateway, however it ends.
+//! The state file: overrides survive the gateway, however it ends.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -27,7 +27,7 @@ struct Stage {
 impl Stage {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        // A port that nobody listens on, for now.
+        // A port that is free for now.
         let admin = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let state = folder.path().join("homing.state");
         let settings = format!("state = {state:?}\n[drain]\nspread = \"0s\"\n[admin]\nlisten = \"{admin}\"\n");
@@ -49,7 +49,7 @@ impl Stage {
         serde_json::from_str(&response.text()).unwrap()
     }
 
-    /// All upstreams, by what is to last.
+    /// All upstreams, reduced to what is persistent.
     fn lasting(&self) -> Vec<Value> {
         let list = self.ask("GET", "/api/v1/upstreams", "");
         let facts = |it: &Value| {
@@ -69,7 +69,7 @@ fn request(method: &str, target: &str, body: &str) -> String {
     format!("{method} {target} HTTP/1.1\r\n{fields}Content-Length: {}\r\n\r\n{body}", body.len())
 }
 
-/// What comes back, if anything does.
+/// The state after a restart, if it is readable.
 fn answer(address: SocketAddr, request: &str) -> Option<String> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.write_all(request.as_bytes()).ok()?;
@@ -98,7 +98,7 @@ fn what_was_changed_outlives_kill_9() {
     let before = stage.lasting();
     drop(gateway);
     for _ in 0..2 {
-        // What a writer leaves that is stopped half way is no hindrance.
+        // The leftover of an interrupted write must not matter.
         fs::write(stage.folder.path().join(".homing.state.new"), "{\"version\": 1, \"ord").unwrap();
         let _gateway = stage.start();
         assert_eq!(stage.lasting(), before, "the moment of the drain's deadline as well");
@@ -139,7 +139,7 @@ fn an_order_outlives_a_start_at_which_nobody_knew_whom_it_is_about() {
     assert_eq!(stage.lasting(), before);
 }
 
-/// The control: without the file nothing lasts, and that is said.
+/// The control: without the file nothing persists, and the log says so.
 #[test]
 fn without_a_state_file_all_is_as_configured_again() {
     let mut stage = Stage::new();

@@ -11,7 +11,7 @@ use crate::support::gateway::{Gateway, config};
 use crate::support::upstream::Upstream;
 use crate::support::visitor::{Visitor, token};
 
-/// For each visitor, which upstreams have seen it: told by their logs.
+/// For each visitor, the upstreams that have seen it, from their logs.
 pub fn seen_by(upstreams: &[Upstream]) -> BTreeMap<String, BTreeSet<String>> {
     let mut seen: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for upstream in upstreams {
@@ -23,13 +23,13 @@ pub fn seen_by(upstreams: &[Upstream]) -> BTreeMap<String, BTreeSet<String>> {
     seen
 }
 
-/// How many visitors each upstream has.
+/// The number of visitors of each upstream.
 fn shares(upstreams: &[Upstream]) -> Vec<usize> {
     let seen = seen_by(upstreams);
     upstreams.iter().map(|upstream| seen.values().filter(|names| names.contains(&upstream.name)).count()).collect()
 }
 
-/// Half of the visitors keep one connection, half open one a visit.
+/// Half of the visitors keep one connection, half open a new one for each visit.
 fn two_hundred_visitors(policy: &str) -> Vec<usize> {
     let upstreams = Upstream::several(5);
     let gateway = Gateway::start(&format!("[policy]\nname = \"{policy}\""), &upstreams.iter().collect::<Vec<_>>());
@@ -94,12 +94,12 @@ fn weights_are_honoured() {
     assert_eq!(shares(&upstreams), [50, 10, 10]);
 }
 
-/// An upstream that answers once it is told to, and tells when it has been asked.
+/// An upstream that responds on command, and reports each request.
 fn held(name: &str, asked: &Sender<String>, release: &Arc<Mutex<Receiver<()>>>) -> Upstream {
     let (asked, release, name_of) = (asked.clone(), release.clone(), name.to_owned());
     Upstream::start(name, move |exchange| {
         exchange.body()?;
-        // A test that has ended listens no more.
+        // The test may have ended, and with it the receiver.
         let _ = asked.send(name_of.clone());
         let _ = release.lock().expect("lock").recv_timeout(GUARD);
         exchange.ok(&name_of)
@@ -146,7 +146,7 @@ fn ip_hash_places_by_the_client_behind_trusted_proxies() {
     let mut places = BTreeSet::new();
     for number in 0..60 {
         let client = Ipv4Addr::new(203, 0, 113 + number, 7);
-        // The rightmost hop that is not trusted counts; what stands left of it is hearsay.
+        // The rightmost untrusted hop counts; whatever is left of it is unverified.
         let fields = format!("X-Forwarded-For: 198.51.100.1, {client}, 10.1.2.3\r\n");
         let response = exchange(gateway.address(), request("GET", "/", &fields));
         let place = nginx_ip_hash(client, upstreams.len());

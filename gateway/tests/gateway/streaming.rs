@@ -1,4 +1,4 @@
-//! What arrives is passed on at once, and no faster than it is taken.
+//! Bodies are forwarded at once, and with back-pressure.
 
 use std::io::{ErrorKind, Write};
 use std::sync::{Mutex, mpsc};
@@ -11,7 +11,7 @@ use crate::support::head::Framing;
 use crate::support::pattern::{MIB, Pattern};
 use crate::support::upstream::{Next, Upstream};
 
-/// Sends `first`, and `second` only once the test has seen the first.
+/// Sends `first`, and `second` only after the test has seen the first.
 fn in_two(head: &'static str, first: &'static str, second: &'static str) -> (Upstream, mpsc::Sender<()>) {
     let (seen, was_seen) = mpsc::channel();
     let was_seen = Mutex::new(was_seen);
@@ -74,7 +74,7 @@ fn a_piece_of_a_request_arrives_before_the_next_is_written() {
         exchange.body_into(&mut |_| {
             if !told {
                 told = true;
-                // A test that has ended listens no more.
+                // The test may have ended, and with it the receiver.
                 let _ = first.send(());
             }
         })?;
@@ -91,10 +91,10 @@ fn a_piece_of_a_request_arrives_before_the_next_is_written() {
 /// Far more than the kernel's buffers of two connections hold.
 const ENDLESS: u64 = 96 * MIB as u64;
 
-/// Not a measure of time: a writer that gets on at all gets on much sooner.
+/// No measure of time: a writer that makes progress does so much sooner.
 const STUCK: Duration = Duration::from_secs(3);
 
-/// Writes [`ENDLESS`] bytes and reports how many went before it got stuck, if it did.
+/// Writes [`ENDLESS`] bytes; reports after how many it stalled, if it did.
 fn torrent() -> (Upstream, mpsc::Receiver<Option<u64>>) {
     let (report, reported) = mpsc::channel();
     let upstream = Upstream::start("app-1", move |exchange| {
@@ -116,7 +116,7 @@ fn torrent() -> (Upstream, mpsc::Receiver<Option<u64>>) {
                         if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) && stuck.is_none() =>
                     {
                         stuck = Some(written);
-                        // A test that has ended listens no more.
+                        // The test may have ended, and with it the receiver.
                         let _ = report.send(stuck);
                         exchange.socket().set_write_timeout(Some(GUARD))?;
                     }
@@ -141,7 +141,7 @@ fn a_client_that_does_not_read_stops_the_upstream() {
     let stuck = reported.recv_timeout(GUARD).expect("a report");
     assert!(stuck.is_some(), "the gateway took {ENDLESS} bytes that nobody reads");
 
-    // Slow is not lost: all of it arrives once it is read.
+    // Nothing is lost by back-pressure: everything arrives once it is read.
     let (_, head) = wire.response_head();
     let mut pattern = Pattern::new();
     let body = wire.body_into(head.of_response("GET").expect("a framing"), &mut |piece| pattern.check(piece));

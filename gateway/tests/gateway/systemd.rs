@@ -1,4 +1,4 @@
-//! What passes between the gateway and a service manager: sockets that are open already, and word of how it goes.
+//! What passes between the gateway and a service manager: inherited sockets, and notifications.
 
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
@@ -11,7 +11,7 @@ use crate::support::client::{connect, get, request};
 use crate::support::gateway::Gateway;
 use crate::support::upstream::Upstream;
 
-/// Passes sockets as systemd does, but for `LISTEN_PID`, which nobody knows before.
+/// Passes sockets as systemd does, except for `LISTEN_PID`, which is unknown before the start.
 fn pass(command: &mut std::process::Command, sockets: &[TcpListener]) {
     let owned = sockets.iter().map(|socket| OwnedFd::from(socket.try_clone().expect("a socket")));
     let mappings = (3..).zip(owned).map(|(child_fd, parent_fd)| FdMapping { parent_fd, child_fd }).collect();
@@ -23,7 +23,7 @@ fn sockets_of_a_unit_are_accepted_from() {
     let upstream = Upstream::named("app-1");
     let socket = TcpListener::bind("127.0.0.1:0").expect("bind");
     let address = socket.local_addr().expect("an address");
-    // Nobody is there yet, and the unit lets them in.
+    // The gateway does not run yet, and the unit's socket already accepts connections.
     let mut early = connect(address);
     early.send(request("GET", "/", "")).expect("send");
     let text = format!("listen = [\"{address}\"]\nworkers = 3\n{}", upstream.entry(""));
@@ -35,12 +35,12 @@ fn sockets_of_a_unit_are_accepted_from() {
     }
     let old = gateway.upgrade();
     assert_eq!(get(address, "/").text(), "app-1");
-    // It could bring one request more.
+    // The idle connection may carry one more request.
     drop(early);
     gateway.await_end(old);
     gateway.terminate();
     gateway.await_end(gateway.process());
-    // The unit keeps its socket, so whoever comes now waits for the next gateway.
+    // The unit keeps its socket, so new connections wait for the next gateway.
     let mut late = connect(address);
     late.send(request("GET", "/", "")).expect("send");
     let _gateway = Gateway::under(&text, |command| pass(command, &[socket]));
@@ -79,7 +79,7 @@ fn the_service_manager_hears_how_it_goes() {
     assert!(reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{reloading}");
     assert_eq!(hear(), "READY=1");
     let old = gateway.upgrade();
-    // The new one says that it is ready, and then the old one that it is the new one which counts.
+    // The new process reports that it is ready, then the old one that the new one is the main process.
     assert_eq!(hear(), "READY=1");
     assert_eq!(hear(), format!("MAINPID={}\nREADY=1", gateway.process()));
     gateway.await_end(old);

@@ -1,4 +1,4 @@
-//! Targets and methods travel on as they are; an absolute target speaks for the host.
+//! Targets and methods are forwarded unchanged; an absolute target determines the host.
 
 use crate::support::client::{connect, exchange, get, request};
 use crate::support::gateway::Gateway;

@@ -1,4 +1,4 @@
-//! Waits that end: the outcome is judged, never how long it took.
+//! Timeouts: tests judge the outcome, never the duration.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::{Mutex, mpsc};
@@ -20,7 +20,7 @@ use crate::support::websocket;
 /// Longer than the timeouts below: a stimulus, not a wait for luck.
 const LONGER: Duration = Duration::from_millis(700);
 
-/// Never answers before the test ends.
+/// Never responds before the test ends.
 fn silent(name: &str) -> (Upstream, mpsc::Sender<()>) {
     let (end, ended) = mpsc::channel::<()>();
     let ended = Mutex::new(ended);
@@ -58,7 +58,7 @@ fn a_post_that_timed_out_is_never_sent_twice() {
     }
 }
 
-/// Listens, and lets no connection be established: its queue is full.
+/// Listens, but no connection can be established, because its queue is full.
 struct Clogged {
     listener: Socket,
     _queued: Vec<Socket>,
@@ -137,7 +137,7 @@ fn a_connection_without_a_next_request_ends() {
     assert!(wire.ended());
 }
 
-/// A connection of HTTP/2 that has had one request answered.
+/// An HTTP/2 connection after its first response.
 fn spent(gateway: &Gateway) -> Frames {
     let mut frames = Frames::connect(gateway.address());
     frames.begin(&GET, true);
@@ -149,7 +149,7 @@ fn spent(gateway: &Gateway) -> Frames {
 fn an_http2_connection_without_a_next_request_ends() {
     let upstream = Upstream::named("app-1");
     let gateway = Gateway::start("[timeouts]\nheader = \"300ms\"\nidle = \"300ms\"", &[&upstream]);
-    // A client may be deaf to the gateway's announcement that it goes away.
+    // A client may ignore GOAWAY.
     spent(&gateway).await_end();
 
     let mut pinging = spent(&gateway);
@@ -205,7 +205,7 @@ fn an_upload_that_goes_on_is_no_answer_that_fails_to_come() {
     assert_eq!(wire.response("POST").text(), "app-1");
 }
 
-/// Answers after longer than the timeouts of those who ask it.
+/// Responds later than the timeouts of its clients.
 fn leisurely() -> Upstream {
     Upstream::start("app-1", |exchange| {
         exchange.body()?;
@@ -244,7 +244,7 @@ fn a_slow_client_keeps_no_other_waiting() {
 
 #[test]
 fn a_client_that_waits_is_not_answered_twice() {
-    // The timeout answers; what the upstream says later belongs to nobody.
+    // The client got a local reply for the timeout; the late response must not reach any client.
     let upstream = Upstream::start("app-1", |exchange| {
         if exchange.head.target() == "/late" {
             thread::sleep(LONGER);

@@ -13,7 +13,7 @@ use crate::support::head::latin1;
 use crate::support::upstream::{Next, Upstream};
 use crate::support::websocket;
 
-/// What a client that takes the upgrade for granted would send: no HTTP.
+/// What a client that assumes the upgrade would send: not HTTP.
 const RAW: &str = "\u{1}\u{2}RAW-BYTES\u{3}\u{4}\r\n\r\n";
 
 fn refusing(status: &'static str) -> Upstream {
@@ -26,13 +26,13 @@ fn refusing(status: &'static str) -> Upstream {
     })
 }
 
-/// Sends an upgrade and, without waiting, `after`; whether the upstream has received it raw.
+/// Sends an upgrade and, without waiting, `after`; whether the upstream got that as raw bytes.
 fn tunnelled(address: SocketAddr, upstream: &Upstream, after: &str, mark: &str) -> bool {
     let mut wire = connect(address);
     let upgrade = request("GET", "/socket", &websocket::fields());
     wire.send(format!("{upgrade}{after}")).expect("send");
     assert!(wire.response("GET").status() != 101);
-    // What comes of the rest: an answer or the end, in order or not.
+    // The rest gets a response or the end of the connection.
     let _ = wire.head();
     latin1(&upstream.raw()).contains(mark)
 }
@@ -46,7 +46,7 @@ fn bytes_after_a_refused_upgrade_are_never_tunnelled() {
     }
 }
 
-/// What bytes beyond a refused upgrade hide: a request that claims what only the gateway may say.
+/// Bytes after a refused upgrade may contain a request with fields that only the gateway may set.
 const HIDDEN: &str = "GET /hidden HTTP/1.1\r\nHost: app.example\r\nX-Forwarded-For: 203.0.113.66\r\n\r\n";
 
 #[test]
@@ -73,7 +73,7 @@ fn a_refused_upgrade_leaves_a_connection_of_use() {
     }
 }
 
-/// What the gateway must not be: a relay that tunnels before the 101.
+/// The control: a relay that tunnels before the 101.
 fn relay(upstream: SocketAddr) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind a relay");
     let address = listener.local_addr().expect("a bound address");
@@ -134,7 +134,7 @@ fn nothing_follows_the_request_before_the_101() {
     assert_eq!(latin1(&wire.rest().expect("the tunnel's end")), format!("never {RAW}"));
 }
 
-/// An upstream that grants any upgrade and then does as `talk` says.
+/// An upstream that accepts any upgrade and then runs `talk`.
 fn granting(talk: fn(&mut crate::support::upstream::Exchange) -> std::io::Result<()>) -> Upstream {
     Upstream::start("app-1", move |exchange| {
         exchange.body()?;
@@ -166,7 +166,7 @@ fn any_protocol_passes_with_bytes_beside_the_101() {
 #[test]
 fn a_half_closed_tunnel_still_carries_the_other_way() {
     let upstream = granting(|exchange| {
-        // The client's end comes first; the answer goes out after it.
+        // The client ends first; the response follows.
         let said = exchange.wire.rest()?;
         exchange.wire.write_all(&said)
     });

@@ -1,4 +1,4 @@
-//! Another process takes over, on the same sockets, and nobody notices.
+//! Upgrade in place: another process takes over the sockets, without a failed request.
 
 use std::fs;
 use std::net::TcpStream;
@@ -46,7 +46,7 @@ fn ten_upgrades_under_load_lose_nothing() {
         }
     }
     assert!(!old.contains(&gateway.process()));
-    // Those in between have nothing left; the first has a tunnel and half an answer.
+    // The processes in between have nothing left; the first has a tunnel and half a response.
     let first = old.remove(0);
     for process in old {
         gateway.await_end(process);
@@ -64,7 +64,7 @@ fn ten_upgrades_under_load_lose_nothing() {
     assert_eq!(get(gateway.address(), "/").status(), 200);
 }
 
-/// What the same load makes of a restart, where nobody hands anything over.
+/// The control: the same load during a restart without a handover.
 #[test]
 fn a_restart_is_noticed() {
     let (one, _release) = application("app-1");
@@ -82,11 +82,11 @@ fn a_restart_is_noticed() {
 #[test]
 fn connections_that_nobody_has_accepted_are_not_lost() {
     let upstream = Upstream::named("app-1");
-    // From more workers to fewer, whose queues are to be emptied all the same, and the other way round.
+    // From more workers to fewer, whose accept queues must be drained too, and the other way round.
     for (before, after) in [(3, 1), (1, 3)] {
         let mut gateway = Gateway::with(&config(before, "", &[&upstream]));
         gateway.write(&config(after, "", &[&upstream]));
-        // Refused for a reload, and taken over by an upgrade.
+        // Refused by a reload, and applied by an upgrade.
         gateway.await_saying("workers: cannot change", 1);
         let mut old = gateway.process();
         for _ in 0..3 {
@@ -167,7 +167,7 @@ fn what_cannot_follow_leaves_the_old_one() {
     gateway.write(&text);
     gateway.await_saying("configuration reloaded", 1);
     assert_eq!(gateway.process(), process);
-    // Nothing was the matter with the sockets.
+    // The sockets work as before.
     let old = gateway.upgrade();
     assert_eq!(old, process);
     load.go_on(20);
@@ -196,7 +196,7 @@ fn what_an_operator_ordered_comes_along_in_the_state_file() {
     assert_eq!(state(0), (Some("app-1"), Some("draining")));
     assert_eq!(state(2).0, Some("app-3"));
     gateway.await_end(old);
-    // The successor writes it from now on.
+    // The successor writes the file from now on.
     ask("POST", "/api/v1/upstreams/app-1/resume", "{}");
     assert!(!fs::read_to_string(gateway.directory().join("homing.state")).expect("the state").contains("drain"));
 }

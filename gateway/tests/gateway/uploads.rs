@@ -1,4 +1,4 @@
-//! Requests with bodies of unknown length, and bodies that nobody waits for.
+//! Requests with bodies of unknown length, and bodies that the upstream does not read.
 
 use std::io::ErrorKind;
 use std::sync::mpsc;
@@ -40,7 +40,7 @@ fn arrives_whole(finish: fn(&mut Frames)) -> bool {
     let (tell, told) = mpsc::channel();
     let upstream = Upstream::start("app-1", move |exchange| {
         let body = exchange.body_into(&mut |piece| {
-            // A test that has ended listens no more.
+            // The test may have ended, and with it the receiver.
             let _ = tell.send(Err(piece.to_vec()));
         });
         let _ = tell.send(Ok(body.as_ref().is_ok_and(|body| body.whole)));
@@ -64,7 +64,7 @@ fn an_upload_that_is_reset_without_error_is_not_whole() {
 
 const LARGE: usize = 8 * MIB;
 
-/// Sends the whole of a large body although the answer to it has come after its first piece.
+/// Sends a large body to its end although the response came after its first piece.
 fn insist(gateway: &Gateway) -> (u16, String) {
     let mut wire = connect(gateway.address());
     wire.send(request("POST", "/large", &format!("Content-Length: {LARGE}\r\n"))).expect("send");
@@ -99,7 +99,7 @@ fn who_writes_on_after_a_refusal_can_read_it() {
     upstream.stop();
     let gateway = Gateway::start("", &[&upstream]);
     for _ in 0..5 {
-        // The first is refused a connection; by the next the upstream may be known to be down.
+        // The first connection is refused; by the next request the upstream may be known to be down.
         assert!(matches!(insist(&gateway).0, 502 | 503));
     }
 }

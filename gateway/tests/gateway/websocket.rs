@@ -51,7 +51,7 @@ fn pings_are_answered_by_the_other_end() {
             socket.send(Message::Ping("from the upstream".into()))?;
             loop {
                 match socket.read() {
-                    // A test that has ended listens no more.
+                    // The test may have ended, and with it the receiver.
                     Ok(Message::Pong(payload)) => drop(pong.send(payload)),
                     Ok(_) => {}
                     Err(Error::ConnectionClosed) => return Ok(()),
@@ -84,7 +84,7 @@ fn a_close_by_the_client_reaches_the_upstream_and_back() {
         websocket::serve(exchange, |socket| {
             loop {
                 match socket.read() {
-                    // A test that has ended listens no more.
+                    // The test may have ended, and with it the receiver.
                     Ok(Message::Close(frame)) => drop(closed.send(frame)),
                     Ok(_) => {}
                     Err(Error::ConnectionClosed) => return Ok(()),

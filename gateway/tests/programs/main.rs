@@ -1,5 +1,5 @@
-//! What needs other programs: placements asked of nginx and HAProxy, the guides' configurations run by them, cookies that
-//! they set taken over, upstreams from etcd, the dashboard in a browser.
+//! Tests with other programs: placements compared with nginx and HAProxy, the guides' configurations run by them, their
+//! cookies migrated, upstreams from etcd, the dashboard in a browser.
 //!
 //! A test whose program is absent is reported as ignored, with the reason: see `homing_test_support::harness`.
 
@@ -22,7 +22,7 @@ mod guides;
 mod legacy_cookies;
 mod oracles;
 
-/// What these tests need.
+/// The programs that these tests need.
 const PROGRAMS: [&str; 9] =
     ["chromedriver", "chromium", "curl", "etcd", "haproxy", "nginx", "promtool", "schemathesis", "systemd-analyze"];
 

@@ -47,14 +47,14 @@ fn comes_is_seen_and_goes(command: impl Fn(&Path) -> Option<Command>) {
     let address = instance.line();
     fleet.accepts_it(&address);
     assert!(!fleet.shows_token(instance.id()));
-    // The gateway has forgotten it, and is told again.
+    // The gateway has lost the registration, and gets it again.
     fleet.restart();
     fleet.accepts_it(&address);
     instance.write("0");
     assert!(instance.wait().success(), "{}", instance.said());
     assert!(fleet.listed().is_none(), "gone by the time that it ends");
 
-    // It comes back at another address, and goes when nothing is left on it.
+    // It returns at another address, and is removed when no session is left.
     let mut instance = Process::start(&mut command);
     let address = instance.line();
     fleet.until("it is back", |told| told["state"] == "active" && told["address"] == address);

@@ -1,4 +1,4 @@
-//! A gateway that nothing but its agents tells of instances, and what every agent has to make of it.
+//! A gateway that knows instances by agents alone, and what every agent has to achieve.
 
 use crate::support::client::exchange;
 use crate::support::gateway::{Gateway, run};
@@ -25,7 +25,7 @@ impl Fleet {
     /// With one upstream, app-1, that is configured.
     pub fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        // A port that nobody listens on, for now.
+        // A port that is free for now.
         let admin = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let token = folder.path().join("admin.token");
         fs::write(&token, format!("{TOKEN}\n")).unwrap();
@@ -52,7 +52,7 @@ impl Fleet {
         self.folder.path().join("admin.token")
     }
 
-    /// What is told of the instance under test.
+    /// The gateway's entry of the instance under test.
     pub fn listed(&self) -> Option<Value> {
         let fields = format!("Host: localhost\r\nAuthorization: Bearer {TOKEN}\r\n");
         let response = exchange(self.admin, format!("GET /api/v1/upstreams HTTP/1.1\r\n{fields}\r\n"));
@@ -74,7 +74,7 @@ impl Fleet {
         until("it is gone", || self.listed().is_none());
     }
 
-    /// Waits for the instance to be there, and to take sessions, and to say how it is.
+    /// Waits until the instance is registered, accepts sessions, and has reported.
     pub fn accepts_it(&self, address: &str) {
         let told = self.until("it is there", |told| told["state"] == "active" && told["address"] == address);
         assert_eq!(told["origin"], "registered");
@@ -100,7 +100,7 @@ impl Fleet {
         assert!(head.contains("OWN SESSIONS  MEMORY MIB  THREADS") && table.contains("app-9"), "{table}");
     }
 
-    /// Whether anybody can read the token from the command line of this process.
+    /// Whether the token is visible in the command line of this process.
     pub fn shows_token(&self, process: u32) -> bool {
         let line = fs::read(format!("/proc/{process}/cmdline")).unwrap();
         String::from_utf8_lossy(&line).contains(TOKEN)

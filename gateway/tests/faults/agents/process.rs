@@ -1,4 +1,4 @@
-//! A program that a test started, and ends.
+//! A program that a test starts and ends.
 
 use crate::support::GUARD;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -50,7 +50,7 @@ fn an_instance_comes_by_itself_is_seen_and_goes_politely() {
     let mut instance = Instance::start(&fleet, &[]);
     fleet.accepts_it(&instance.address);
     assert!(!fleet.shows_token(instance.agent.id()));
-    // The gateway has forgotten it, and is told again.
+    // The gateway has lost the registration, and gets it again.
     fleet.restart();
     fleet.accepts_it(&instance.address);
     instance.agent.terminate();

@@ -26,7 +26,7 @@ pub struct Gate {
 
 impl Gate {
     pub fn start(settings: &str) -> Self {
-        // A port that nobody listens on, for now.
+        // A port that is free for now.
         let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let admin = free.expect("a free port");
         let gateway = Gateway::with(&format!(

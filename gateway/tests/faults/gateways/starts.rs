@@ -90,7 +90,7 @@ fn without_etcd_it_begins_as_configured_and_changes_over() {
         &ring.replacen(identity, "identity = \"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\"", 1),
     );
     until("other keys are refused", || gateway.log().contains("going on with the keys that are known"));
-    // And an etcd that names nobody any more empties nothing.
+    // An etcd without any upstream does not empty the cluster.
     etcd.delete("/homing/upstreams/app-2");
     until("nobody is refused", || gateway.log().contains("going on with the upstreams that are known"));
     assert!(goes_to(&gateway, "app-2"));

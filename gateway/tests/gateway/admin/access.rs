@@ -1,4 +1,4 @@
-//! Who is let in, and what a browser may do.
+//! Access control, and restrictions on browsers.
 
 use super::host::{Host, code, json, request};
 use crate::support::client::{Response, connect, exchange};
@@ -115,7 +115,7 @@ fn bodies_are_bounded() {
     let head = format!("POST /api/v1/plan HTTP/1.1\r\nHost: localhost\r\n{JSON}Transfer-Encoding: chunked\r\n\r\n");
     wire.send(head).unwrap();
     let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x10000));
-    // It may hang up before all has come.
+    // The server may close before everything was sent.
     (0..17).for_each(|_| drop(wire.send(&chunk)));
     assert_eq!(code(&wire.response("POST"), 413), "too_large", "by what comes");
     assert!(host.get(&format!("/{}", "x".repeat(100_000))).status() >= 400, "nor does a head go on for ever");

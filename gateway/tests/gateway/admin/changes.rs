@@ -1,4 +1,4 @@
-//! Changes: made whole or not at all, and seen in what the proxy does.
+//! Changes: applied whole or not at all, and visible in the proxy's behaviour.
 
 use super::host::{Host, code, json, ring};
 use crate::support::until;

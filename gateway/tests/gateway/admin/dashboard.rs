@@ -1,4 +1,4 @@
-//! The page for people: who gets it, and what it may do; and the history that it plots.
+//! The dashboard: access to it, its content security policy, and the history that it plots.
 
 use super::host::{Host, json, request};
 use crate::support::client::{Response, exchange};
@@ -22,7 +22,7 @@ fn text(page: &Response) -> String {
     String::from_utf8(page.body.data.clone()).unwrap()
 }
 
-/// What stands between the only `open` and the `close` behind it.
+/// The text between the only `open` and the `close` after it.
 fn within<'t>(text: &'t str, open: &str, close: &str) -> &'t str {
     assert_eq!(text.matches(open).count(), 1, "{open}");
     text.split_once(open).unwrap().1.split_once(close).unwrap().0

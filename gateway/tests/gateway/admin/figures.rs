@@ -1,4 +1,4 @@
-//! What is told of upstreams, and what is not there.
+//! The figures of upstreams, and those that are absent.
 
 use super::host::{Host, code, json};
 use crate::support::client::get;

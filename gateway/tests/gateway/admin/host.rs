@@ -1,4 +1,4 @@
-//! A proxy with its administration in this process, and what is asked of the latter.
+//! A proxy with its administration in this process, and a client of the administration.
 
 use crate::support::client::{Response, exchange, guarded};
 use crate::support::upstream::Upstream;
@@ -41,12 +41,12 @@ impl Host {
         Self::with(upstreams, "round_robin", |admin| admin)
     }
 
-    /// Likewise, with somebody who looks at the live sessions.
+    /// Likewise, with a task that keeps the history of live sessions.
     pub fn keeping_history(upstreams: &[Upstream]) -> Self {
         Self::keeping_history_by(upstreams, SystemClock)
     }
 
-    /// Likewise, at the time of this clock.
+    /// Likewise, with this clock.
     pub fn keeping_history_by(upstreams: &[Upstream], clock: impl Clock + 'static) -> Self {
         Self::launch(upstreams, "round_robin", |proxy| Admin::builder(proxy), clock, true)
     }
@@ -55,7 +55,7 @@ impl Host {
         Self::launch(upstreams, policy, |proxy| more(Admin::builder(proxy)), SystemClock, false)
     }
 
-    /// With a place where changes are kept.
+    /// With a store for changes.
     pub fn storing(upstreams: &[Upstream], store: impl RosterStore + 'static) -> Self {
         let roster = |proxy: &Proxy| Arc::new(Roster::new(Arc::clone(proxy.balancer())).store(store));
         let admin = |proxy: &Proxy| Admin::builder(proxy).roster(roster(proxy));
@@ -112,7 +112,7 @@ impl Host {
         self.ask("GET", target, "")
     }
 
-    /// What the list says of one upstream.
+    /// The list's entry of one upstream.
     pub fn listed(&self, name: &str) -> Value {
         let list = json(&self.get("/api/v1/upstreams"), 200);
         let found = list["upstreams"].as_array().unwrap().iter().find(|upstream| upstream["name"] == name).cloned();

@@ -1,4 +1,4 @@
-//! Instances that register themselves, say how they are, and go.
+//! Instances that register themselves, report, and deregister.
 
 use super::host::{Events, Host, code, json};
 use crate::support::until;
@@ -13,12 +13,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 const APP_9: &str = "/api/v1/upstreams/app-9";
 const HEARTBEAT: &str = "/api/v1/upstreams/app-9/heartbeat";
 
-/// A registration of nobody whom anything is sent to.
+/// A registration of an address that receives no traffic.
 fn lasting(ttl: &str) -> String {
     value!({ "address": "127.0.0.1:9", "ttl": ttl }).to_string()
 }
 
-/// What the list says of one, if it has it.
+/// The list's entry of one upstream, if it has one.
 fn found(host: &Host, name: &str) -> Option<Value> {
     let list = json(&host.get("/api/v1/upstreams"), 200);
     list["upstreams"].as_array().unwrap().iter().find(|upstream| upstream["name"] == name).cloned()
@@ -50,7 +50,7 @@ fn an_instance_registers_itself_and_says_how_it_is() {
     expected["at"] = told["report"]["at"].clone();
     assert_eq!(told["report"], expected);
     assert!(told["registration"]["expires"].as_str() > told["report"]["at"].as_str());
-    // So says who is only configured, too; and who says nothing is there all the same.
+    // A configured instance may report too; one that does not is in the cluster all the same.
     json(&host.ask("POST", "/api/v1/upstreams/app-1/heartbeat", r#"{"threads":4}"#), 200);
     json(&host.ask("POST", "/api/v1/upstreams/app-1/heartbeat", ""), 200);
     assert_eq!(host.listed("app-1")["registration"], Value::Null);
@@ -80,7 +80,7 @@ fn who_is_not_heard_of_drains_and_goes_and_who_is_stays() {
         silent["state"] == "draining" && silent["cause"] == "no heartbeat for its TTL"
     });
     assert!(found(&host, "app-9").unwrap()["drain"]["deadline"].is_string());
-    // Heard of again, it takes sessions again; and then it is silent for good.
+    // A heartbeat makes it accept sessions again; then its heartbeats stop for good.
     assert_eq!(json(&host.ask("POST", HEARTBEAT, ""), 200)["state"], "active");
     until("it is gone", || {
         assert_eq!(alive()["state"], "active");
@@ -118,7 +118,7 @@ fn an_instance_goes_at_once_or_when_nothing_is_left_on_it() {
     assert_eq!((&told["state"], told["drain"]["deadline"].is_string()), (&"draining".into(), true));
     assert_eq!(json(&host.ask("POST", HEARTBEAT, ""), 200)["state"], "draining", "whoever goes still says how it is");
     drop(lease);
-    // It is taken back by registering again.
+    // Registering again revokes it.
     assert!(json(&host.ask("PUT", APP_9, &lasting("15s")), 200)["effects"].as_array().unwrap().is_empty());
     assert_eq!(host.listed("app-9")["state"], "active");
     assert_eq!(code(&goes(r#"{"drain":"soon"}"#), 422), "value");
@@ -166,7 +166,7 @@ fn what_an_instance_cannot_be_or_say_is_refused() {
     assert!(host.listed("app-1")["report"].is_null());
 }
 
-/// Fails when it is told to.
+/// Fails on command.
 #[derive(Clone, Default)]
 struct Disk(Arc<AtomicBool>);
 

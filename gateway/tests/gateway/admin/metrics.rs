@@ -1,4 +1,4 @@
-//! What Prometheus scrapes.
+//! The metrics for Prometheus.
 
 use super::host::{Host, json};
 use crate::support::until;

@@ -12,7 +12,7 @@ use std::net::{SocketAddr, TcpListener};
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 const JSON: &str = "Content-Type: application/json\r\n";
 
-/// A port that nobody listens on, for now.
+/// A port that is free for now.
 fn free() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }

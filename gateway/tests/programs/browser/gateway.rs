@@ -63,7 +63,7 @@ impl Gateway {
                 "monitor on" | "administration on" => monitor = Some(Admin { address: address.parse()? }),
                 "open" | "listening on" => {
                     let url = format!("http://{address}/");
-                    // Read on, so that the gateway never waits for somebody to.
+                    // Keeps reading, so that the gateway never waits for the reader.
                     tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
                     let monitor = monitor.ok_or("the gateway does not say where its administration is")?;
                     return Ok(Gateway { url, monitor, process });

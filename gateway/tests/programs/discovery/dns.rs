@@ -189,7 +189,7 @@ async fn it_is_asked_again_when_the_shortest_ttl_is_over_within_limits() {
     let short = Duration::from_millis(50);
     for (ttls, floor, ceiling, least) in [
         ([1, 3600], short, GUARD * 100, Duration::from_secs(1)),
-        // Nobody waits an hour for this.
+        // No test waits an hour for this.
         ([3600, 3600], short, short * 2, short * 2),
         ([0, 0], short * 10, GUARD * 100, short * 10),
     ] {

@@ -310,7 +310,7 @@ fn whoever_has_to_log_in_does_and_does_again_when_that_runs_out() {
         let client_of = client("secret\n");
         let mut source = EtcdSource::new(client_of.clone(), KeyPrefix::default(), "here".to_owned());
         assert_eq!(members(&mut source).await, [at("a", 1)]);
-        // Longer than a token lasts that nobody uses.
+        // Longer than the lifetime of an unused token.
         sleep(Duration::from_secs(3)).await;
         let config = at("b", 2);
         let mut registration = EtcdRegistration::new(client_of, &KeyPrefix::default(), &config, Duration::from_secs(5));

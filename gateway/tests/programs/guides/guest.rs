@@ -1,4 +1,4 @@
-//! Users with a session: each has an address, a browser that keeps all cookies, and a place where its session is.
+//! Users with a session: each has an address, a browser that keeps all cookies, and an instance with the session.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -9,7 +9,7 @@ use crate::support::visitor::COOKIE;
 #[derive(Clone)]
 pub struct Guest {
     address: Ipv4Addr,
-    /// What it asks for, and field lines of its requests.
+    /// Its request target, and field lines of its requests.
     target: String,
     fields: String,
     pub cookies: BTreeMap<String, String>,
@@ -24,8 +24,8 @@ pub fn cookies(lines: &[String]) -> BTreeMap<String, String> {
 }
 
 impl Guest {
-    /// The n-th of all, at home nowhere. Its key is in its target, in a field and in its address, so that none is another's by
-    /// any hash.
+    /// The n-th user, without a session yet. Its key is in its target, in a field and in its address, so that no two
+    /// users have equal keys.
     pub fn new(n: u8) -> Self {
         Self {
             address: Ipv4Addr::new(127, n / 8 + 1, n.wrapping_mul(37), n),
@@ -36,7 +36,7 @@ impl Guest {
         }
     }
 
-    /// The n-th of those who come by a proxy, which says where from.
+    /// The n-th user behind a proxy that reports the address.
     pub fn forwarded(n: u8) -> Self {
         let fields = format!("X-Forwarded-For: 192.0.2.1, 203.{n}.113.9\r\n");
         Self { address: Ipv4Addr::LOCALHOST, fields, ..Self::new(n) }
@@ -49,7 +49,7 @@ impl Guest {
         format!("{}{}", self.fields, cookies.unwrap_or_default())
     }
 
-    /// Asks for its page, and keeps the cookies that it is given.
+    /// Requests its page, and keeps the cookies that are set.
     pub fn visit(&mut self, front: SocketAddr) -> Response {
         let mut wire = connect_from(self.address.into(), front);
         let response = wire.exchange(request("GET", &self.target, &self.fields()));
@@ -60,7 +60,7 @@ impl Guest {
         response
     }
 
-    /// Begins a session, which is where it asked: it is there again at the next request.
+    /// Begins a session, which is found again by the next request.
     pub fn arrive(&mut self, front: SocketAddr) {
         let first = self.visit(front).text();
         self.home = first.strip_suffix(" new").unwrap_or_else(|| panic!("a first visit, and {first:?}")).to_owned();
@@ -77,7 +77,7 @@ impl Guest {
     }
 }
 
-/// How many of them have lost their sessions.
+/// The number of users whose session was not found.
 pub fn astray(guests: &mut [Guest], front: SocketAddr) -> usize {
     guests.iter_mut().map(|guest| usize::from(!guest.is_at_home(front))).sum()
 }

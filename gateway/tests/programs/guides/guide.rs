@@ -1,9 +1,9 @@
-//! The pages themselves, and how their configurations are put together.
+//! The pages, and how their configurations are assembled.
 
 use std::cell::RefCell;
 use std::fs;
 
-/// A page of `docs/`: what stands in it under a heading.
+/// A page of `docs/`: its code blocks by heading.
 pub struct Guide {
     name: &'static str,
     blocks: Vec<Block>,
@@ -48,7 +48,7 @@ impl Guide {
         &block.text
     }
 
-    /// Nothing stands on the page that was not run.
+    /// Asserts that every block of the page was run.
     pub fn all_was_run(&self) {
         let left: Vec<_> = self.blocks.iter().filter(|block| !*block.is_used.borrow()).collect();
         let left: Vec<_> = left.iter().map(|block| (&block.heading, &block.language)).collect();
@@ -56,7 +56,7 @@ impl Guide {
     }
 }
 
-/// `config` with that paragraph (a table, a block of braces) in place of the one that begins alike.
+/// `config` with that paragraph (a table, a block of braces) instead of the one with the same first line.
 pub fn with(config: &str, paragraph: &str) -> String {
     let first = paragraph.lines().next();
     let is_old = |old: &&str| old.lines().next() == first;

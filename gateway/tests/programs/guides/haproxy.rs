@@ -1,4 +1,4 @@
-//! `docs/FROM_HAPROXY.md`.
+//! The guide `docs/FROM_HAPROXY.md`.
 
 use crate::support::test;
 use std::path::Path;
@@ -31,9 +31,9 @@ fn by_a_cookie(guide: &Guide, haproxy: &Path) {
     let front = site.haproxy(haproxy, before);
     let mut everybody = site.change_over(&front, guests(), after, &settled, &[&settled]);
     in_front_of_homing(&site, haproxy, before, after);
-    // Those who came later have no cookie of HAProxy's, which gives them one for wherever it places them,
+    // Later visitors have no cookie of HAProxy, which places them and sets one,
     assert!(astray(&mut everybody.clone(), front.address) > 5);
-    // unless it follows ours.
+    // unless it follows Homing's cookie.
     let gateway = site.gateway(after);
     let asked = gateway.address().to_string();
     if let Some(lines) = lines_for_the_way_back(guide.block("The way back", "sh"), "127.0.0.1:80", &asked) {

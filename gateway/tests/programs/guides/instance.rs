@@ -1,4 +1,4 @@
-//! An instance of an application that keeps its sessions in memory, and knows a user by a cookie of its own.
+//! An instance of an application that keeps sessions in memory, and identifies a user by a cookie of its own.
 
 use std::collections::HashSet;
 use std::io;
@@ -10,7 +10,7 @@ use super::guest::cookies;
 use crate::support::upstream::{Exchange, Next, Upstream};
 use crate::support::websocket;
 
-/// What an instance says of itself to those who probe it.
+/// The condition that an instance reports to probes.
 #[derive(Clone, Default)]
 pub struct Condition(Arc<AtomicBool>);
 
@@ -20,8 +20,8 @@ impl Condition {
     }
 }
 
-/// Answers its name, and `kept` to whom it knows, `new` to others, who are known from then on. `/socket` is a WebSocket that
-/// only who is known gets. `/healthz` and Wisej's `/healthcheck.wx` say how it is.
+/// Responds with its name and `kept` for a known session, `new` for a new one. `/socket` is a WebSocket for
+/// known sessions only. `/healthz` and Wisej's `/healthcheck.wx` report its condition.
 pub fn start(name: &str, condition: &Condition) -> Upstream {
     let (owner, condition) = (name.to_owned(), condition.clone());
     let sessions: Mutex<HashSet<String>> = Mutex::default();
@@ -53,7 +53,7 @@ pub fn start(name: &str, condition: &Condition) -> Upstream {
     })
 }
 
-/// As Wisej answers: 503 with Retry-After says that no more sessions are taken.
+/// As Wisej responds: 503 with Retry-After means that it takes no more sessions.
 fn health(exchange: &mut Exchange, condition: &Condition) -> io::Result<Next> {
     match condition.0.load(Ordering::SeqCst) {
         false => exchange.ok("well"),

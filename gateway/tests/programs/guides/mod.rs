@@ -1,8 +1,8 @@
-//! The guides in `docs/` for those who move in: every configuration in them is taken from the page as it stands and run, by the
-//! program that it is for, before instances that keep sessions in memory. Addresses and paths alone are put in their place.
+//! The guides in `docs/`: every configuration is read from the page and run by the program that it is for, in front of
+//! instances that keep sessions in memory. Only addresses and paths are replaced.
 //!
-//! Who has a session is asked for it before, after and on the way back; whether it is still there, the instances say. By
-//! other settings than a guide's the same visitors do lose their sessions.
+//! Visitors with sessions return before, after and on the way back, and the instances report whether a session is still
+//! there. With other settings than a guide's the same visitors lose their sessions.
 
 mod guest;
 mod guide;

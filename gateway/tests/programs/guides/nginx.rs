@@ -1,4 +1,4 @@
-//! `docs/FROM_NGINX.md`.
+//! The guide `docs/FROM_NGINX.md`.
 
 use crate::support::test;
 use std::path::Path;
@@ -23,12 +23,12 @@ pub fn reversed(config: &str) -> String {
     others.into_iter().chain(upstreams.into_iter().rev()).map(str::trim_end).collect::<Vec<_>>().join("\n\n")
 }
 
-/// That configuration with another policy, which agrees with nobody.
+/// That configuration with a policy whose placements differ.
 pub fn round_robin(config: &str) -> String {
     with(config, ROUND_ROBIN)
 }
 
-/// The lines that the guide's commands print for the way back, when they are asked of that gateway.
+/// The output of the guide's commands for the way back, run with that gateway.
 pub fn lines_for_the_way_back(commands: &str, address: &str, gateway: &str) -> Option<String> {
     find("curl")?;
     let commands = fitted(commands, &[(address, gateway)]);
@@ -56,9 +56,9 @@ fn by_ip_hash(guide: &Guide, nginx: &Path) {
     let front = site.nginx(nginx, before);
     let strange = [reversed(after), round_robin(after)];
     let mut everybody = site.change_over(&front, guests(), after, &settled, &[&strange[0], &strange[1]]);
-    // Those who came when new sessions were placed otherwise are not where nginx looks for them,
+    // Visitors that another policy placed are not where nginx would place them,
     assert!(astray(&mut everybody.clone(), front.address) > 5);
-    // unless it follows our cookies.
+    // unless it follows Homing's cookies.
     if let Some(back) = way_back(guide, &site) {
         let config = fitted(before, &[("proxy_pass http://app;", "proxy_pass http://$pinned;")]);
         let front = site.nginx(nginx, &format!("{config}{back}"));
@@ -67,7 +67,7 @@ fn by_ip_hash(guide: &Guide, nginx: &Path) {
 
     in_front_of_homing(nginx, &site, before, after);
 
-    // Behind another proxy, whose word is taken.
+    // Behind another proxy, which is trusted.
     let behind = |config: &str| fitted(config, &[("10.1.0.0/16", "127.0.0.0/8")]);
     let front = site.nginx(nginx, &behind(before));
     let guests = site.settle((0..GUESTS).map(Guest::forwarded).collect(), front.address);
@@ -128,7 +128,7 @@ fn by_a_cookie(guide: &Guide, nginx: &Path) {
     }
 }
 
-/// nginx's own `sticky` is not in Debian's: the cookies are made here, by another program than ours.
+/// Debian's nginx has no `sticky`: md5sum makes the cookies here.
 fn by_the_md5_of_an_address(guide: &Guide) {
     let Some(md5sum) = find("md5sum") else { return };
     let cookie = guide.block("After: a cookie and a map", "toml");

@@ -1,4 +1,4 @@
-//! `packaging/`, as far as it can be judged without being installed.
+//! `packaging/`, as far as it can be checked without being installed.
 
 use crate::support::test;
 use std::fs;
@@ -10,7 +10,7 @@ fn read(file: &str) -> String {
     fs::read_to_string(format!("{}/packaging/{file}", concat!(env!("CARGO_MANIFEST_DIR"), "/.."))).expect("read it")
 }
 
-/// What systemd says of a unit with that text.
+/// systemd's report about a unit with that text.
 fn analyze(words: &[&str], unit: &str) -> Option<Output> {
     let program = find("systemd-analyze")?;
     let directory = tempfile::tempdir().expect("a temporary directory");

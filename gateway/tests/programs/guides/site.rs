@@ -1,4 +1,4 @@
-//! A site with three instances, and what is put in front of them: an incumbent, or the gateway.
+//! A site with three instances, and a proxy in front of them: nginx, HAProxy or the gateway.
 
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -12,15 +12,15 @@ use crate::support::gateway::Gateway;
 use crate::support::program::{NGINX_ARGUMENTS, Program, free_address, nginx_config};
 use crate::support::upstream::Upstream;
 
-/// Enough that each instance has some by any hash, and that a round robin leaves nearly none at home.
+/// Enough that each instance gets some by any hash, and that round robin finds nearly none of the sessions.
 pub const GUESTS: u8 = 60;
 
 pub struct Site {
     pub instances: Vec<Upstream>,
     pub conditions: Vec<Condition>,
-    /// What the guide calls the instances' addresses.
+    /// The addresses of the instances in the guide.
     addresses: [&'static str; 3],
-    /// Where the keys of its gateways are.
+    /// The directory of its gateways' keys.
     keys: TempDir,
 }
 
@@ -77,12 +77,12 @@ impl Site {
         let keys = self.keys.path().join("homing.keys");
         let places =
             [(listen, "listen = [\"127.0.0.1:0\"]"), ("/var/lib/homing/homing.keys", keys.to_str().expect("UTF-8"))];
-        // Several run at once.
+        // Several gateways run at once.
         let admin = free_address().to_string();
         Gateway::with(&fitted(&self.placed(config), &places).replace("127.0.0.1:9090", &admin))
     }
 
-    /// Whom `front` has given a session, some at each instance.
+    /// The users with a session from `front`, some at each instance.
     pub fn settle(&self, mut guests: Vec<Guest>, front: SocketAddr) -> Vec<Guest> {
         guests.iter_mut().for_each(|guest| guest.arrive(front));
         for instance in &self.instances {
@@ -91,9 +91,9 @@ impl Site {
         guests
     }
 
-    /// A change-over as the guides have it: from `before`, where `guests` get their sessions, to the gateway by `after`, and
-    /// to what that becomes when nothing has to agree any more. Returns all who have a session, those who came later too.
-    /// `strange` are configurations by which guests do lose theirs.
+    /// A change-over as the guides have it: from `before`, where `guests` get their sessions, to the gateway by
+    /// `after`, and to the final configuration, when nothing has to agree any more. Returns all users with a session,
+    /// later ones too. `strange` are configurations with which sessions are lost.
     pub fn change_over(
         &self,
         before: &Front,
@@ -108,7 +108,7 @@ impl Site {
         let gateway = self.gateway(after);
         assert_eq!(astray(&mut guests, gateway.address()), 0, "lost on the way in");
         assert!(guests.iter().all(Guest::has_ours));
-        // Both serve, and users come to either.
+        // Both serve, and users reach either.
         assert_eq!(astray(&mut guests, before.address), 0, "lost while both serve");
         assert_eq!(astray(&mut guests, gateway.address()), 0, "lost while both serve");
 

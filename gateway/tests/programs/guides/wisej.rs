@@ -18,7 +18,7 @@ use crate::support::{until, websocket};
 
 const ADDRESSES: [&str; 3] = ["127.0.0.1:9001", "127.0.0.1:9002", "127.0.0.1:9003"];
 
-/// As the guide has it for who comes from ARR, which is also what it comes to in the end.
+/// The guide's configuration for ARR, which is also the final one.
 fn settled(guide: &Guide) -> String {
     let after = with(guide.block("After", "toml"), guide.block("From ip_hash", "toml").trim_end());
     with(&after, guide.block("From IIS with ARR", "toml").trim_end())
@@ -58,13 +58,13 @@ fn cookies_of_arr_are_read() {
     }
 }
 
-/// A gateway by the guide, and where it is administered.
+/// A gateway with the guide's configuration, and its administration's address.
 fn administered(site: &Site) -> (Gateway, SocketAddr) {
     let guide = Guide::read("WISEJ.md");
     let admin = free_address();
     let quick = [("127.0.0.1:9090", admin.to_string()), ("interval = \"2s\"", "interval = \"100ms\"".to_owned())];
     let quick: Vec<_> = quick.iter().map(|(old, new)| (*old, new.as_str())).collect();
-    // All leave at once, and come at once.
+    // Sessions leave at once, and no slow start delays new ones.
     let at_once = [("spread = \"30s\"", "spread = \"0s\""), ("[admin]", "[slow_start]\nwindow = \"0s\"\n\n[admin]")];
     (site.gateway(&fitted(&fitted(&settled(&guide), &quick), &at_once)), admin)
 }
@@ -82,7 +82,7 @@ fn post(admin: SocketAddr, path: &str, body: &str) {
     assert_eq!(response.status(), 200, "{response:?}");
 }
 
-/// So many newcomers; how many of them `name` was given.
+/// Twenty new visitors; the number that `name` got.
 fn given_to(name: &str, gateway: &Gateway, from: u8) -> usize {
     let mut newcomers: Vec<_> = (from..from + 20).map(Guest::new).collect();
     newcomers.iter_mut().for_each(|guest| guest.arrive(gateway.address()));

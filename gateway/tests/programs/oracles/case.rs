@@ -1,4 +1,4 @@
-//! A random cluster, and our picks in it.
+//! A random cluster, and Homing's picks in it.
 
 use std::net::IpAddr;
 
@@ -23,7 +23,7 @@ pub struct Case {
 }
 
 impl Case {
-    /// The n-th of its kind: some of the addresses, at least one up. Those where nobody listens are down.
+    /// The n-th of its kind: some of the addresses, at least one up. Addresses without a listener are down.
     pub fn random(n: usize, dice: &Dice, addresses: &[String], nobody: &[String]) -> Self {
         let mut addresses: Vec<(&String, bool)> = addresses.iter().map(|address| (address, true)).collect();
         dice.shuffle(&mut addresses);
@@ -77,13 +77,13 @@ impl Ours {
     }
 }
 
-/// Whether repeating a request changes its answer, so that it goes by turns and not by a hash.
+/// Whether repeating a request changes its upstream, so that it was placed in turn and not by a hash.
 pub fn takes_turns(mut ask: impl FnMut() -> String) -> bool {
     let first = ask();
     (0..REPEATS).any(|_| ask() != first)
 }
 
-/// What came of a comparison.
+/// The result of a comparison.
 #[derive(Debug, Default)]
 pub struct Tally {
     pub same: usize,

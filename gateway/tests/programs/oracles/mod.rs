@@ -1,7 +1,7 @@
-//! Placements that claim to be nginx's or HAProxy's, asked of the real programs: random clusters and clients, and no
-//! difference in thousands of picks.
+//! Placements that claim to be nginx's or HAProxy's, compared with the real programs: random clusters and clients, and
+//! no difference in thousands of picks.
 //!
-//! The programs run on Unix sockets in front of servers that answer their own address. What is random comes from a
+//! The programs run on Unix sockets in front of servers that respond with their own address. Randomness comes from a
 //! seed, which is printed; `HOMING_SEED=N cargo test -p homing-gateway --test programs oracles` runs it again.
 
 mod case;

@@ -13,7 +13,7 @@ use crate::support::dice::Dice;
 pub struct Servers {
     /// As nginx is told them.
     pub addresses: Vec<String>,
-    /// Addresses where nobody listens.
+    /// Addresses without a listener.
     pub nobody: Vec<String>,
     _sockets: TempDir,
 }
@@ -88,7 +88,7 @@ fn answer(name: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{name}", name.len())
 }
 
-/// One request, without a body. Who hangs up has what it wants.
+/// One request, without a body. A client may close early.
 fn exchange(mut stream: impl Read + Write, answer: &str) {
     let mut request = Vec::new();
     let mut piece = [0; 4096];
