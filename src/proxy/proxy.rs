@@ -113,7 +113,7 @@ impl Proxy {
         checker::run(Arc::clone(&self.worker), probes, shutdown)
     }
 
-    /// The hyper service for one connection, for those who run hyper's server themselves: HTTP/1.1 (with upgrades) or
+    /// The hyper service for one connection, for programs that run hyper's server themselves: HTTP/1.1 (with upgrades) or
     /// HTTP/2. `https` says that the client came over TLS. Prefer [`serve`](Self::serve), which adds the timeouts,
     /// limits and local replies that need the connection.
     #[must_use]

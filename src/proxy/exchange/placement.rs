@@ -80,15 +80,15 @@ impl<'c> Placement<'c> {
         let first = match picked {
             Ok(placed) if !queue.overtakes(placed.decision, placed.upstream().id()) => return Ok(placed),
             Ok(placed) => {
-                let (decision, home) = (placed.decision, placed.upstream().id());
+                let (decision, upstream) = (placed.decision, placed.upstream().id());
                 // Free before this request waits, for those that wait already.
                 drop(placed);
-                self.full((decision == Decision::Pinned).then_some(home))
+                self.full((decision == Decision::Pinned).then_some(upstream))
             }
             Err(error) => self.outcome_of(Err(error)),
         };
         match first {
-            PickOutcome::Rejected(refusal) => Err(refusal),
+            PickOutcome::Rejected(reply) => Err(reply),
             _ if !queue.is_open() => Err(LocalReply::Full),
             first => {
                 queue
@@ -128,9 +128,9 @@ impl<'c> Placement<'c> {
     }
 
     /// For which place this request waits: one at its session's upstream, or any.
-    fn full(&self, home: Option<UpstreamId>) -> PickOutcome<Assignment> {
-        match home {
-            Some(home) => PickOutcome::Full(WaitFor::Upstream(home)),
+    fn full(&self, pinned: Option<UpstreamId>) -> PickOutcome<Assignment> {
+        match pinned {
+            Some(upstream) => PickOutcome::Full(WaitFor::Upstream(upstream)),
             None if self.tried.is_empty() => PickOutcome::Full(WaitFor::Any),
             // It cannot take what the others can, so it must not delay them.
             None => PickOutcome::RetryAfter(RECHECK_INTERVAL),

@@ -191,25 +191,25 @@ mod tests {
     #[test]
     fn each_rule_has_its_local_reply() {
         let ok = || get("/").header(HOST, "a");
-        let refused = |request| validated(request).unwrap_err();
+        let rejected = |request| validated(request).unwrap_err();
         assert!(validated(ok()).is_ok());
-        assert_eq!(refused(get("/")), LocalReply::NoHost);
+        assert_eq!(rejected(get("/")), LocalReply::NoHost);
         assert!(validated(get("/").version(Version::HTTP_10)).is_ok());
-        assert_eq!(refused(ok().header(HOST, "a")), LocalReply::BadHost);
-        assert_eq!(refused(ok().method("CONNECT")), LocalReply::Connect);
-        assert_eq!(refused(get("*").header(HOST, "a")), LocalReply::BadTarget);
+        assert_eq!(rejected(ok().header(HOST, "a")), LocalReply::BadHost);
+        assert_eq!(rejected(ok().method("CONNECT")), LocalReply::Connect);
+        assert_eq!(rejected(get("*").header(HOST, "a")), LocalReply::BadTarget);
         assert!(validated(get("*").header(HOST, "a").method("OPTIONS")).is_ok());
         assert!(validated(ok().header(TRANSFER_ENCODING, "Chunked")).is_ok());
         for coding in ["identity, chunked", "chunked, chunked", "gzip, chunked", "xchunked", ""] {
-            assert_eq!(refused(ok().header(TRANSFER_ENCODING, coding)), LocalReply::BadTransferEncoding, "{coding}");
+            assert_eq!(rejected(ok().header(TRANSFER_ENCODING, coding)), LocalReply::BadTransferEncoding, "{coding}");
         }
         let twice = ok().header(TRANSFER_ENCODING, "chunked").header(TRANSFER_ENCODING, "chunked");
-        assert_eq!(refused(twice), LocalReply::BadTransferEncoding);
+        assert_eq!(rejected(twice), LocalReply::BadTransferEncoding);
         let both = ok().header(TRANSFER_ENCODING, "chunked").header("content-length", "4");
-        assert_eq!(refused(both), LocalReply::BadTransferEncoding);
-        assert_eq!(refused(ok().header(EXPECT, "the-unexpected")), LocalReply::Expectation);
+        assert_eq!(rejected(both), LocalReply::BadTransferEncoding);
+        assert_eq!(rejected(ok().header(EXPECT, "the-unexpected")), LocalReply::Expectation);
         assert!(validated(ok().header(EXPECT, "100-Continue")).is_ok());
-        assert_eq!(refused(ok().header("x", "y".repeat(16 * 1024))), LocalReply::HeadersTooLarge);
-        assert_eq!(refused(get(&format!("/{}", "x".repeat(8192))).header(HOST, "a")), LocalReply::UriTooLong);
+        assert_eq!(rejected(ok().header("x", "y".repeat(16 * 1024))), LocalReply::HeadersTooLarge);
+        assert_eq!(rejected(get(&format!("/{}", "x".repeat(8192))).header(HOST, "a")), LocalReply::UriTooLong);
     }
 }

@@ -174,8 +174,8 @@ mod tests {
             many.as_bytes(),
         ] {
             for step in [1, 7, wire.len()] {
-                let refused = decoded(wire, step);
-                assert_eq!(refused.unwrap_err(), Malformed::Chunk, "{:?}", String::from_utf8_lossy(wire));
+                let error = decoded(wire, step);
+                assert_eq!(error.unwrap_err(), Malformed::Chunk, "{:?}", String::from_utf8_lossy(wire));
             }
         }
     }

@@ -189,7 +189,7 @@ mod tests {
         if (frames.owed() == 0) != (between || opaque) {
             return Some(format!("{frames:?} at {seen}, but between two frames is {between}"));
         }
-        // Whoever reads as much as is owed must not read past the end, and soon come to it.
+        // A reader of as much as is owed must not read past the end, and soon reach it.
         let (behind, end) = *reading.frames.iter().find(|(_, end)| *end > seen)?;
         let owed = frames.owed();
         let exact = seen >= behind && !between;
@@ -208,7 +208,7 @@ mod tests {
             127 => frame.extend((length as u64).to_be_bytes()),
             _ => {}
         }
-        // Bytes that would be taken for headers by whoever lost the way.
+        // Bytes that a scanner that is out of step would take for headers.
         frame.resize(frame.len() + length + if masked { 4 } else { 0 }, 0x81);
         frame
     }
@@ -330,7 +330,7 @@ mod tests {
             }
         }
 
-        /// So whoever reads as much as is owed stops between two frames.
+        /// So a reader of as much as is owed stops between two frames.
         #[test]
         fn reading_what_is_owed_ends_where_a_frame_does(
             stream in proptest::collection::vec(any_frame(true), 1..6).prop_map(|frames| frames.concat()),

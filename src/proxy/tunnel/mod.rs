@@ -1,6 +1,6 @@
 //! After a 101: bytes both ways until both sides have ended, or until the upstream's drain ends the tunnel.
 //!
-//! A tunnel knows two byte streams and, of a WebSocket, where frames end; not who picked the upstream, nor what is
+//! A tunnel knows two byte streams and, of a WebSocket, where frames end; not how the upstream was picked, nor what is
 //! held open meanwhile. A WebSocket is idle almost always, so an idle tunnel holds no buffer.
 //!
 //! What always holds: **no Close is written inside a WebSocket's frame.** Frames of both ways are followed without

@@ -41,7 +41,7 @@ fn masked_data() -> Vec<u8> {
     [&[0x82, 0x80 | 126, 0, 196, 9, 9, 9, 9], [0x88; 196].as_slice()].concat()
 }
 
-/// Counts wakes, so that a tunnel that forgot whom to wait for is noticed: it is polled only if it was woken.
+/// Counts wakes: the tunnel is polled only if it was woken, so that one that forgot to register a waker is noticed.
 struct Woken(AtomicUsize);
 
 impl Wake for Woken {
@@ -60,7 +60,7 @@ struct Scene {
 }
 
 async fn told(tell: oneshot::Receiver<()>) {
-    tell.await.expect("whoever tells stays");
+    tell.await.expect("the sender stays");
 }
 
 impl Scene {
@@ -165,7 +165,7 @@ async fn leaving_amid(mut scene: Scene, down: &[u8], up: &[u8], split: usize) ->
     scene.leave();
     scene.upstream.write_all(&down[split.min(down.len())..]).await.expect("room for it");
     scene.client.write_all(&up[split.min(up.len())..]).await.expect("room for it");
-    // Nobody is to hear of these.
+    // These must not be passed on.
     scene.upstream.write_all(&data(0x82)).await.expect("room for it");
     scene.client.write_all(HELLO).await.expect("room for it");
     // The naive one has gone by now.
@@ -304,7 +304,7 @@ async fn what_is_no_websocket_is_told_the_end_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_breaks_the_rules_passes_and_is_told_the_end_alone() {
+async fn a_side_that_breaks_the_rules_passes_and_gets_the_end_alone() {
     // An unmasked frame from a client, before the tunnel is told and while it leaves.
     let bare = [0x81, 2, b'h', b'i'];
     let mut scene = Scene::new(TunnelProtocol::WebSocket);
@@ -328,7 +328,7 @@ async fn who_breaks_the_rules_passes_and_is_told_the_end_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_does_not_answer_is_told_the_end_after_the_grace() {
+async fn a_side_that_does_not_answer_is_shut_down_after_the_grace() {
     let mut scene = Scene::new(TunnelProtocol::WebSocket);
     scene.leave();
     assert_eq!(scene.heard(), (open(CLOSE), open(MASKED_CLOSE)));
@@ -374,7 +374,7 @@ async fn lasts(protocol: TunnelProtocol, room: usize, said: &[u8]) -> Duration {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_keeps_a_tunnel_longer_than_twice_the_grace() {
+async fn no_tunnel_outlives_twice_the_grace() {
     let late = |lasted: Duration, due: Duration| lasted >= due && lasted < due + Duration::from_millis(5);
     // Ends that stay open and silent, speak no frames, stop amid one, or take nothing.
     assert!(late(lasts(TunnelProtocol::WebSocket, ROOM, b"").await, 2 * GRACE));
@@ -384,7 +384,7 @@ async fn nobody_keeps_a_tunnel_longer_than_twice_the_grace() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_takes_nothing_is_waited_for_as_long_as_a_side_that_has_ended() {
+async fn a_side_that_accepts_nothing_is_waited_for_as_long_as_one_that_has_ended() {
     let (mut client, mut to_client) = duplex(8);
     let (mut upstream, mut to_upstream) = duplex(8);
     let tunnelling = tokio::spawn(async move {

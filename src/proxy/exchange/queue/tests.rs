@@ -6,17 +6,17 @@ use tokio::time::Instant;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Upstreams with so many places each, and the numbers of those who were served.
-struct Town {
+/// Upstreams with so many free places each, and the numbers of the requests that were served.
+struct Fixture {
     queue: Queue,
     free: Mutex<BTreeMap<UpstreamId, u32>>,
     served: Mutex<Vec<u32>>,
 }
 
 /// A place, until it is dropped.
-struct Spot(Arc<Town>, UpstreamId);
+struct HeldPlace(Arc<Fixture>, UpstreamId);
 
-impl Drop for Spot {
+impl Drop for HeldPlace {
     fn drop(&mut self) {
         *self.0.free.lock().entry(self.1).or_default() += 1;
         self.0.queue.freed(self.1);
@@ -26,34 +26,35 @@ impl Drop for Spot {
 const HOME: UpstreamId = UpstreamId(1);
 const OTHER: UpstreamId = UpstreamId(2);
 
-impl Town {
+impl Fixture {
     fn with(size: usize) -> Arc<Self> {
         let queue = Queue::new(QueueSettings { size, timeout: TIMEOUT });
         Arc::new(Self { queue, free: Mutex::default(), served: Mutex::default() })
     }
 
-    fn ask(self: &Arc<Self>, line: WaitFor) -> PickOutcome<Spot> {
+    fn ask(self: &Arc<Self>, target: WaitFor) -> PickOutcome<HeldPlace> {
         let mut free = self.free.lock();
-        let found =
-            free.iter_mut().find(|(id, left)| **left > 0 && (line == WaitFor::Any || line == WaitFor::Upstream(**id)));
+        let found = free
+            .iter_mut()
+            .find(|(id, left)| **left > 0 && (target == WaitFor::Any || target == WaitFor::Upstream(**id)));
         match found {
             Some((id, left)) => {
                 *left -= 1;
-                PickOutcome::Placed(Spot(Arc::clone(self), *id), *id)
+                PickOutcome::Placed(HeldPlace(Arc::clone(self), *id), *id)
             }
-            None => PickOutcome::Full(line),
+            None => PickOutcome::Full(target),
         }
     }
 
-    /// One who keeps the place for good, once there is one.
-    async fn queue(self: &Arc<Self>, number: u32, line: WaitFor) -> JoinHandle<Result<(), LocalReply>> {
-        let town = Arc::clone(self);
+    /// A request that keeps its place for good, once it has one.
+    async fn queue(self: &Arc<Self>, number: u32, target: WaitFor) -> JoinHandle<Result<(), LocalReply>> {
+        let fixture = Arc::clone(self);
         let drawn = || self.queue.lists.lock().last_number;
         let before = drawn();
         let task = tokio::spawn(async move {
-            let spot = town.queue.wait(PickOutcome::Full(line), || town.ask(line)).await?;
-            town.served.lock().push(number);
-            std::mem::forget(spot);
+            let place = fixture.queue.wait(PickOutcome::Full(target), || fixture.ask(target)).await?;
+            fixture.served.lock().push(number);
+            std::mem::forget(place);
             Ok(())
         });
         while drawn() == before && !task.is_finished() {
@@ -64,11 +65,11 @@ impl Town {
     }
 
     fn free(&self, upstream: UpstreamId) {
-        self.free_unheard(upstream);
+        self.free_silently(upstream);
         self.queue.freed(upstream);
     }
 
-    fn free_unheard(&self, upstream: UpstreamId) {
+    fn free_silently(&self, upstream: UpstreamId) {
         *self.free.lock().entry(upstream).or_default() += 1;
     }
 
@@ -77,7 +78,7 @@ impl Town {
     }
 }
 
-/// Lets everybody run who can, in no time.
+/// Lets every task run that can, in no time.
 async fn settle() {
     for _ in 0..20 {
         yield_now().await;
@@ -85,118 +86,122 @@ async fn settle() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_came_first_is_served_first() {
-    let (town, start) = (Town::with(100), Instant::now());
+async fn the_first_request_is_served_first() {
+    let (fixture, start) = (Fixture::with(100), Instant::now());
     for number in 0..50 {
-        town.queue(number, WaitFor::Any).await;
+        fixture.queue(number, WaitFor::Any).await;
     }
     for number in 0..50 {
-        town.free([HOME, OTHER][number as usize % 2]);
+        fixture.free([HOME, OTHER][number as usize % 2]);
         settle().await;
-        assert_eq!(town.served(), (0..=number).collect::<Vec<_>>());
+        assert_eq!(fixture.served(), (0..=number).collect::<Vec<_>>());
     }
-    assert!(town.queue.is_empty());
-    assert_eq!(start.elapsed(), Duration::ZERO, "somebody was served by chance and not by being woken");
+    assert!(fixture.queue.is_empty());
+    assert_eq!(start.elapsed(), Duration::ZERO, "a request was served by a recheck and not by a wake");
 }
 
 #[tokio::test(start_paused = true)]
 async fn many_places_at_once_serve_as_many_in_order() {
-    let town = Town::with(100);
+    let fixture = Fixture::with(100);
     for number in 0..50 {
-        town.queue(number, WaitFor::Any).await;
+        fixture.queue(number, WaitFor::Any).await;
     }
-    (0..20).for_each(|_| town.free(HOME));
+    (0..20).for_each(|_| fixture.free(HOME));
     settle().await;
-    assert_eq!(town.served(), (0..20).collect::<Vec<_>>());
+    assert_eq!(fixture.served(), (0..20).collect::<Vec<_>>());
 }
 
 #[tokio::test(start_paused = true)]
 async fn no_more_wait_than_may_and_none_for_longer_than_they_should() {
-    let (town, start) = (Town::with(2), Instant::now());
-    let waiting = [town.queue(0, WaitFor::Any).await, town.queue(1, WaitFor::Upstream(HOME)).await];
-    let over = town.queue(2, WaitFor::Any).await;
+    let (fixture, start) = (Fixture::with(2), Instant::now());
+    let waiting = [fixture.queue(0, WaitFor::Any).await, fixture.queue(1, WaitFor::Upstream(HOME)).await];
+    let over = fixture.queue(2, WaitFor::Any).await;
     assert_eq!(over.await.unwrap(), Err(LocalReply::QueueFull));
     assert_eq!(start.elapsed(), Duration::ZERO);
     for task in waiting {
         assert_eq!(task.await.unwrap(), Err(LocalReply::QueueTimeout));
     }
-    assert_eq!((start.elapsed(), town.queue.waiting()), (TIMEOUT, 0));
-    town.free(HOME);
-    assert_eq!(town.queue(3, WaitFor::Any).await.await.unwrap(), Ok(()), "the queue is of use again");
+    assert_eq!((start.elapsed(), fixture.queue.waiting()), (TIMEOUT, 0));
+    fixture.free(HOME);
+    assert_eq!(fixture.queue(3, WaitFor::Any).await.await.unwrap(), Ok(()), "the queue is of use again");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_offered_to_one_who_leaves_goes_to_the_next() {
-    let (town, start) = (Town::with(10), Instant::now());
-    let first = town.queue(0, WaitFor::Any).await;
-    let _second = town.queue(1, WaitFor::Any).await;
-    town.free(HOME);
+async fn a_place_offered_to_a_request_that_leaves_goes_to_the_next() {
+    let (fixture, start) = (Fixture::with(10), Instant::now());
+    let first = fixture.queue(0, WaitFor::Any).await;
+    let _second = fixture.queue(1, WaitFor::Any).await;
+    fixture.free(HOME);
     // WakeReason, and gone before it could run.
     first.abort();
     settle().await;
-    assert_eq!((town.served(), start.elapsed()), (vec![1], Duration::ZERO));
-    assert!(town.queue.is_empty() && town.queue.lists.lock().waiters.is_empty());
+    assert_eq!((fixture.served(), start.elapsed()), (vec![1], Duration::ZERO));
+    assert!(fixture.queue.is_empty() && fixture.queue.lists.lock().waiters.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_one_place_does_not_hold_up_those_who_take_any() {
-    let town = Town::with(10);
-    town.queue(0, WaitFor::Upstream(HOME)).await;
-    town.queue(1, WaitFor::Any).await;
-    town.free(OTHER);
+async fn a_request_that_waits_for_one_upstream_does_not_delay_those_that_take_any() {
+    let fixture = Fixture::with(10);
+    fixture.queue(0, WaitFor::Upstream(HOME)).await;
+    fixture.queue(1, WaitFor::Any).await;
+    fixture.free(OTHER);
     settle().await;
-    assert_eq!(town.served(), [1]);
-    town.free(HOME);
+    assert_eq!(fixture.served(), [1]);
+    fixture.free(HOME);
     settle().await;
-    assert_eq!(town.served(), [1, 0]);
+    assert_eq!(fixture.served(), [1, 0]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_those_who_could_take_it_the_first_does() {
+async fn of_the_requests_that_could_take_a_place_the_first_does() {
     for (lines, name) in
         [([WaitFor::Any, WaitFor::Upstream(HOME)], "any"), ([WaitFor::Upstream(HOME), WaitFor::Any], "home")]
     {
-        let town = Town::with(10);
-        town.queue(0, lines[0]).await;
-        town.queue(1, lines[1]).await;
-        town.free(HOME);
+        let fixture = Fixture::with(10);
+        fixture.queue(0, lines[0]).await;
+        fixture.queue(1, lines[1]).await;
+        fixture.free(HOME);
         settle().await;
-        assert_eq!(town.served(), [0], "{name} was first");
+        assert_eq!(fixture.served(), [0], "{name} was first");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_one_cannot_take_is_offered_to_the_other_line() {
-    let (town, start) = (Town::with(10), Instant::now());
+async fn a_place_that_one_request_cannot_take_is_offered_to_the_other_list() {
+    let (fixture, start) = (Fixture::with(10), Instant::now());
     // As if it had tried there before.
-    let picky = Arc::clone(&town);
+    let picky = Arc::clone(&fixture);
     let _picky = tokio::spawn(async move {
-        picky.queue.wait::<Spot>(PickOutcome::Full(WaitFor::Any), || PickOutcome::Full(WaitFor::Any)).await.map(drop)
+        picky
+            .queue
+            .wait::<HeldPlace>(PickOutcome::Full(WaitFor::Any), || PickOutcome::Full(WaitFor::Any))
+            .await
+            .map(drop)
     });
     settle().await;
-    town.queue(1, WaitFor::Upstream(HOME)).await;
-    town.free(HOME);
+    fixture.queue(1, WaitFor::Upstream(HOME)).await;
+    fixture.free(HOME);
     settle().await;
-    assert_eq!((town.served(), start.elapsed()), (vec![1], Duration::ZERO));
+    assert_eq!((fixture.served(), start.elapsed()), (vec![1], Duration::ZERO));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_place_that_nobody_announced_is_found_by_the_first() {
-    let (town, start) = (Town::with(10), Instant::now());
-    let first = town.queue(0, WaitFor::Any).await;
-    let second = town.queue(1, WaitFor::Any).await;
-    town.free_unheard(HOME);
-    town.free_unheard(HOME);
+async fn a_place_that_was_not_announced_is_found_by_the_first() {
+    let (fixture, start) = (Fixture::with(10), Instant::now());
+    let first = fixture.queue(0, WaitFor::Any).await;
+    let second = fixture.queue(1, WaitFor::Any).await;
+    fixture.free_silently(HOME);
+    fixture.free_silently(HOME);
     first.await.unwrap().unwrap();
     second.await.unwrap().unwrap();
-    assert_eq!((town.served(), start.elapsed()), (vec![0, 1], RECHECK_INTERVAL), "the first tells the second");
+    assert_eq!((fixture.served(), start.elapsed()), (vec![0, 1], RECHECK_INTERVAL), "the first tells the second");
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_to_come_later_comes_then() {
-    let (town, start) = (Town::with(10), Instant::now());
+async fn a_request_that_is_to_retry_later_retries_then() {
+    let (fixture, start) = (Fixture::with(10), Instant::now());
     let mut times = 0;
-    let asked = town.queue.wait(PickOutcome::RetryAfter(Duration::from_millis(700)), || {
+    let asked = fixture.queue.wait(PickOutcome::RetryAfter(Duration::from_millis(700)), || {
         times += 1;
         match times {
             1 => PickOutcome::RetryAfter(Duration::from_millis(300)),
@@ -205,34 +210,34 @@ async fn who_is_to_come_later_comes_then() {
     });
     assert_eq!(asked.await, Ok(()));
     assert_eq!((start.elapsed(), times), (Duration::from_secs(1), 2));
-    let late = town.queue.wait::<()>(PickOutcome::RetryAfter(TIMEOUT * 2), || PickOutcome::RetryAfter(TIMEOUT * 2));
+    let late = fixture.queue.wait::<()>(PickOutcome::RetryAfter(TIMEOUT * 2), || PickOutcome::RetryAfter(TIMEOUT * 2));
     assert_eq!(late.await, Err(LocalReply::QueueTimeout));
     assert_eq!(start.elapsed(), Duration::from_secs(1) + TIMEOUT);
 }
 
 #[tokio::test(start_paused = true)]
-async fn newcomers_see_whom_they_would_overtake() {
-    let town = Town::with(10);
+async fn new_requests_see_which_they_would_overtake() {
+    let fixture = Fixture::with(10);
     let (new, pinned) = (Decision::New, Decision::Pinned);
-    let overtakes = |decision, upstream| town.queue.overtakes(decision, upstream);
+    let overtakes = |decision, upstream| fixture.queue.overtakes(decision, upstream);
     assert!(!overtakes(new, HOME));
-    town.queue(0, WaitFor::Upstream(HOME)).await;
+    fixture.queue(0, WaitFor::Upstream(HOME)).await;
     assert!(overtakes(new, HOME) && overtakes(pinned, HOME));
     assert!(!overtakes(new, OTHER) && !overtakes(pinned, OTHER));
-    town.queue(1, WaitFor::Any).await;
+    fixture.queue(1, WaitFor::Any).await;
     assert!(overtakes(new, OTHER) && overtakes(Decision::PinLost(PinLoss::NotServing), OTHER));
     assert!(!overtakes(pinned, OTHER), "a session that comes home goes straight on");
 }
 
-/// One who takes any place and happens upon one that somebody waits for gives it back.
+/// A request that takes any place gives back one for which another has waited longer.
 #[tokio::test(start_paused = true)]
-async fn a_home_is_left_to_who_waited_longer_for_it() {
-    let (town, start) = (Town::with(10), Instant::now());
-    let home = town.queue(0, WaitFor::Upstream(HOME)).await;
-    // Nobody tells, so both have to look; the one who takes any is there first.
-    town.free_unheard(HOME);
-    let any = town.queue(1, WaitFor::Any).await;
-    assert_eq!(town.served(), [0], "{:?}", start.elapsed());
+async fn a_place_is_left_to_the_request_that_has_waited_longer_for_it() {
+    let (fixture, start) = (Fixture::with(10), Instant::now());
+    let home = fixture.queue(0, WaitFor::Upstream(HOME)).await;
+    // Nothing is announced, so both have to recheck; the one that takes any place does so first.
+    fixture.free_silently(HOME);
+    let any = fixture.queue(1, WaitFor::Any).await;
+    assert_eq!(fixture.served(), [0], "{:?}", start.elapsed());
     home.await.unwrap().unwrap();
     any.abort();
 }
