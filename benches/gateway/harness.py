@@ -110,7 +110,7 @@ def version(name: str) -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Distinct free ports: all are held before any is let go."""
+    """Distinct free ports: all are bound before any is released."""
     with contextlib.ExitStack() as held:
         ports = []
         for _ in range(count):
@@ -125,12 +125,12 @@ class Bench(contextlib.ExitStack):
 
     def __enter__(self):
         super().__enter__()
-        # SIGTERM and SIGHUP unwind like an exception, so that no process outlives us.
+        # SIGTERM and SIGHUP unwind like an exception, so that no process is left over.
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda number, _: sys.exit(128 + number))
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        # Asked for first, as an earlier measurement of this process has narrowed it.
+        # Reset first: an earlier measurement of this process may have narrowed it.
         os.sched_setaffinity(0, {PROXY_CORE, LOAD_CORE})
         if os.sched_getaffinity(0) != {PROXY_CORE, LOAD_CORE}:
             raise Failure(f"cores {PROXY_CORE} and {LOAD_CORE} are needed, the proxy's and the load's")
@@ -175,7 +175,7 @@ class Bench(contextlib.ExitStack):
 
 
 def stop(process: subprocess.Popen) -> None:
-    """Ends a process; what is left of its session then, or after `STOP_SECONDS`, is killed."""
+    """Terminates a process; kills what is left of its session then, or after `STOP_SECONDS`."""
     process.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(STOP_SECONDS)
@@ -225,7 +225,7 @@ def cpu_us(pid: int) -> tuple[float, float]:
 
 
 def busy_us(core: int) -> float:
-    """Microseconds that a core was not idle, whoever used it: another guest of the host too."""
+    """Microseconds that a core was not idle, other guests of the host included."""
     line = next(line for line in open("/proc/stat") if line.startswith(f"cpu{core} "))
     user, nice, system, _idle, _iowait, *interrupts_and_steal = map(int, line.split()[1:9])
     return (user + nice + system + sum(interrupts_and_steal)) * TICK_US

@@ -54,7 +54,7 @@ def echo(client: socket.socket) -> None:
         raise Failure("a WebSocket carries other bytes than were sent")
 
 
-# How a client of each kind opens, and how it later shows that it was open all along.
+# How a client of each kind opens, and how it shows later that it was open all the time.
 KINDS = {"keep-alive": (keep_alive, keep_alive), "WebSocket": (upgrade, echo)}
 
 
@@ -100,7 +100,7 @@ def measure() -> None:
     parser.add_argument("--output", type=Path, default=harness.TARGET / "idle-memory.json")
     parser.add_argument("proxies", nargs="*", default=["nginx", "haproxy", "homing"])
     args = parser.parse_args()
-    # A WebSocket takes the proxy two files: the client's and the upstream's.
+    # The proxy needs two files for a WebSocket: one for the client and one for the upstream.
     needed = 2 * args.count + 1000
     if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < needed:
         raise Failure(f"{args.count} clients need a hard limit of {needed} open files (ulimit -Hn)")
