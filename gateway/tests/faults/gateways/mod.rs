@@ -127,7 +127,7 @@ async fn three_gateways() {
     // Etcd is killed: they go on and say so, and refuse what they could not tell each other.
     etcd.kill();
     for gate in &gates {
-        until("they say so", || check(gate.log().contains("going on with what is known"), || gate.log())).await;
+        until("they say so", || check(gate.log().contains("the last known state stays in force"), || gate.log())).await;
     }
     crowd.visits(2).await;
     let refused = gates[0].post("/api/v1/upstreams/app-2/resume").expect_err("a resume without etcd");
@@ -136,7 +136,7 @@ async fn three_gateways() {
     assert!(gates.iter().all(|gate| gate.metrics().contains("\nhoming_discovery_up 0\n")));
     etcd.revive();
     for gate in &gates {
-        until("they say that too", || check(gate.log().contains("the source is back"), || gate.log())).await;
+        until("they say that too", || check(gate.log().contains("the source responds again"), || gate.log())).await;
     }
     assert!(gates.iter().all(|gate| gate.metrics().contains("\nhoming_discovery_up 1\n")));
     gates[2].post("/api/v1/upstreams/app-2/resume").expect("resume");
@@ -162,7 +162,7 @@ async fn three_gateways() {
     {
         etcd.put("/homing/keys", &keys(ring));
         for gate in &gates {
-            let taken = || gate.log().matches("keys taken over").count();
+            let taken = || gate.log().matches("keys replaced").count();
             until("all take the keys", || check(taken() == step, || gate.log())).await;
         }
         crowd.visits(2).await;

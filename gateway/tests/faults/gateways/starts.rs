@@ -51,7 +51,7 @@ fn a_file_is_followed_and_a_wrong_one_is_not() {
     replace(&upstreams[1].entry(""));
     until("the file is followed", || goes_to(&gateway, "app-2"));
     replace(&upstreams[0].entry("weight = 0\n"));
-    let refused = "going on with what is known: ";
+    let refused = "the last known state stays in force: ";
     until("the file is refused", || gateway.log().contains(refused));
     let log = gateway.log();
     let line = log.lines().find(|line| line.contains(refused)).expect("the line");
@@ -77,11 +77,11 @@ fn without_etcd_it_begins_as_configured_and_changes_over() {
     fs::write(directory.path().join("homing.keys"), &ring).expect("write the keys");
     let config = format!("{LISTEN}{}{}", discover(&etcd.endpoint()), upstreams[0].entry(""));
     let gateway = Gateway::within(directory, &config);
-    until("it says so", || gateway.log().contains("beginning with the configuration's upstreams"));
+    until("it says so", || gateway.log().contains("starting with the upstreams of the configuration"));
     assert!(goes_to(&gateway, "app-1"));
     etcd.revive();
     until("etcd is followed", || goes_to(&gateway, "app-2"));
-    until("so are its keys", || gateway.log().contains("keys taken over; key 2 signs"));
+    until("so are its keys", || gateway.log().contains("keys replaced; key 2 signs"));
 
     // Keys of another fleet would make all tokens worthless.
     let identity = ring.lines().next().expect("the identity");
@@ -89,10 +89,10 @@ fn without_etcd_it_begins_as_configured_and_changes_over() {
         "/homing/keys",
         &ring.replacen(identity, "identity = \"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\"", 1),
     );
-    until("other keys are refused", || gateway.log().contains("going on with the keys that are known"));
+    until("other keys are refused", || gateway.log().contains("the last known keys stay in force"));
     // An etcd without any upstream does not empty the cluster.
     etcd.delete("/homing/upstreams/app-2");
-    until("nobody is refused", || gateway.log().contains("going on with the upstreams that are known"));
+    until("nobody is refused", || gateway.log().contains("the last known upstreams stay in force"));
     assert!(goes_to(&gateway, "app-2"));
 }
 
