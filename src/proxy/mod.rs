@@ -65,6 +65,7 @@ mod health;
 mod http1;
 mod io;
 mod local_reply;
+#[expect(clippy::module_inception, reason = "the type that the folder is named after")]
 mod proxy;
 mod settings;
 mod tunnel;
