@@ -7,7 +7,12 @@ pub const MAX_UPSTREAMS: usize = 10_000;
 const MAX_NAME: usize = 255;
 
 /// The configuration of one upstream. It is checked when a cluster is built, or by [`check`](Self::check).
+///
+/// With the feature `serde` it is an object of these fields, of which `weight` and `max_in_flight` may be left out.
+/// Reading it checks types and names of fields alone; the type of configuration files (`config::Upstream`)
+/// also checks values, so that a refusal has their place.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
 #[non_exhaustive]
 pub struct UpstreamConfig {
     /// Its identity: 1 to 255 bytes of visible ASCII.
@@ -15,9 +20,16 @@ pub struct UpstreamConfig {
     /// Where to connect; only the host interprets it.
     pub address: String,
     /// Its share of new sessions relative to the others', 1 to 65535.
+    #[cfg_attr(feature = "serde", serde(default = "default_weight"))]
     pub weight: u16,
     /// The most requests and tunnels in flight at once; 0 is no limit.
+    #[cfg_attr(feature = "serde", serde(default))]
     pub max_in_flight: u32,
+}
+
+#[cfg(feature = "serde")]
+fn default_weight() -> u16 {
+    1
 }
 
 impl UpstreamConfig {

@@ -57,19 +57,8 @@ fn one() -> u16 {
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 enum ChangeRequest {
-    Put(Object<Named>),
+    Put(Object<UpstreamConfig>),
     Remove(String),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Named {
-    name: String,
-    address: String,
-    #[serde(default = "one")]
-    weight: u16,
-    #[serde(default)]
-    max_in_flight: u32,
 }
 
 #[derive(Deserialize)]
@@ -118,9 +107,10 @@ impl From<Capacity> for CapacityJson {
     }
 }
 
-fn config(name: &str, address: &str, weight: u16, max_in_flight: u32) -> Result<UpstreamConfig, Problem> {
+fn with_valid_address(config: UpstreamConfig) -> Result<UpstreamConfig, Problem> {
+    let UpstreamConfig { name, address, .. } = &config;
     match is_host_port(address) {
-        true => Ok(UpstreamConfig::new(name, address).weight(weight).max_in_flight(max_in_flight)),
+        true => Ok(config),
         false => Err(Problem::value(format!(
             "the address {address:?} of {name:?} is refused: use host:port such as \"10.0.0.1:8080\" or \"[::1]:8080\""
         ))),
@@ -129,16 +119,15 @@ fn config(name: &str, address: &str, weight: u16, max_in_flight: u32) -> Result<
 
 fn wishes(wishes: Vec<ChangeRequest>) -> Result<Vec<Change>, Problem> {
     let change = |wish| match wish {
-        ChangeRequest::Put(Object(Named { name, address, weight, max_in_flight })) => {
-            config(&name, &address, weight, max_in_flight).map(Change::Put)
-        }
+        ChangeRequest::Put(Object(config)) => with_valid_address(config).map(Change::Put),
         ChangeRequest::Remove(name) => Ok(Change::Remove(name)),
     };
     wishes.into_iter().map(change).collect()
 }
 
 pub(crate) fn put(context: &AdminContext, peer: SocketAddr, name: &str, spec: &PutRequest) -> HandlerResult {
-    let config = config(name, &spec.address, spec.weight, spec.max_in_flight)?;
+    let config = UpstreamConfig::new(name, &spec.address).weight(spec.weight).max_in_flight(spec.max_in_flight);
+    let config = with_valid_address(config)?;
     let report = spec.report.as_ref().map(|Object(report)| *report);
     let done = match (&spec.ttl, report) {
         (Some(ttl), report) => instances::register(context, peer, config, ttl, report)?,

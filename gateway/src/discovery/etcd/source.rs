@@ -9,9 +9,8 @@ use super::store::{EtcdOverrideStore, SavedRevision};
 use crate::discovery::{DiscoveryError, DiscoverySource, DiscoveryUpdate, KeysText, NextUpdate};
 use crate::roster::{InstanceReport, Override, Overrides};
 use homing::cluster::{Sketch, UpstreamConfig};
-use homing::config::value;
-use serde::Deserialize;
-use serde_json::json;
+use homing::config::Upstream;
+use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
@@ -224,22 +223,12 @@ fn retain<T>(map: &mut BTreeMap<String, T>, keep: impl Fn(&str) -> bool) -> bool
     map.len() < before
 }
 
+/// An upstream as configuration has it, but for its name, which is in the key.
 fn upstream(name: &str, value: &[u8]) -> Result<UpstreamConfig, String> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Entry {
-        #[serde(deserialize_with = "value::address")]
-        address: String,
-        #[serde(default = "one", deserialize_with = "value::integer::<1, 65_535, _, _>")]
-        weight: u16,
-        #[serde(default, deserialize_with = "value::integer::<0, 4_294_967_295, _, _>")]
-        max_in_flight: u32,
+    let mut fields: Map<String, Value> = serde_json::from_slice(value).map_err(|error| error.to_string())?;
+    if fields.insert("name".to_owned(), name.into()).is_some() {
+        return Err("unknown field `name`: the key has it".to_owned());
     }
-    fn one() -> u16 {
-        1
-    }
-    let Entry { address, weight, max_in_flight } = serde_json::from_slice(value).map_err(|error| error.to_string())?;
-    let config = UpstreamConfig::new(name, address).weight(weight).max_in_flight(max_in_flight);
-    config.check().map_err(|error| error.to_string())?;
-    Ok(config)
+    let upstream: Upstream = serde_json::from_value(fields.into()).map_err(|error| error.to_string())?;
+    Ok(upstream.to_core())
 }
