@@ -1,4 +1,4 @@
-//! The OpenAPI document, held against what is answered by a program that makes requests of it.
+//! Compares the OpenAPI document with real responses, by a program that makes requests from it.
 
 use super::host::Host;
 use crate::support::program::find;

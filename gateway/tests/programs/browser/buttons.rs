@@ -15,7 +15,7 @@ fn card(instance: &str) -> String {
     format!("[data-instance={instance}]")
 }
 
-/// Opens the demo, and says who serves.
+/// Opens the demo, and returns the name of the instance that serves the page.
 async fn open(page: &Page, url: &str) -> Result<String> {
     page.go(url).await?;
     let first = page.text("#instance").await?;
@@ -46,7 +46,7 @@ async fn press(page: &Page, instance: &str, button: &str) -> Result<()> {
     page.click(&format!("{} .{button}", card(instance))).await
 }
 
-/// Waits until the page is served by another, socket and all, and says by whom.
+/// Waits until another instance serves the page and its WebSocket, and returns that instance's name.
 async fn moved_from(page: &Page, first: &str) -> Result<String> {
     until(page, "another instance serves", async |page| Ok(page.text("#instance").await? != first)).await;
     let second = page.text("#instance").await?;

@@ -111,7 +111,7 @@ impl Admin {
         self.ask("GET", path, Value::Null).await
     }
 
-    /// What it tells of all upstreams, in its order.
+    /// The status of all upstreams, in the order of the gateway's list.
     pub async fn upstreams(self) -> Result<Vec<Value>> {
         let mut told = self.get("/api/v1/upstreams").await?;
         Ok(told["upstreams"].as_array_mut().map(std::mem::take).ok_or("no upstreams")?)
@@ -132,7 +132,7 @@ async fn exchange(address: impl ToSocketAddrs, request: &str) -> Result<(String,
     Ok((head.to_owned(), body.to_owned()))
 }
 
-/// A visitor who comes without a browser, and keeps the cookies that it is given.
+/// A client that is no browser, and keeps the cookies it receives.
 #[derive(Default)]
 pub struct Visitor {
     cookies: Vec<(String, String)>,

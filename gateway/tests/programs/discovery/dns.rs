@@ -17,7 +17,7 @@ use tokio::net::UdpSocket;
 #[derive(Default)]
 struct Zone {
     records: HashMap<(String, RecordType), Vec<(RData, u32)>>,
-    /// Who knows nothing, or says nothing.
+    /// How the server fails, if it does: it knows no name, or does not respond.
     trouble: Option<Trouble>,
     asked: Vec<(String, RecordType)>,
 }
@@ -113,14 +113,14 @@ fn at(address: &str) -> UpstreamConfig {
 }
 
 #[test]
-async fn a_host_is_its_addresses_whatever_their_order() {
+async fn a_host_is_the_set_of_its_addresses() {
     let server = Server::start().await;
     server.addresses("app.internal.", 0, &["10.0.0.2", "10.0.0.1", "fd00::1"]);
     let mut source = server.source(host());
     let first = [at("10.0.0.1:8080"), at("10.0.0.2:8080"), at("[fd00::1]:8080")];
     assert_eq!(members(&mut source).await, first);
 
-    // Another order is no news: what is said next is the change behind it.
+    // The same addresses in another sequence are no change: the next report is the change that follows.
     server.addresses("app.internal.", 0, &["fd00::1", "10.0.0.1", "10.0.0.2"]);
     let asked = server.asked("app.internal.", RecordType::AAAA);
     let change = async {
@@ -160,7 +160,7 @@ async fn a_service_is_its_targets_of_the_lowest_priority() {
 }
 
 #[test]
-async fn trouble_takes_nobody_away() {
+async fn a_failing_name_server_removes_no_upstream() {
     let server = Server::start().await;
     server.addresses("app.internal.", 0, &["10.0.0.1"]);
     let mut source = server.source(host());
@@ -182,7 +182,7 @@ async fn trouble_takes_nobody_away() {
     assert_eq!(members(&mut source).await, [at("10.0.0.2:8080")]);
 }
 
-/// Waits are held against their least length alone, which no load shortens.
+/// Checks only the minimum length of waits, which load does not shorten.
 #[test]
 async fn it_is_asked_again_when_the_shortest_ttl_is_over_within_limits() {
     let server = Server::start().await;

@@ -44,7 +44,7 @@ async fn overrides(source: &mut EtcdSource) -> Overrides {
     }
 }
 
-/// A source that has said that there is `a`, and no order.
+/// A source that has reported `a`, and no override.
 async fn begun(etcd: &Etcd) -> EtcdSource {
     let mut source = source(etcd);
     assert_eq!(members(&mut source).await, [at("a", 1)]);
@@ -96,7 +96,7 @@ fn what_is_there_is_said_first_and_then_what_changes() {
 }
 
 #[test]
-fn what_is_wrong_is_refused_by_its_key_and_the_last_good_one_holds() {
+fn an_invalid_value_is_reported_by_its_key_and_the_last_valid_one_stays() {
     if !etcd::is_here() {
         return;
     }
@@ -141,7 +141,7 @@ fn an_etcd_that_is_gone_takes_nothing_away_and_is_made_up_with() {
         etcd.revive();
         put(&etcd, "b", 2);
         assert_eq!(members(&mut source).await, [at("a", 1), at("b", 2)]);
-        // What changed before anybody watched again counts, too: here while the source is not even polled.
+        // Changes made before the watch resumes are reported, too: here while the source is not even polled.
         etcd.kill();
         etcd.revive();
         etcd.delete("/homing/upstreams/a");
@@ -206,7 +206,7 @@ fn an_instance_is_there_as_long_as_it_says_so() {
 }
 
 #[test]
-fn orders_are_in_etcd_when_they_are_saved_and_an_older_word_does_not_undo_them() {
+fn a_saved_override_is_in_etcd_and_an_older_value_does_not_undo_it() {
     if !etcd::is_here() {
         return;
     }
@@ -288,7 +288,7 @@ fn gateways_that_tell_each_other_count_the_same() {
 }
 
 #[test]
-fn whoever_has_to_log_in_does_and_does_again_when_that_runs_out() {
+fn a_source_with_credentials_logs_in_and_again_when_its_token_expires() {
     if !etcd::is_here() {
         return;
     }

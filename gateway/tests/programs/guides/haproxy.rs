@@ -29,16 +29,16 @@ fn by_a_cookie(guide: &Guide, haproxy: &Path) {
     let settled = without(after, "accept");
     let site = Site::new(ADDRESSES);
     let front = site.haproxy(haproxy, before);
-    let mut everybody = site.change_over(&front, guests(), after, &settled, &[&settled]);
+    let mut visitors = site.change_over(&front, guests(), after, &settled, &[&settled]);
     in_front_of_homing(&site, haproxy, before, after);
     // Later visitors have no cookie of HAProxy, which places them and sets one,
-    assert!(astray(&mut everybody.clone(), front.address) > 5);
+    assert!(astray(&mut visitors.clone(), front.address) > 5);
     // unless it follows Homing's cookie.
     let gateway = site.gateway(after);
     let asked = gateway.address().to_string();
     if let Some(lines) = lines_for_the_way_back(guide.block("The way back", "sh"), "127.0.0.1:80", &asked) {
         let front = site.haproxy(haproxy, &fitted(before, &[("    cookie SRV", &format!("{lines}    cookie SRV"))]));
-        assert_eq!(astray(&mut everybody, front.address), 0, "lost on the way back");
+        assert_eq!(astray(&mut visitors, front.address), 0, "lost on the way back");
     }
 }
 
@@ -82,8 +82,8 @@ fn by_keys(guide: &Guide, haproxy: &Path) {
         let site = Site::new(ADDRESSES);
         let front = site.haproxy(haproxy, &before);
         let strange = [reversed(&after), round_robin(&after)];
-        let mut everybody = site.change_over(&front, guests(), &after, &after, &[&strange[0], &strange[1]]);
-        assert_eq!(astray(&mut everybody, front.address), 0, "{heading}: lost on the way back");
+        let mut visitors = site.change_over(&front, guests(), &after, &after, &[&strange[0], &strange[1]]);
+        assert_eq!(astray(&mut visitors, front.address), 0, "{heading}: lost on the way back");
     }
 }
 

@@ -55,14 +55,14 @@ fn by_ip_hash(guide: &Guide, nginx: &Path) {
     let site = Site::new(ADDRESSES);
     let front = site.nginx(nginx, before);
     let strange = [reversed(after), round_robin(after)];
-    let mut everybody = site.change_over(&front, guests(), after, &settled, &[&strange[0], &strange[1]]);
+    let mut visitors = site.change_over(&front, guests(), after, &settled, &[&strange[0], &strange[1]]);
     // Visitors that another policy placed are not where nginx would place them,
-    assert!(astray(&mut everybody.clone(), front.address) > 5);
+    assert!(astray(&mut visitors.clone(), front.address) > 5);
     // unless it follows Homing's cookies.
     if let Some(back) = way_back(guide, &site) {
         let config = fitted(before, &[("proxy_pass http://app;", "proxy_pass http://$pinned;")]);
         let front = site.nginx(nginx, &format!("{config}{back}"));
-        assert_eq!(astray(&mut everybody, front.address), 0, "lost on the way back");
+        assert_eq!(astray(&mut visitors, front.address), 0, "lost on the way back");
     }
 
     in_front_of_homing(nginx, &site, before, after);
@@ -106,8 +106,8 @@ fn by_other_keys(guide: &Guide, nginx: &Path) {
         let site = Site::new(ADDRESSES);
         let front = site.nginx(nginx, &before);
         let strange = if goes_by_order { reversed(&after) } else { round_robin(&after) };
-        let mut everybody = site.change_over(&front, guests(), &after, &after, &[&strange]);
-        assert_eq!(astray(&mut everybody, front.address), 0, "{heading}: lost on the way back");
+        let mut visitors = site.change_over(&front, guests(), &after, &after, &[&strange]);
+        assert_eq!(astray(&mut visitors, front.address), 0, "{heading}: lost on the way back");
     }
 }
 
@@ -117,14 +117,14 @@ fn by_a_cookie(guide: &Guide, nginx: &Path) {
     let settled = without(after, "accept");
     let site = Site::new(ADDRESSES);
     let front = site.nginx(nginx, before);
-    let mut everybody = site.change_over(&front, guests(), after, &settled, &[&settled]);
-    assert!(astray(&mut everybody.clone(), front.address) > 5);
+    let mut visitors = site.change_over(&front, guests(), after, &settled, &[&settled]);
+    assert!(astray(&mut visitors.clone(), front.address) > 5);
     if let Some(back) = way_back(guide, &site) {
         let map = back.split_once("\n\n").expect("upstreams, and a map").1;
         let map = fitted(map, &[("default app;", "default $place;")]);
         let pinned = [("proxy_pass http://$place;", "proxy_pass http://$pinned;"), ("route=$place;", "route=$pinned;")];
         let front = site.nginx(nginx, &format!("{}{map}", fitted(before, &pinned)));
-        assert_eq!(astray(&mut everybody, front.address), 0, "lost on the way back");
+        assert_eq!(astray(&mut visitors, front.address), 0, "lost on the way back");
     }
 }
 

@@ -1,4 +1,4 @@
-//! `docs/WISEJ.md`: its set-up before and after, and what it says of full instances, sockets, deployments and lost sessions.
+//! `docs/WISEJ.md`: its configuration before and after, full instances, sockets, deployments and pin losses.
 
 use crate::support::test;
 use std::net::SocketAddr;
@@ -146,7 +146,7 @@ fn a_deployment_closes_the_sockets_of_its_instance_alone_and_says_why() {
 }
 
 #[test]
-fn who_has_lost_a_session_is_told_so_once() {
+fn a_pin_loss_is_reported_to_the_client_once() {
     let mut site = Site::new(ADDRESSES);
     let (gateway, _) = administered(&site);
     let mut guests = site.settle(guests(), gateway.address());

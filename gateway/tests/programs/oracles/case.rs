@@ -24,7 +24,7 @@ pub struct Case {
 
 impl Case {
     /// The n-th of its kind: some of the addresses, at least one up. Addresses without a listener are down.
-    pub fn random(n: usize, dice: &Dice, addresses: &[String], nobody: &[String]) -> Self {
+    pub fn random(n: usize, dice: &Dice, addresses: &[String], closed: &[String]) -> Self {
         let mut addresses: Vec<(&String, bool)> = addresses.iter().map(|address| (address, true)).collect();
         dice.shuffle(&mut addresses);
         let heaviest = [1, 4, 9][dice.below(3)];
@@ -39,7 +39,7 @@ impl Case {
             };
         }
         if down > 0 {
-            addresses.extend(nobody.iter().take(dice.below(3)).map(|address| (address, false)));
+            addresses.extend(closed.iter().take(dice.below(3)).map(|address| (address, false)));
         }
         dice.shuffle(&mut addresses);
         let server = |(address, up): (&String, bool)| Server {

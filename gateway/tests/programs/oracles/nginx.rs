@@ -65,7 +65,7 @@ impl Oracle {
         let dice = Dice::new(test);
         let servers = Servers::start(&dice);
         let cases: Vec<Case> =
-            (0..CASES).map(|n| Case::random(n, &dice, &servers.addresses, &servers.nobody)).collect();
+            (0..CASES).map(|n| Case::random(n, &dice, &servers.addresses, &servers.closed)).collect();
         let nginx = Program::start(&program, &NGINX_ARGUMENTS, |socket| config(socket, &cases));
         Some(Self { dice, cases, nginx, _servers: servers })
     }
@@ -119,7 +119,7 @@ fn what_nginx_does_without_a_client_or_a_key_is_done() {
     for (i, case) in oracle.cases.iter().enumerate() {
         let ours = case.ours("ip_hash", Params::new());
         assert_eq!(ours.ask(None, None), asker.ask(&format!("/{i}/0"), None, None), "{case:?}");
-        // An empty key takes turns, whose order is nginx's where all are up.
+        // An empty key means round robin, in the same order as nginx's when all upstreams are up.
         for (kind, policy) in [(1, "hash"), (2, "ketama")] {
             let ours = case.ours(policy, Params::new());
             for _ in 0..if case.all_up() { 100 } else { 0 } {

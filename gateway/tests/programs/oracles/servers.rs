@@ -14,7 +14,7 @@ pub struct Servers {
     /// As nginx is told them.
     pub addresses: Vec<String>,
     /// Addresses without a listener.
-    pub nobody: Vec<String>,
+    pub closed: Vec<String>,
     _sockets: TempDir,
 }
 
@@ -22,10 +22,10 @@ impl Servers {
     /// Of all kinds: ports of IPv4 and IPv6, names, port 80 unsaid where it may be bound, and Unix sockets.
     pub fn start(dice: &Dice) -> Self {
         let sockets = directory(dice);
-        let (mut addresses, mut nobody) = (Vec::new(), Vec::new());
+        let (mut addresses, mut closed) = (Vec::new(), Vec::new());
         let names = names_of_loopback();
         for i in 0..6 {
-            // Drawn from the seed, since rings are made of addresses. Among so many, nobody else has this one.
+            // Drawn from the seed, since rings are made of addresses. Out of so many, no other process uses this one.
             let own = Ipv4Addr::from_bits(0x7f00_0000 | (dice.bits() as u32 >> 8));
             let port = 10_000 + dice.below(20_000);
             for (listen, name) in [
@@ -35,7 +35,7 @@ impl Servers {
             ] {
                 match TcpListener::bind(listen) {
                     Ok(listener) => addresses.push(serve_tcp(listener, name)),
-                    Err(_) => nobody.push(name),
+                    Err(_) => closed.push(name),
                 }
             }
             for name in &names {
@@ -47,9 +47,9 @@ impl Servers {
             let path = sockets.path().join(format!("{i}.socket"));
             let name = format!("unix:{}", path.display());
             addresses.push(serve_unix(UnixListener::bind(path).expect("bind a socket"), name));
-            nobody.push(format!("[2001:db8::{i}]"));
+            closed.push(format!("[2001:db8::{i}]"));
         }
-        Self { addresses, nobody, _sockets: sockets }
+        Self { addresses, closed, _sockets: sockets }
     }
 }
 

@@ -10,7 +10,7 @@ const ENTER: &str = "\u{e007}";
 const ESCAPE: &str = "\u{e00c}";
 const SHIFT_TAB: &str = "\u{e008}\u{e004}";
 
-/// Presses Tab until the focus is where that expression says, and sees to it that the focus shows.
+/// Presses Tab until the focus is on the element that the expression selects, and checks that the focus is visible.
 async fn tab_to(page: &Page, holds: &str) -> Result<()> {
     for _ in 0..100 {
         page.keys(TAB).await?;

@@ -1,4 +1,4 @@
-//! What the page says when it has lost the gateway.
+//! What the page shows when its connection to the gateway is down.
 
 use crate::support::test;
 use std::net::TcpListener;

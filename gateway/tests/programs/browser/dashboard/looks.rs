@@ -49,7 +49,7 @@ async fn window(page: &Page, width: u32, height: u32) -> Result<()> {
     page.command("Emulation.setDeviceMetricsOverride", size).await.map(drop)
 }
 
-/// One instance of each kind: killed, drained and full ones beside those that serve.
+/// One instance in each state: killed, drained and full ones beside serving ones.
 async fn variety(page: &Page, dashboard: &Dashboard) -> Result<()> {
     dashboard.admin.ask("POST", "/api/v1/upstreams/app-4/drain", json!({ "deadline": "10m" })).await?;
     let mut visitor = Visitor::default();

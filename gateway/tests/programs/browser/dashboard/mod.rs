@@ -35,7 +35,7 @@ struct Dashboard {
 }
 
 impl Dashboard {
-    /// So many visitors who come so many times each.
+    /// A number of visitors, each making a number of requests.
     async fn visits(&self, visitors: usize, times: usize) -> Result<()> {
         for _ in 0..visitors {
             let mut visitor = Visitor::default();
@@ -104,7 +104,7 @@ async fn press(page: &Page, name: &str, button: &str) -> Result<()> {
     Ok(())
 }
 
-/// Writes into a field of the dialog, in place of what it holds.
+/// Replaces the text of a field of the dialog.
 async fn fill(page: &Page, field: &str, text: &str) -> Result<()> {
     page.run(&format!("document.getElementById('field-{field}').select()")).await?;
     page.press(&format!("#field-{field}"), text).await
