@@ -94,7 +94,7 @@ fn a_responses_framing_in_trailers_never_travels_on() {
 }
 
 #[test]
-fn trailers_that_nobody_declared_do_no_harm() {
+fn undeclared_trailers_do_no_harm() {
     let (seen, _) = sent("5\r\nhello\r\n0\r\nX-Sum: 42\r\n\r\n", "");
     assert_eq!(seen.body.expect("a body").text(), "hello");
     let body = received("5\r\nhello\r\n0\r\nX-Sum: 42\r\n\r\n", "").body;

@@ -49,7 +49,7 @@ fn a_killed_upstreams_visitors_move_once_and_the_others_never() {
 
 /// Without probes, which might notice it.
 #[test]
-fn a_restart_that_no_visitor_saw_moves_nobody() {
+fn a_restart_that_no_visitor_noticed_moves_no_session() {
     let mut upstreams = Upstream::several(3);
     let gateway = Gateway::start("[health]\nenabled = false", &upstreams.iter().collect::<Vec<_>>());
     let mut visitors = Visitor::several(gateway.address(), 30);

@@ -71,7 +71,7 @@ fn a_strangers_claims_are_replaced() {
 }
 
 #[test]
-fn nobody_is_trusted_by_default() {
+fn no_proxy_is_trusted_by_default() {
     assert_eq!(forwarded("", PROXY, SPOOFED).all("x-forwarded-for"), ["127.0.0.1"]);
 }
 

@@ -91,7 +91,7 @@ fn probes_find_out_that_an_upstream_is_gone_before_any_visitor_does() {
 
 /// The control: the check above notices a visitor that is sent to a dead upstream.
 #[test]
-fn without_probes_a_visitor_is_sent_to_one_that_is_gone() {
+fn without_probes_a_visitor_is_sent_to_a_dead_upstream() {
     let mut upstreams = Upstream::several(3);
     let settings = format!("{NO_RETRIES}[health]\nenabled = false\n");
     let gateway = Gateway::start(&settings, &upstreams.iter().collect::<Vec<_>>());
@@ -102,7 +102,7 @@ fn without_probes_a_visitor_is_sent_to_one_that_is_gone() {
 }
 
 #[test]
-fn one_that_says_it_is_full_keeps_its_visitors_and_gets_no_more() {
+fn an_upstream_that_reports_full_keeps_its_visitors_and_gets_no_new_ones() {
     let upstreams = Probed::several(2);
     let settings = format!("[policy]\nname = \"round_robin\"\n[health]\nprofile = \"wisej\"\n{PROBES}");
     let gateway = before(&settings, &upstreams);
@@ -121,7 +121,7 @@ fn one_that_says_it_is_full_keeps_its_visitors_and_gets_no_more() {
 }
 
 #[test]
-fn one_that_answers_probes_badly_is_taken_out_unless_all_do() {
+fn an_upstream_that_fails_probes_is_taken_out_unless_all_do() {
     let upstreams = Probed::several(2);
     let settings = format!("[policy]\nname = \"round_robin\"\n[outlier]\nbase = \"200ms\"\n[health]\n{PROBES}");
     let gateway = before(&settings, &upstreams);

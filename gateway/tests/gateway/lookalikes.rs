@@ -28,7 +28,7 @@ fn in_pieces(head: String, pieces: &'static [&'static str]) -> (Upstream, mpsc::
 }
 
 #[test]
-fn a_body_may_look_like_a_refusal() {
+fn a_body_may_look_like_an_error_response() {
     for version in ["HTTP/1.1", "HTTP/1.0"] {
         for pieces in [&[BARE][..], &["before", BARE], &[BARE, "after"], &[BARE, BARE]] {
             let body = pieces.concat();
@@ -52,7 +52,7 @@ fn a_body_may_look_like_a_refusal() {
 }
 
 #[test]
-fn what_a_tunnel_carries_may_look_like_a_refusal() {
+fn what_a_tunnel_carries_may_look_like_an_error_response() {
     let upstream = Upstream::start("app-1", |exchange| {
         exchange.body()?;
         exchange.send(websocket::grant(&exchange.head))?;

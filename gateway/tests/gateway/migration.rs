@@ -37,7 +37,7 @@ fn formats() -> [(&'static str, LegacyFormat); 8] {
 }
 
 #[test]
-fn whatever_the_format_nobody_is_logged_out() {
+fn no_user_is_logged_out_whatever_the_format() {
     let upstreams = Upstream::several(3);
     for (from, format) in formats() {
         let mut gateway = before(&format!("accept = [{{ {from}, cookie = \"lb\" }}]"), &upstreams);

@@ -15,7 +15,7 @@ struct Refusals {
     faults: Vec<String>,
 }
 
-fn request_in_order() -> String {
+fn valid_request() -> String {
     request("GET", "/in-order", "")
 }
 
@@ -52,10 +52,10 @@ impl Refusals {
             assert!(rest.is_empty(), "{:?} follows {:?}", latin1(&rest), response.head);
         } else {
             // A smuggled request would have been served before, and be in the log by now.
-            assert_eq!(wire.exchange(request_in_order()).text(), "app-1");
+            assert_eq!(wire.exchange(valid_request()).text(), "app-1");
         }
         // A valid request gets through, so the log would show an invalid one.
-        assert_eq!(exchange(self.gateway.address(), request_in_order()).text(), "app-1");
+        assert_eq!(exchange(self.gateway.address(), valid_request()).text(), "app-1");
         let seen = self.upstream.seen();
         assert!(seen.iter().all(|seen| seen.head.target() == "/in-order"), "{seen:?}");
         assert!(statuses.contains(&response.status()), "{:?}, not {statuses:?}", response.head);
@@ -111,7 +111,7 @@ fn hosts() {
 }
 
 #[test]
-fn hosts_in_order_pass() {
+fn valid_hosts_pass() {
     let upstream = Upstream::named("app-1");
     let gateway = Gateway::start("", &[&upstream]);
     for host in [
@@ -317,7 +317,7 @@ fn chunks() {
         let _ = wire.send(&bytes);
         let answered = wire.head().ok().flatten().map(|head| head.status());
         drop(wire);
-        exchange(refusals.gateway.address(), request_in_order());
+        exchange(refusals.gateway.address(), valid_request());
         let whole = refusals.upstream.seen().into_iter().filter(|seen| seen.whole());
         let passed: Vec<_> = whole.filter(|seen| seen.head.target() != "/in-order").collect();
         if !passed.is_empty() || !matches!(answered, None | Some(400)) {

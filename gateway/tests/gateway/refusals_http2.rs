@@ -26,7 +26,7 @@ fn without(name: &'static [u8]) -> Vec<Field<'static>> {
 }
 
 #[test]
-fn a_request_in_order_passes() {
+fn a_valid_request_passes() {
     let upstream = Upstream::named("app-1");
     let gateway = Gateway::start("", &[&upstream]);
     let outcome = Frames::connect(gateway.address()).request(&GET, None);

@@ -37,7 +37,7 @@ pub fn application(name: &str) -> (Upstream, mpsc::Sender<()>) {
     (upstream, release)
 }
 
-/// A configuration whose `listen` has these addresses besides one of its own.
+/// A configuration whose `listen` has these addresses besides an ephemeral one.
 fn config(more: &[SocketAddr], settings: &str, upstreams: &[String]) -> String {
     let listen: String = more.iter().map(|address| format!(", \"{address}\"")).collect();
     format!("listen = [\"127.0.0.1:0\"{listen}]\nworkers = 2\n{settings}\n{}", upstreams.concat())

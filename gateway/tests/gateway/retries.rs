@@ -145,7 +145,7 @@ fn a_get_on_a_stale_connection_is_sent_again_to_the_same_upstream() {
 }
 
 #[test]
-fn connections_that_end_between_requests_cost_nobody_an_answer() {
+fn connections_that_end_between_requests_cost_no_client_its_response() {
     // Announces keep-alive and closes: the gateway may send into the race.
     let upstream = Upstream::start("hasty", |exchange| {
         exchange.ok("done")?;

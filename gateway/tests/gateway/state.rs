@@ -118,7 +118,7 @@ fn what_was_changed_outlives_kill_9() {
 }
 
 #[test]
-fn an_order_outlives_a_start_at_which_nobody_knew_whom_it_is_about() {
+fn an_override_outlives_a_start_without_its_upstream() {
     let mut stage = Stage::new();
     let list = stage.folder.path().join("upstreams.toml");
     stage.settings += &format!("[discovery]\nfile = {list:?}\n");

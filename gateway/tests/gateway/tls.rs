@@ -77,7 +77,7 @@ fn plain_text_is_not_served() {
 }
 
 #[test]
-fn a_handshake_that_does_not_come_keeps_nobody_waiting() {
+fn a_stalled_handshake_delays_no_other_connection() {
     let upstream = Upstream::named("app-1");
     let directory = tempfile::tempdir().expect("a temporary directory");
     let certificate = Certificate::new();

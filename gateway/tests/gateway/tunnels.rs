@@ -180,7 +180,7 @@ fn a_half_closed_tunnel_still_carries_the_other_way() {
 }
 
 #[test]
-fn a_101_that_nobody_asked_for_opens_nothing() {
+fn an_unrequested_101_opens_no_tunnel() {
     let upstream = Upstream::start("app-1", |exchange| {
         exchange.answer("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: chess/1\r\n\r\n")?;
         exchange.wire.rest()?;

@@ -80,7 +80,7 @@ fn a_restart_is_noticed() {
 }
 
 #[test]
-fn connections_that_nobody_has_accepted_are_not_lost() {
+fn connections_not_yet_accepted_are_not_dropped() {
     let upstream = Upstream::named("app-1");
     // From more workers to fewer, whose accept queues must be drained too, and the other way round.
     for (before, after) in [(3, 1), (1, 3)] {
@@ -176,7 +176,7 @@ fn what_cannot_follow_leaves_the_old_one() {
 }
 
 #[test]
-fn what_an_operator_ordered_comes_along_in_the_state_file() {
+fn overrides_are_handed_over_in_the_state_file() {
     let upstreams = Upstream::several(3);
     let admin = free_address();
     let administered = format!("state = \"homing.state\"\n[admin]\nlisten = \"{admin}\"\n");

@@ -79,7 +79,7 @@ fn insist(gateway: &Gateway) -> (u16, String) {
 }
 
 #[test]
-fn who_writes_on_after_an_early_response_can_read_it() {
+fn a_client_still_writing_after_an_early_response_can_read_it() {
     for ending in [Next::Close, Next::Request] {
         let upstream = Upstream::start("app-1", move |exchange| {
             let connection = if ending == Next::Close { "Connection: close\r\n" } else { "" };
@@ -94,7 +94,7 @@ fn who_writes_on_after_an_early_response_can_read_it() {
 }
 
 #[test]
-fn who_writes_on_after_a_refusal_can_read_it() {
+fn a_client_still_writing_after_an_error_response_can_read_it() {
     let mut upstream = Upstream::named("app-1");
     upstream.stop();
     let gateway = Gateway::start("", &[&upstream]);

@@ -14,7 +14,7 @@ fn ask(host: &Host, method: &str, target: &str, fields: &str) -> Response {
 }
 
 #[test]
-fn pages_whose_name_was_rebound_are_not_let_in() {
+fn pages_with_a_rebound_dns_name_are_refused() {
     let host = Host::start(&Upstream::several(1));
     for target in ["/api/v1/upstreams", "/metrics", "/api/v1/events", "/", "/api/v1/openapi.json"] {
         assert_eq!(code(&ask(&host, "GET", target, "Host: evil.example\r\n"), 403), "host", "{target}");
@@ -28,7 +28,7 @@ fn pages_whose_name_was_rebound_are_not_let_in() {
 }
 
 #[test]
-fn with_a_token_nobody_is_let_in_without_it() {
+fn with_a_token_configured_requests_without_it_are_refused() {
     let token = BearerToken::new(TOKEN).unwrap();
     let host = Host::with(&Upstream::several(1), "round_robin", |admin| admin.token(token));
     for target in ["/api/v1/upstreams", "/metrics", "/api/v1/events", "/api/v1/history", "/api/v1/openapi.json"] {

@@ -148,7 +148,7 @@ fn changes_are_applied_together_against_the_generation_that_was_planned() {
 }
 
 #[test]
-fn of_many_who_apply_at_once_one_does() {
+fn of_many_concurrent_applies_one_succeeds() {
     let host = Host::start(&Upstream::several(1));
     let statuses: Vec<u16> = std::thread::scope(|scope| {
         let wish = |n: u32| format!(r#"{{"generation":1,"changes":[{{"put":{{"name":"n{n}","address":"a:1"}}}}]}}"#);

@@ -101,7 +101,7 @@ fn the_page_is_the_only_thing_that_needs_no_token_and_it_tells_nothing() {
 }
 
 #[test]
-fn history_is_empty_where_nobody_keeps_it() {
+fn history_is_empty_where_none_is_kept() {
     let host = Host::start(&Upstream::several(1));
     let history = json(&host.get("/api/v1/history"), 200);
     assert_eq!(history, serde_json::json!({ "interval_seconds": 5, "samples": [] }));

@@ -8,7 +8,7 @@ const DRAIN: &str = "/api/v1/upstreams/app-1/drain";
 const RESUME: &str = "/api/v1/upstreams/app-1/resume";
 
 #[test]
-fn who_listens_hears_of_a_drain_and_of_every_change() {
+fn a_subscriber_receives_drains_and_every_change() {
     let host = Host::start(&Upstream::several(2));
     let mut events = Events::open(host.admin, "");
     json(&host.ask("POST", DRAIN, r#"{"deadline":"10m"}"#), 200);
@@ -28,7 +28,7 @@ fn who_listens_hears_of_a_drain_and_of_every_change() {
 }
 
 #[test]
-fn who_comes_back_goes_on_behind_the_last_event() {
+fn a_reconnecting_subscriber_resumes_after_its_last_event() {
     let host = Host::start(&Upstream::several(2));
     json(&host.ask("POST", DRAIN, ""), 200);
     let (id, _) = Events::open(host.admin, "").until(|event| event["kind"] == "drain");

@@ -187,7 +187,7 @@ pub fn json(response: &Response, status: u16) -> Value {
     value
 }
 
-/// The code of a refusal.
+/// The code of an error response.
 pub fn code(response: &Response, status: u16) -> String {
     json(response, status)["code"].as_str().unwrap().to_owned()
 }
@@ -220,7 +220,7 @@ impl Events {
         }
     }
 
-    /// The first event of which that holds.
+    /// The first event for which the condition is true.
     pub fn until(&mut self, holds: impl Fn(&Value) -> bool) -> (String, Value) {
         loop {
             let (id, event) = self.next();

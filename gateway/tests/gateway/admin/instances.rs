@@ -69,7 +69,7 @@ fn an_instance_registers_itself_and_says_how_it_is() {
 }
 
 #[test]
-fn who_is_not_heard_of_drains_and_goes_and_who_is_stays() {
+fn an_instance_without_heartbeats_drains_and_is_removed_and_others_stay() {
     let host = Host::start(&Upstream::several(1));
     json(&host.ask("PUT", APP_9, &lasting("1s")), 201);
     json(&host.ask("PUT", "/api/v1/upstreams/app-8", &lasting("1s")), 201);
@@ -126,7 +126,7 @@ fn an_instance_goes_at_once_or_when_nothing_is_left_on_it() {
 }
 
 #[test]
-fn who_was_removed_by_an_operator_is_told_so() {
+fn an_instance_removed_by_an_operator_is_told_so() {
     let host = Host::start(&Upstream::several(1));
     json(&host.ask("PUT", APP_9, &lasting("15s")), 201);
     json(&host.ask("DELETE", APP_9, ""), 200);
