@@ -94,7 +94,7 @@ pub fn most_moves(visits: &[Visit]) -> usize {
 }
 
 #[test]
-fn who_is_never_answered_is_told_so_and_nobody_else_waits() {
+fn an_unanswered_request_gets_an_error_and_no_other_waits() {
     scenario(async {
         let seen = fail("[timeouts]\nresponse = \"500ms\"", Mode::Mute).await;
         seen.assert_contained();

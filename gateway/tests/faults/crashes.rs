@@ -1,4 +1,4 @@
-//! `kill -9`, and what it may cost: nobody but the sessions of the dead instance, and those one move.
+//! `kill -9`, and what it may cost: only sessions of the dead instance move, and each moves once.
 
 use crate::support::test;
 use std::time::Duration;

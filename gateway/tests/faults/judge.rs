@@ -93,7 +93,7 @@ pub fn executions(journals: &[Vec<Record>]) -> HashMap<&str, usize> {
 }
 
 impl Report {
-    /// Of a run in which these died, in this order.
+    /// The verdict on a run in which these instances died, in this order.
     pub fn of(visits: &[Visit], journals: &[Vec<Record>], deaths: &[Death]) -> Self {
         let mut report = Self::of_answers(visits, journals, |_| false);
         report.judge_moves(visits, deaths);
@@ -161,7 +161,7 @@ impl Report {
         }
     }
 
-    /// Nobody noticed what could be spared them.
+    /// No session noticed an avoidable fault.
     pub fn assert_spared(&self) {
         let faults = [self.failed_gets, self.wrong, self.repeated_posts, self.unknown, self.moved_again, self.strayed];
         assert_eq!(faults, [0; 6], "{self:#?}");

@@ -45,7 +45,7 @@ fn given(name: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is a number, not {text:?}")))
 }
 
-/// What the gateway holds.
+/// The resources of the gateway's process.
 #[derive(Clone, Copy, Debug)]
 struct Holding {
     /// Resident, in bytes.

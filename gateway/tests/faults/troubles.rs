@@ -1,4 +1,4 @@
-//! What random faults may cost, fault by fault, and a judge who excuses nothing else.
+//! What random faults may cost, fault by fault, and a judge that excuses nothing else.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
@@ -50,7 +50,7 @@ pub struct Evidence {
 pub struct Verdict {
     /// What failed there has no excuse.
     pub answers: Report,
-    /// GETs that are excused: whose answer broke off behind its head, and those that the proxy refused.
+    /// GETs that are excused: those whose response broke off after its head, and those that the proxy refused.
     pub cut_gets: usize,
     pub refused_gets: usize,
     /// POSTs that are excused.

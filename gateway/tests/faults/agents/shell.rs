@@ -94,7 +94,7 @@ fn an_agent_ends_with_its_process_and_takes_the_instance_along() {
 }
 
 #[test]
-fn who_has_no_token_is_not_let_in_and_says_so() {
+fn an_agent_without_a_token_is_refused_and_says_so() {
     let _beside = crate::together();
     if !can_run() {
         return;

@@ -41,7 +41,7 @@ impl Fronts {
     }
 }
 
-/// Who was answered by whom last, and when: the truth about live sessions.
+/// The instance that last answered each session, and when: the truth about live sessions.
 #[derive(Clone, Default)]
 pub struct Ledger(Arc<Mutex<HashMap<u32, (u64, String)>>>);
 

@@ -9,7 +9,7 @@ use std::net::{SocketAddr, TcpListener};
 /// Live sessions are counted in windows of so many seconds.
 pub const WINDOW: u64 = 2;
 
-/// The configuration of each, but for its administration: who lives where is told so often.
+/// The configuration of each gateway, without its administration. `live` is the interval of its live-session reports.
 pub fn settings(etcd: &str, live: &str) -> String {
     format!(
         "[affinity]\nlive_window = \"{WINDOW}s\"\n[policy]\nname = \"least_sessions\"\nd = \"all\"\n\

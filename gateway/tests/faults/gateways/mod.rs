@@ -26,7 +26,7 @@ use tokio::time::sleep;
 const INSTANCES: usize = 5;
 const SESSIONS: u32 = 300;
 
-/// Who comes when an instance was added, so many at a time.
+/// New sessions after an instance is added, and how many start at a time.
 const NEWCOMERS: u32 = 150;
 const BATCH: u32 = 30;
 
@@ -36,7 +36,7 @@ const AT_WORK: Mode = Mode::Slow(5);
 /// Ends a test that hangs. No test measures time by it.
 const GUARD: Duration = Duration::from_secs(90);
 
-/// Waits until `holds` says nothing against it.
+/// Waits until `holds` has no objection.
 async fn until<T>(what: &str, mut holds: impl FnMut() -> Result<T, String>) -> T {
     let end = Instant::now() + GUARD;
     loop {
@@ -100,7 +100,7 @@ async fn three_gateways() {
     crowd.visits(2).await;
     let mut counts = vec![until("the first count", || agreement(&gates, &ledger)).await];
 
-    // A gateway is killed, and returns elsewhere. It takes no visit along but those that were with it, or found it gone.
+    // A gateway is killed, and returns at another port. Only visits through it, or to its closed port, may fail.
     let killed = record::now();
     drop(gates.remove(1));
     fronts.set(1, None);
@@ -111,7 +111,7 @@ async fn three_gateways() {
     counts.push(until("the count of one that is back", || agreement(&gates, &ledger)).await);
     crowd.visits(1).await;
 
-    // What an operator says to one holds for all.
+    // An override set at one gateway applies to all.
     gates[0].post("/api/v1/upstreams/app-2/drain").expect("drain");
     for gate in &gates {
         until("all drain", || check(gate.state("app-2") == "draining", || gate.state("app-2"))).await;
@@ -145,7 +145,7 @@ async fn three_gateways() {
     }
     counts.push(until("the count after etcd was away", || agreement(&gates, &ledger)).await);
 
-    // An instance is added, and takes its share of who comes then.
+    // An instance is added, and takes its share of new sessions.
     let added = fleet.join();
     for gate in &gates {
         until("all have it", || check(gate.accepts(&added), || gate.log())).await;
@@ -156,7 +156,7 @@ async fn three_gateways() {
     }
     counts.push(until("the count of six", || agreement(&gates, &ledger)).await);
 
-    // Another key: all can verify it before any signs with it, and the last is not retired before nobody has it.
+    // Another key: all can verify it before any signs with it, and the last one is not retired while a session uses it.
     for (step, ring) in
         [(1, &[(1, Use::Sign), (2, Use::Verify)][..]), (2, &[(1, Use::Verify), (2, Use::Sign)]), (3, &[(2, Use::Sign)])]
     {
@@ -197,7 +197,7 @@ async fn three_gateways() {
     assert!(signers.is_empty(), "all have tokens of the new key, but {signers:?}");
 }
 
-/// The judge's control: gateways that do not tell each other who lives where.
+/// The judge's control: gateways that do not share their live sessions.
 #[test]
 fn without_sketches_each_sees_a_part() {
     let _beside = crate::together();

@@ -97,7 +97,7 @@ fn without_etcd_it_begins_as_configured_and_changes_over() {
 }
 
 #[test]
-fn who_could_serve_nobody_does_not_start() {
+fn a_gateway_that_could_serve_no_request_does_not_start() {
     let _beside = crate::together();
     if !etcd::is_here() {
         return;
@@ -106,8 +106,8 @@ fn who_could_serve_nobody_does_not_start() {
     // Bound and never listening.
     let port = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     port.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("bind");
-    let nobody = port.local_addr().expect("an address").as_socket().expect("an address");
-    let config = format!("{LISTEN}{}", discover(&format!("http://{nobody}")));
+    let closed = port.local_addr().expect("an address").as_socket().expect("an address");
+    let config = format!("{LISTEN}{}", discover(&format!("http://{closed}")));
     let refused = refusal(directory.path(), &config);
     assert!(refused.contains("names no upstream (etcd at http://127.0.0.1:"), "{refused}");
 
