@@ -40,7 +40,7 @@ fn it_is_exactly_the_gateway_s() {
 }
 
 #[test]
-fn one_that_is_not_signed_or_was_altered_is_replaced() {
+fn an_unsigned_or_altered_cookie_is_replaced() {
     let upstreams = Upstream::several(3);
     let Some(nginx) = Nginx::start(&homing("", &upstreams)) else { return };
     let Some(stranger) = Nginx::start(&homing("", &upstreams)) else { return };

@@ -117,7 +117,7 @@ fn answering(name: &'static str, status: &'static str) -> Upstream {
 }
 
 /// A visitor of the first upstream, which responds with `status` to all but `/there`.
-fn one_that_answers(status: &'static str, condition: &str) -> Option<(Nginx, Vec<Upstream>, Visitor)> {
+fn upstream_that_answers(status: &'static str, condition: &str) -> Option<(Nginx, Vec<Upstream>, Visitor)> {
     let upstreams = vec![answering("a", status), Upstream::named("b")];
     let mut setup = Setup::of(format!("{HOMING} {}", servers(&upstreams)));
     setup.server += &format!(" proxy_next_upstream error {condition};");
@@ -134,18 +134,18 @@ fn one_that_answers(status: &'static str, condition: &str) -> Option<(Nginx, Vec
 
 #[test]
 fn an_error_response_moves_the_session_if_proxy_next_upstream_says_so() {
-    let Some((_nginx, _upstreams, mut visitor)) = one_that_answers("500 Broken", "http_500") else { return };
+    let Some((_nginx, _upstreams, mut visitor)) = upstream_that_answers("500 Broken", "http_500") else { return };
     assert_eq!((visitor.visit().text(), visitor.given), ("b".to_owned(), 2));
     assert_eq!((visitor.visit().text(), visitor.given), ("b".to_owned(), 2));
     // The control.
-    let Some((_nginx, _upstreams, mut visitor)) = one_that_answers("500 Broken", "timeout") else { return };
+    let Some((_nginx, _upstreams, mut visitor)) = upstream_that_answers("500 Broken", "timeout") else { return };
     assert_eq!((visitor.visit().status(), visitor.given), (500, 1));
 }
 
 /// After 404 the request is retried elsewhere, and the session stays.
 #[test]
 fn a_page_on_another_upstream_moves_no_session() {
-    let Some((nginx, upstreams, mut visitor)) = one_that_answers("404 Nothing", "http_404") else { return };
+    let Some((nginx, upstreams, mut visitor)) = upstream_that_answers("404 Nothing", "http_404") else { return };
     for _ in 0..3 {
         assert_eq!((visitor.visit().text(), visitor.given), ("b".to_owned(), 1));
     }

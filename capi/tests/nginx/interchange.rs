@@ -49,7 +49,7 @@ fn with_the_gateway_both_ways() {
     let sharing = gateway(&keys, &upstreams);
     assert_eq!(lost(nginx.address, sharing.address()), 0);
     assert_eq!(lost(sharing.address(), nginx.address), 0);
-    // The control: with other keys, every session is lost.
+    // The control: with other keys, every pin is lost.
     let stranger = gateway(&other, &upstreams);
     assert_eq!(lost(nginx.address, stranger.address()), 20);
     assert_eq!(lost(stranger.address(), nginx.address), 20);
