@@ -132,7 +132,7 @@ fn the_load_notices_what_is_lost() {
     gateway.await_saying(RELOADED, 1);
     load.go_on(60);
     let faults = load.stop();
-    assert!(faults.iter().any(|fault| fault.contains("was at home on app-1, and came to app-2")), "{faults:?}");
+    assert!(faults.iter().any(|fault| fault.contains("pinned to app-1, and served by app-2")), "{faults:?}");
 }
 
 #[test]
