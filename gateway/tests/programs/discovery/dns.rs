@@ -174,7 +174,7 @@ async fn a_failing_name_server_removes_no_upstream() {
     server.trouble(None);
     server.addresses("app.internal.", 0, &[]);
     let empty = error(&mut source).await.to_string();
-    assert!(empty.contains("there is no address"), "{empty}");
+    assert!(empty.contains("no address in the response"), "{empty}");
     server.zone.lock().unwrap().records.clear();
     error(&mut source).await;
 
@@ -213,5 +213,5 @@ async fn it_is_asked_again_when_the_shortest_ttl_is_over_within_limits() {
 #[test]
 fn what_is_no_name_is_refused() {
     let settings = DnsSettings::new(DnsQuery::Service { name: "a..b".to_owned() });
-    assert!(DnsSource::new(settings).unwrap_err().to_string().starts_with("\"a..b\" is no name"));
+    assert!(DnsSource::new(settings).unwrap_err().to_string().starts_with("\"a..b\" is not a name"));
 }
