@@ -2,7 +2,7 @@
 //! has no such outcome: there a test that returns early for want of a program has passed.
 //!
 //! A suite has `harness = false` in its manifest, calls [`main`], and imports [`test`](crate::test) in each file, so
-//! that `#[test]` is this crate's attribute. A test asks [`program::find`](crate::program::find) for what it needs and
+//! that `#[test]` is this crate's attribute. A test asks [`program::find`] for what it needs and
 //! returns where there is none.
 
 use crate::program;
