@@ -15,6 +15,7 @@ use crate::time::Timestamp;
 const RACES: usize = 4;
 
 /// A lease for a session that does not stay on a pinned upstream.
+#[inline]
 pub(super) fn place(
     slow_start: &SlowStartState,
     snapshot: &Snapshot,
@@ -69,6 +70,7 @@ impl Snapshot {
     }
 }
 
+#[inline]
 fn place_new(snapshot: &Snapshot, session: &Session<'_>) -> Result<Lease, PickError> {
     let cluster = &snapshot.cluster;
     for _ in 0..RACES {

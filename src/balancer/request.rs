@@ -77,6 +77,7 @@ impl<'a> Request<'a> {
     }
 
     /// The session of this request, as policies see it.
+    #[inline]
     pub(super) fn session(&self, session_id: u64) -> Session<'a> {
         Session {
             session_id,

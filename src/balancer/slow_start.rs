@@ -27,6 +27,7 @@ struct Turns(AtomicU64);
 
 impl SlowStartState {
     /// Whether any upstream is in slow start.
+    #[inline]
     pub(super) fn is_active(&self, now: Timestamp) -> bool {
         self.until.load(Ordering::Relaxed) > now.as_millis()
     }
