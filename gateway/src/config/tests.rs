@@ -753,10 +753,10 @@ file = ""
 => 2:8: discovery.file: expected the name of a file
 [discovery]
 dns = { name = "a" }
-=> 1:1: discovery: by name and port
+=> 1:1: discovery: set name and port
 [discovery]
 dns = { service = "a", port = 80 }
-=> 1:1: discovery: by name and port
+=> 1:1: discovery: set name and port
 [discovery]
 dns = { service = "a", floor = "10m" }
 => 2:32: discovery.dns.floor: is longer than ceiling
