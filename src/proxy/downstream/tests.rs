@@ -251,7 +251,7 @@ async fn an_upstream_that_breaks_between_any_two_bytes_is_told_and_not_asked_aga
                     } else {
                         upstream.end()
                     }
-                    settle().await;
+                    last_run().await;
                 }
                 let text = client.peer.text();
                 let what = format!("{request:?} cut at {cut}, reset: {reset}: {text:?}");
@@ -271,6 +271,13 @@ async fn an_upstream_that_breaks_between_any_two_bytes_is_told_and_not_asked_aga
             }
         }
     }
+}
+
+/// Lets a connection settle on which the last run of a request is spent.
+async fn last_run() {
+    settle().await;
+    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    settle().await;
 }
 
 /// A world whose upstreams have served a request each, and keep a connection.
@@ -298,7 +305,7 @@ async fn a_get_that_meets_stale_and_broken_connections_runs_twice() {
         let connections = world.upstreams[0].connections();
         assert_eq!(connections.len(), number + 1);
         connections[number].end();
-        settle().await;
+        last_run().await;
     }
     assert!(client.peer.text().starts_with("HTTP/1.1 502 "));
     assert_eq!((world.deliveries("/x"), world.upstreams[1].connections().len()), (2, 1));
@@ -310,9 +317,39 @@ async fn a_get_on_a_stale_connection_is_sent_again_to_the_same_upstream() {
     let (world, client) = warm(2).await;
     client.peer.send(get("/x"));
     settle().await;
-    world.upstream(0).reset();
-    settle().await;
+    world.upstream(0).end();
+    last_run().await;
     world.upstream(0).send(RESPONSES[1].0);
+    settle().await;
+    assert_eq!(client.peer.text(), RESPONSES[1].1);
+    assert_eq!((world.deliveries("/x"), world.upstreams[0].connections().len()), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_get_on_a_kept_connection_that_is_reset_is_sent_again_to_another_upstream() {
+    let (world, client) = warm(2).await;
+    client.peer.send(get("/x"));
+    settle().await;
+    world.upstream(0).reset();
+    last_run().await;
+    world.upstream(1).send(RESPONSES[1].0);
+    settle().await;
+    assert_eq!(client.peer.text(), RESPONSES[1].1);
+    assert_eq!((world.deliveries("/x"), world.upstreams[0].connections().len()), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_run_is_not_spent_on_a_connection_that_is_reset_unread() {
+    let (world, client) = warm(2).await;
+    client.peer.send(get("/x"));
+    settle().await;
+    world.upstream(0).end();
+    settle().await;
+    // The fresh connection to the same upstream, while it settles.
+    world.upstream(0).reset();
+    last_run().await;
+    last_run().await;
+    world.upstream(1).send(RESPONSES[1].0);
     settle().await;
     assert_eq!(client.peer.text(), RESPONSES[1].1);
     assert_eq!((world.deliveries("/x"), world.upstreams[0].connections().len()), (2, 2));

@@ -23,9 +23,15 @@ use crate::proxy::upstream::error::{BodyError, ConnectError, ExchangeError};
 use crate::proxy::upstream::upload::Upload;
 use http::header::{SET_COOKIE, VIA};
 use http::{Method, StatusCode, Version, request};
+use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::Instant;
+
+/// How long a fresh connection has to stay open before the last run of a request is spent on it. A process that dies
+/// closes its sockets one after the other, the listener among them, and what connects meanwhile is reset unread.
+const SETTLE: Duration = Duration::from_millis(10);
 
 /// Forwards a request that has been validated.
 pub(super) async fn forward(
@@ -88,6 +94,18 @@ pub(super) async fn forward(
                 continue;
             }
         }
+        if plan.needs_fresh_connection() {
+            // The last run. Boxed, as above.
+            Box::pin(tokio::time::sleep(SETTLE)).await;
+            if !connection.is_still_open() {
+                drop(connection);
+                match next_step(&mut plan, &placement, Failure::Unsent(Origin::Fresh)) {
+                    Step::Stop => return Err(LocalReply::UpstreamClosed),
+                    _ => assigned = placement.place_again(assigned, LocalReply::UpstreamClosed).await?,
+                }
+                continue;
+            }
+        }
         let start = Instant::now();
         let exchanged = connection.exchange(&head, &mut upload, to_head, settings.timeouts.response).await;
         // An attempt that fails at once must not count as a quick response; one that times out is a slow one.
@@ -109,7 +127,11 @@ pub(super) async fn forward(
                 if let BodyError::Upload(_) = error {
                     return Err(LocalReply::BadBody);
                 }
-                if answered { Failure::Answered } else { Failure::Broken(origin) }
+                match error {
+                    _ if answered => Failure::Answered,
+                    BodyError::Io(error) if error.kind() == ErrorKind::ConnectionReset => Failure::Reset,
+                    _ => Failure::Broken(origin),
+                }
             }
         };
         // A kept-alive connection that closes says little about the upstream; a fresh one will tell.

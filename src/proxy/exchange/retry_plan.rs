@@ -10,7 +10,8 @@
 //!   This race (RFC 9112, section 9.3.1) says nothing about the upstream, and going elsewhere would lose the session.
 //! - A kept-alive connection that breaks after something was sent and before a byte came back: a fresh connection to
 //!   the same upstream, if the request may run again.
-//! - A fresh connection that breaks so: another upstream, likewise.
+//! - A fresh connection that breaks so, or a kept-alive one that is reset (RST): another upstream, likewise. An upstream
+//!   that ends an idle connection closes it (FIN); a reset comes from one that dies or discards the request.
 //! - A byte of a response came: no further attempt.
 //!
 //! The last run is never spent on a kept-alive connection, which might be stale. The plan is pure; the caller asks the
@@ -40,6 +41,8 @@ pub(super) enum Failure {
     Unsent(Origin),
     /// It broke after a byte was sent and before a byte of a response came.
     Broken(Origin),
+    /// It was reset after a byte was sent and before a byte of a response came.
+    Reset,
     /// It broke after a byte of a response came.
     Answered,
 }
@@ -93,7 +96,7 @@ impl RetryPlan {
     pub(super) fn after(&mut self, failure: Failure) -> Step {
         match failure {
             Failure::Answered => return Step::Stop,
-            Failure::Broken(_) => {
+            Failure::Broken(_) | Failure::Reset => {
                 self.runs_left -= 1;
                 self.has_run = true;
             }
@@ -115,7 +118,7 @@ impl RetryPlan {
 
 #[cfg(test)]
 mod tests {
-    use super::Failure::{Answered, Broken, Connect, Unsent};
+    use super::Failure::{Answered, Broken, Connect, Reset, Unsent};
     use super::Origin::{Fresh, KeptAlive};
     use super::Step::{Another, Reconnect, Resend, Stop};
     use super::*;
@@ -137,9 +140,12 @@ mod tests {
             // Something was sent: a GET runs once more, a POST never.
             (&[Broken(KeptAlive)], &[Resend], &[Stop]),
             (&[Broken(Fresh)], &[Another], &[Stop]),
+            (&[Reset], &[Another], &[Stop]),
             // Two runs, whatever the connections were.
             (&[Broken(KeptAlive), Broken(Fresh)], &[Resend, Stop], &[Stop]),
             (&[Broken(Fresh), Broken(Fresh)], &[Another, Stop], &[Stop]),
+            (&[Reset, Reset], &[Another, Stop], &[Stop]),
+            (&[Broken(KeptAlive), Unsent(Fresh), Reset], &[Resend, Another, Stop], &[Stop]),
             (&[Broken(KeptAlive), Connect, Broken(Fresh)], &[Resend, Another, Stop], &[Stop]),
             (&[Connect, Broken(KeptAlive), Broken(Fresh)], &[Another, Resend, Stop], &[Another, Stop]),
             (
@@ -176,12 +182,12 @@ mod tests {
             return;
         }
         let origins = if plan.needs_fresh_connection() { vec![Fresh] } else { vec![KeptAlive, Fresh] };
-        let mut failures = vec![Connect, Answered];
+        let mut failures = vec![Connect, Reset, Answered];
         failures.extend(origins.iter().flat_map(|origin| [Unsent(*origin), Broken(*origin)]));
         for failure in failures {
             let mut plan = plan;
             let step = plan.after(failure);
-            let runs = runs + u8::from(matches!(failure, Broken(_) | Answered));
+            let runs = runs + u8::from(matches!(failure, Broken(_) | Reset | Answered));
             assert!(runs <= max_runs, "one run too many: {failure:?}, {plan:?}");
             match step {
                 Stop => *endings += 1,
