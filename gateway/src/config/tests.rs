@@ -797,7 +797,7 @@ user = "homing"
 state = "homing.state"
 [discovery.etcd]
 endpoints = ["http://a:2379"]
-=> 1:9: state: a fleet keeps it in etcd
+=> 1:9: state: a fleet keeps overrides in etcd
 "##,
         refusal,
     );
