@@ -94,20 +94,14 @@ pub(super) async fn forward(
                 continue;
             }
         }
-        if plan.needs_fresh_connection() {
-            // The last run. Boxed, as above.
-            Box::pin(tokio::time::sleep(SETTLE)).await;
-            if !connection.is_still_open() {
-                drop(connection);
-                match next_step(&mut plan, &placement, Failure::Unsent(Origin::Fresh)) {
-                    Step::Stop => return Err(LocalReply::UpstreamClosed),
-                    _ => assigned = placement.place_again(assigned, LocalReply::UpstreamClosed).await?,
-                }
-                continue;
-            }
-        }
+        // Boxed: it is rare.
+        let is_open = !plan.needs_fresh_connection() || Box::pin(settles(&mut connection)).await;
         let start = Instant::now();
-        let exchanged = connection.exchange(&head, &mut upload, to_head, settings.timeouts.response).await;
+        let exchanged = if is_open {
+            connection.exchange(&head, &mut upload, to_head, settings.timeouts.response).await
+        } else {
+            Err(ExchangeError::Unsent)
+        };
         // An attempt that fails at once must not count as a quick response; one that times out is a slow one.
         if let Ok(_) | Err(ExchangeError::TimedOut { client: false }) = &exchanged {
             let taken = start.elapsed();
@@ -181,6 +175,12 @@ pub(super) async fn forward(
         Content::Body(ResponseBody::upstream(UpstreamBody::new(connection, upload, log, lease, mark)))
     };
     Ok(answer)
+}
+
+/// Whether a connection is still open after [`SETTLE`].
+async fn settles(connection: &mut UpstreamConnection) -> bool {
+    tokio::time::sleep(SETTLE).await;
+    connection.is_still_open()
 }
 
 /// The plan's step, as far as the retry budget allows it.
