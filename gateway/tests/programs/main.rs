@@ -23,8 +23,20 @@ mod legacy_cookies;
 mod oracles;
 
 /// The programs that these tests need.
-const PROGRAMS: [&str; 9] =
-    ["chromedriver", "chromium", "curl", "etcd", "haproxy", "nginx", "promtool", "schemathesis", "systemd-analyze"];
+const PROGRAMS: [&str; 12] = [
+    "caddy",
+    "chromedriver",
+    "chromium",
+    "curl",
+    "etcd",
+    "hadolint",
+    "haproxy",
+    "nginx",
+    "promtool",
+    "schemathesis",
+    "systemd-analyze",
+    "traefik",
+];
 
 fn main() -> std::process::ExitCode {
     support::harness::main(&PROGRAMS)

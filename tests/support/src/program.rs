@@ -66,15 +66,6 @@ pub fn is_here(name: &str) -> bool {
     find(name).is_some()
 }
 
-/// The path of a program that neither Debian nor PyPI has. It is never required.
-pub fn find_optional(name: &str) -> Option<PathBuf> {
-    let found = locate(name);
-    if found.is_none() {
-        harness::ignore(format!("{name} is not installed"));
-    }
-    found
-}
-
 /// A loopback address on which no other process listens: its IP is derived from this process's id and a counter.
 pub fn free_address() -> SocketAddr {
     static TAKEN: AtomicU32 = AtomicU32::new(0);

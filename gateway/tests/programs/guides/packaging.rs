@@ -4,7 +4,7 @@ use crate::support::test;
 use std::fs;
 use std::process::{Command, Output};
 
-use crate::support::program::{find, find_optional};
+use crate::support::program::find;
 
 fn read(file: &str) -> String {
     fs::read_to_string(format!("{}/packaging/{file}", concat!(env!("CARGO_MANIFEST_DIR"), "/.."))).expect("read it")
@@ -48,7 +48,7 @@ fn the_service_is_exposed_to_little() {
 
 #[test]
 fn the_image_is_built_by_the_book() {
-    let Some(hadolint) = find_optional("hadolint") else { return };
+    let Some(hadolint) = find("hadolint") else { return };
     let said = Command::new(hadolint)
         .arg(format!("{}/packaging/Dockerfile", concat!(env!("CARGO_MANIFEST_DIR"), "/..")))
         .output();
