@@ -103,7 +103,7 @@ impl Default for Affinity {
         Self {
             enabled: true,
             cookie: CookieName::default(),
-            max_age: Duration::from_hours(12),
+            max_age: Duration::from_secs(12 * 60 * 60),
             idle: None,
             live_window: Duration::from_secs(128),
             secure: Secure::default(),

@@ -207,7 +207,7 @@ weight = 2
 max_in_flight = 3
 "#;
         let engine = parse(text).unwrap();
-        assert_eq!(engine.affinity.max_age, Duration::from_hours(1));
+        assert_eq!(engine.affinity.max_age, Duration::from_secs(3600));
         assert_eq!(engine.affinity.on_full, OnFull::Move);
         assert_eq!(engine.affinity.keys, Path::new("/var/lib/homing/keys"));
         assert_eq!((engine.policy.name.as_str(), engine.policy.params.len()), ("ip_hash", 1));

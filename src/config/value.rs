@@ -13,7 +13,7 @@ use http::HeaderName;
 
 /// The longest duration: 400 days. Longer ones are taken for mistakes, as even cookies live no longer (RFC 6265bis);
 /// and deadlines cannot overflow.
-const MAX_DURATION: Duration = Duration::from_hours(400 * 24);
+const MAX_DURATION: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
 #[derive(serde::Deserialize)]
 #[serde(remote = "Secure", rename_all = "lowercase")]

@@ -130,7 +130,7 @@ impl Default for Outlier {
             window: Duration::from_secs(10),
             min_requests: 20,
             base: Duration::from_secs(10),
-            max: Duration::from_mins(5),
+            max: Duration::from_secs(5 * 60),
             max_ejected: 0.5,
         }
     }

@@ -254,7 +254,7 @@ impl Default for TimeoutsConfig {
             response: Duration::from_secs(60),
             idle: Duration::from_secs(90),
             shutdown: Duration::from_secs(30),
-            upgrade: Duration::from_hours(1),
+            upgrade: Duration::from_secs(3600),
         }
     }
 }

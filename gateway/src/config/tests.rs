@@ -149,7 +149,7 @@ max_in_flight = 4294967295
         affinity: Affinity {
             enabled: false,
             cookie: CookieName::new("__Secure-pin").unwrap(),
-            max_age: Duration::from_hours(26),
+            max_age: Duration::from_secs(26 * 60 * 60),
             idle: Some(Duration::from_secs(90)),
             live_window: Duration::from_secs(64),
             secure: Secure::Always,
@@ -190,7 +190,7 @@ max_in_flight = 4294967295
         outlier: Outlier {
             consecutive: 0,
             failure_rate: 2.0,
-            window: Duration::from_mins(1),
+            window: Duration::from_secs(60),
             min_requests: 1_000_000,
             base: Duration::from_secs(1),
             max: Duration::from_secs(1),
@@ -205,8 +205,8 @@ max_in_flight = 4294967295
         timeouts: TimeoutsConfig {
             header: Duration::from_secs(1),
             connect: Duration::from_millis(500),
-            response: Duration::from_mins(3),
-            idle: Duration::from_hours(1),
+            response: Duration::from_secs(3 * 60),
+            idle: Duration::from_secs(3600),
             shutdown: Duration::from_secs(5),
             upgrade: Duration::from_secs(6),
         },
@@ -700,7 +700,7 @@ fn upstreams_may_be_found_elsewhere() {
     let dns =
         found("[discovery]\ndns = { name = \"app.internal\", port = 80, servers = [\"[::1]:53\"], floor = \"2s\" }\n");
     let question = DnsQuery::Host { name: "app.internal".into(), port: 80 };
-    let (floor, ceiling) = (Duration::from_secs(2), Duration::from_mins(5));
+    let (floor, ceiling) = (Duration::from_secs(2), Duration::from_secs(5 * 60));
     let servers = vec!["[::1]:53".parse().unwrap()];
     assert_eq!(dns, DiscoveryConfig::Dns(DnsConfig { question, servers, floor, ceiling }));
     let service = found("[discovery.dns]\nservice = \"_http._tcp.app\"\n");

@@ -61,7 +61,7 @@ impl DnsSettings {
     /// Queries the system's name servers, each second to each five minutes.
     #[must_use]
     pub fn new(question: DnsQuery) -> Self {
-        Self { question, servers: Vec::new(), floor: Duration::from_secs(1), ceiling: Duration::from_mins(5) }
+        Self { question, servers: Vec::new(), floor: Duration::from_secs(1), ceiling: Duration::from_secs(5 * 60) }
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 /// The grace of connections whose listener was closed by a reload: they finish, however long that takes.
-const UNLIMITED: Duration = Duration::from_hours(24 * 365);
+const UNLIMITED: Duration = Duration::from_secs(24 * 365 * 60 * 60);
 
 /// Bound sockets, not yet accepting.
 #[derive(Debug)]

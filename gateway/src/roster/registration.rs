@@ -10,7 +10,7 @@ use std::time::Duration;
 pub const MIN_TTL: Duration = Duration::from_secs(1);
 
 /// The longest time for which a registration may last without a heartbeat.
-pub const MAX_TTL: Duration = Duration::from_hours(24);
+pub const MAX_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Registrations, by the name of the upstream.
 pub type Registrations = BTreeMap<String, Registration>;

@@ -29,7 +29,7 @@ const MAX_PROBES: usize = 512;
 const MIN_FAILING_INTERVAL: Duration = Duration::from_millis(250);
 /// Intervals outside of these bounds are clamped.
 const MIN_INTERVAL: Duration = Duration::from_millis(10);
-const MAX_INTERVAL: Duration = Duration::from_hours(24);
+const MAX_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Checks the upstreams of a worker's balancer until `shutdown` completes.
 pub(crate) async fn run(worker: Arc<Worker>, probes: Option<ProbeSettings>, shutdown: impl Future<Output = ()>) {
