@@ -81,7 +81,7 @@ PROXIES = {
     "homing": Proxy(
         config="homing.toml",
         program=TARGET / "dist/homing",
-        arguments=lambda config: ["--config", str(config), "--log", "warn"],
+        arguments=lambda config: ["run", "--config", str(config), "--log", "warn"],
         version=["--version"],
     ),
 }

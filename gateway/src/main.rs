@@ -1,4 +1,4 @@
-//! The program `homing`: with `--config FILE` a gateway, without arguments a demo of one.
+//! The program `homing`: a gateway, and commands for those who run one; without arguments a demo of one.
 
 mod cli;
 mod demo;

@@ -1,29 +1,77 @@
 //! `homing status`: a table of the upstreams of a running gateway, from its administration.
 
 use super::output::{Error, print_line};
+use http::uri::Authority;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use std::fmt::Write;
-use std::net::SocketAddr;
+use std::fmt::{self, Write};
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// For the whole response to arrive.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+const AFTER_HELP: &str = "\
+Examples:
+  homing status
+  homing status --admin http://10.0.0.5:9090 --token-file /etc/homing/admin.token
+  homing status --json | jq '.upstreams[] | select(.state == \"down\").name'";
+
+/// Print the state of the upstreams of a running gateway.
+///
+/// It asks the administration of the gateway, which is on if its configuration has [admin].
 #[derive(clap::Args)]
+#[command(after_help = AFTER_HELP)]
 pub struct Arguments {
-    /// The [admin] address of the gateway.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
-    admin: SocketAddr,
-    /// The file with its token, where it requires one.
-    #[arg(long, value_name = "FILE")]
+    /// The address of the administration, `listen` of [admin].
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9090", value_hint = clap::ValueHint::Url)]
+    admin: AdminUrl,
+    /// The file with its token, where it requires one: `token_file` of [admin].
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     token_file: Option<PathBuf>,
     /// Print the JSON of the gateway, for programs.
     #[arg(long)]
     json: bool,
+}
+
+/// `http://HOST:PORT`, also without the scheme: the administration has no TLS and no path of its own.
+#[derive(Clone)]
+struct AdminUrl {
+    authority: Authority,
+    port: u16,
+}
+
+impl AdminUrl {
+    /// The host, an IPv6 address without its brackets.
+    fn host(&self) -> &str {
+        let host = self.authority.host();
+        host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+    }
+}
+
+impl fmt::Display for AdminUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}", self.authority)
+    }
+}
+
+impl FromStr for AdminUrl {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.starts_with("https:") {
+            return Err("the administration has no TLS: give its http:// address");
+        }
+        let text = text.strip_prefix("http://").unwrap_or(text);
+        let authority = Authority::from_str(text.strip_suffix('/').unwrap_or(text)).ok();
+        authority
+            .filter(|authority| !authority.as_str().contains('@'))
+            .and_then(|authority| Some(Self { port: authority.port_u16()?, authority }))
+            .ok_or("give an address with a port, such as http://127.0.0.1:9090")
+    }
 }
 
 pub fn print(arguments: &Arguments) -> Result<(), Error> {
@@ -31,7 +79,7 @@ pub fn print(arguments: &Arguments) -> Result<(), Error> {
         std::fs::read_to_string(file).map_err(|error| format!("{}: can't be read: {error}", file.display()))
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let asked = ask(arguments.admin, token.transpose()?);
+    let asked = ask(&arguments.admin, token.transpose()?);
     let body = runtime.block_on(async {
         let late = format!("{} has not responded within 10 s", arguments.admin);
         tokio::time::timeout(TIMEOUT, asked).await.map_err(|_| late)?
@@ -42,13 +90,13 @@ pub fn print(arguments: &Arguments) -> Result<(), Error> {
     }
 }
 
-async fn ask(admin: SocketAddr, token: Option<String>) -> Result<String, Error> {
+async fn ask(admin: &AdminUrl, token: Option<String>) -> Result<String, Error> {
     let hint = "is the gateway running, and does its configuration have [admin]?";
-    let connected = tokio::net::TcpStream::connect(admin).await;
+    let connected = tokio::net::TcpStream::connect((admin.host(), admin.port)).await;
     let stream = connected.map_err(|error| format!("cannot connect to {admin}: {error}; {hint}"))?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
-    let mut request = http::Request::get("/api/v1/upstreams").header("host", admin.to_string());
+    let mut request = http::Request::get("/api/v1/upstreams").header("host", admin.authority.as_str());
     if let Some(token) = token {
         request = request.header("authorization", format!("Bearer {}", token.trim()));
     }
@@ -62,7 +110,7 @@ async fn ask(admin: SocketAddr, token: Option<String>) -> Result<String, Error> 
     }
 }
 
-fn refusal(admin: SocketAddr, status: http::StatusCode, body: &str) -> String {
+fn refusal(admin: &AdminUrl, status: http::StatusCode, body: &str) -> String {
     let problem: Value = serde_json::from_str(body).unwrap_or_default();
     format!("{admin} responds {status}: {}", problem["detail"].as_str().unwrap_or("no detail"))
 }

@@ -3,7 +3,7 @@
 //! It reads what the configuration names (keys, certificates, token, state file) and starts nothing: no thread, no
 //! socket.
 //!
-//! In reading order: `error`, `token_file`, `proxy`, `roster`, `admin`, `check` (everything together, for `--check`).
+//! In reading order: `error`, `token_file`, `proxy`, `roster`, `admin`, `check` (everything together, for `homing check`).
 
 mod admin;
 mod check;

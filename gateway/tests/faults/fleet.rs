@@ -189,7 +189,7 @@ impl Front {
         let config = format!("listen = [\"127.0.0.1:0\"]\n{settings}\n{}", fleet.upstreams());
         std::fs::write(&file, config).expect("write the configuration");
         let mut process = Command::new(program("homing"))
-            .args(["--log", "error", "--config"])
+            .args(["run", "--log", "error", "--config"])
             .arg(&file)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

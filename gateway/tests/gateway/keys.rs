@@ -109,7 +109,7 @@ fn keys_that_are_none_are_told() {
         let settings = "[affinity]\nkeys = \"some.keys\"";
         fs::write(directory.path().join("gateway.toml"), config(settings, &[&Upstream::named("app-1")]))
             .expect("write");
-        let output = crate::support::gateway::run(directory.path(), &["--config", "gateway.toml"]);
+        let output = crate::support::gateway::run(directory.path(), &["run", "--config", "gateway.toml"]);
         assert!(!output.status.success(), "{content:?} was accepted");
         assert!(String::from_utf8_lossy(&output.stderr).contains("some.keys"), "{output:?}");
         assert_eq!(fs::read(&file).expect("the file"), content.as_bytes());

@@ -19,6 +19,7 @@ use homing_test_support as support;
 mod admin;
 mod bodies;
 mod chunks;
+mod commands;
 mod config;
 mod cookies;
 mod corpora;

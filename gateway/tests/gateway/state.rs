@@ -203,8 +203,8 @@ fn what_cannot_be_read_is_refused_with_its_place_and_left_alone() {
         assert_eq!(fs::read_to_string(stage.state()).unwrap(), text, "it is left as it is");
         String::from_utf8(output.stderr).unwrap()
     };
-    let serve: &[&str] = &["--config", "gateway.toml"];
-    for arguments in [serve, &["--check", "--config", "gateway.toml"]] {
+    let serve: &[&str] = &["run", "--config", "gateway.toml"];
+    for arguments in [serve, &["check", "--config", "gateway.toml"]] {
         let place = |line: u32| format!("state file {}:{line}:", stage.state().display());
         let said = refused("", arguments);
         assert!(said.contains(&place(1)) && said.contains("put a good copy in its place, or move it away"), "{said}");
@@ -218,7 +218,7 @@ fn what_cannot_be_read_is_refused_with_its_place_and_left_alone() {
         assert!(said.contains("the cluster is empty") && said.contains("homing.state"), "{said}");
     }
     fs::remove_file(stage.state()).unwrap();
-    let checked = run(stage.folder.path(), &["--check", "--config", "gateway.toml"]);
+    let checked = run(stage.folder.path(), &["check", "--config", "gateway.toml"]);
     assert!(checked.status.success() && !stage.state().exists(), "a check makes nothing");
     let nowhere = config(&stage.settings.replace("homing.state", "no/homing.state"), &upstreams);
     fs::write(&file, nowhere).unwrap();

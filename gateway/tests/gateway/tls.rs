@@ -94,7 +94,7 @@ fn a_key_that_is_none_is_told() {
     fs::write(directory.path().join("tls.key"), "no key").expect("write");
     let file = directory.path().join("gateway.toml");
     fs::write(&file, config(&table, &[&Upstream::named("app-1")])).expect("write");
-    let output = crate::support::gateway::run(directory.path(), &["--check", "--config", "gateway.toml"]);
+    let output = crate::support::gateway::run(directory.path(), &["check", "--config", "gateway.toml"]);
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("tls.key"), "{output:?}");
 }

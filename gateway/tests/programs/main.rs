@@ -23,12 +23,13 @@ mod legacy_cookies;
 mod oracles;
 
 /// The programs that these tests need.
-const PROGRAMS: [&str; 12] = [
+const PROGRAMS: [&str; 13] = [
     "caddy",
     "chromedriver",
     "chromium",
     "curl",
     "etcd",
+    "groff",
     "hadolint",
     "haproxy",
     "nginx",

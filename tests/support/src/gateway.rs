@@ -111,7 +111,7 @@ impl Gateway {
         let file = directory.path().join("gateway.toml");
         fs::write(&file, config).expect("write the configuration");
         let file = file.to_str().expect("a path in UTF-8");
-        let mut command = command_of(program, directory.path(), &["--config", file]);
+        let mut command = command_of(program, directory.path(), &["run", "--config", file]);
         prepare(&mut command);
         let mut child = command.spawn().expect("start the gateway");
         let (log, collector) = collect(child.stderr.take().expect("its standard error"));

@@ -30,7 +30,7 @@ fn discover(endpoint: &str) -> String {
 /// What the gateway says that does not start with this configuration.
 fn refusal(directory: &Path, config: &str) -> String {
     fs::write(directory.join("gateway.toml"), config).expect("write the configuration");
-    let output = run(directory, &["--config", "gateway.toml"]);
+    let output = run(directory, &["run", "--config", "gateway.toml"]);
     assert!(!output.status.success(), "it started");
     String::from_utf8(output.stderr).expect("UTF-8")
 }

@@ -91,7 +91,7 @@ fn beyond_loopback_a_token_is_needed_and_checked() {
     let upstreams = Upstream::several(1);
     let check = |table: &str| {
         fs::write(&file, config(table, &[&upstreams[0]])).unwrap();
-        let output = run(directory.path(), &["--check", "--config", "gateway.toml"]);
+        let output = run(directory.path(), &["check", "--config", "gateway.toml"]);
         (output.status.success(), String::from_utf8(output.stderr).unwrap())
     };
     let (valid, said) = check("[admin]\nlisten = \"0.0.0.0:9090\"\n");
@@ -126,6 +126,10 @@ fn status_prints_the_table() {
     };
     let (done, out, _) = status(&["--token-file", "admin.token"]);
     assert!(done, "{out}");
+    for url in [format!("http://{admin}"), format!("http://localhost:{}/", admin.port())] {
+        let output = run(folder.path(), &["status", "--admin", &url, "--token-file", "admin.token"]);
+        assert!(output.status.success(), "{url}: {output:?}");
+    }
     let lines: Vec<&str> = out.lines().collect();
     assert!(lines[0].starts_with("UPSTREAM  ADDRESS"), "{out}");
     let first = lines.iter().find(|line| line.starts_with("app-1 ")).unwrap();

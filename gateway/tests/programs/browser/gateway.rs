@@ -34,7 +34,7 @@ impl Gateway {
 
     /// A gateway that this file configures.
     pub async fn configured(test: &str, file: &Path) -> Result<Gateway> {
-        Self::run(test, &[OsStr::new("--config"), file.as_os_str()]).await
+        Self::run(test, &[OsStr::new("run"), OsStr::new("--config"), file.as_os_str()]).await
     }
 
     async fn run(test: &str, arguments: &[&OsStr]) -> Result<Gateway> {

@@ -4,6 +4,7 @@ use crate::support::test;
 use std::fs;
 use std::process::{Command, Output};
 
+use crate::support::gateway::run;
 use crate::support::program::find;
 
 fn read(file: &str) -> String {
@@ -22,7 +23,7 @@ fn analyze(words: &[&str], unit: &str) -> Option<Output> {
 /// The unit, as if the gateway were installed.
 fn unit() -> String {
     let unit = read("systemd/homing.service");
-    assert!(unit.contains("ExecStart=/usr/local/bin/homing --config /etc/homing/homing.toml\n"));
+    assert!(unit.contains("ExecStart=/usr/local/bin/homing run --config /etc/homing/homing.toml\n"));
     unit.replace("/usr/local/bin/homing", "/bin/true")
 }
 
@@ -54,4 +55,27 @@ fn the_image_is_built_by_the_book() {
         .output();
     let said = said.expect("run hadolint");
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stdout));
+}
+
+/// groff's warnings about a page of the manual.
+fn warnings(page: &str) -> Option<String> {
+    let program = find("groff")?;
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = directory.path().join("page.1");
+    fs::write(&file, page).expect("write the page");
+    let output = Command::new(program).args(["-man", "-ww", "-z", "-Tutf8"]).arg(file).output().expect("run groff");
+    Some(String::from_utf8(output.stderr).expect("text"))
+}
+
+#[test]
+fn the_manual_is_set_without_a_warning() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    assert!(run(folder.path(), &["man", "."]).status.success());
+    for page in fs::read_dir(folder.path()).expect("list") {
+        let page = fs::read_to_string(page.expect("a file").path()).expect("read it");
+        let Some(said) = warnings(&page) else { return };
+        assert_eq!(said, "", "{page}");
+        let broken = page.replacen(".SH", ".SHH", 1);
+        assert!(warnings(&broken).expect("it is there").contains("SHH"), "{page}");
+    }
 }
