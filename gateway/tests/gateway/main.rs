@@ -37,6 +37,7 @@ mod limits;
 mod lookalikes;
 mod migration;
 mod pooling;
+mod reference;
 mod refusals;
 mod refusals_http2;
 mod reload;
