@@ -4,7 +4,7 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark that cannot go on should say where")]
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use homing::cluster::{Cluster, Session, SlowStartAccess};
+use homing::cluster::{Cluster, Session};
 use homing::policy::{Policy, Rendezvous};
 use homing::rng::SeededEntropy;
 use homing::{Balancer, Request, Timestamp, UpstreamConfig};
@@ -88,14 +88,6 @@ fn rendezvous(c: &mut Criterion) {
         });
         group.bench_function(BenchmarkId::new("table: dealt", size), |b| b.iter(|| Rendezvous::new(&cluster)));
         let policy = Rendezvous::new(&cluster);
-        let session = |session_id| Session {
-            session_id,
-            now: NOW,
-            client: None,
-            key: None,
-            tried: &[],
-            slow_start: SlowStartAccess::All,
-        };
         let mut key = 0;
         group.bench_function(BenchmarkId::new("pick: every score", size), |b| {
             b.iter(|| {
@@ -106,7 +98,7 @@ fn rendezvous(c: &mut Criterion) {
         group.bench_function(BenchmarkId::new("pick: table", size), |b| {
             b.iter(|| {
                 key += 1;
-                policy.place(&cluster, &session(mix(key)))
+                policy.place(&cluster, &Session::new(mix(key), NOW))
             });
         });
     }

@@ -3,7 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark that cannot go on should say where")]
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
-use homing::cluster::{Session, SlowStartAccess};
+use homing::cluster::Session;
 use homing::rng::{Entropy, OsEntropy, SeededEntropy};
 use homing::{
     Affinity, Availability, Balancer, Change, Decision, KeyRing, PinLoss, Request, Timestamp, Token, UpstreamConfig,
@@ -80,15 +80,7 @@ fn placement(c: &mut Criterion) {
             group.bench_function(BenchmarkId::new("place", size), |b| {
                 b.iter(|| {
                     let (session_id, client, key) = &clients[turn()];
-                    let (client, key) = (Some(*client), Some(key.as_flattened()));
-                    let session = Session {
-                        session_id: *session_id,
-                        now: NOW,
-                        client,
-                        key,
-                        tried: &[],
-                        slow_start: SlowStartAccess::All,
-                    };
+                    let session = Session::new(*session_id, NOW).client(*client).key(key.as_flattened());
                     policy.place(&cluster, &session)
                 });
             });

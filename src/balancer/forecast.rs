@@ -2,7 +2,7 @@
 
 use super::balancer::Balancer;
 use super::snapshot::Snapshot;
-use crate::cluster::{ApplyError, Cluster, Effect, Generation, Member, Plan, Session, SlowStartAccess};
+use crate::cluster::{ApplyError, Cluster, Effect, Generation, Member, Plan, Session};
 use crate::hash::mix64;
 use crate::policy::Policy;
 use crate::time::Timestamp;
@@ -84,14 +84,7 @@ fn moved(snapshot: &Snapshot, policy: &dyn Policy, next: &Cluster, now: Timestam
         let session_id = mix64(u64::from(*number));
         let key = session_id.to_be_bytes();
         let client = IpAddr::V4(Ipv4Addr::from(session_id as u32));
-        let session = Session {
-            session_id,
-            now,
-            client: Some(client),
-            key: Some(&key),
-            tried: &[],
-            slow_start: SlowStartAccess::All,
-        };
+        let session = Session::new(session_id, now).client(client).key(&key);
         let id = |cluster: &Cluster, index: Option<usize>| Some(cluster.members().get(index?)?.upstream().id());
         id(&snapshot.cluster, snapshot.policy.peek(&snapshot.cluster, &session))
             != id(next, policy.peek(next, &session))

@@ -1,7 +1,7 @@
 //! What a host knows of a request when it asks for an upstream.
 
 use crate::affinity::LegacyCookie;
-use crate::cluster::{Session, SlowStartAccess, UpstreamId};
+use crate::cluster::{Session, UpstreamId};
 use crate::time::Timestamp;
 use std::net::IpAddr;
 
@@ -79,13 +79,6 @@ impl<'a> Request<'a> {
     /// The session of this request, as policies see it.
     #[inline]
     pub(super) fn session(&self, session_id: u64) -> Session<'a> {
-        Session {
-            session_id,
-            now: self.now,
-            client: self.client,
-            key: self.key,
-            tried: self.tried,
-            slow_start: SlowStartAccess::All,
-        }
+        Session { client: self.client, key: self.key, tried: self.tried, ..Session::new(session_id, self.now) }
     }
 }

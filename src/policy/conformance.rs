@@ -1,7 +1,7 @@
 //! The conformance suite: rules of every policy, whatever its algorithm. `conforms!(Type);` runs it on a policy.
 
 use super::Policy;
-use crate::cluster::{Availability, Cluster, Session, SlowStartAccess, UpstreamConfig, UpstreamId};
+use crate::cluster::{Availability, Cluster, Session, UpstreamConfig, UpstreamId};
 use crate::hash::mix64;
 use crate::time::Timestamp;
 use std::net::{IpAddr, Ipv4Addr};
@@ -49,14 +49,8 @@ fn build_cluster(
 /// A session with this session id, and an address made from it.
 pub(crate) fn session(session_id: u64) -> Session<'static> {
     let address = (mix64(session_id) as u32).to_be_bytes();
-    Session {
-        session_id: mix64(session_id),
-        now: Timestamp::from_secs(1_700_000_000),
-        client: Some(IpAddr::V4(Ipv4Addr::from(address))),
-        key: None,
-        tried: &[],
-        slow_start: SlowStartAccess::All,
-    }
+    let now = Timestamp::from_secs(1_700_000_000);
+    Session::new(mix64(session_id), now).client(IpAddr::V4(Ipv4Addr::from(address)))
 }
 
 pub(crate) type Build = fn(&Cluster) -> Box<dyn Policy>;

@@ -2,7 +2,7 @@
 
 use crate::{Key, Placement, Visitor, address};
 use homing::balancer::ClusterRef;
-use homing::cluster::{Session, SlowStartAccess};
+use homing::cluster::Session;
 use homing::policy::{self, PolicyEntry, Factory, Params, Policy};
 use homing::{Balancer, Change, Cluster, Pick, Request, Timestamp, Upstream, UpstreamConfig};
 use std::net::{IpAddr, Ipv4Addr};
@@ -99,9 +99,7 @@ impl Alone {
     }
 
     fn place_session(&self, key: &Key, session_id: u64) -> Option<usize> {
-        let (client, slow_start) = (Some(client(key)), SlowStartAccess::All);
-        let session = Session { session_id, now: NOW, client, key: Some(key), tried: &[], slow_start };
-        self.policy.place(&self.cluster, &session)
+        self.policy.place(&self.cluster, &Session::new(session_id, NOW).client(client(key)).key(key))
     }
 
     /// Whether placement is independent of randomness and of earlier placements.

@@ -5,7 +5,7 @@ use super::Subject;
 use super::model::{Model, ModelUpstream, Wish};
 use super::rules::{self, Rules, Turns};
 use homing::balancer::{PickError, Request};
-use homing::cluster::{Effect, Plan, Session, SlowStartAccess, UpstreamId};
+use homing::cluster::{Effect, Plan, Session, UpstreamId};
 use homing::rng::SeededEntropy;
 use homing::{Affinity, Availability, Balancer, Decision, KeyRing, Lease, Policy, Timestamp};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -75,14 +75,9 @@ impl Visitor {
     }
 
     fn session<'a>(&'a self, now: Timestamp, tried: &'a [UpstreamId]) -> Session<'a> {
-        Session {
-            session_id: self.session_id,
-            now,
-            client: self.client,
-            key: self.key.as_deref(),
-            tried,
-            slow_start: SlowStartAccess::All,
-        }
+        let mut session = Session::new(self.session_id, now).tried(tried);
+        (session.client, session.key) = (self.client, self.key.as_deref());
+        session
     }
 }
 
@@ -260,7 +255,8 @@ impl World {
         assert_eq!(looks, [placed; 2], "peek differs from place, or has side effects");
         self.assert_placed(placed, visitor);
         if self.goes_by_key(visitor) {
-            let other = Session { session_id: !session.session_id, now: Timestamp::from_secs(1), ..session };
+            let mut other = session;
+            (other.session_id, other.now) = (!session.session_id, Timestamp::from_secs(1));
             assert_eq!(self.policy.place(&cluster, &other), placed, "equal keys, equal places");
         }
     }
