@@ -17,6 +17,18 @@ pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(2);
 ///
 /// Tokens are read on several machines, so their times are wall-clock times. These can jump, so differences between two
 /// timestamps saturate at zero, and nothing assumes that time only grows.
+///
+/// It converts from and to [`SystemTime`], saturating at both ends:
+///
+/// ```
+/// use homing::Timestamp;
+/// use std::time::{Duration, SystemTime, UNIX_EPOCH};
+///
+/// let at = UNIX_EPOCH + Duration::from_micros(1_700_000_000_123_456);
+/// assert_eq!(Timestamp::from(at), Timestamp::from_millis(1_700_000_000_123));
+/// assert_eq!(SystemTime::from(Timestamp::from_secs(1)), UNIX_EPOCH + Duration::from_secs(1));
+/// assert_eq!(Timestamp::from(UNIX_EPOCH - Duration::from_secs(1)), Timestamp::default(), "before the epoch");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Timestamp(u64);
@@ -70,6 +82,25 @@ impl Timestamp {
     }
 }
 
+/// The last whole second of every platform's [`SystemTime`]: Windows counts intervals of 100 ns since 1601 in 63 bits,
+/// which ends in the year 30828.
+const LAST_SYSTEM_TIME: Timestamp = Timestamp::from_secs(910_692_730_085);
+
+/// To the millisecond below. A time before the Unix epoch becomes the epoch.
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// A moment beyond the year 30828 becomes the last that all platforms can express, on all platforms.
+impl From<Timestamp> for SystemTime {
+    fn from(timestamp: Timestamp) -> Self {
+        UNIX_EPOCH + Duration::from_millis(timestamp.min(LAST_SYSTEM_TIME).0)
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{:03}", self.0 / 1000, self.0 % 1000)
@@ -89,8 +120,7 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
     fn now(&self) -> Timestamp {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Timestamp(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+        SystemTime::now().into()
     }
 }
 
@@ -136,5 +166,21 @@ impl FakeClock {
 impl Clock for FakeClock {
     fn now(&self) -> Timestamp {
         Timestamp(self.0.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn system_times_convert_both_ways_and_saturate() {
+        for millis in [0, 1, 999, 1_700_000_000_123, LAST_SYSTEM_TIME.0] {
+            let timestamp = Timestamp::from_millis(millis);
+            assert_eq!(Timestamp::from(SystemTime::from(timestamp)), timestamp);
+        }
+        assert_eq!(Timestamp::from(UNIX_EPOCH + Duration::from_nanos(1_999_999)), Timestamp::from_millis(1));
+        assert_eq!(Timestamp::from(UNIX_EPOCH - Duration::from_secs(3600)), Timestamp::default());
+        assert_eq!(SystemTime::from(Timestamp::from_millis(u64::MAX)), SystemTime::from(LAST_SYSTEM_TIME));
     }
 }
