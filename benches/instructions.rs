@@ -7,6 +7,7 @@ use homing::policy::Policy;
 use homing::rng::SeededEntropy;
 use homing::{Affinity, Balancer, Cluster, Decision, KeyRing, Request, Timestamp, UpstreamConfig, policy};
 use std::hint::black_box;
+use std::sync::Arc;
 
 const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 const CALLS: usize = 1000;
@@ -64,13 +65,26 @@ fn pinned_by_cookie() {
 
 fn placed_by(policy: &str) {
     let balancer = Balancer::builder().upstreams(upstreams(UPSTREAMS)).policy(policy).build().unwrap();
-    let keys: Vec<[u8; 16]> = (0..CALLS as u128).map(|n| (n * 0x9e37_79b9_7f4a_7c15).to_le_bytes()).collect();
+    let keys = keys();
     // The first pick of a thread allocates arc-swap's slots.
     balancer.pick(&Request::new(NOW)).unwrap();
     measured(&mut |n| {
         let pick = balancer.pick(&Request::new(NOW).key(&keys[n])).unwrap();
         assert_eq!(pick.decision, Decision::New);
     });
+}
+
+fn placed_by_picker(policy: &str) {
+    let balancer = Balancer::builder().upstreams(upstreams(UPSTREAMS)).policy(policy).build().unwrap();
+    let (keys, mut picker) = (keys(), Arc::new(balancer).picker());
+    measured(&mut |n| {
+        let pick = picker.pick(&Request::new(NOW).key(&keys[n])).unwrap();
+        assert_eq!(pick.decision, Decision::New);
+    });
+}
+
+fn keys() -> Vec<[u8; 16]> {
+    (0..CALLS as u128).map(|n| (n * 0x9e37_79b9_7f4a_7c15).to_le_bytes()).collect()
 }
 
 fn one_upstream(bound: bool) {
@@ -93,6 +107,7 @@ fn main() {
         Some("pinned_by_cookie") => pinned_by_cookie(),
         Some("with_token") => one_upstream(true),
         Some("without_token") => one_upstream(false),
+        Some("picker") => placed_by_picker("p2c"),
         Some(policy) if policy::find(policy).is_ok() => placed_by(policy),
         _ => println!("benches/instructions.sh runs this under callgrind"),
     }

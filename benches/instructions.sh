@@ -43,6 +43,7 @@ now=$(
     for policy in p2c least_conn rendezvous; do
         row "new pick, $policy, 100 upstreams" "$(count "$policy")" "$nothing"
     done
+    row "new pick by a picker, p2c, 100 upstreams" "$(count picker)" "$nothing"
     row "token verify (what it adds to a pick)" "$(count with_token)" "$(count without_token)"
 )
 if [[ -n $bless ]]; then

@@ -74,6 +74,7 @@ fn placement(c: &mut Criterion) {
         let mut group = c.benchmark_group(entry.name);
         for size in SIZES {
             let balancer = Balancer::builder().upstreams(upstreams(size)).policy(entry.name).build().unwrap();
+            let balancer = Arc::new(balancer);
             let cluster = balancer.cluster();
             let policy = factory(&cluster);
             let mut turn = turns();
@@ -89,6 +90,13 @@ fn placement(c: &mut Criterion) {
                 b.iter(|| {
                     let (_, client, key) = &clients[turn()];
                     balancer.pick(&Request::new(NOW).client(*client).key(key.as_flattened())).unwrap()
+                });
+            });
+            let mut picker = balancer.picker();
+            group.bench_function(BenchmarkId::new("pick and lease, by a picker", size), |b| {
+                b.iter(|| {
+                    let (_, client, key) = &clients[turn()];
+                    picker.pick(&Request::new(NOW).client(*client).key(key.as_flattened())).unwrap()
                 });
             });
         }

@@ -72,7 +72,7 @@ mod sync;
 pub mod time;
 
 pub use affinity::{Affinity, KeyRing, OnFull, OnRestart, OnUnavailable, Token};
-pub use balancer::{Balancer, BuildError, Pick, PickError, Request, Wait};
+pub use balancer::{Balancer, BuildError, Pick, PickError, Picker, Request, Wait};
 pub use cluster::{
     Availability, Change, Cluster, Decision, Generation, Lease, PinLoss, Plan, SessionGuard, Sketch, SketchError,
     Upstream, UpstreamConfig,

@@ -92,7 +92,7 @@ pub unsafe extern "C" fn homing_lease(
         registry::with("balancer", balancer, |object: &BalancerObject| {
             let view = object.balancer.view();
             let member = view.cluster().find(UpstreamId::from_u64(id)).ok_or_else(|| Failure::unknown_id(id))?;
-            let taken = view.lease(member, session, decision, timestamp(now_ms))?;
+            let taken = view.lease(member.upstream().id(), session, decision, timestamp(now_ms))?;
             out.set(leases::insert(taken)?);
             Ok(HOMING_OK)
         })

@@ -8,12 +8,14 @@ use super::request::Request;
 use super::settings::BalancerSettings;
 use super::slow_start::SlowStartState;
 use super::snapshot::{ClusterRef, Snapshot, build_cluster, legacy_cookie_table};
-use crate::affinity::{Affinity, Claims, KeyError, KeyRing};
+use super::view::Opened;
+use crate::affinity::{Affinity, Claims, KeyError, KeyRing, Token};
 use crate::cluster::{
-    self, ApplyError, Change, Decision, Generation, Lease, Member, PinLoss, Plan, PlanError, UpstreamConfig,
+    self, ApplyError, Change, Decision, Generation, Lease, Member, PinLoss, Plan, PlanError, Upstream, UpstreamConfig,
+    UpstreamId,
 };
 use crate::health::Monitor;
-use crate::rng::{Entropy, SeededEntropy};
+use crate::rng::{Entropy, EntropyError, SeededEntropy};
 use crate::time::Timestamp;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -54,7 +56,62 @@ impl Balancer {
     /// # Errors
     /// [`PickError`] where no upstream can take the request. No count was changed then.
     pub fn pick(&self, request: &Request<'_>) -> Result<Pick, PickError> {
-        self.pick_from(&self.snapshot.load(), request)
+        self.view().pick(request)
+    }
+
+    /// Reads the request's tokens and legacy cookies, and takes nothing: no lease, no count, no live session. For hosts
+    /// that choose the upstream themselves: afterwards [`lease`](Self::lease) takes a lease on it, and
+    /// [`token_for`](Self::token_for) gives the token to send to the client.
+    ///
+    /// It does not check whether the upstream has room, which `lease` does, and rebalances no session. Costs one
+    /// snapshot load, one HMAC-SHA256 for each token that is verified, and one call of [`Entropy::next`] if none is
+    /// valid.
+    ///
+    /// # Errors
+    /// [`EntropyError`] if there is no random number for a new session.
+    pub fn open(&self, request: &Request<'_>) -> Result<Opened, EntropyError> {
+        self.view().open(request)
+    }
+
+    /// Takes a lease on the upstream that the host chose, and counts the request there as a pick with this `decision`,
+    /// so that policies, limits and statistics see it. `session_id` is that of [`open`](Self::open). Whether the
+    /// upstream serves or accepts is for the host to look at.
+    ///
+    /// Costs one snapshot load, one lookup in a hash table, and what a pick's lease costs.
+    ///
+    /// # Errors
+    /// [`PickError::Unavailable`] if the cluster does not have the upstream, [`PickError::Full`] if it is at its limit
+    /// of requests in flight.
+    pub fn lease(
+        &self,
+        upstream: UpstreamId,
+        session_id: u64,
+        decision: Decision,
+        now: Timestamp,
+    ) -> Result<Lease, PickError> {
+        self.view().lease(upstream, session_id, decision, now)
+    }
+
+    /// The token to send to the client of a session that the host placed on `upstream`. `None` if the request carries a
+    /// token that says the same and need not be renewed, or if there is no affinity.
+    ///
+    /// The session is that of the request's token. If the request has no valid token, a session begins with
+    /// `session_id`. Changes nothing. Costs one snapshot load, one HMAC-SHA256 for each token that is verified, and one
+    /// for a new token.
+    #[must_use]
+    pub fn token_for(&self, upstream: &Upstream, session_id: u64, request: &Request<'_>) -> Option<Token> {
+        self.view().token_for(upstream, session_id, request)
+    }
+
+    /// The upstream to which the session of a request is pinned, and for which the request has to wait after
+    /// [`PickError::Full`].
+    ///
+    /// `None` if the request has no session yet, if its pin is lost, and if sessions
+    /// [move](crate::affinity::OnFull::Move) when their upstream is full: then any upstream can take the request. Costs
+    /// one snapshot load and one HMAC-SHA256 for each token that is verified.
+    #[must_use]
+    pub fn pinned_upstream(&self, request: &Request<'_>) -> Option<UpstreamId> {
+        self.view().pinned_upstream(request)
     }
 
     pub(super) fn pick_from(&self, snapshot: &Snapshot, request: &Request<'_>) -> Result<Pick, PickError> {

@@ -148,7 +148,7 @@ impl Balancer {
     /// every upstream.
     #[must_use]
     pub fn explain(&self, request: &Request<'_>) -> Explanation {
-        self.explain_from(&self.snapshot.load(), request)
+        self.view().explain(request)
     }
 
     /// [`explain`](Self::explain), of a snapshot.

@@ -3,7 +3,7 @@
 //! A [`Balancer`] joins the parts below it. It verifies tokens ([`affinity`](crate::affinity)), finds the pinned
 //! upstream or asks the [`policy`](crate::policy) for one, takes a lease in the [`cluster`](crate::cluster), and
 //! publishes membership and settings. It opens no socket, reads no clock and starts no thread, and does not know its
-//! adapters: what they need is public here ([`View`], [`Balancer::tick`], [`Balancer::report`]).
+//! adapters: what they need is public here ([`Picker`], [`View`], [`Balancer::tick`], [`Balancer::report`]).
 //!
 //! Files, in reading order:
 //!
@@ -13,8 +13,8 @@
 //!   `slow_start.rs` and `rebalance.rs` modify both.
 //! - `builder.rs` with `build_error.rs`, `reconfigure.rs`: settings before and while it runs. `health.rs`: outcomes,
 //!   probes, drains and time go in.
-//! - `view.rs`: the steps of a pick one by one, for adapters. `explain.rs`, `forecast.rs`: the same decisions without
-//!   effect, for operators.
+//! - `view.rs`: the steps of a pick one by one, for adapters; `picker.rs`: the same calls on a snapshot that a worker
+//!   caches. `explain.rs`, `forecast.rs`: the same decisions without effect, for operators.
 //!
 //! # Invariants
 //!
@@ -48,6 +48,7 @@ mod explain;
 mod forecast;
 mod health;
 mod pick;
+mod picker;
 mod pinned;
 mod place;
 mod rebalance;
@@ -65,6 +66,7 @@ pub use explain::{Explanation, Step, TokenSet};
 pub use forecast::{Capacity, Forecast};
 pub use health::UnknownUpstream;
 pub use pick::{Pick, PickError, Wait};
+pub use picker::Picker;
 pub use reconfigure::ReconfigureError;
 pub use request::Request;
 pub use snapshot::ClusterRef;

@@ -1,4 +1,5 @@
-//! One snapshot of a balancer: for adapters that number upstreams, or choose the upstream themselves.
+//! One snapshot of a balancer, and the steps of a pick one by one: what [`Balancer`] and [`Picker`](super::Picker)
+//! offer is implemented here once.
 
 use super::balancer::Balancer;
 use super::explain::Explanation;
@@ -7,24 +8,25 @@ use super::pinned::pinned_upstream;
 use super::request::Request;
 use super::snapshot::Snapshot;
 use crate::affinity::{AcceptedCookie, Affinity, Claims, OnFull, Token};
-use crate::cluster::{Cluster, Decision, Generation, Lease, Member, Upstream, UpstreamId};
+use crate::cluster::{Cluster, Decision, Generation, Lease, Upstream, UpstreamId};
 use crate::rng::EntropyError;
 use crate::time::Timestamp;
 use arc_swap::Guard;
 use std::sync::Arc;
 
-/// One snapshot of a [`Balancer`]: all calls see the same cluster, keys and policy.
+/// One snapshot of a [`Balancer`], for several questions about one request: all calls see the same cluster, keys and
+/// policy.
 ///
-/// [`Balancer::pick`] is all that most adapters need. A view is for those that
+/// [`Balancer`] and [`Picker`](super::Picker) offer the same calls, each on the snapshot of that moment. A view is for
+/// hosts that number upstreams by their [index](Cluster::index_of), which is valid in one
+/// [`generation`](Self::generation) only, or read the request as the snapshot says: which
+/// [cookies of other proxies](Self::accepted) count, for example.
 ///
-/// - number upstreams by their [index](Cluster::index_of), which is valid in one [`generation`](Self::generation) only;
-/// - choose the upstream themselves: [`open`](Self::open) reads the tokens, [`lease`](Self::lease) takes a lease on the
-///   chosen upstream, [`token_for`](Self::token_for) gives the token to send to the client;
-/// - queue requests: [`pinned_upstream`](Self::pinned_upstream) says which upstream a request has to wait for.
-///
-/// Creating a view costs the load of the snapshot that a pick costs. It is for the decision about one request: it keeps
-/// its snapshot alive, and occupies one of the few debt slots of its thread ([`arc_swap::Guard`]), so drop it before
-/// waiting for anything. Any number of threads can have views at the same time.
+/// [`Balancer::view`] costs the load of the snapshot that a pick costs: two atomic operations on a cache line of the
+/// thread's own. [`Picker::view`](super::Picker::view) costs one relaxed load. A view is for the decision about one
+/// request: it keeps its snapshot alive, and that of a balancer occupies one of the few debt slots of its thread
+/// ([`arc_swap::Guard`]), so drop it before waiting for anything. Any number of threads can have views at the same
+/// time.
 ///
 /// # Example
 ///
@@ -46,8 +48,8 @@ use std::sync::Arc;
 /// assert_eq!(opened.decision, Decision::New);
 ///
 /// // The host's choice.
-/// let member = view.cluster().find_name("app-2").expect("it is configured");
-/// let lease = view.lease(member, opened.session_id, opened.decision, now)?;
+/// let chosen = view.cluster().find_name("app-2").expect("it is configured").upstream();
+/// let lease = view.lease(chosen.id(), opened.session_id, opened.decision, now)?;
 /// let token = view.token_for(lease.upstream(), opened.session_id, &request).expect("a new session needs a token");
 ///
 /// // The next request of the session.
@@ -59,17 +61,36 @@ use std::sync::Arc;
 /// ```
 pub struct View<'b> {
     balancer: &'b Balancer,
-    snapshot: Guard<Arc<Snapshot>>,
+    snapshot: SnapshotRef<'b>,
 }
 
-/// What a request's tokens say: see [`View::open`].
+/// A snapshot that was loaded for the view, or one that a picker has cached.
+enum SnapshotRef<'b> {
+    Loaded(Guard<Arc<Snapshot>>),
+    Cached(&'b Snapshot),
+}
+
+impl std::ops::Deref for SnapshotRef<'_> {
+    type Target = Snapshot;
+
+    #[inline]
+    fn deref(&self) -> &Snapshot {
+        match self {
+            Self::Loaded(guard) => guard,
+            Self::Cached(snapshot) => snapshot,
+        }
+    }
+}
+
+/// What a request's tokens say: see [`Balancer::open`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Opened {
     /// The upstream that the first valid token names, whether the cluster has it or not; otherwise the one that the
     /// first legacy cookie means. `None` if the session begins with this request.
     pub upstream: Option<UpstreamId>,
-    /// The session id; without a valid token a new one, for [`View::lease`] and [`View::token_for`].
+    /// The session id; without a valid token a new one, for [`Balancer::lease`] and
+    /// [`Balancer::token_for`].
     pub session_id: u64,
     /// [`Pinned`](Decision::Pinned) if the session goes to `upstream`, [`New`](Decision::New) without a token; otherwise
     /// the pin loss.
@@ -80,7 +101,7 @@ impl Balancer {
     /// The current snapshot, for several questions about one request.
     #[must_use]
     pub fn view(&self) -> View<'_> {
-        View { balancer: self, snapshot: self.snapshot.load() }
+        View { balancer: self, snapshot: SnapshotRef::Loaded(self.snapshot.load()) }
     }
 
     /// The number of leases so far, summed over the upstreams that are in the cluster now. Looks at each of them.
@@ -91,7 +112,12 @@ impl Balancer {
     }
 }
 
-impl View<'_> {
+impl<'b> View<'b> {
+    #[inline]
+    pub(super) fn cached(balancer: &'b Balancer, snapshot: &'b Snapshot) -> Self {
+        Self { balancer, snapshot: SnapshotRef::Cached(snapshot) }
+    }
+
     /// The generation of the snapshot.
     #[must_use]
     pub fn generation(&self) -> Generation {
@@ -118,11 +144,7 @@ impl View<'_> {
         self.balancer.pick_from(&self.snapshot, request)
     }
 
-    /// Reads the request's tokens and legacy cookies, and takes nothing: no lease, no count, no live session.
-    ///
-    /// It does not check whether the upstream has room, which [`lease`](Self::lease) does, and rebalances no session.
-    /// Costs one HMAC-SHA256 for each token that is verified, and one call of
-    /// [`Entropy::next`](crate::rng::Entropy::next) if none is valid.
+    /// Reads the request's tokens and legacy cookies, and takes nothing: [`Balancer::open`] with this snapshot.
     ///
     /// # Errors
     /// [`EntropyError`] if there is no random number for a new session.
@@ -150,31 +172,27 @@ impl View<'_> {
         })
     }
 
-    /// Takes a lease on the upstream that the host chose, and counts the request there as a pick with this `decision`,
-    /// so that policies, limits and statistics see it. `session_id` is that of [`open`](Self::open).
-    ///
-    /// Costs what a pick's lease costs.
+    /// Takes a lease on the upstream that the host chose: [`Balancer::lease`] with this snapshot.
     ///
     /// # Errors
-    /// [`PickError::Full`] if the upstream is at its limit of requests in flight.
+    /// [`PickError::Unavailable`] if the cluster does not have the upstream, [`PickError::Full`] if it is at its limit
+    /// of requests in flight.
     pub fn lease(
         &self,
-        member: &Member,
+        upstream: UpstreamId,
         session_id: u64,
         decision: Decision,
         now: Timestamp,
     ) -> Result<Lease, PickError> {
+        let member = self.cluster().find(upstream).ok_or(PickError::Unavailable)?;
         let lease = member.lease().ok_or(PickError::Full)?;
         lease.upstream().touch(session_id, now);
         lease.upstream().note(decision);
         Ok(lease)
     }
 
-    /// The token to send to the client of a session that the host placed on `upstream`. `None` if the request carries a
-    /// token that says the same and need not be renewed, or if there is no affinity.
-    ///
-    /// The session is that of the request's token. If the request has no valid token, a session begins with
-    /// `session_id`. Changes nothing. Costs one HMAC-SHA256 for each token that is verified, and one for a new token.
+    /// The token to send to the client of a session that the host placed on `upstream`: [`Balancer::token_for`] with
+    /// this snapshot.
     #[must_use]
     pub fn token_for(&self, upstream: &Upstream, session_id: u64, request: &Request<'_>) -> Option<Token> {
         let affinity = self.snapshot.settings.affinity.as_ref()?;
@@ -183,11 +201,8 @@ impl View<'_> {
         affinity.issue(known.as_ref(), session_id, upstream, request.now)
     }
 
-    /// The upstream to which the session of a request is pinned, and for which the request has to wait after
-    /// [`PickError::Full`].
-    ///
-    /// `None` if the request has no session yet, if its pin is lost, and if sessions [move](OnFull::Move) when their
-    /// upstream is full. Costs one HMAC-SHA256 for each token that is verified.
+    /// The upstream for which the request has to wait after [`PickError::Full`]: [`Balancer::pinned_upstream`] with
+    /// this snapshot.
     #[must_use]
     pub fn pinned_upstream(&self, request: &Request<'_>) -> Option<UpstreamId> {
         let snapshot = &self.snapshot;

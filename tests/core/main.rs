@@ -14,6 +14,7 @@ mod forecast;
 mod live_sessions;
 mod membership;
 mod migration;
+mod picker;
 mod placement;
 mod rebalance;
 mod reconfigure;
