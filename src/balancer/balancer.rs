@@ -212,7 +212,8 @@ impl Balancer {
     /// do. See [`plan_to`](Self::plan_to) for a host that knows the whole list.
     ///
     /// # Errors
-    /// [`PlanError`] where a removal names no upstream or the result would be no cluster.
+    /// [`PlanError`] where a removal names no upstream or the result would be no cluster. A plan may remove every
+    /// upstream: then the cluster is empty, and picks are [`PickError::Unavailable`].
     pub fn plan(&self, changes: &[Change]) -> Result<Plan, PlanError> {
         let snapshot = self.snapshot.load();
         let configs = cluster::next_configs(&snapshot.cluster, changes)?;

@@ -57,7 +57,8 @@ impl Balancer {
 }
 
 impl BalancerBuilder {
-    /// Adds an upstream.
+    /// Adds an upstream. A balancer may begin without any, where they are discovered or added later: until then each
+    /// pick is [`PickError::Unavailable`](crate::PickError::Unavailable).
     #[must_use]
     pub fn upstream(mut self, upstream: UpstreamConfig) -> Self {
         self.upstreams.push(upstream);

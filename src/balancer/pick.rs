@@ -30,7 +30,7 @@ impl Pick {
 /// Why a request got no upstream.
 #[derive(Debug, thiserror::Error)]
 pub enum PickError {
-    /// No upstream accepts sessions.
+    /// No upstream accepts sessions, or the cluster is empty.
     #[error("no upstream is available")]
     Unavailable,
     /// Upstreams accept, but all are at their limit of requests in flight; or the session's own upstream is, and

@@ -98,9 +98,10 @@ fn later(due: u64, quota: Quota, session: &Session<'_>) -> PickError {
 #[cold]
 fn any_place(snapshot: &Snapshot, session: &Session<'_>) -> Result<Lease, PickError> {
     let members = snapshot.cluster.members();
-    let start = (session.session_id % members.len() as u64) as usize;
     let mut error = PickError::Unavailable;
-    for member in members[start..].iter().chain(&members[..start]).filter(|m| m.takes(session)) {
+    let Some(start) = session.session_id.checked_rem(members.len() as u64) else { return Err(error) };
+    let (before, after) = members.split_at(start as usize);
+    for member in after.iter().chain(before).filter(|member| member.takes(session)) {
         match member.lease() {
             Some(lease) => return Ok(lease),
             None => error = PickError::Full,

@@ -43,8 +43,10 @@ impl SlowStartState {
             (false, false) => SlowStartAccess::Turn(turns.load(Ordering::Relaxed)),
         };
         let limited = Session { slow_start: access, ..*session };
+        let cluster = &snapshot.cluster;
+        let Some(start) = session.session_id.checked_rem(cluster.len() as u64) else { return *session };
+        let start = start as usize;
         // Slow start refuses no request. Usually the first upstream that is checked accepts.
-        let (cluster, start) = (&snapshot.cluster, (session.session_id % snapshot.cluster.len() as u64) as usize);
         let any = (start..cluster.len()).chain(0..start).any(|index| cluster.accepts(index, &limited));
         if any { limited } else { *session }
     }

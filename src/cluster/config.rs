@@ -75,9 +75,6 @@ impl UpstreamConfig {
 /// Why no cluster can be built of a set of upstreams.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ClusterError {
-    /// No upstream at all.
-    #[error("the cluster is empty: add at least one upstream")]
-    Empty,
     /// More than [`MAX_UPSTREAMS`].
     #[error("{count} upstreams are more than the {MAX_UPSTREAMS} a cluster can have: split it into several")]
     TooMany {

@@ -69,10 +69,6 @@ impl IndexedLoad {
         &self.load
     }
 
-    pub(super) fn load_index(&self) -> &Arc<LoadIndex> {
-        &self.load_index
-    }
-
     /// Counts one more in flight, unless `limit` are already (0: no limit). Without a slot it costs one load per bitmap
     /// more than the count.
     pub(super) fn acquire(&self, limit: u32) -> bool {

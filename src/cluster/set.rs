@@ -68,12 +68,14 @@ impl Member {
 
 /// The immutable set of upstreams at one moment, in the order they were configured.
 ///
-/// At least one and at most [`MAX_UPSTREAMS`]. Policies address its members by index. A clone shares the upstreams.
+/// None to [`MAX_UPSTREAMS`]. Policies address its members by index. A clone shares the upstreams.
 #[derive(Clone, Debug)]
 pub struct Cluster {
     pub(super) members: Arc<[Member]>,
     by_id: IdMap<u16>,
     total_weight: u64,
+    /// Shared with its predecessors and successors, also across an empty cluster.
+    load_index: Arc<LoadIndex>,
 }
 
 impl Cluster {
@@ -85,9 +87,6 @@ impl Cluster {
         window: Option<u8>,
         old: Option<&Cluster>,
     ) -> Result<Self, ClusterError> {
-        if configs.is_empty() {
-            return Err(ClusterError::Empty);
-        }
         if configs.len() > MAX_UPSTREAMS {
             return Err(ClusterError::TooMany { count: configs.len() });
         }
@@ -115,12 +114,12 @@ impl Cluster {
             members.push(Member { upstream, weight: config.weight, max_in_flight: config.max_in_flight });
         }
         let total_weight = members.iter().map(|m| u64::from(m.weight)).sum();
-        Ok(Self { members: members.into(), by_id, total_weight })
+        Ok(Self { members: members.into(), by_id, total_weight, load_index })
     }
 
     /// The load index that this cluster shares with its predecessors and successors.
     pub(super) fn load_index(&self) -> &Arc<LoadIndex> {
-        self.members[0].upstream.indexed_load().load_index()
+        &self.load_index
     }
 
     /// Its members, in order.
@@ -129,11 +128,16 @@ impl Cluster {
         &self.members
     }
 
-    /// The number of upstreams; at least one.
+    /// The number of upstreams.
     #[must_use]
-    #[expect(clippy::len_without_is_empty, reason = "a cluster is never empty")]
     pub fn len(&self) -> usize {
         self.members.len()
+    }
+
+    /// Whether it has no upstream, as before the first was discovered or added. Then no pick finds one.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
     }
 
     /// The sum of all weights, including those of upstreams that are down.

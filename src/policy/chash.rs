@@ -75,6 +75,10 @@ impl Chash {
             let first = id * POINTS_PER_ID as u32;
             points.extend((first..).take(count as usize).map(|i| Point::new(full_hash(i), index)));
         }
+        if points.is_empty() {
+            // The point of an upstream that does not exist, and so accepts nothing.
+            points.push(Point::new(0, 0));
+        }
         Self { ring: Ring::new(points), source: false }
     }
 
@@ -149,7 +153,8 @@ impl Chash {
     /// The placement where the nearest point is of an upstream that is down, full or was tried.
     #[cold]
     fn search(&self, cluster: &Cluster, session: &Session<'_>, hash: u32, place: usize) -> Option<usize> {
-        let on_ring = |index: usize| cluster.members()[index].upstream().availability().accepting;
+        let member = |index: usize| cluster.members().get(index);
+        let on_ring = |index| member(index).is_some_and(|member| member.upstream().availability().accepting);
         let (next_at, next) = first(self.ring.clockwise(place), cluster, on_ring)?;
         let (previous_at, previous) = first(self.ring.anticlockwise(place), cluster, on_ring)?;
         let nearest = if is_nearer(hash, previous, next) { previous_at } else { next_at };

@@ -93,6 +93,24 @@ pub(crate) fn finds_the_only_one(build: Build) {
     }
 }
 
+/// In an empty cluster nothing is placed, whether the policy is built for it or rebuilt when the last upstream goes; and
+/// when the first comes, it is found.
+pub(crate) fn stands_an_empty_cluster(build: Build) {
+    let (empty, one) = (cluster(&[]), cluster(&[3]));
+    let rebuilt = |policy: Box<dyn Policy>, next: &Cluster| policy.rebuilt(next).unwrap_or_else(|| build(next));
+    for policy in [build(&empty), rebuilt(build(&empty), &empty), rebuilt(build(&one), &empty)] {
+        for session_id in 0..50 {
+            let session = session(session_id);
+            assert_eq!(policy.peek(&empty, &session), None, "session {session_id}");
+            assert_eq!(policy.place(&empty, &session), None, "session {session_id}");
+        }
+        let policy = rebuilt(policy, &one);
+        for session_id in 0..50 {
+            assert_eq!(policy.place(&one, &session(session_id)), Some(0), "session {session_id}");
+        }
+    }
+}
+
 /// Upstreams at their limit, or already tried, are skipped; if none is left, there is no placement.
 pub(crate) fn passes_over_full_and_tried(build: Build) {
     let cluster = limited_cluster(&[1; 3], |_| 2);
@@ -163,6 +181,7 @@ fn a_policy_that_ignores_verdicts_is_caught() {
     assert!(caught(places_only_on_accepting));
     assert!(caught(finds_the_only_one));
     assert!(caught(passes_over_full_and_tried));
+    assert!(caught(stands_an_empty_cluster));
     assert!(caught(shares_follow_weights));
 }
 
@@ -189,6 +208,7 @@ macro_rules! conforms {
             places_only_on_accepting,
             finds_the_only_one,
             passes_over_full_and_tried,
+            stands_an_empty_cluster,
             stands_extremes,
             looks_without_changing,
             shares_follow_weights

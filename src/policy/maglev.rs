@@ -120,7 +120,8 @@ impl Maglev {
             claimant.target += heaviest;
             queue.push(Reverse((claimant.next_turn(round), position)));
         }
-        Self { table: table.into_iter().flatten().collect() }
+        // In an empty cluster no slot is claimed: all are of an upstream that does not exist, and so accepts nothing.
+        Self { table: table.into_iter().map(Option::unwrap_or_default).collect() }
     }
 }
 

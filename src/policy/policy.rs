@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 /// Places a session that no token pins.
 ///
-/// A policy is built for one [`Cluster`] and asked about that cluster alone; the next membership change builds
-/// the next policy. `place` runs on every thread at once, so it takes no lock and allocates nothing; what it
+/// A policy is built for one [`Cluster`], which may be empty, and asked about that cluster alone; the next membership
+/// change builds the next policy. `place` runs on every thread at once, so it takes no lock and allocates nothing; what it
 /// remembers (a cursor, say) it keeps in atomics.
 pub trait Policy: Send + Sync + fmt::Debug {
     /// Index of an upstream of `cluster` that [accepts](Cluster::accepts) the session, or `None` where none does.

@@ -31,7 +31,9 @@ impl Random {
         let count = cluster.len();
         let mean = cluster.total_weight() as f64 / count as f64;
         let mut share: Vec<f64> = cluster.members().iter().map(|m| f64::from(m.weight()) / mean).collect();
-        let mut slots: Vec<Slot> = (0..count).map(|i| Slot { threshold: u32::MAX, alias: i as u16 }).collect();
+        // An empty cluster has one slot as well, whose upstream does not exist and so accepts nothing.
+        let own = |i: usize| Slot { threshold: u32::MAX, alias: i as u16 };
+        let mut slots: Vec<Slot> = (0..count.max(1)).map(own).collect();
         let (mut small, mut large): (Vec<usize>, Vec<usize>) = (0..count).partition(|i| share[*i] < 1.0);
         while let (Some(&poor), Some(&rich)) = (small.last(), large.last()) {
             small.pop();

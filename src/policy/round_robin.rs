@@ -42,7 +42,12 @@ impl RoundRobin {
 
     /// Round robin by these weights, whose sequence has about `max_turns` turns at most.
     pub(super) fn of(weights: &[u64], max_turns: u64) -> Self {
-        Self { order: smooth_order(&scaled(weights, max_turns)), turn: Turn::default() }
+        let order = match weights {
+            // The turn of an upstream that does not exist, and so accepts nothing.
+            [] => [0].into(),
+            _ => smooth_order(&scaled(weights, max_turns)),
+        };
+        Self { order, turn: Turn::default() }
     }
 
     /// Takes the next turn: the index of its upstream, whether it accepts or not.

@@ -1,8 +1,13 @@
 //! Changes of the cluster: planned, then applied as a whole or not at all, and no session moves without need.
 
-use crate::{balancer, pick, ring, upstream, upstreams, visit};
-use homing::cluster::{ApplyError, ClusterError, Effect, MAX_UPSTREAMS, PlanError};
-use homing::{Availability, Balancer, BuildError, Change, Decision, Generation, PinLoss, Token, UpstreamConfig};
+use crate::{NOW, balancer, pick, ring, upstream, upstreams, visit};
+use homing::affinity::Rebalance;
+use homing::cluster::{ApplyError, ClusterError, Effect, MAX_UPSTREAMS, PlanError, UpstreamId};
+use homing::policy::{self, Params};
+use homing::{
+    Affinity, Availability, Balancer, BuildError, Change, Decision, Generation, PickError, PinLoss, Request, Token,
+    UpstreamConfig,
+};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -68,7 +73,6 @@ fn invalid_clusters_are_refused() {
         other => panic!("{other:?}"),
     };
     let named = |name: &str| UpstreamConfig::new(name, "10.0.0.1:80");
-    assert_eq!(built(vec![]), ClusterError::Empty);
     assert_eq!(built(vec![named("a").weight(0)]), ClusterError::ZeroWeight { name: "a".into() });
     assert_eq!(built(vec![named("a"), named("b"), named("a")]), ClusterError::Duplicate { name: "a".into() });
     let long = "x".repeat(256);
@@ -88,10 +92,62 @@ fn invalid_clusters_are_refused() {
     assert_eq!(one_more, PlanError::Cluster(ClusterError::TooMany { count: MAX_UPSTREAMS + 1 }));
     let small = balancer(upstreams(1));
     assert_eq!(planned(&small, Change::Remove("b".into())), PlanError::Unknown { name: "b".into() });
-    assert_eq!(planned(&small, Change::Remove("app-1".into())), PlanError::Cluster(ClusterError::Empty));
     let zero = planned(&small, Change::Put(named("b").weight(0)));
     assert_eq!(zero, PlanError::Cluster(ClusterError::ZeroWeight { name: "b".into() }));
     assert_eq!(small.generation().as_u64(), 1);
+}
+
+/// From no upstream to some and back, under each policy, with sessions and without.
+#[test]
+fn a_cluster_may_be_empty_at_first_and_become_so() {
+    let key: &[u8] = b"key";
+    for (entry, params) in policy::registry().iter().flat_map(|entry| {
+        let params = match entry.name {
+            "rendezvous" => vec![Params::new(), Params::new().with("load_factor", "1.5")],
+            "least_sessions" => vec![Params::new(), Params::new().with("d", "all")],
+            "chash" => vec![Params::new(), Params::new().with("balance", "source")],
+            _ => vec![Params::new()],
+        };
+        params.into_iter().map(move |params| (entry, params))
+    }) {
+        for affinity in [None, Some(Affinity::builder(ring(0, &[])).build().unwrap())] {
+            let mut builder = Balancer::builder().policy_params(entry.name, params.clone());
+            builder = builder.rebalance(Rebalance { budget_per_minute: 60 });
+            if let Some(affinity) = affinity {
+                builder = builder.affinity(affinity);
+            }
+            let balancer = builder.build().unwrap();
+            let request = Request::new(NOW).client([192, 0, 2, 1].into()).key(key);
+            let nothing = |tokens: &[&[u8]]| {
+                balancer.tick(NOW);
+                let request = request.tokens(tokens);
+                let error = balancer.pick(&request).unwrap_err();
+                assert!(matches!(error, PickError::Unavailable), "{}: {error}", entry.name);
+                let explained = balancer.explain(&request);
+                assert_eq!((explained.upstream, explained.decision), (None, None));
+                assert!(balancer.status().is_empty() && !balancer.panics());
+                let placed = balancer.lease(UpstreamId::from_u64(1), 1, Decision::New, NOW);
+                assert!(matches!(placed, Err(PickError::Unavailable)));
+            };
+            nothing(&[]);
+            let token = {
+                let plan = balancer.plan_to(&upstreams(2)).unwrap();
+                assert_eq!(balancer.forecast(&plan, NOW).unwrap().before.upstreams, 0);
+                balancer.apply(plan).unwrap();
+                balancer.pick(&request).unwrap().token
+            };
+            let held = balancer.pick(&request).unwrap();
+            let none = balancer.plan_to(&[]).unwrap();
+            assert_eq!((none.effects().len(), balancer.forecast(&none, NOW).unwrap().after.upstreams), (2, 0));
+            balancer.apply(none).unwrap();
+            let tokens: Vec<&[u8]> = token.iter().map(|token| token.as_bytes()).collect();
+            nothing(&tokens);
+            assert_eq!(held.upstream().in_flight(), 1, "its request goes on");
+            drop(held);
+            apply(&balancer, &[put("app-1", "10.0.0.1:8080")]);
+            assert_eq!(balancer.pick(&request).unwrap().upstream().name(), "app-1");
+        }
+    }
 }
 
 #[test]

@@ -107,9 +107,6 @@ impl Model {
                 }
             }
         }
-        if upstreams.is_empty() {
-            return Err(ClusterError::Empty.into());
-        }
         match upstreams.iter().find(|upstream| upstream.weight == 0) {
             Some(upstream) => Err(ClusterError::ZeroWeight { name: upstream.name.clone() }.into()),
             None => Ok(upstreams),

@@ -81,11 +81,12 @@ pub struct Turns {
 }
 
 impl Turns {
-    /// The turns for the model's weights; `None` if their period is longer than the library keeps exactly.
+    /// The turns for the model's weights; `None` if there are none, or if their period is longer than the library keeps
+    /// exactly.
     pub fn new(model: &Model) -> Option<Self> {
         let weights: Vec<i64> = model.upstreams.iter().map(|upstream| i64::from(upstream.weight)).collect();
         let scores = vec![0; weights.len()];
-        (weights.iter().sum::<i64>() <= 1 << 16).then_some(Self { weights, scores })
+        (!weights.is_empty() && weights.iter().sum::<i64>() <= 1 << 16).then_some(Self { weights, scores })
     }
 
     pub fn next(&mut self) -> usize {

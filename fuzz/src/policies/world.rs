@@ -140,7 +140,7 @@ impl World {
                 let (lease, cell) = self.leases.swap_remove(input.below(self.leases.len()));
                 self.give_back(lease, cell);
             }
-            5 => {
+            5 if !self.model.upstreams.is_empty() => {
                 let (index, health) = (input.below(self.model.upstreams.len()), HEALTH[input.below(HEALTH.len())]);
                 self.model.set_availability(index, health);
                 self.balancer.cluster().members()[index].upstream().set_availability(health);
@@ -164,7 +164,7 @@ impl World {
             }
             10 => self.look(&Visitor::made_up(input)),
             11 => self.fall(input),
-            12 => {
+            12 if !self.model.upstreams.is_empty() => {
                 let latency = Duration::from_millis(u16::from_le_bytes(input.bytes()).into());
                 let index = input.below(self.model.upstreams.len());
                 self.balancer.cluster().members()[index].upstream().observe(latency, self.now);
@@ -272,6 +272,9 @@ impl World {
 
     /// Takes one upstream down and up again: only its keys move, and they return.
     fn fall(&mut self, input: &mut Input<'_>) {
+        if self.model.upstreams.is_empty() {
+            return;
+        }
         let index = input.below(self.model.upstreams.len());
         if !self.rules.keyed || !self.model.all_accept(&[]) {
             return;

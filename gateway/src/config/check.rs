@@ -10,7 +10,9 @@ pub(super) fn check(config: &GatewayConfig, document: &Document<'_>) -> Result<(
     incarnations(&config.health, document)?;
     admin(config.admin.as_ref(), document)?;
     discovery(config, document)?;
-    match config.discovery.is_some() && config.upstreams.is_empty() {
+    // A discovery source, instances that register and operators may all name the first upstream later.
+    let may_begin_empty = config.discovery.is_some() || config.admin.is_some();
+    match may_begin_empty && config.upstreams.is_empty() {
         true => Ok(()),
         false => upstreams(&config.upstreams, document),
     }

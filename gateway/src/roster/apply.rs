@@ -5,7 +5,7 @@ use super::event::{Initiator, RosterChange, RosterEvent};
 use super::handle::{Applied, Published, Roster, configs};
 use super::membership::Membership;
 use super::store;
-use homing::cluster::{ApplyError, Plan, PlanError, UpstreamConfig};
+use homing::cluster::{ApplyError, Plan, UpstreamConfig};
 use homing::time::Timestamp;
 use std::sync::Arc;
 
@@ -116,7 +116,7 @@ impl Roster {
             match self.balancer.apply(plan) {
                 Ok(generation) => return Ok(Applied { from, generation, effects }),
                 // Another change of the balancer came first, such as a key rotation.
-                Err(ApplyError::Stale { .. }) if tries < TRIES => plan = self.balancer.plan_to(wanted)?,
+                Err(ApplyError::Stale { .. }) if tries < TRIES => plan = self.plan_to(wanted)?,
                 Err(error) => return Err(error.into()),
             }
         }
@@ -127,7 +127,15 @@ impl Roster {
         Applied { from: generation, generation, effects: Vec::new() }
     }
 
-    fn plan_from(&self, published: &Published, wanted: &[UpstreamConfig]) -> Result<Option<Plan>, PlanError> {
-        (published.upstreams != wanted).then(|| self.balancer.plan_to(wanted)).transpose()
+    fn plan_from(&self, published: &Published, wanted: &[UpstreamConfig]) -> Result<Option<Plan>, RosterError> {
+        (published.upstreams != wanted).then(|| self.plan_to(wanted)).transpose()
+    }
+
+    /// The plan for these upstreams, unless it would remove the last one.
+    pub(super) fn plan_to(&self, wanted: &[UpstreamConfig]) -> Result<Plan, RosterError> {
+        if wanted.is_empty() && !self.balancer.cluster().is_empty() {
+            return Err(RosterError::LastUpstream);
+        }
+        Ok(self.balancer.plan_to(wanted)?)
     }
 }

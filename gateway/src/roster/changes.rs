@@ -6,7 +6,7 @@ use super::handle::{Applied, Roster};
 use super::membership::Base;
 use super::overrides::{DrainOverride, Overrides};
 use super::state::RosterState;
-use homing::cluster::{ApplyError, Change, Generation, Plan, PlanError, UpstreamConfig};
+use homing::cluster::{ApplyError, Change, Generation, Plan, UpstreamConfig};
 use homing::time::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,8 @@ impl Roster {
     /// Restores what an earlier run of the process saved. The TTLs of registrations begin at `now`. Nothing is saved.
     ///
     /// # Errors
-    /// [`RosterError::Plan`] where the result is no cluster, such as where overrides remove every upstream.
+    /// [`RosterError::Plan`] where the result is no cluster, [`RosterError::LastUpstream`] where overrides remove every
+    /// upstream.
     pub fn restore(&self, state: RosterState, now: Timestamp) -> Result<Applied, RosterError> {
         let mut published = self.published.lock();
         let mut next = self.current(&mut published);
@@ -37,7 +38,7 @@ impl Roster {
     /// concern names no layer has any more.
     ///
     /// # Errors
-    /// [`RosterError`], such as where the result is no cluster; an empty base is refused too.
+    /// [`RosterError`], such as where the result is no cluster, or where no layer has an upstream any more.
     pub fn set_base(&self, base: Vec<UpstreamConfig>, now: Timestamp) -> Result<Applied, RosterError> {
         let mut published = self.published.lock();
         let mut next = self.current(&mut published);
@@ -73,13 +74,13 @@ impl Roster {
     /// Works out what an operator's changes would do, and makes none.
     ///
     /// # Errors
-    /// [`PlanError`].
-    pub fn plan(&self, changes: &[Change]) -> Result<Plan, PlanError> {
+    /// [`RosterError::Plan`] and [`RosterError::LastUpstream`].
+    pub fn plan(&self, changes: &[Change]) -> Result<Plan, RosterError> {
         let mut published = self.published.lock();
         let mut next = self.current(&mut published);
         changes.iter().try_for_each(|change| next.change(change))?;
         drop(published);
-        self.balancer.plan_to(&next.wanted_all())
+        self.plan_to(&next.wanted_all())
     }
 
     /// Makes an operator's changes: all, or none where the generation is not the `expected` one. They are saved before

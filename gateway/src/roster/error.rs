@@ -8,9 +8,13 @@ use std::error::Error;
 /// Why a change was not made. Nothing has changed, unless said otherwise.
 #[derive(Debug, thiserror::Error)]
 pub enum RosterError {
-    /// The next cluster would be empty or invalid, or the upstream to remove does not exist.
+    /// The next cluster would be invalid, or the upstream to remove does not exist.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// The change would remove the last upstream. A balancer may be empty, and a gateway may begin so; but what empties
+    /// one that serves is more likely a mistake.
+    #[error("without it the cluster is empty: add another upstream first, or drain this one")]
+    LastUpstream,
     /// Another change was applied in between.
     #[error(transparent)]
     Stale(#[from] ApplyError),

@@ -50,7 +50,7 @@ impl Roster {
     /// at the latest when that time is over and its sessions have left.
     ///
     /// # Errors
-    /// [`RosterError::Unknown`] where it is not registered; [`RosterError::Plan`] where it is the last upstream.
+    /// [`RosterError::Unknown`] where it is not registered; [`RosterError::LastUpstream`] where it is that.
     pub fn deregister(&self, name: &str, drain: Option<Duration>, now: Timestamp) -> Result<Applied, RosterError> {
         let mut published = self.published.lock();
         let mut next = self.current(&mut published);

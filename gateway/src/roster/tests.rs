@@ -214,7 +214,7 @@ fn an_empty_base_is_refused_and_the_old_one_stays() {
     let stage = Stage::pair();
     let generation = stage.roster.balancer().generation();
     let refused = stage.roster.set_base(Vec::new(), stage.now).unwrap_err();
-    assert!(matches!(refused, RosterError::Plan(PlanError::Cluster(ClusterError::Empty))), "{refused}");
+    assert!(matches!(refused, RosterError::LastUpstream), "{refused}");
     let twice = vec![upstream("app-1", "a:1"), upstream("app-1", "a:2")];
     let refused = stage.roster.set_base(twice, stage.now).unwrap_err();
     assert!(matches!(refused, RosterError::Plan(PlanError::Cluster(ClusterError::Duplicate { .. }))), "{refused}");
@@ -469,7 +469,7 @@ fn a_state_that_leaves_no_upstream_is_refused() {
     let state = RosterState { overrides: Overrides::from([("app-1".to_owned(), removed)]), ..RosterState::default() };
     let stage = Stage::new(&[upstream("app-1", "a:1")]);
     let refused = stage.roster.restore(state.clone(), stage.now).unwrap_err();
-    assert!(matches!(refused, RosterError::Plan(PlanError::Cluster(ClusterError::Empty))));
+    assert!(matches!(refused, RosterError::LastUpstream));
     // An override that concerns no upstream is dropped instead.
     let stage = Stage::new(&[upstream("app-2", "a:2")]);
     stage.roster.restore(state, stage.now).unwrap();

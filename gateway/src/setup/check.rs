@@ -4,9 +4,9 @@ use super::SetupError;
 use super::admin::admin_token;
 use super::proxy::{build, existing_keys};
 use super::roster::check_roster;
-use crate::config::{GatewayConfig, Upstream};
+use crate::config::GatewayConfig;
+use homing::KeyRing;
 use homing::config::keyfile::POOL;
-use homing::{KeyRing, UpstreamConfig};
 use std::path::Path;
 
 /// Whether [`setup()`](super::setup()) would succeed. Reads what that would read, and leaves nothing behind.
@@ -18,13 +18,8 @@ pub fn check(config: &GatewayConfig) -> Result<(), SetupError> {
         Ok(false) => Ok(KeyRing::generate(POOL)?),
         _ => existing_keys(path),
     };
-    let mut config = config.clone();
-    if config.discovery.is_some() && config.upstreams.is_empty() {
-        // Stands for the upstreams that the source will name: a cluster needs at least one.
-        config.upstreams.push(Upstream::from(&UpstreamConfig::new("discovered", "127.0.0.1:9")));
-    }
-    let (proxy, _) = build(&config, existing)?;
-    check_roster(&config, proxy.balancer())?;
-    admin_token(&config)?;
+    let (proxy, _) = build(config, existing)?;
+    check_roster(config, proxy.balancer())?;
+    admin_token(config)?;
     Ok(())
 }

@@ -43,7 +43,7 @@ impl Bound {
     }
 
     fn in_flight(&self, cluster: &Cluster, pick: u64) -> u64 {
-        let every = cluster.len().div_ceil(LOOKS) as u64;
+        let every = cluster.len().div_ceil(LOOKS).max(1) as u64;
         match pick.is_multiple_of(every) {
             true => cluster.members().iter().map(|member| u64::from(member.upstream().in_flight())).sum(),
             false => self.in_flight.load(Ordering::Relaxed),

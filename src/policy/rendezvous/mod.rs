@@ -126,7 +126,11 @@ impl Table {
             Some(last) => last.ranking.updated(field),
             None => Ranking::new(field, slots / BLOCK),
         };
-        let holders = assign::assign(&ranking, config.slack(slots));
+        let holders = match ranking.field.len() {
+            // An upstream that does not exist, and so accepts nothing.
+            0 => vec![0; slots],
+            _ => assign::assign(&ranking, config.slack(slots)),
+        };
         Arc::new(Self { ranking, holders })
     }
 }
@@ -172,7 +176,8 @@ impl Rendezvous {
     fn with(config: RendezvousConfig, cluster: &Cluster, last: Option<&Arc<Table>>) -> Self {
         let (field, members) = Field::new(cluster);
         let table = Table::new(config, field, last);
-        let holders = table.holders.iter().map(|place| members[usize::from(*place)]).collect();
+        let index = |place: &u16| members.get(usize::from(*place)).copied().unwrap_or_default();
+        let holders = table.holders.iter().map(index).collect();
         let bound = (config.load_factor > 0.0).then(|| Bound::new(config.load_factor));
         Self { config, table, members, holders, bound }
     }

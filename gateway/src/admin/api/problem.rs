@@ -2,7 +2,7 @@
 
 use crate::roster::RosterError;
 use homing::balancer::UnknownUpstream;
-use homing::cluster::{ApplyError, ClusterError, PlanError};
+use homing::cluster::{ApplyError, PlanError};
 use http::{Method, StatusCode};
 use serde::Serialize;
 
@@ -95,7 +95,6 @@ impl From<PlanError> for Problem {
     fn from(error: PlanError) -> Self {
         let (status, code) = match error {
             PlanError::Unknown { .. } => (StatusCode::NOT_FOUND, "no_upstream"),
-            PlanError::Cluster(ClusterError::Empty) => (StatusCode::CONFLICT, "last_upstream"),
             PlanError::Cluster(_) => (StatusCode::UNPROCESSABLE_ENTITY, "value"),
         };
         Self::new(status, code, error.to_string())
@@ -115,6 +114,7 @@ impl From<RosterError> for Problem {
             RosterError::Plan(error) => error.into(),
             RosterError::Stale(error) => error.into(),
             RosterError::Unknown(error) => error.into(),
+            RosterError::LastUpstream => of(StatusCode::CONFLICT, "last_upstream"),
             RosterError::Removed { .. } => of(StatusCode::CONFLICT, "removed"),
             RosterError::Ttl | RosterError::Report => of(StatusCode::UNPROCESSABLE_ENTITY, "value"),
             RosterError::Store(_) => {
