@@ -1,8 +1,8 @@
 //! Cookies and client addresses, on borrowed header bytes.
 //!
 //! Everything a host needs to carry an affinity token over HTTP, independent of its HTTP library. The module parses no
-//! message, owns no header map, opens no token and depends on no HTTP library. Header values come in as `&[u8]`, one
-//! slice a field line, and go out as bytes.
+//! message and opens no token. Header values come in as `&[u8]`, one slice a field line, and go out as bytes; for hosts
+//! with the crate `http`, `header_map` does the same on its `HeaderMap`.
 //!
 //! Files, in reading order:
 //!
@@ -13,6 +13,7 @@
 //! - [`RequestKey`] (`request_key.rs`): the part of a request that hash policies hash.
 //! - [`forwarded`]: the `X-Forwarded-For` and `Forwarded` values for the upstream.
 //! - `host_port.rs`: validates `host:port`.
+//! - `header_map.rs`: all of that on a `HeaderMap`, with the feature `proxy`.
 //!
 //! # Invariants
 //!
@@ -26,6 +27,8 @@ pub mod client_addr;
 pub mod cookie;
 mod cookie_name;
 pub mod forwarded;
+#[cfg(feature = "proxy")]
+pub mod header_map;
 mod host_port;
 mod request_key;
 pub mod set_cookie;

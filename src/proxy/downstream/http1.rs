@@ -4,6 +4,7 @@
 //! for, and otherwise only to learn that the client has left. Between requests it holds no buffer.
 
 use super::write_buffer::{Coding, WriteBuffer};
+use crate::http::header_map::values;
 use crate::proxy::exchange::body_channel::BodyChannel;
 use crate::proxy::exchange::client::Client;
 use crate::proxy::exchange::request_body::RequestBody;
@@ -13,7 +14,7 @@ use crate::proxy::exchange::response_body::ResponseBody;
 use crate::proxy::exchange::upgrade::Upgrade;
 use crate::proxy::http1::date::http_date;
 use crate::proxy::http1::fields;
-use crate::proxy::http1::header_rules::{accepts_trailers, values};
+use crate::proxy::http1::header_rules::accepts_trailers;
 use crate::proxy::http1::{Received, has_end, line, receive};
 use crate::proxy::io::lingering_close::LingeringClose;
 use crate::proxy::io::read_buffer;

@@ -2,8 +2,7 @@
 
 use super::activity::Activity;
 use super::worker::{ConnectionSettings, Worker};
-use crate::http::{CookieName, Hop};
-use crate::proxy::http1::header_rules::x_forwarded_for;
+use crate::http::{CookieName, Hop, header_map};
 use crate::proxy::http1::line;
 use http::{HeaderMap, HeaderValue};
 use parking_lot::Mutex;
@@ -64,7 +63,7 @@ impl Client {
     /// The client's address: the peer's, or the one that trusted proxies name.
     pub(crate) fn address(&self, headers: &HeaderMap) -> IpAddr {
         match self.peer_is_trusted {
-            true => self.settings.trusted_proxies.client_addr(self.peer.ip(), x_forwarded_for(headers)),
+            true => header_map::client_addr(headers, self.peer.ip(), &self.settings.trusted_proxies),
             false => self.peer.ip(),
         }
     }

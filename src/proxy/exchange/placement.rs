@@ -5,11 +5,9 @@ use super::client::Client;
 use super::queue::{PickOutcome, RECHECK_INTERVAL, WaitFor};
 use crate::balancer::{PickError, View, Wait};
 use crate::cluster::{Decision, UpstreamId};
-use crate::http::cookie::{legacy_cookies, tokens};
-use crate::proxy::http1::header_rules::{says_https, values};
+use crate::http::header_map::{self, legacy_cookies, says_https, tokens};
 use crate::proxy::local_reply::LocalReply;
 use crate::time::Timestamp;
-use http::header::COOKIE;
 use http::{HeaderValue, request};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -43,17 +41,13 @@ impl<'c> Placement<'c> {
         let view = worker.balancer.view();
         let headers = &self.parts.headers;
         let request = crate::Request::new(self.now).client(self.address).tried(&self.tried);
-        let target = self.parts.uri.path_and_query().map_or("/", |target| target.as_str());
-        let key = settings.key.of(target, |name| headers.get_all(name).into_iter().map(HeaderValue::as_bytes));
+        let key = header_map::request_key(headers, &self.parts.uri, &settings.key);
         let request = crate::Request { key, no_wait: !worker.queue.is_open(), ..request };
-        let cookies = || values(headers, &COOKIE);
         match &settings.cookie {
-            Some(cookie) if view.accepted().is_empty() => {
-                ask(&view, &request.tokens(&tokens(cookies(), cookie.name())))
-            }
+            Some(cookie) if view.accepted().is_empty() => ask(&view, &request.tokens(&tokens(headers, cookie.name()))),
             Some(cookie) => {
                 let (tokens, legacy_cookies) =
-                    (tokens(cookies(), cookie.name()), legacy_cookies(cookies, view.accepted()));
+                    (tokens(headers, cookie.name()), legacy_cookies(headers, view.accepted()));
                 ask(&view, &request.tokens(&tokens).legacy_cookies(&legacy_cookies))
             }
             None => ask(&view, &request),

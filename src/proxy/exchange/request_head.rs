@@ -6,10 +6,11 @@
 use super::client::Client;
 use crate::http::Stripped;
 use crate::http::cookie::strip;
+use crate::http::header_map::{cookie_line, values};
 use crate::proxy::http1::fields::{self, Fields};
-use crate::proxy::http1::header_rules::{accepts_trailers, is_alias, is_end_to_end, named_by_connection, values, via};
+use crate::proxy::http1::header_rules::{accepts_trailers, is_alias, is_end_to_end, named_by_connection, via};
 use crate::proxy::http1::{Length, line};
-use http::header::{COOKIE, FORWARDED, HOST, HeaderName, TE};
+use http::header::{FORWARDED, HOST, HeaderName, TE};
 use http::{HeaderMap, HeaderValue, request};
 
 /// What our fields add to a head besides what depends on the client's address and host.
@@ -103,19 +104,10 @@ fn forwarded(head: &mut Vec<u8>, headers: &HeaderMap, client: &Client) {
 /// The client's cookies without ours, in one line: HTTP/2 may have split it, HTTP/1.1 has only one (RFC 9113, section
 /// 8.2.3).
 fn cookies(head: &mut Vec<u8>, headers: &HeaderMap, client: &Client) {
-    let mut received = values(headers, &COOKIE);
-    let (first, second) = (received.next().unwrap_or_default(), received.next());
-    let joined;
-    let cookies = match second {
-        None => first,
-        Some(second) => {
-            joined = [first, second].into_iter().chain(received).collect::<Vec<_>>().join(b"; ".as_slice());
-            &joined
-        }
-    };
-    let stripped = client.cookie_name().map_or(Stripped::Unchanged, |name| strip(cookies, name));
+    let cookies = cookie_line(headers);
+    let stripped = client.cookie_name().map_or(Stripped::Unchanged, |name| strip(&cookies, name));
     match stripped {
-        Stripped::Unchanged => line(head, "cookie", cookies),
+        Stripped::Unchanged => line(head, "cookie", &cookies),
         Stripped::Rest(rest) => line(head, "cookie", &rest),
         Stripped::Empty => {}
     }

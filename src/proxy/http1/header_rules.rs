@@ -2,6 +2,7 @@
 //! around that.
 
 use super::fields::{self, Fields};
+use crate::http::header_map::values;
 use bytes::Bytes;
 use http::header::{CONNECTION, COOKIE, FORWARDED, HOST, HeaderName, UPGRADE, VIA};
 use http::{HeaderMap, HeaderValue, Version, request};
@@ -69,23 +70,6 @@ pub(crate) fn accepts_trailers(te: &[u8]) -> bool {
         let coding = member.split(|byte| *byte == b';').next().unwrap_or_default();
         coding.trim_ascii().eq_ignore_ascii_case(b"trailers")
     })
-}
-
-/// The values of all fields of this name, in order.
-pub(crate) fn values<'h>(
-    headers: &'h HeaderMap,
-    name: &HeaderName,
-) -> impl DoubleEndedIterator<Item = &'h [u8]> + use<'h> {
-    headers.get_all(name).into_iter().map(HeaderValue::as_bytes)
-}
-
-pub(crate) fn x_forwarded_for(headers: &HeaderMap) -> impl DoubleEndedIterator<Item = &[u8]> {
-    values(headers, &X_FORWARDED_FOR)
-}
-
-/// Whether a trusted peer says that its own client came by TLS.
-pub(crate) fn says_https(headers: &HeaderMap) -> bool {
-    headers.get(X_FORWARDED_PROTO).is_some_and(|proto| proto.as_bytes().eq_ignore_ascii_case(b"https"))
 }
 
 /// Removes from a trailer section what could change how the message before it was read (RFC 9110, section 6.5.1), and
