@@ -15,6 +15,7 @@
 //! | *(none)* | the core: [`balancer`], [`cluster`], [`policy`], [`affinity`], [`health`] |
 //! | `http` | cookies and client addresses, on borrowed header bytes |
 //! | `config` | configuration files and key files |
+//! | `hyper` | affinity around any client service of tower, hyper-util or axum |
 //! | `proxy` | the data plane: a reverse proxy for HTTP/1.1 and HTTP/2 |
 //! | `serde` | `Serialize` and `Deserialize` of types that are stored in files and messages |
 //!
@@ -64,6 +65,8 @@ mod hash;
 pub mod health;
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "hyper")]
+pub mod hyper;
 pub mod policy;
 #[cfg(feature = "proxy")]
 pub mod proxy;

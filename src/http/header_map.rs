@@ -1,7 +1,8 @@
 //! Tokens, cookies and client addresses on a [`HeaderMap`], for hosts whose HTTP library has one.
 //!
 //! The same rules as in [`cookie`], [`set_cookie`](super::set_cookie) and [`client_addr`](super::client_addr), which
-//! take borrowed bytes and any library. The proxy is built on these functions. None of them panics.
+//! take borrowed bytes and any library. `homing::hyper::Sticky` and the proxy are built on these functions. None
+//! of them panics.
 //!
 //! ```
 //! use homing::http::{CookieSpec, header_map};

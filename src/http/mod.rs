@@ -13,7 +13,7 @@
 //! - [`RequestKey`] (`request_key.rs`): the part of a request that hash policies hash.
 //! - [`forwarded`]: the `X-Forwarded-For` and `Forwarded` values for the upstream.
 //! - `host_port.rs`: validates `host:port`.
-//! - `header_map.rs`: all of that on a `HeaderMap`, with the feature `proxy`.
+//! - `header_map.rs`: all of that on a `HeaderMap`, with the features `hyper` and `proxy`.
 //!
 //! # Invariants
 //!
@@ -27,7 +27,7 @@ pub mod client_addr;
 pub mod cookie;
 mod cookie_name;
 pub mod forwarded;
-#[cfg(feature = "proxy")]
+#[cfg(any(feature = "hyper", feature = "proxy"))]
 pub mod header_map;
 mod host_port;
 mod request_key;
