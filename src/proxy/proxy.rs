@@ -113,9 +113,47 @@ impl Proxy {
         checker::run(Arc::clone(&self.worker), probes, shutdown)
     }
 
-    /// The hyper service for one connection, for programs that run hyper's server themselves: HTTP/1.1 (with upgrades) or
-    /// HTTP/2. `https` says that the client came over TLS. Prefer [`serve`](Self::serve), which adds the timeouts,
-    /// limits and local replies that need the connection.
+    /// The service of one client connection, for programs that run a server themselves: hyper's, axum's, or any other
+    /// that calls tower's services, over HTTP/1.1 (with upgrades) or HTTP/2. `https` says that the client came over
+    /// TLS. Prefer [`serve`](Self::serve), which adds the timeouts, limits and local replies that need the connection.
+    ///
+    /// # One service is one client's
+    ///
+    /// Every request that a service gets is taken for one of `peer`: policies that hash the address place it by `peer`,
+    /// upstreams see `peer` in `X-Forwarded-For`, and whether a proxy in front is trusted depends on it. So each
+    /// connection is given a service of its own, as tower's `MakeService` does. With hyper's server, make it where a
+    /// connection is accepted. With axum, the peer of a request is in its `ConnectInfo`:
+    ///
+    /// ```
+    /// use axum::body::Body;
+    /// use axum::extract::{ConnectInfo, Request, State};
+    /// use axum::response::Response;
+    /// use axum::{Router, serve};
+    /// use homing::proxy::Proxy;
+    /// use std::net::SocketAddr;
+    /// use tower::ServiceExt;
+    ///
+    /// async fn forward(
+    ///     State(proxy): State<Proxy>,
+    ///     ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ///     request: Request,
+    /// ) -> Response {
+    ///     match proxy.service(peer, false).oneshot(request).await {
+    ///         Ok(response) => response.map(Body::new),
+    ///         Err(never) => match never {},
+    ///     }
+    /// }
+    ///
+    /// # async fn example(proxy: Proxy, listener: tokio::net::TcpListener) -> std::io::Result<()> {
+    /// let router = Router::new().fallback(forward).with_state(proxy);
+    /// serve(listener, router.into_make_service_with_connect_info::<SocketAddr>()).await
+    /// # }
+    /// ```
+    ///
+    /// A service for each request, as here, costs an allocation and the cached forwarding headers of its connection.
+    /// Where all requests come from one peer, such as a load balancer in front, one service serves them all:
+    /// `router.fallback_service(proxy.service(peer, false))`, or `nest_service`, which removes its prefix from the path
+    /// that upstreams see.
     #[must_use]
     pub fn service(&self, peer: SocketAddr, https: bool) -> ProxyService {
         ProxyService::new(self.client(peer, https))

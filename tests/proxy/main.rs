@@ -18,5 +18,6 @@ mod outcomes;
 mod probes;
 mod queue;
 mod retries;
+mod service;
 mod settings;
 mod tunnels;

@@ -4,10 +4,11 @@ use super::body_channel::BodyChannel;
 use super::client::Client;
 use crate::proxy::http1::header_rules::without_forbidden_trailers;
 use crate::proxy::upstream::error::UploadError;
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http::Version;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
+use std::error::Error;
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -23,19 +24,61 @@ pub(crate) struct RequestBody {
 enum BodySource {
     /// HTTP/1.1 served by the proxy itself.
     Channel(BodyChannel),
-    Hyper {
-        incoming: Incoming,
+    /// A server that calls the proxy's service.
+    Server {
+        body: Pin<Box<dyn ServerBody>>,
         /// An HTTP/2 client may reset a stream "without error", and hyper shows that as the end of the body.
         may_be_reset: bool,
     },
 }
 
+/// A body of any type, with its data and its errors as the proxy has them.
+trait ServerBody: Send {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadError>>>;
+    fn has_ended(&self) -> bool;
+    fn size(&self) -> SizeHint;
+}
+
+impl<B> ServerBody for B
+where
+    B: Body + Send,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+        Poll::Ready(ready!(Body::poll_frame(self, cx)).map(|frame| match frame {
+            // Costs nothing where the data is `Bytes` already.
+            Ok(frame) => Ok(frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))),
+            Err(error) => Err(UploadError::Server(error.into())),
+        }))
+    }
+
+    fn has_ended(&self) -> bool {
+        Body::is_end_stream(self)
+    }
+
+    fn size(&self) -> SizeHint {
+        Body::size_hint(self)
+    }
+}
+
+impl fmt::Debug for dyn ServerBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerBody").field("size", &self.size()).finish_non_exhaustive()
+    }
+}
+
 impl RequestBody {
-    /// `None` where the request has no body.
-    pub(crate) fn from_hyper(incoming: Incoming, received: Version, client: &Arc<Client>) -> Option<Self> {
-        let source = BodySource::Hyper { incoming, may_be_reset: received == Version::HTTP_2 };
-        let body = Self { source, client: Arc::clone(client) };
-        (!body.is_end_stream()).then_some(body)
+    /// `None` where the request has no body. Allocates otherwise.
+    pub(crate) fn from_server<B>(body: B, received: Version, client: &Arc<Client>) -> Option<Self>
+    where
+        B: Body + Send + 'static,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        if body.is_end_stream() {
+            return None;
+        }
+        let source = BodySource::Server { body: Box::pin(body), may_be_reset: received == Version::HTTP_2 };
+        Some(Self { source, client: Arc::clone(client) })
     }
 
     pub(crate) fn from_channel(channel: BodyChannel, client: &Arc<Client>) -> Self {
@@ -50,9 +93,9 @@ impl Body for RequestBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
         let frame = match &mut self.source {
             BodySource::Channel(channel) => ready!(channel.poll_frame()),
-            BodySource::Hyper { incoming, may_be_reset } => match ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
-                None if *may_be_reset && !incoming.is_end_stream() => Some(Err(UploadError::Reset)),
-                frame => frame.map(|frame| frame.map_err(UploadError::from)),
+            BodySource::Server { body, may_be_reset } => match ready!(body.as_mut().poll(cx)) {
+                None if *may_be_reset && !body.has_ended() => Some(Err(UploadError::Reset)),
+                frame => frame,
             },
         };
         Poll::Ready(frame.map(|frame| frame.map(without_forbidden_trailers)))
@@ -61,7 +104,7 @@ impl Body for RequestBody {
     fn is_end_stream(&self) -> bool {
         match &self.source {
             BodySource::Channel(channel) => channel.is_complete(),
-            BodySource::Hyper { incoming, .. } => incoming.is_end_stream(),
+            BodySource::Server { body, .. } => body.has_ended(),
         }
     }
 
@@ -69,7 +112,7 @@ impl Body for RequestBody {
     fn size_hint(&self) -> SizeHint {
         match &self.source {
             BodySource::Channel(channel) => channel.size_hint(),
-            BodySource::Hyper { incoming, .. } => incoming.size_hint(),
+            BodySource::Server { body, .. } => body.size(),
         }
     }
 }

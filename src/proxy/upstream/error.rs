@@ -68,9 +68,9 @@ pub enum BodyError {
 /// Why an upload broke off.
 #[derive(Debug, thiserror::Error)]
 pub enum UploadError {
-    /// The client broke off or sent what is not HTTP.
+    /// The client broke off or sent what is not HTTP, as the server tells that runs the service.
     #[error(transparent)]
-    Hyper(#[from] hyper::Error),
+    Server(Box<dyn std::error::Error + Send + Sync>),
     /// The client sent what is not HTTP.
     #[error(transparent)]
     Malformed(#[from] Malformed),
