@@ -1,6 +1,6 @@
 //! A complete sticky proxy: `cargo run --features proxy --example embed 127.0.0.1:8080 127.0.0.1:9001 127.0.0.1:9002`
 
-use homing::proxy::{Protocol, Proxy};
+use homing::proxy::{ProbeSettings, Protocol, Proxy};
 use homing::{Affinity, Balancer, KeyRing, UpstreamConfig};
 
 #[tokio::main]
@@ -12,6 +12,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .affinity(Affinity::builder(KeyRing::generate("embed")?).build()?)
         .build()?;
     let proxy = Proxy::new(balancer);
+    let probes = ProbeSettings { path: Some("/".into()), ..ProbeSettings::default() };
+    tokio::spawn(proxy.run_health_checks(Some(probes), std::future::pending()));
     let listener = tokio::net::TcpListener::bind(listen).await?;
     println!("listening on http://{}", listener.local_addr()?);
     loop {

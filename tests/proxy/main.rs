@@ -12,7 +12,7 @@
 
 use homing_test_support as support;
 
-mod embed;
+mod examples;
 mod host;
 mod outcomes;
 mod probes;
