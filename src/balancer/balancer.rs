@@ -12,7 +12,7 @@ use super::view::Opened;
 use crate::affinity::{Affinity, Claims, KeyError, KeyRing, Token};
 use crate::cluster::{
     self, ApplyError, Change, Decision, Generation, Lease, Member, PinLoss, Plan, PlanError, Upstream, UpstreamConfig,
-    UpstreamId,
+    UpstreamId, Waiters,
 };
 use crate::health::Monitor;
 use crate::rng::{Entropy, EntropyError, SeededEntropy};
@@ -32,6 +32,8 @@ pub struct Balancer {
     pub(super) entropy: Box<dyn Entropy>,
     /// For requests without affinity, whose ids need to be random but not unique in the world.
     pub(super) seeded: SeededEntropy,
+    /// Those of every cluster of this balancer.
+    pub(super) waiters: Arc<Waiters>,
 }
 
 impl std::fmt::Debug for Balancer {
@@ -293,6 +295,7 @@ impl Balancer {
         next.generation = Generation(next.generation.0 + 1);
         let generation = next.generation;
         self.snapshot.store(Arc::new(next));
+        self.wake_waiters();
         generation
     }
 }

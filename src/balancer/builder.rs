@@ -153,6 +153,7 @@ impl BalancerBuilder {
         let legacy_cookies = legacy_cookie_table(affinity, &cluster);
         let policy = (settings.policy_spec.factory)(&cluster);
         let health = Mutex::new(Monitor::new(health, &cluster));
+        let waiters = Arc::clone(cluster.waiters());
         let snapshot = Snapshot { generation: Generation(1), cluster, policy, legacy_cookies, settings };
         Ok(Balancer {
             snapshot: ArcSwap::from_pointee(snapshot),
@@ -162,6 +163,7 @@ impl BalancerBuilder {
             rebalance: RebalanceState::default(),
             seeded: SeededEntropy::new(entropy.next()?),
             entropy,
+            waiters,
         })
     }
 

@@ -14,7 +14,8 @@
 //! - `builder.rs` with `build_error.rs`, `reconfigure.rs`: settings before and while it runs. `health.rs`: outcomes,
 //!   probes, drains and time go in.
 //! - `view.rs`: the steps of a pick one by one, for adapters; `picker.rs`: the same calls on a snapshot that a worker
-//!   caches. `explain.rs`, `forecast.rs`: the same decisions without effect, for operators.
+//!   caches; `waiter.rs`: waiting for a free place. `explain.rs`, `forecast.rs`: the same decisions without effect, for
+//!   operators.
 //!
 //! # Invariants
 //!
@@ -58,6 +59,7 @@ mod settings;
 mod slow_start;
 mod snapshot;
 mod view;
+mod waiter;
 
 pub use balancer::Balancer;
 pub use build_error::BuildError;
@@ -71,3 +73,4 @@ pub use reconfigure::ReconfigureError;
 pub use request::Request;
 pub use snapshot::ClusterRef;
 pub use view::{Opened, View};
+pub use waiter::PlaceWaiter;

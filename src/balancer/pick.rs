@@ -34,7 +34,8 @@ pub enum PickError {
     #[error("no upstream is available")]
     Unavailable,
     /// Upstreams accept, but all are at their limit of requests in flight; or the session's own upstream is, and
-    /// [sessions wait](crate::affinity::OnFull::Wait) for it. Pick again when a lease was dropped.
+    /// [sessions wait](crate::affinity::OnFull::Wait) for it. Pick again when a
+    /// [waiter](crate::Balancer::waiter) says that a place may be free.
     #[error("no upstream that can take it has room")]
     Full,
     /// The session's own upstream cannot take it, and sessions are not to be moved.

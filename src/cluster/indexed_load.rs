@@ -79,9 +79,12 @@ impl IndexedLoad {
         before.is_some()
     }
 
-    /// Counts one less in flight.
-    pub(super) fn release(&self) {
-        self.moved(self.load.release());
+    /// Counts one less in flight; returns whether a waiter wants to know of the free place.
+    #[must_use]
+    pub(super) fn release(&self) -> bool {
+        let (before, is_watched) = self.load.release();
+        self.moved(before);
+        is_watched
     }
 
     /// Moves the upstream on each bitmap, after its count was `before`.
@@ -99,13 +102,20 @@ impl IndexedLoad {
         Availability { serving: bits & SERVING != 0, accepting: bits & ACCEPTING != 0 }
     }
 
-    pub(super) fn set_availability(&self, availability: Availability) {
+    /// Returns whether the availability changed and a waiter wants to know of it.
+    #[must_use]
+    pub(super) fn set_availability(&self, availability: Availability) -> bool {
         let accepting = availability.serving && availability.accepting;
         let bits = (u8::from(availability.serving) * SERVING) | (u8::from(accepting) * ACCEPTING);
         let before = self.availability.swap(bits, Ordering::Relaxed);
-        if (before ^ bits) & ACCEPTING != 0 {
-            self.moved(self.load.pass());
+        if before == bits {
+            return false;
         }
+        let (in_flight, is_watched) = self.load.pass();
+        if (before ^ bits) & ACCEPTING != 0 {
+            self.moved(in_flight);
+        }
+        is_watched
     }
 
     /// Takes `slot` on a bitmap on which it has none.
@@ -218,7 +228,11 @@ mod loom_tests {
 
     fn come_and_go(indexed_load: &IndexedLoad) {
         come(indexed_load);
-        indexed_load.release();
+        assert!(!indexed_load.release());
+    }
+
+    fn set(indexed_load: &IndexedLoad, availability: Availability) {
+        assert!(!indexed_load.set_availability(availability));
     }
 
     #[test]
@@ -239,7 +253,7 @@ mod loom_tests {
         the_upstream_stays_indexed(come, |indexed_load| {
             let before = indexed_load.load.acquire(0).unwrap();
             moved(indexed_load, before, before + 1);
-            let before = indexed_load.load.release();
+            let (before, _) = indexed_load.load.release();
             moved(indexed_load, before, before - 1);
         });
     }
@@ -247,10 +261,10 @@ mod loom_tests {
     /// The availability changes while a lease is taken.
     #[test]
     fn loom_the_upstream_stays_indexed_between_a_lease_and_a_change_of_availability() {
-        the_upstream_stays_indexed(come, |indexed_load| indexed_load.set_availability(Availability::DOWN));
+        the_upstream_stays_indexed(come, |indexed_load| set(indexed_load, Availability::DOWN));
         the_upstream_stays_indexed(come, |indexed_load| {
-            indexed_load.set_availability(Availability::DOWN);
-            indexed_load.set_availability(Availability::ACTIVE);
+            set(indexed_load, Availability::DOWN);
+            set(indexed_load, Availability::ACTIVE);
         });
     }
 
@@ -283,8 +297,8 @@ mod loom_tests {
         the_upstream_stays_indexed_while_slots_are_taken(|indexed_load, bitmap| indexed_load.take_slot(bitmap, SLOT));
         the_upstream_stays_indexed_while_slots_are_taken(|indexed_load, bitmap| {
             indexed_load.take_slot(bitmap, SLOT);
-            indexed_load.set_availability(Availability::DOWN);
-            indexed_load.set_availability(Availability::ACTIVE);
+            set(indexed_load, Availability::DOWN);
+            set(indexed_load, Availability::ACTIVE);
         });
     }
 

@@ -7,7 +7,8 @@ use std::sync::Arc;
 ///
 /// It holds the upstream and never a snapshot: a lease that lives for hours (a WebSocket) keeps no old cluster alive.
 /// It may be sent to another thread and dropped there. Dropping costs two atomic subtractions, and under a policy that
-/// uses the load index (`least_conn`) two more atomic operations.
+/// uses the load index (`least_conn`) two more atomic operations. Wherever it is dropped, it wakes a
+/// [waiter](crate::Balancer::waiter) that can take the place, if there is one.
 #[derive(Debug)]
 pub struct Lease {
     upstream: Arc<Upstream>,
@@ -28,6 +29,8 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.upstream.indexed_load().release();
+        if self.upstream.indexed_load().release() {
+            self.upstream.place_freed();
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! The two counters of an upstream that every pick touches: requests in flight and requests in total, in one word.
+//! The two counters of an upstream that every pick touches, requests in flight and requests in total, in one word, with
+//! a bit that says whether a waiter wants to know of a free place.
 //!
 //! A limit is exact: there are never more leases than `max_in_flight`, and a request is never refused while there is
 //! room. The loom models below check every interleaving.
@@ -6,19 +7,22 @@
 use crate::sync::{AtomicU64, Ordering};
 use crate::time::Timestamp;
 
-const IN_FLIGHT_BITS: u32 = 24;
+const IN_FLIGHT_BITS: u32 = 23;
 const IN_FLIGHT: u64 = (1 << IN_FLIGHT_BITS) - 1;
+/// A waiter wants to know of a free place: see [`waiters`](super::waiters).
+const WATCHED: u64 = 1 << IN_FLIGHT_BITS;
+const TOTAL_SHIFT: u32 = IN_FLIGHT_BITS + 1;
 /// One more request in flight and one more in total, as a single addition.
-const ONE: u64 = (1 << IN_FLIGHT_BITS) | 1;
-/// The most requests that can be in flight on one upstream. Far below 2^24, so that the additions of racing threads,
-/// before they are undone, can never carry into the total.
-pub(crate) const MAX_IN_FLIGHT: u32 = 1 << 23;
+const ONE: u64 = (1 << TOTAL_SHIFT) | 1;
+/// The most requests that can be in flight on one upstream. Far below 2^23, so that the additions of racing threads,
+/// before they are undone, can never carry into the bit above.
+pub(crate) const MAX_IN_FLIGHT: u32 = 1 << 22;
 
-const TOTAL_BITS: u32 = 64 - IN_FLIGHT_BITS;
+const TOTAL_BITS: u32 = 64 - TOTAL_SHIFT;
 const TOTAL: u64 = (1 << TOTAL_BITS) - 1;
 
-/// One word holds the requests in flight (24 bits) and the total leased (40 bits, wrapping); another holds the total at
-/// the start of the current second.
+/// One word holds the requests in flight (23 bits), whether it is watched (1 bit), and the total leased (40 bits,
+/// wrapping); another holds the total at the start of the current second.
 #[derive(Debug)]
 pub(crate) struct Load {
     word: AtomicU64,
@@ -59,15 +63,34 @@ impl Load {
         None
     }
 
-    /// Counts one less in flight and returns how many there were before. Call it once for each `acquire` that granted.
-    pub(crate) fn release(&self) -> u32 {
-        (self.word.fetch_sub(1, Ordering::AcqRel) & IN_FLIGHT) as u32
+    /// Counts one less in flight; returns how many there were before, and whether the free place is
+    /// [watched](Self::watch). Call it once for each `acquire` that granted.
+    pub(crate) fn release(&self) -> (u32, bool) {
+        parts(self.word.fetch_sub(1, Ordering::AcqRel))
     }
 
-    /// The requests in flight, read by a read-modify-write, so that the read has a place in the order of `acquire` and
-    /// `release`: it synchronizes with the operations before it, and those after it synchronize with the caller.
-    pub(crate) fn pass(&self) -> u32 {
-        (self.word.fetch_add(0, Ordering::AcqRel) & IN_FLIGHT) as u32
+    /// The requests in flight and whether it is watched, read by a read-modify-write, so that the read has a place in
+    /// the order of `acquire` and `release`: it synchronizes with the operations before it, and those after it
+    /// synchronize with the caller.
+    pub(crate) fn pass(&self) -> (u32, bool) {
+        parts(self.word.fetch_add(0, Ordering::AcqRel))
+    }
+
+    /// From now on [`release`](Self::release) says that it is watched. Call it with the waiters' lock held: then a bit
+    /// that is set already stays set, and a relaxed load suffices.
+    pub(crate) fn watch(&self) {
+        if !self.is_watched() {
+            self.word.fetch_or(WATCHED, Ordering::AcqRel);
+        }
+    }
+
+    /// No waiter could take a place. Call it with the waiters' lock held.
+    pub(crate) fn unwatch(&self) {
+        self.word.fetch_and(!WATCHED, Ordering::AcqRel);
+    }
+
+    pub(crate) fn is_watched(&self) -> bool {
+        self.word.load(Ordering::Relaxed) & WATCHED != 0
     }
 
     pub(crate) fn in_flight(&self) -> u32 {
@@ -75,7 +98,7 @@ impl Load {
     }
 
     pub(crate) fn total(&self) -> u64 {
-        self.word.load(Ordering::Relaxed) >> IN_FLIGHT_BITS
+        self.word.load(Ordering::Relaxed) >> TOTAL_SHIFT
     }
 
     /// The requests leased so far in the second of `now`.
@@ -96,6 +119,11 @@ impl Load {
     }
 }
 
+/// The requests in flight of a word, and whether it is watched.
+const fn parts(word: u64) -> (u32, bool) {
+    ((word & IN_FLIGHT) as u32, word & WATCHED != 0)
+}
+
 #[cfg(all(test, not(homing_loom)))]
 mod tests {
     use super::*;
@@ -104,11 +132,21 @@ mod tests {
     fn counts_in_flight_and_total_apart() {
         let load = Load::new();
         assert_eq!([load.acquire(0), load.acquire(0), load.acquire(3)], [Some(0), Some(1), Some(2)]);
-        assert_eq!((load.release(), load.pass()), (3, 2));
+        assert_eq!((load.release(), load.pass()), ((3, false), (2, false)));
         assert_eq!((load.in_flight(), load.total()), (2, 3));
         assert_eq!(load.acquire(3), Some(2));
         assert_eq!(load.acquire(3), None);
         assert_eq!((load.in_flight(), load.total()), (3, 4));
+    }
+
+    #[test]
+    fn the_bit_of_waiters_leaves_the_counters_alone() {
+        let load = Load::new();
+        load.watch();
+        assert_eq!([load.acquire(0), load.acquire(2), load.acquire(2)], [Some(0), Some(1), None]);
+        assert_eq!((load.pass(), load.release(), load.total()), ((2, true), (2, true), 2));
+        load.unwatch();
+        assert_eq!((load.release(), load.in_flight(), load.total()), ((1, false), 0, 2));
     }
 
     #[test]

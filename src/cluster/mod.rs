@@ -13,7 +13,8 @@
 //! A pick takes no lock and allocates nothing; writers take a mutex that no pick takes. The exception is a pick that is
 //! about to move a session by rebalancing: it looks whether the session is [guarded](Upstream::guard_session), behind a
 //! lock of that upstream. A lease holds its upstream and no snapshot, so a WebSocket that lives for hours keeps no old
-//! cluster alive.
+//! cluster alive. The subtraction that ends it also tells whether a request waits for the place; only then is a lock
+//! taken, to wake that request.
 //!
 //! # Files
 //!
@@ -22,7 +23,7 @@
 //!   (the rendezvous order of a session).
 //! - Load: `lease`, `load` (the two counters), then the load index of `least_conn`: `bits` (a bitset), `load_index`
 //!   (bitmaps and slots), `indexed_load` (moves an upstream on the bitmaps), `load_order` (a cluster's members on one
-//!   bitmap).
+//!   bitmap). `waiters`: requests that wait for a place.
 //! - Live sessions: `sessions` (linear counting), `sketch` (their exchange between proxies), `session_guard` and
 //!   `guarded_sessions` (sessions that a tunnel keeps live).
 //! - State that other modules write: `lifecycle` (drain, slow start, failover, rebalancing), `gcra` (the rate limiter
@@ -50,6 +51,7 @@ mod sessions;
 mod set;
 mod sketch;
 mod upstream;
+mod waiters;
 
 pub use config::{ClusterError, MAX_UPSTREAMS, UpstreamConfig};
 pub use decision::{Decision, PinLoss};
@@ -68,3 +70,5 @@ pub use session_guard::SessionGuard;
 pub use set::{Cluster, Member};
 pub use sketch::{Sketch, SketchError};
 pub use upstream::Upstream;
+pub use waiters::WaitFor;
+pub(crate) use waiters::{Waiters, WakeReason};

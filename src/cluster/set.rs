@@ -2,6 +2,7 @@
 
 use super::id::IdMap;
 use super::load_index::LoadIndex;
+use super::waiters::Waiters;
 use super::{ClusterError, Lease, MAX_UPSTREAMS, Session, Upstream, UpstreamConfig, UpstreamId};
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
@@ -76,6 +77,8 @@ pub struct Cluster {
     total_weight: u64,
     /// Shared with its predecessors and successors, also across an empty cluster.
     load_index: Arc<LoadIndex>,
+    /// Likewise.
+    waiters: Arc<Waiters>,
 }
 
 impl Cluster {
@@ -90,9 +93,9 @@ impl Cluster {
         if configs.len() > MAX_UPSTREAMS {
             return Err(ClusterError::TooMany { count: configs.len() });
         }
-        let load_index = match old {
-            Some(old) => Arc::clone(old.load_index()),
-            None => Arc::new(LoadIndex::new()),
+        let (load_index, waiters) = match old {
+            Some(old) => (Arc::clone(&old.load_index), Arc::clone(&old.waiters)),
+            None => (Arc::new(LoadIndex::new()), Arc::default()),
         };
         let mut members = Vec::with_capacity(configs.len());
         let mut by_id = IdMap::with_capacity_and_hasher(configs.len(), BuildHasherDefault::default());
@@ -107,19 +110,27 @@ impl Cluster {
                 });
             }
             let known = old.and_then(|old| old.find(id)).filter(|m| m.upstream.address() == config.address);
-            let upstream = known.map_or_else(
-                || Arc::new(Upstream::new(&config.name, &config.address, id, window, Arc::clone(&load_index))),
-                |member| Arc::clone(&member.upstream),
-            );
+            let upstream = match known {
+                Some(member) => Arc::clone(&member.upstream),
+                None => {
+                    let (load_index, waiters) = (Arc::clone(&load_index), Arc::clone(&waiters));
+                    Arc::new(Upstream::new(&config.name, &config.address, id, window, load_index, waiters))
+                }
+            };
             members.push(Member { upstream, weight: config.weight, max_in_flight: config.max_in_flight });
         }
         let total_weight = members.iter().map(|m| u64::from(m.weight)).sum();
-        Ok(Self { members: members.into(), by_id, total_weight, load_index })
+        Ok(Self { members: members.into(), by_id, total_weight, load_index, waiters })
     }
 
     /// The load index that this cluster shares with its predecessors and successors.
     pub(super) fn load_index(&self) -> &Arc<LoadIndex> {
         &self.load_index
+    }
+
+    /// The waiters for a place, which this cluster shares with its predecessors and successors.
+    pub(crate) fn waiters(&self) -> &Arc<Waiters> {
+        &self.waiters
     }
 
     /// Its members, in order.

@@ -8,6 +8,7 @@ use super::load_index::LoadIndex;
 use super::outcome_counters::OutcomeCounters;
 use super::sessions::Sessions;
 use super::sketch::Sketch;
+use super::waiters::Waiters;
 use super::{Decision, PinLoss, UpstreamId};
 use crate::hash::mix64;
 use crate::time::Timestamp;
@@ -40,18 +41,21 @@ pub struct Upstream {
     /// By [`Decision::index`].
     decisions: [AtomicU64; Decision::COUNT],
     guarded: GuardedSessions,
+    /// Of the balancer.
+    waiters: Arc<Waiters>,
 }
 
 impl Upstream {
     /// With affinity, `window` is the length of a window of live sessions as a power of two of seconds, and most picks
     /// are pinned. Without, it is `None`, every request is a session of its own, and most picks are new. Leases move
-    /// the upstream on `load_index`.
+    /// the upstream on `load_index`, and wake `waiters` when they end.
     pub(crate) fn new(
         name: &str,
         address: &str,
         id: UpstreamId,
         window: Option<u8>,
         load_index: Arc<LoadIndex>,
+        waiters: Arc<Waiters>,
     ) -> Self {
         Self {
             indexed_load: IndexedLoad::new(load_index),
@@ -66,6 +70,7 @@ impl Upstream {
             address: address.into(),
             decisions: [const { AtomicU64::new(0) }; Decision::COUNT],
             guarded: GuardedSessions::default(),
+            waiters,
         }
     }
 
@@ -212,9 +217,23 @@ impl Upstream {
     }
 
     /// Sets the availability bits; picks that begin afterwards follow them. An upstream that does not serve does not
-    /// accept either, whatever `accepting` says: a session placed there would be lost at its next request.
+    /// accept either, whatever `accepting` says: a session placed there would be lost at its next request. A change
+    /// wakes those that [wait](crate::Balancer::waiter) for the upstream.
     pub fn set_availability(&self, availability: Availability) {
-        self.indexed_load.set_availability(availability);
+        if self.indexed_load.set_availability(availability) {
+            self.waiters.availability_changed(self.id, self.indexed_load.load());
+        }
+    }
+
+    /// Offers a place that came free to a waiter.
+    #[cold]
+    pub(super) fn place_freed(&self) {
+        self.waiters.freed(self.id, self.indexed_load.load());
+    }
+
+    /// From now on waiters are told of free places and changes of availability. Call it with their lock held.
+    pub(crate) fn watch(&self) {
+        self.indexed_load.load().watch();
     }
 
     /// The number of the upstream's current process; 0 while it is unknown.

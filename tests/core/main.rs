@@ -25,6 +25,7 @@ mod slow_start;
 mod tokens;
 #[path = "../../examples/simulation/mod.rs"]
 mod virtual_users;
+mod waiting;
 
 use homing::rng::SeededEntropy;
 use homing::{Affinity, Balancer, KeyRing, Pick, Request, Timestamp, Token, UpstreamConfig};

@@ -44,7 +44,7 @@ fn a_picker_decides_as_its_balancer_does() {
         assert_eq!(ours, theirs);
         let (mine, other) = (picker.pick(&request), direct.pick(&request));
         if let (Ok(mine), Ok(other)) = (&mine, &other) {
-            tokens.extend(mine.token.clone());
+            tokens.extend(mine.token);
             let [(lease, token), (same, like)] = [
                 (
                     picker.lease(mine.upstream().id(), 1, Decision::New, NOW),
@@ -78,8 +78,9 @@ fn a_picker_sees_a_change_at_its_next_call() {
         assert_eq!(picker.view().cluster().len(), count);
     }
     // From another thread.
-    let applied = Arc::clone(&balancer);
-    std::thread::spawn(move || applied.apply(applied.plan_to(&upstreams(1)).unwrap()).unwrap()).join().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| balancer.apply(balancer.plan_to(&upstreams(1)).unwrap()).unwrap());
+    });
     assert_eq!(picker.pick(&Request::new(NOW)).unwrap().upstream().name(), "app-1");
     let gone = homing::cluster::UpstreamId::from_u64(42);
     assert!(matches!(picker.lease(gone, 1, Decision::New, NOW), Err(PickError::Unavailable)));
