@@ -1,7 +1,6 @@
 //! The way of one request to an upstream and of its response back: place, connect, exchange, and further attempts
 //! where the [`RetryPlan`] allows them.
 
-use super::assignment::Assignment;
 use super::client::{Client, ExchangeMark};
 use super::placement::Placement;
 use super::request_body::RequestBody;
@@ -10,6 +9,7 @@ use super::response::{Content, DownstreamResponse};
 use super::response_body::{ResponseBody, UpstreamBody};
 use super::retry_plan::{Failure, Origin, RetryPlan, Step};
 use super::upgrade::Upgrade;
+use crate::balancer::Pick;
 use crate::cluster::Decision;
 use crate::health::Outcome;
 use crate::proxy::access_log::AccessLog;
@@ -165,7 +165,7 @@ pub(super) async fn forward(
     }
     log.answered(status);
     let log = std::mem::take(log);
-    let Assignment { lease, session_id, .. } = assigned;
+    let Pick { lease, session_id, .. } = assigned;
     answer.content = if is_upgraded {
         let (worker, idle) = (Arc::clone(worker), settings.timeouts.idle);
         let protocol = tunnel_protocol;
@@ -191,7 +191,7 @@ fn next_step(plan: &mut RetryPlan, placement: &Placement<'_>, failure: Failure) 
     }
 }
 
-fn connect_reply(assigned: &Assignment, error: &ConnectError) -> LocalReply {
+fn connect_reply(assigned: &Pick, error: &ConnectError) -> LocalReply {
     let (name, address) = (assigned.upstream().name(), assigned.upstream().address());
     match error {
         ConnectError::TimedOut => {

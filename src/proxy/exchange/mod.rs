@@ -17,13 +17,11 @@
 //!
 //! In reading order: [`worker`] (what the connections of a worker share), [`client`] and [`activity`] (a client
 //! connection, and what it is busy with), [`respond`] (the entry), [`validate`] (what is no valid request),
-//! [`forward`] (the way of one request), [`placement`], [`assignment`] and [`queue`] (picking an upstream, and
-//! waiting for one), [`request_head`] (what the upstream gets), [`retry_plan`] and [`retry_budget`] (what is sent
+//! [`forward`] (the way of one request), [`placement`] and [`queue`] (picking an upstream, and waiting for one), [`request_head`] (what the upstream gets), [`retry_plan`] and [`retry_budget`] (what is sent
 //! again), [`request_body`] and [`body_channel`] (a body on its way in), [`response`] and [`response_body`] (what
 //! goes back), [`upgrade`] (after a 101).
 
 pub(crate) mod activity;
-mod assignment;
 pub(crate) mod body_channel;
 pub(crate) mod client;
 mod forward;

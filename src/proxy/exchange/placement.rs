@@ -1,10 +1,10 @@
 //! Assigns an upstream to a request: asks the balancer, and waits in the queue where there is no place.
 
-use super::assignment::Assignment;
 use super::client::Client;
-use super::queue::{PickOutcome, RECHECK_INTERVAL, WaitFor};
-use crate::balancer::{PickError, View, Wait};
-use crate::cluster::{Decision, UpstreamId};
+use super::queue::{PickOutcome, RECHECK_INTERVAL};
+use super::worker::Worker;
+use crate::balancer::{Pick, PickError, View, Wait};
+use crate::cluster::{Decision, UpstreamId, WaitFor};
 use crate::http::header_map::{self, legacy_cookies, says_https, tokens};
 use crate::proxy::local_reply::LocalReply;
 use crate::time::Timestamp;
@@ -54,25 +54,23 @@ impl<'c> Placement<'c> {
         }
     }
 
-    fn pick(&self) -> Result<Assignment, PickError> {
-        let worker = &self.client.worker;
-        let pick = self.asking(|view, request| view.pick(request))?;
-        Ok(Assignment::new(pick, worker))
+    fn pick(&self) -> Result<Pick, PickError> {
+        self.asking(|view, request| view.pick(request))
     }
 
     /// Assigns an upstream, at once or after a wait in the queue.
-    pub(super) async fn place(&mut self) -> Result<Assignment, LocalReply> {
+    pub(super) async fn place(&mut self) -> Result<Pick, LocalReply> {
         match self.pick() {
-            Ok(placed) if self.client.worker.queue.is_empty() => Ok(placed),
+            Ok(placed) if self.client.worker.balancer.waiting() == 0 => Ok(placed),
             // Boxed: it is rare, and would be a part of every request's future.
             picked => Box::pin(self.wait(picked)).await,
         }
     }
 
-    async fn wait(&mut self, picked: Result<Assignment, PickError>) -> Result<Assignment, LocalReply> {
-        let queue = &self.client.worker.queue;
+    async fn wait(&mut self, picked: Result<Pick, PickError>) -> Result<Pick, LocalReply> {
+        let Worker { balancer, queue, .. } = &*self.client.worker;
         let first = match picked {
-            Ok(placed) if !queue.overtakes(placed.decision, placed.upstream().id()) => return Ok(placed),
+            Ok(placed) if !balancer.overtakes(placed.decision, placed.upstream().id()) => return Ok(placed),
             Ok(placed) => {
                 let (decision, upstream) = (placed.decision, placed.upstream().id());
                 // Free before this request waits, for those that wait already.
@@ -86,7 +84,7 @@ impl<'c> Placement<'c> {
             _ if !queue.is_open() => Err(LocalReply::Full),
             first => {
                 queue
-                    .wait(first, || {
+                    .wait(balancer, first, || {
                         self.now = self.client.worker.clock.now();
                         let picked = self.pick();
                         self.outcome_of(picked)
@@ -96,7 +94,7 @@ impl<'c> Placement<'c> {
         }
     }
 
-    fn outcome_of(&mut self, picked: Result<Assignment, PickError>) -> PickOutcome<Assignment> {
+    fn outcome_of(&mut self, picked: Result<Pick, PickError>) -> PickOutcome<Pick> {
         let worker = &self.client.worker;
         match picked {
             Ok(placed) => {
@@ -122,7 +120,7 @@ impl<'c> Placement<'c> {
     }
 
     /// For which place this request waits: one at its session's upstream, or any.
-    fn full(&self, pinned: Option<UpstreamId>) -> PickOutcome<Assignment> {
+    fn full(&self, pinned: Option<UpstreamId>) -> PickOutcome<Pick> {
         match pinned {
             Some(upstream) => PickOutcome::Full(WaitFor::Upstream(upstream)),
             None if self.tried.is_empty() => PickOutcome::Full(WaitFor::Any),
@@ -132,11 +130,7 @@ impl<'c> Placement<'c> {
     }
 
     /// Another upstream than the one that failed; `reply` where there is none.
-    pub(super) async fn place_again(
-        &mut self,
-        failed: Assignment,
-        reply: LocalReply,
-    ) -> Result<Assignment, LocalReply> {
+    pub(super) async fn place_again(&mut self, failed: Pick, reply: LocalReply) -> Result<Pick, LocalReply> {
         self.tried.push(failed.upstream().id());
         drop(failed);
         // Connecting may have taken long, and displaced sessions are paced by this time.
@@ -154,7 +148,7 @@ impl<'c> Placement<'c> {
         may
     }
 
-    pub(super) fn set_cookie(&self, pick: &Assignment) -> Option<HeaderValue> {
+    pub(super) fn set_cookie(&self, pick: &Pick) -> Option<HeaderValue> {
         let (cookie, token) = (self.client.settings.cookie.as_ref()?, pick.token.as_ref()?);
         HeaderValue::try_from(cookie.set_cookie(token.as_str(), self.https)).ok()
     }

@@ -1,8 +1,8 @@
 //! A response's body on its way to the client, frame by frame: never collected.
 
-use super::assignment::QueueLease;
 use super::client::ExchangeMark;
 use super::request_body::RequestBody;
+use crate::cluster::Lease;
 use crate::health::Outcome;
 use crate::proxy::access_log::AccessLog;
 use crate::proxy::http1::header_rules::without_forbidden_trailers;
@@ -47,7 +47,7 @@ pub(crate) struct UpstreamBody {
     timed: bool,
     /// How many frames of the request had come when the timer was restarted.
     uploaded: u32,
-    _lease: QueueLease,
+    _lease: Lease,
     mark: ExchangeMark,
 }
 
@@ -56,7 +56,7 @@ impl UpstreamBody {
         connection: Box<UpstreamConnection>,
         upload: Option<Box<Upload<RequestBody>>>,
         log: AccessLog,
-        lease: QueueLease,
+        lease: Lease,
         mark: ExchangeMark,
     ) -> Self {
         let uploaded = frames(&upload);

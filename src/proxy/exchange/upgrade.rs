@@ -1,7 +1,7 @@
 //! A connection that changes its protocol: from the upstream's 101 to the end of the tunnel.
 
-use super::assignment::QueueLease;
 use super::worker::Worker;
+use crate::cluster::Lease;
 use crate::proxy::access_log::AccessLog;
 use crate::proxy::tunnel::{TunnelProtocol, tunnel};
 use crate::proxy::upstream::connection::UpstreamConnection;
@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 #[derive(Debug)]
 pub(crate) struct Upgrade {
     pub(crate) connection: Box<UpstreamConnection>,
-    pub(crate) lease: QueueLease,
+    pub(crate) lease: Lease,
     /// The session's drain deadline depends on it.
     pub(crate) session_id: u64,
     pub(crate) protocol: TunnelProtocol,
