@@ -44,7 +44,8 @@
 //! # }
 //! ```
 //!
-//! `examples/own_client.rs` has hyper-util's client with streamed bodies, `examples/tower.rs` a stack of tower's layers.
+//! `examples/own_client.rs` has hyper-util's client with streamed bodies, `examples/tower.rs` a stack of tower's
+//! layers.
 //!
 //! # What it does not do
 //!
@@ -53,21 +54,22 @@
 //!   The failure is reported, so that the next pick avoids an upstream that refused it; that may be a pick of tower's
 //!   `Retry` around this service. A host that calls [`Balancer::pick`](crate::Balancer::pick) itself names the
 //!   upstreams that already failed ([`Request::tried`](crate::Request::tried)).
-//! - **Queue.** Its `poll_ready` waits for room and keeps no order among the waiting. tower's `Timeout`, `LoadShed` and
-//!   `Buffer` around it bound the wait.
+//! - **Queue.** Its `poll_ready` is pending while every upstream that accepts sessions is at its limit, however long
+//!   that takes; a lease that ends wakes it. tower's `LoadShed` around it rejects such requests instead; `Buffer` makes
+//!   a queue of bounded size, and a `Timeout` around that bounds the wait.
 //! - **Proxy.** It removes no hop-by-hop fields, adds no forwarding headers and validates nothing.
 //!
 //! [`proxy`](crate::proxy) does all of that.
 //!
-//! # Timeouts, and who drops whom
+//! # Timeouts and health
 //!
 //! A layer *around* it that drops the response ends the lease, and tells nothing of the upstream: the client may have
 //! gone away. A timeout that is to eject an upstream that hangs has to be *within*, where its error is reported, and
 //! [`StickyBuilder::outcome`] says what it means.
 //!
 //! Requests let time pass for the balancer ([`Balancer::tick`](crate::Balancer::tick)), so that ejected upstreams
-//! return without a task of this service. Probes are the host's ([`Balancer::probe`](crate::Balancer::probe)), or those of
-//! `proxy::Proxy::run_health_checks`.
+//! return without a task of this service. Probes are the host's ([`Balancer::probe`](crate::Balancer::probe)), or those
+//! of `proxy::Proxy::run_health_checks`.
 //!
 //! # Upgrades
 //!

@@ -7,7 +7,8 @@ use super::picked::Picked;
 use super::reporter::Reporter;
 use super::response::{Exchange, ResponseFuture};
 use super::settings::Settings;
-use crate::balancer::{Balancer, Picker};
+use crate::balancer::{Balancer, Picker, PlaceWaiter};
+use crate::cluster::WaitFor;
 use crate::http::header_map;
 use http::{Request, Response};
 use http_body::Body;
@@ -20,17 +21,32 @@ use tower_service::Service;
 ///
 /// It is a [`tower_service::Service`] and a [`hyper::service::Service`]. A clone costs one of `C`, two reference counts
 /// and a load of the balancer's snapshot; give each connection or worker its own. Clones share the balancer.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Sticky<C> {
     settings: Arc<Settings>,
     reporter: Reporter,
     picker: Picker,
+    /// While this instance waits for a place.
+    waiter: Option<PlaceWaiter>,
     client: C,
+}
+
+impl<C: Clone> Clone for Sticky<C> {
+    fn clone(&self) -> Self {
+        let Self { settings, reporter, picker, waiter: _, client } = self;
+        Self {
+            settings: Arc::clone(settings),
+            reporter: reporter.clone(),
+            picker: picker.clone(),
+            waiter: None,
+            client: client.clone(),
+        }
+    }
 }
 
 impl<C> Sticky<C> {
     pub(super) fn from_parts(settings: Settings, reporter: Reporter, picker: Picker, client: C) -> Self {
-        Self { settings: Arc::new(settings), reporter, picker, client }
+        Self { settings: Arc::new(settings), reporter, picker, waiter: None, client }
     }
 
     /// The balancer that picks.
@@ -39,10 +55,27 @@ impl<C> Sticky<C> {
         self.picker.balancer()
     }
 
-    /// Pending while every upstream that accepts sessions is at its limit of requests in flight; then a lease that ends
-    /// wakes this task.
-    fn poll_room(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
+    /// Pending while every upstream that accepts sessions is at its limit of requests in flight.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while !self.has_room() {
+            let waiter = self.waiter.get_or_insert_with(|| self.picker.balancer().waiter());
+            ready!(waiter.poll_freed(WaitFor::Any, cx));
+        }
+        // Not kept until the call, which may never come: a waiter that is dropped wakes the next one.
+        self.waiter = None;
         Poll::Ready(())
+    }
+
+    /// Whether an upstream that accepts sessions is below its limit, or none accepts: that is an error of the call.
+    /// Looks at upstreams up to the first with room.
+    fn has_room(&mut self) -> bool {
+        let view = self.picker.view();
+        let mut accepting = view.cluster().members().iter().filter(|member| member.upstream().availability().accepting);
+        let mut accepts = false;
+        accepting.any(|member| {
+            accepts = true;
+            member.has_room()
+        }) || !accepts
     }
 
     /// Picks an upstream, and makes the request one to it.

@@ -18,8 +18,9 @@ use std::future::{Ready, ready};
 use std::io;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 use tower_service::Service;
 
@@ -153,8 +154,9 @@ impl Body for Frames {
     }
 }
 
-fn poll<B: Body + Unpin>(body: &mut B) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-    Pin::new(body).poll_frame(&mut cx())
+/// The next frame, or an error instead of it.
+fn poll<B: Body + Unpin>(body: &mut B) -> Poll<Option<Result<(), B::Error>>> {
+    Pin::new(body).poll_frame(&mut cx()).map_ok(drop)
 }
 
 #[test]
@@ -326,6 +328,59 @@ fn a_service_that_is_ready_and_never_called_keeps_no_place_from_others() {
     // Readiness was a hint: others were faster.
     let result = pin!(Service::call(&mut idle[0], get("/"))).poll(&mut cx());
     assert!(matches!(result, Poll::Ready(Err(StickyError::Full))));
+}
+
+/// Counts how often it is woken.
+#[derive(Default)]
+struct Wakes(AtomicU32);
+
+impl Wakes {
+    fn count(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// tower-resilience issue 365: a service that is full must not wake itself over and over.
+#[test]
+fn a_service_that_finds_no_room_waits_until_a_lease_ends() {
+    let balancer = balancer(1);
+    let mut sticky = Sticky::new(Arc::clone(&balancer), echo());
+    let mut held = vec![send(&mut sticky, get("/")).unwrap(), send(&mut sticky, get("/")).unwrap()];
+    let wakes: [Arc<Wakes>; 2] = Default::default();
+    let wakers = wakes.clone().map(Waker::from);
+    let mut waiting = [sticky.clone(), sticky.clone()];
+    for (sticky, waker) in waiting.iter_mut().zip(&wakers) {
+        assert!(sticky.poll_ready(&mut Context::from_waker(waker)).is_pending());
+    }
+    assert_eq!((wakes[0].count(), wakes[1].count(), balancer.waiting()), (0, 0, 2));
+    held.pop();
+    assert_eq!((wakes[0].count(), wakes[1].count()), (1, 0), "the first that waits is woken");
+    // It is ready and never called, and the other gets the place.
+    assert!(waiting[0].poll_ready(&mut Context::from_waker(&wakers[0])).is_ready());
+    assert_eq!(wakes[1].count(), 1);
+    held.push(send(&mut waiting[1], get("/")).unwrap());
+    assert!(waiting[1].poll_ready(&mut Context::from_waker(&wakers[1])).is_pending());
+    drop(waiting);
+    assert_eq!(balancer.waiting(), 0);
+}
+
+#[test]
+fn a_service_does_not_wait_where_no_upstream_accepts_or_another_has_room() {
+    let balancer = balancer(1);
+    let mut sticky = Sticky::new(Arc::clone(&balancer), echo());
+    let _held = send(&mut sticky, get("/")).unwrap();
+    assert!(sticky.poll_ready(&mut cx()).is_ready());
+    for member in balancer.cluster().members() {
+        member.upstream().set_availability(Availability::DOWN);
+    }
+    assert!(sticky.poll_ready(&mut cx()).is_ready());
+    assert!(matches!(send(&mut sticky, get("/")), Err(StickyError::Unavailable)));
 }
 
 #[test]
