@@ -55,6 +55,14 @@ fn http_adds_three() {
 }
 
 #[test]
+fn a_service_adds_five_to_http() {
+    let with = direct_dependencies(&["--features", "hyper"]);
+    let http = direct_dependencies(&["--features", "http"]);
+    let added: Vec<&String> = with.iter().filter(|name| !http.contains(name)).collect();
+    assert_eq!(added, ["http", "http_body", "hyper", "pin_project_lite", "tower_service"]);
+}
+
+#[test]
 fn configuration_adds_four() {
     let config = [
         "arc_swap",

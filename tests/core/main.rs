@@ -5,6 +5,7 @@ mod agreement;
 mod allocations;
 mod churn;
 mod concurrency;
+mod custom_policy;
 mod decisions;
 mod dependencies;
 mod drain;
