@@ -12,7 +12,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .affinity(Affinity::builder(KeyRing::generate("embed")?).build()?)
         .build()?;
     let proxy = Proxy::new(balancer);
-    let probes = ProbeSettings { path: Some("/".into()), ..ProbeSettings::default() };
+    let probes = ProbeSettings::default().path("/");
     tokio::spawn(proxy.run_health_checks(Some(probes), std::future::pending()));
     let listener = tokio::net::TcpListener::bind(listen).await?;
     println!("listening on http://{}", listener.local_addr()?);

@@ -71,6 +71,7 @@ pub mod policy;
 #[cfg(feature = "proxy")]
 pub mod proxy;
 pub mod rng;
+mod settings;
 mod sync;
 pub mod time;
 

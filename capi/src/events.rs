@@ -118,6 +118,8 @@ fn numbers(event: &Event, missed: u64, size: usize) -> homing_event {
         EventKind::Drained => (HOMING_EVENT_DRAINED, 0, 0),
         EventKind::PanicBegan => (HOMING_EVENT_PANIC_BEGAN, 0, 0),
         EventKind::PanicEnded => (HOMING_EVENT_PANIC_ENDED, 0, 0),
+        // One that this ABI has no number for yet. Its text says what it is.
+        _ => (-1, 0, 0),
     };
     let name_len = event.upstream.as_ref().map_or(0, |name| name.len() as u32);
     homing_event { size, at_ms: event.at.as_millis(), missed, kind, from, to, name_len }

@@ -70,10 +70,10 @@ impl Failure {
             Self::Pick(PickError::Unavailable) => HOMING_ERR_UNAVAILABLE,
             Self::Pick(PickError::Full) => HOMING_ERR_FULL,
             Self::Pick(PickError::Rejected(_)) => HOMING_ERR_REJECTED,
-            // Not reached: a request that cannot wait gets no such answer, and one that can is answered by
-            // `homing_pick`.
-            Self::Pick(PickError::Later { .. }) => HOMING_ERR_UNAVAILABLE,
             Self::Entropy(_) | Self::Pick(PickError::Entropy(_)) => HOMING_ERR_SYSTEM,
+            // `Later` is not reached: a request that cannot wait gets no such answer, and one that can is answered by
+            // `homing_pick`.
+            Self::Pick(_) => HOMING_ERR_UNAVAILABLE,
             Self::Limit(_) => HOMING_ERR_LIMIT,
         }
     }
@@ -98,7 +98,7 @@ impl From<PlanError> for Failure {
     fn from(error: PlanError) -> Self {
         match error {
             PlanError::Unknown { name } => Self::Unknown(format!("{name:?} to remove")),
-            PlanError::Cluster(error) => Self::Config(error.to_string()),
+            error => Self::Config(error.to_string()),
         }
     }
 }

@@ -74,6 +74,8 @@ pub(crate) fn number_of(state: State) -> i32 {
         State::Suspect => HOMING_STATE_SUSPECT,
         State::Draining => HOMING_STATE_DRAINING,
         State::Down => HOMING_STATE_DOWN,
+        // One that this ABI has no number for yet.
+        _ => -1,
     }
 }
 

@@ -26,6 +26,7 @@
 use super::Claims;
 use crate::cluster::{Quota, Upstream};
 use crate::hash::mix64;
+use crate::settings::settings;
 use crate::time::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,17 +35,20 @@ use std::time::Duration;
 /// thirty-second and a sixteenth of the absolute age.
 const WINDOWS: u64 = 16;
 
-/// How fast sessions move from overloaded upstreams to those with room. See
-/// [`BalancerBuilder::rebalance`](crate::balancer::BalancerBuilder::rebalance).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Rebalance {
-    /// The most sessions that this proxy moves a minute, evenly spaced; up to 32 at once where it had none to move
-    /// before. 0, the default, turns rebalancing off.
-    pub budget_per_minute: u32,
+settings! {
+    /// How fast sessions move from overloaded upstreams to those with room. See
+    /// [`BalancerBuilder::rebalance`](crate::balancer::BalancerBuilder::rebalance).
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct Rebalance {
+        /// The most sessions that this proxy moves a minute, evenly spaced; up to 32 at once where it had none to move
+        /// before. 0, the default, turns rebalancing off.
+        budget_per_minute: u32 = 0,
+    }
 }
 
 /// A session that is about to be moved.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Candidate<'a> {
     /// Its upstream.
     pub from: &'a Upstream,

@@ -7,6 +7,7 @@ use crate::rng::EntropyError;
 
 /// Why a balancer could not be built.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum BuildError {
     /// The upstreams are no cluster.
     #[error(transparent)]

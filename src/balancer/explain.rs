@@ -14,6 +14,7 @@ use std::time::Duration;
 
 /// What [`Balancer::pick`] would do with a request, and why. [`Display`](fmt::Display) makes a line of each step.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Explanation {
     /// The generation of the snapshot.
     pub generation: Generation,
@@ -27,6 +28,7 @@ pub struct Explanation {
 
 /// One step of a pick.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum Step {
     /// The balancer has no affinity: the policy places every request.
     NoAffinity,
@@ -124,6 +126,7 @@ pub enum Step {
 
 /// Why the client is sent a token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum TokenSet {
     /// The session begins.
     NewSession,

@@ -16,6 +16,7 @@ const KEYS: u32 = 1 << 14;
 
 /// The consequences of a plan. [`Display`](fmt::Display) makes a line of each.
 #[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
 pub struct Forecast {
     /// The generation that the plan was made against.
     pub base: Generation,
@@ -35,6 +36,7 @@ pub struct Forecast {
 
 /// The capacity of a cluster.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Capacity {
     /// All upstreams.
     pub upstreams: usize,

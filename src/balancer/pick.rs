@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 /// Where a request goes.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Pick {
     /// The request's place on the upstream. Keep it as long as the response body or the tunnel lives.
     pub lease: Lease,
@@ -29,6 +30,7 @@ impl Pick {
 
 /// Why a request got no upstream.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum PickError {
     /// No upstream accepts sessions, or the cluster is empty.
     #[error("no upstream is available")]
@@ -57,6 +59,7 @@ pub enum PickError {
 
 /// What a displaced session waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Wait {
     /// Its upstream is down and may come back: see
     /// [`Failover::return_timeout`](crate::health::Failover::return_timeout). It may be back sooner; drop it from

@@ -10,6 +10,7 @@ use crate::cluster::Generation;
 
 /// Why a running balancer refused new settings. Nothing has changed then.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ReconfigureError {
     /// They are invalid.
     #[error(transparent)]

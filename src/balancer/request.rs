@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 /// What a host knows of a request when it asks for an upstream.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Request<'a> {
     /// The time, read once by the host.
     pub now: Timestamp,

@@ -4,6 +4,7 @@ use std::fmt;
 
 /// Why a request went to its upstream.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum Decision {
     /// A valid token named an upstream that serves: the request went to its session's upstream.
     Pinned,
@@ -15,6 +16,7 @@ pub enum Decision {
 
 /// Why a pin could not be honoured.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum PinLoss {
     /// The cluster has no upstream of the token's id.
     NoSuchUpstream,

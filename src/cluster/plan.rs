@@ -35,6 +35,7 @@ pub enum Change {
 
 /// The effect of a plan on one upstream. Its `Display` is a line for operators.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum Effect {
     /// It is added: new sessions are placed on it, and no existing session moves to it.
     Added(String),
@@ -47,6 +48,16 @@ pub enum Effect {
     },
     /// Its weight, limit or address changes; sessions pinned to it stay.
     Changed(String),
+}
+
+impl Effect {
+    /// The name of the upstream.
+    #[must_use]
+    pub fn upstream(&self) -> &str {
+        match self {
+            Self::Added(name) | Self::Changed(name) | Self::Removed { name, .. } => name,
+        }
+    }
 }
 
 impl fmt::Display for Effect {
@@ -92,6 +103,7 @@ impl Plan {
 
 /// Why a plan could not be made. Nothing has changed.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum PlanError {
     /// A removal of an upstream that the cluster does not have.
     #[error("there is no upstream {name:?} to remove: check its name against the cluster's")]
@@ -106,6 +118,7 @@ pub enum PlanError {
 
 /// Why a plan could not be applied. Nothing has changed.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ApplyError {
     /// Another change was applied since the plan was made.
     #[error("the plan was made against generation {}, the cluster is at {}: plan again", .planned.0, .current.0)]

@@ -13,6 +13,7 @@ const KEPT: usize = 4096;
 
 /// A change of one upstream or of the cluster. Its `Display` is a line for the log.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Event {
     /// The time of the change.
     pub at: Timestamp,
@@ -24,6 +25,7 @@ pub struct Event {
 
 /// The kinds of changes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum EventKind {
     /// An upstream changed its state.
     Changed {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 /// The health of an upstream.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct UpstreamStatus {
     /// The upstream's name.
     pub name: String,

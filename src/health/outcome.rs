@@ -4,6 +4,7 @@ use std::time::Duration;
 
 /// The outcome of one request on its upstream. See [`Balancer::report`](crate::Balancer::report).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum Outcome {
     /// A response with a status below 500. Report it when the head of the response has arrived.
     Answered,
@@ -24,6 +25,7 @@ pub enum Outcome {
 
 /// The result of one probe. See [`Balancer::probe`](crate::Balancer::probe).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum ProbeResult {
     /// The upstream serves and accepts new sessions.
     Passed,

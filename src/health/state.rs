@@ -6,6 +6,7 @@ use std::time::Duration;
 
 /// The state of an upstream. See the [module](super) for its effect on sessions.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum State {
     /// Serves and accepts.
     Active,
@@ -58,6 +59,7 @@ impl fmt::Display for State {
 
 /// Why an upstream entered its state.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum Cause {
     /// It was configured when the balancer was built.
     Configured,

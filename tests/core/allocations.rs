@@ -85,10 +85,7 @@ fn bound(policy: &str, choice: OnUnavailable) -> Balancer {
         .upstreams(upstreams())
         .policy(policy)
         .affinity(affinity(choice))
-        .health(HealthSettings {
-            failover: Failover { rate: 0, return_timeout: Duration::ZERO },
-            ..HealthSettings::default()
-        })
+        .health(HealthSettings::default().failover(Failover::default().rate(0).return_timeout(Duration::ZERO)))
         .entropy(SeededEntropy::new(1))
         .build()
         .unwrap();
@@ -202,13 +199,13 @@ fn no_refusal_allocates() {
 #[test]
 fn no_waiting_allocates() {
     for (failover, reason) in [
-        (Failover { rate: 0, return_timeout: Duration::from_secs(5) }, Wait::UpstreamReturn),
-        (Failover { rate: 1, return_timeout: Duration::ZERO }, Wait::Admission),
+        (Failover::default().rate(0).return_timeout(Duration::from_secs(5)), Wait::UpstreamReturn),
+        (Failover::default().rate(1).return_timeout(Duration::ZERO), Wait::Admission),
     ] {
         let balancer = Balancer::builder()
             .upstreams(upstreams().take(2))
             .affinity(affinity(OnUnavailable::Repin))
-            .health(HealthSettings { failover, ..HealthSettings::default() })
+            .health(HealthSettings::default().failover(failover))
             .build()
             .unwrap();
         let first = balancer.pick(&Request::new(NOW)).unwrap();
@@ -252,7 +249,7 @@ fn no_move_allocates() {
     let balancer = Balancer::builder()
         .upstreams(upstreams().take(1).map(|upstream| upstream.max_in_flight(0)))
         .affinity(affinity(OnUnavailable::Repin))
-        .rebalance(Rebalance { budget_per_minute: 60_000 })
+        .rebalance(Rebalance::default().budget_per_minute(60_000))
         .veto(|candidate| candidate.session_id.is_multiple_of(8))
         .build()
         .unwrap();

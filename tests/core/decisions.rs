@@ -90,7 +90,7 @@ fn provoke(decision: Decision) -> (Balancer, Pick) {
             let balancer = Balancer::builder()
                 .upstreams(upstreams(1))
                 .affinity(Affinity::builder(ring(0, &[])).build().unwrap())
-                .rebalance(Rebalance { budget_per_minute: 60_000 })
+                .rebalance(Rebalance::default().budget_per_minute(60_000))
                 .build()
                 .unwrap();
             let tokens: Vec<_> = (0..100).map(|_| visit(&balancer).1).collect();
@@ -106,6 +106,7 @@ fn provoke(decision: Decision) -> (Balancer, Pick) {
         }
         // The version is the first four bits, so a token that begins with `I` is of version 2.
         Decision::PinLost(PinLoss::OtherVersion) => with_first_text(&|token| format!("I{}", &token[1..])),
+        other => panic!("an unknown decision: {other}"),
     }
 }
 

@@ -143,15 +143,12 @@ proptest! {
         let affinity = Affinity::builder(keys)
             .on_full([OnFull::Wait, OnFull::Move][usize::from(choices & 1)])
             .on_restart([OnRestart::Replace, OnRestart::Keep][usize::from(choices >> 1 & 1)]);
-        let health = HealthSettings {
-            failover: Failover {
-                rate: u32::from(choices >> 2 & 1),
-                return_timeout: Duration::from_secs(u64::from(choices >> 3 & 1) * 600),
-            },
-            slow_start: SlowStart { window: Duration::from_secs(7200), ..SlowStart::default() },
-            drain_spread: Duration::from_secs(3600),
-            ..HealthSettings::default()
-        };
+        let return_timeout = Duration::from_secs(u64::from(choices >> 3 & 1) * 600);
+        let failover = Failover::default().rate(u32::from(choices >> 2 & 1)).return_timeout(return_timeout);
+        let health = HealthSettings::default()
+            .failover(failover)
+            .slow_start(SlowStart::default().window(Duration::from_secs(7200)))
+            .drain_spread(Duration::from_secs(3600));
         let balancer = Balancer::builder()
             .upstreams(upstreams(5).into_iter().map(|upstream| upstream.max_in_flight(3)))
             .policy(policy)

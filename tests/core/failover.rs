@@ -20,14 +20,18 @@ fn proxy_with(count: usize, failover: Failover, affinity: Affinity) -> Balancer 
         .upstreams(upstreams(count))
         .policy("round_robin")
         .affinity(affinity)
-        .health(HealthSettings { failover, ..HealthSettings::default() })
+        .health(HealthSettings::default().failover(failover))
         .entropy(SeededEntropy::new(7))
         .build()
         .unwrap()
 }
 
 fn proxy(count: usize, rate: u32, return_timeout: Duration) -> Balancer {
-    proxy_with(count, Failover { rate, return_timeout }, Affinity::builder(ring(0, &[])).build().unwrap())
+    proxy_with(
+        count,
+        Failover::default().rate(rate).return_timeout(return_timeout),
+        Affinity::builder(ring(0, &[])).build().unwrap(),
+    )
 }
 
 /// Sessions of `app-1`.
@@ -104,7 +108,7 @@ fn only_displaced_sessions_wait_and_only_on_proof() {
     assert!(balancer.pick(&Request::new(NOW)).is_ok(), "a new session does not wait");
     // With `Reject` sessions are not moved, so they are rejected and do not wait.
     let rejecting = Affinity::builder(ring(0, &[])).on_unavailable(OnUnavailable::Reject).build().unwrap();
-    let balancer = proxy_with(3, Failover { rate: 0, return_timeout: millis(5000) }, rejecting);
+    let balancer = proxy_with(3, Failover::default().rate(0).return_timeout(millis(5000)), rejecting);
     let token = sessions(&balancer, 1)[0];
     balancer.report(&upstream(&balancer, "app-1"), Outcome::ConnectRefused, NOW);
     assert!(matches!(come(&balancer, &token, NOW), Err(PickError::Rejected(PinLoss::NotServing))));

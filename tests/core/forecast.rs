@@ -70,7 +70,8 @@ fn a_forecast_reads_like_this() {
     ];
     let plan = balancer.plan(&changes).unwrap();
     let forecast = balancer.forecast(&plan, NOW).unwrap();
-    assert_eq!(forecast.before, Capacity { upstreams: 2, accepting: 1, weight: 1, max_in_flight: Some(50) });
+    let Capacity { upstreams, accepting, weight, max_in_flight, .. } = forecast.before;
+    assert_eq!((upstreams, accepting, weight, max_in_flight), (2, 1, 1, Some(50)));
     assert_eq!(
         forecast.to_string(),
         "after generation 1:\n\

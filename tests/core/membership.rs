@@ -112,7 +112,7 @@ fn a_cluster_may_be_empty_at_first_and_become_so() {
     }) {
         for affinity in [None, Some(Affinity::builder(ring(0, &[])).build().unwrap())] {
             let mut builder = Balancer::builder().policy_params(entry.name, params.clone());
-            builder = builder.rebalance(Rebalance { budget_per_minute: 60 });
+            builder = builder.rebalance(Rebalance::default().budget_per_minute(60));
             if let Some(affinity) = affinity {
                 builder = builder.affinity(affinity);
             }

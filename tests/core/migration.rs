@@ -138,8 +138,7 @@ fn a_session_with_a_legacy_cookie_alone_is_treated_as_any_other() {
     let legacy_cookies = [haproxy("app-2")];
     let request = Request::new(NOW).legacy_cookies(&legacy_cookies);
     // It waits for an upstream that may return.
-    let health =
-        HealthSettings { failover: Failover { rate: 0, return_timeout: Duration::from_secs(5) }, ..Default::default() };
+    let health = HealthSettings::default().failover(Failover::default().rate(0).return_timeout(Duration::from_secs(5)));
     let holding = Balancer::builder()
         .upstreams(upstreams(4))
         .affinity(accepting().build().unwrap())

@@ -24,7 +24,7 @@ fn builder(budget_per_minute: u32) -> homing::balancer::BalancerBuilder {
         .upstreams(upstreams(BEFORE))
         .policy("round_robin")
         .affinity(Affinity::builder(ring(0, &[])).build().unwrap())
-        .rebalance(Rebalance { budget_per_minute })
+        .rebalance(Rebalance::default().budget_per_minute(budget_per_minute))
         .entropy(SeededEntropy::new(11))
 }
 

@@ -78,8 +78,8 @@ fn what_happens_to_displaced_sessions_changes_at_once() {
     let decide_at = |now| balancer.pick(&Request::new(now).tokens(&tokens)).map(|pick| pick.decision);
     let decide = || decide_at(NOW);
     let failover = |rate, return_timeout| {
-        let failover = Failover { rate, return_timeout };
-        settings().health(HealthSettings { failover, ..HealthSettings::default() })
+        let failover = Failover::default().rate(rate).return_timeout(return_timeout);
+        settings().health(HealthSettings::default().failover(failover))
     };
     assert!(matches!(decide(), Ok(Decision::PinLost(PinLoss::NotServing))));
     balancer.reconfigure(failover(500, Duration::from_secs(60))).unwrap();
@@ -104,8 +104,8 @@ fn slow_start_ends_after_its_window() {
     let state = || balancer.status()[2].state;
     balancer.tick(NOW.after(Duration::from_secs(1)));
     assert_eq!(state(), State::SlowStart);
-    let slow_start = SlowStart { window: Duration::ZERO, ..SlowStart::default() };
-    balancer.reconfigure(settings().health(HealthSettings { slow_start, ..HealthSettings::default() })).unwrap();
+    let slow_start = SlowStart::default().window(Duration::ZERO);
+    balancer.reconfigure(settings().health(HealthSettings::default().slow_start(slow_start))).unwrap();
     balancer.tick(NOW.after(Duration::from_secs(1)));
     assert_eq!(state(), State::Active);
 }
@@ -133,7 +133,7 @@ fn rebalancing_begins_and_ends() {
         moved
     };
     assert_eq!(moved(), 0);
-    balancer.reconfigure(settings().rebalance(Rebalance { budget_per_minute: 30 })).unwrap();
+    balancer.reconfigure(settings().rebalance(Rebalance::default().budget_per_minute(30))).unwrap();
     assert!(moved() > 0);
     balancer.reconfigure(settings()).unwrap();
     assert_eq!(moved(), 0);
@@ -161,8 +161,7 @@ fn settings_that_cannot_change_are_refused_and_change_nothing() {
     let strange = homing::KeyRing::builder("pool", [7; 32]).sign_with(0, [1; 32]).build().unwrap();
     let other_keys = Affinity::builder(strange).build().unwrap();
     let other_window = Affinity::builder(ring(0, &[])).live_window(Duration::from_secs(256)).build().unwrap();
-    let bad_health =
-        HealthSettings { slow_start: SlowStart { min: 2.0, ..SlowStart::default() }, ..HealthSettings::default() };
+    let bad_health = HealthSettings::default().slow_start(SlowStart::default().min(2.0));
     assert!(matches!(refused(Balancer::builder().policy("p2c")), ReconfigureError::Affinity));
     assert!(matches!(refused(settings().policy("p2c").affinity(other_keys)), ReconfigureError::Keys(_)));
     assert!(matches!(refused(settings().policy("p2c").affinity(other_window)), ReconfigureError::LiveWindow));

@@ -28,11 +28,11 @@ impl World {
             .upstreams(upstreams(UPSTREAMS))
             .policy(policy)
             .affinity(Affinity::builder(ring(0, &[])).build().unwrap())
-            .health(HealthSettings {
-                slow_start,
-                failover: Failover { rate: 0, return_timeout: Duration::ZERO },
-                ..HealthSettings::default()
-            })
+            .health(
+                HealthSettings::default()
+                    .slow_start(slow_start)
+                    .failover(Failover::default().rate(0).return_timeout(Duration::ZERO)),
+            )
             .entropy(SeededEntropy::new(5))
             .build()
             .unwrap();
@@ -91,10 +91,7 @@ fn the_share_of_a_returned_upstream_grows_under_every_policy() {
         let all = 10 * SESSIONS;
         let is_keyed = ["ip_hash", "hash", "ketama", "chash", "maglev", "rendezvous"].contains(&entry.name);
         let own = match is_keyed {
-            true => {
-                (0..2).map(|_| returns(entry.name, SlowStart { window: Duration::ZERO, ..window }, 3)[2]).max().unwrap()
-                    as f64
-            }
+            true => (0..2).map(|_| returns(entry.name, window.window(Duration::ZERO), 3)[2]).max().unwrap() as f64,
             false => all as f64 / UPSTREAMS as f64,
         };
         for (second, count) in (0..).zip(&counts) {
@@ -118,7 +115,7 @@ fn the_share_of_a_returned_upstream_grows_under_every_policy() {
 
 #[test]
 fn without_slow_start_policies_by_load_overload_a_returned_upstream() {
-    let off = SlowStart { window: Duration::ZERO, ..SlowStart::default() };
+    let off = SlowStart::default().window(Duration::ZERO);
     let fair = SESSIONS * 10 / UPSTREAMS as u64;
     let rush = returns("least_sessions", off, 1)[0];
     assert!(rush > 2 * fair, "the control: {rush} of {fair}");
@@ -171,7 +168,7 @@ fn slow_start_of_all_upstreams_alike_changes_nothing() {
             (state, totals)
         };
         let (warm, with) = placed(SlowStart::default());
-        let (active, without) = placed(SlowStart { window: Duration::ZERO, ..SlowStart::default() });
+        let (active, without) = placed(SlowStart::default().window(Duration::ZERO));
         assert_eq!((warm, active), (State::SlowStart, State::Active));
         assert_eq!(with, without, "{}", entry.name);
     }

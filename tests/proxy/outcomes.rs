@@ -115,7 +115,7 @@ fn responses_that_are_not_http_count_as_failures() {
 }
 
 fn impatient(upstreams: &[&Upstream], health: HealthSettings) -> Host {
-    let timeouts = Timeouts { response: Duration::from_millis(200), ..Timeouts::default() };
+    let timeouts = Timeouts::default().response(Duration::from_millis(200));
     let proxy = Proxy::builder(balancer(upstreams, 0).health(health).build().unwrap()).timeouts(timeouts);
     Host::start(proxy, Keep::WithoutProbes)
 }
@@ -139,8 +139,7 @@ fn a_deadline_without_any_response_is_proof() {
 #[test]
 fn a_client_that_stops_midway_is_no_failure_of_the_upstream() {
     let upstream = Upstream::named("patient");
-    let health =
-        HealthSettings { outlier: homing::health::Outlier { consecutive: 1, ..<_>::default() }, ..<_>::default() };
+    let health = HealthSettings::default().outlier(homing::health::Outlier::default().consecutive(1));
     let host = impatient(&[&upstream], health);
     let half = post("/", "", "whole").replace("whole", "ha");
     assert_eq!(exchange(host.address, half).status(), 408);

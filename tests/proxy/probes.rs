@@ -11,7 +11,11 @@ use std::time::Duration;
 
 fn quick(path: Option<&str>) -> ProbeSettings {
     let (interval, timeout) = (Duration::from_millis(40), Duration::from_millis(500));
-    ProbeSettings { path: path.map(str::to_owned), interval, timeout, ..ProbeSettings::default() }
+    let settings = ProbeSettings::default().interval(interval).timeout(timeout);
+    match path {
+        Some(path) => settings.path(path),
+        None => settings,
+    }
 }
 
 /// An upstream that responds to `/health` with a settable response, and to everything else with its name.
@@ -91,7 +95,7 @@ fn the_profile_defines_the_meaning_of_a_status() {
         let says = Says::new(OK);
         // Three upstreams, so that a failed one is less than half of them.
         let upstreams = [says.upstream("one"), Upstream::named("two"), Upstream::named("three")];
-        let settings = ProbeSettings { profile, ..quick(Some("/health")) };
+        let settings = quick(Some("/health")).profile(profile);
         let host = Host::start(proxy(&upstreams.iter().collect::<Vec<_>>()), Keep::Probing(settings));
         let probes = |count: usize| {
             let before = upstreams[0].count("/health");
@@ -112,7 +116,7 @@ fn an_upstream_that_hangs_is_down() {
         exchange.wire.rest()?;
         Ok(crate::support::upstream::Next::Close)
     });
-    let settings = ProbeSettings { timeout: Duration::from_millis(100), ..quick(Some("/health")) };
+    let settings = quick(Some("/health")).timeout(Duration::from_millis(100));
     let host = Host::start(proxy(&[&upstream, &Upstream::named("other")]), Keep::Probing(settings));
     host.await_state(&upstream, State::Down);
 }
@@ -124,8 +128,8 @@ fn a_restart_is_recognised_by_a_header_field_or_by_json() {
         let body = format!("{{\"process\": {{\"id\": {process}}}}}");
         format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
     };
-    let by_field = ProbeSettings { incarnation_header: Some("x-process".parse().unwrap()), ..quick(Some("/health")) };
-    let by_json = ProbeSettings { incarnation_json: Some("/process/id".to_owned()), ..quick(Some("/health")) };
+    let by_field = quick(Some("/health")).incarnation_header("x-process".parse().unwrap());
+    let by_json = quick(Some("/health")).incarnation_json("/process/id");
     let mut numbers = Vec::new();
     for (settings, first, second) in [
         (by_field, field("71"), field("72")),

@@ -39,7 +39,9 @@ impl Gate {
     }
 }
 
-const PATIENT: QueueSettings = QueueSettings { size: 49, timeout: Duration::from_secs(30) };
+fn patient() -> QueueSettings {
+    QueueSettings::default().size(49).timeout(Duration::from_secs(30))
+}
 
 fn host(upstreams: &[&Upstream], queue: QueueSettings) -> Host {
     Host::start(Proxy::builder(balancer(upstreams, 1).build().unwrap()).queue(queue), Keep::No)
@@ -70,7 +72,7 @@ fn assert_busy(response: &Response) {
 fn waiting_requests_are_served_in_order_and_one_beyond_the_queue_gets_503() {
     let gate = Gate::default();
     let upstream = gate.upstream("one");
-    let host = host(&[&upstream], PATIENT);
+    let host = host(&[&upstream], patient());
     let mut wires = crowd(&host, &[&upstream], 50);
     assert_eq!((upstream.seen().len(), host.proxy.waiting()), (1, 49));
     assert_busy(&get(host.address, "/over"));
@@ -89,7 +91,7 @@ fn all_places_of_all_upstreams_are_used() {
     let gate = Gate::default();
     let upstreams = ["one", "two", "three"].map(|name| gate.upstream(name));
     let upstreams: Vec<&Upstream> = upstreams.iter().collect();
-    let host = host(&upstreams, PATIENT);
+    let host = host(&upstreams, patient());
     let mut wires = crowd(&host, &upstreams, 40);
     assert_eq!(host.proxy.waiting(), 37);
     gate.open();
@@ -104,7 +106,7 @@ fn all_places_of_all_upstreams_are_used() {
 fn a_request_that_waits_too_long_gets_503() {
     let gate = Gate::default();
     let upstream = gate.upstream("one");
-    let host = host(&[&upstream], QueueSettings { size: 10, timeout: Duration::from_millis(50) });
+    let host = host(&[&upstream], QueueSettings::default().size(10).timeout(Duration::from_millis(50)));
     let mut first = crowd(&host, &[&upstream], 1);
     assert_busy(&get(host.address, "/late"));
     assert_eq!(host.proxy.local_replies().get(LocalReply::QueueTimeout), 1);
@@ -117,7 +119,7 @@ fn a_request_that_waits_too_long_gets_503() {
 fn without_a_queue_no_request_waits() {
     let gate = Gate::default();
     let upstream = gate.upstream("one");
-    let host = host(&[&upstream], QueueSettings { size: 0, ..PATIENT });
+    let host = host(&[&upstream], patient().size(0));
     let mut first = crowd(&host, &[&upstream], 1);
     assert_busy(&get(host.address, "/"));
     assert_eq!(host.proxy.local_replies().get(LocalReply::Full), 1);
@@ -129,7 +131,7 @@ fn without_a_queue_no_request_waits() {
 fn a_client_that_disconnects_leaves_the_queue() {
     let gate = Gate::default();
     let upstream = gate.upstream("one");
-    let host = host(&[&upstream], PATIENT);
+    let host = host(&[&upstream], patient());
     let mut wires = crowd(&host, &[&upstream], 5);
     drop(wires.remove(2));
     eventually("it has left", || host.proxy.waiting() == 3);
@@ -144,7 +146,7 @@ fn a_client_that_disconnects_leaves_the_queue() {
 fn a_place_is_freed_when_its_client_disconnects_midway() {
     let gate = Gate::default();
     let upstream = gate.upstream("one");
-    let host = host(&[&upstream], PATIENT);
+    let host = host(&[&upstream], patient());
     let mut wires = crowd(&host, &[&upstream], 2);
     // The upstream still holds its response back; the second request reaches it nevertheless.
     drop(wires.remove(0));
@@ -159,7 +161,7 @@ fn a_pinned_session_overtakes_requests_that_would_take_any_place() {
     open.open();
     let (held, free) = (shut.upstream("held"), open.upstream("free"));
     let balancer = Arc::new(balancer(&[&held, &free], 1).build().unwrap());
-    let host = Host::start(Proxy::builder(Arc::clone(&balancer)).queue(PATIENT), Keep::No);
+    let host = Host::start(Proxy::builder(Arc::clone(&balancer)).queue(patient()), Keep::No);
     let mut pinned = Visitor::new(host.address, "pinned");
     let _first = send(&host, "/held", "");
     eventually("it is held", || held.seen().len() == 1);
@@ -183,7 +185,7 @@ fn a_session_that_may_move_takes_the_first_place_that_is_free() {
     let keys = KeyRing::generate("app").unwrap();
     let moving = Affinity::builder(keys).on_full(OnFull::Move).build().unwrap();
     let both = balancer(&[&one, &two], 1).affinity(moving).build().unwrap();
-    let host = Host::start(Proxy::builder(both).queue(PATIENT), Keep::No);
+    let host = Host::start(Proxy::builder(both).queue(patient()), Keep::No);
     let mut session = Visitor::new(host.address, "session");
     assert_eq!(session.visit().text(), "one");
     gates[0].shut();

@@ -5,14 +5,16 @@ use crate::support::client::{exchange, get, post};
 use crate::support::upstream::{Next, Upstream};
 use homing::proxy::RetrySettings;
 
-const NONE: RetrySettings = RetrySettings { ratio: 0.0, min_per_second: 0 };
+fn none() -> RetrySettings {
+    RetrySettings::default().ratio(0.0).min_per_second(0)
+}
 
 #[test]
 fn without_a_budget_a_request_is_tried_once() {
     let (mut dead, alive) = (Upstream::named("dead"), Upstream::named("alive"));
     dead.stop();
     // Under round robin a retried request takes two turns, so the next one begins at the dead upstream again.
-    for (settings, retries, failures) in [(RetrySettings::default(), 20, 0), (NONE, 0, 10)] {
+    for (settings, retries, failures) in [(RetrySettings::default(), 20, 0), (none(), 0, 10)] {
         let host = Host::start(proxy(&[&dead, &alive]).retry(settings), Keep::No);
         let failed = (0..20).filter(|_| get(host.address, "/").status() == 502).count();
         assert_eq!((failed, host.proxy.retries().denied()), (failures, failures as u64));
@@ -26,7 +28,7 @@ fn a_budget_that_is_spent_stops_the_retries_and_not_the_requests() {
     let (mut dead, alive) = (Upstream::named("dead"), Upstream::named("alive"));
     dead.stop();
     // One retry per second, of which ten seconds are kept, and one for every ten requests.
-    let settings = RetrySettings { ratio: 0.1, min_per_second: 1 };
+    let settings = RetrySettings::default().ratio(0.1).min_per_second(1);
     let host = Host::start(proxy(&[&dead, &alive]).retry(settings), Keep::No);
     let statuses: Vec<u16> = (0..200).map(|_| get(host.address, "/").status()).collect();
     let failed = statuses.iter().filter(|status| **status == 502).count() as u64;
@@ -46,7 +48,7 @@ fn a_request_sent_again_uses_the_budget_and_a_post_is_not_sent_again() {
             Ok(Next::Close)
         }
     });
-    for (settings, status) in [(RetrySettings::default(), 200), (NONE, 502)] {
+    for (settings, status) in [(RetrySettings::default(), 200), (none(), 502)] {
         let host = Host::start(proxy(&[&stale]).retry(settings), Keep::No);
         assert_eq!(get(host.address, "/").status(), 200);
         assert_eq!(get(host.address, "/").status(), status);

@@ -182,8 +182,8 @@ impl World {
     fn pick(&mut self, visitor: &Visitor) -> Option<(Lease, usize)> {
         let ids = self.tried(visitor);
         let session = visitor.session(self.now, &ids);
-        let request =
-            Request { client: visitor.client, key: visitor.key.as_deref(), tried: &ids, ..Request::new(self.now) };
+        let mut request = Request::new(self.now).tried(&ids);
+        (request.client, request.key) = (visitor.client, visitor.key.as_deref());
         let tried = &visitor.tried;
         let fresh = self.goes_by_key(visitor).then(|| self.policy.peek(&self.balancer.cluster(), &session));
         let turn = self.turns.as_mut().map(Turns::next);
@@ -384,6 +384,7 @@ fn effect(effect: &Effect) -> (&'static str, &str) {
         Effect::Added(name) => ("added", name),
         Effect::Removed { name, .. } => ("removed", name),
         Effect::Changed(name) => ("changed", name),
+        other => panic!("an unknown effect: {other}"),
     }
 }
 

@@ -52,7 +52,7 @@ pub struct HealthConfig {
 impl Default for HealthConfig {
     fn default() -> Self {
         let probes = ProbeSettings::default();
-        let Probes { fall, rise } = Probes::default();
+        let Probes { fall, rise, .. } = Probes::default();
         Self {
             enabled: true,
             path: None,
@@ -73,21 +73,21 @@ impl HealthConfig {
     /// off.
     #[must_use]
     pub fn probes(&self) -> Option<ProbeSettings> {
-        self.enabled.then(|| ProbeSettings {
-            path: self.target().map(str::to_owned),
-            profile: self.profile,
-            interval: self.interval,
-            timeout: self.timeout,
-            incarnation_header: self.incarnation_header.clone(),
-            incarnation_json: self.incarnation_json.clone(),
+        self.enabled.then(|| {
+            let mut probes =
+                ProbeSettings::default().profile(self.profile).interval(self.interval).timeout(self.timeout);
+            probes.path = self.target().map(str::to_owned);
+            probes.incarnation_header = self.incarnation_header.clone();
+            probes.incarnation_json = self.incarnation_json.clone();
+            probes
         })
     }
 
     /// The target of the probes; `None` where a TCP connection is enough.
     pub(super) fn target(&self) -> Option<&str> {
         let by_profile = match self.profile {
-            ProbeProfile::Standard => None,
             ProbeProfile::Wisej => Some(WISEJ_PATH),
+            _ => None,
         };
         self.path.as_deref().or(by_profile)
     }
@@ -106,7 +106,7 @@ impl GatewayConfig {
         BalancerTables {
             affinity: &self.affinity,
             policy: &self.policy,
-            probes: Probes { fall, rise },
+            probes: Probes::default().fall(fall).rise(rise),
             silence,
             outlier: self.outlier,
             slow_start: self.slow_start,

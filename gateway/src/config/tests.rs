@@ -187,21 +187,20 @@ max_in_flight = 4294967295
             incarnation_header: Some(HeaderName::from_static("x-process")),
             incarnation_json: Some("/a~1b/0".into()),
         },
-        outlier: Outlier {
-            consecutive: 0,
-            failure_rate: 2.0,
-            window: Duration::from_secs(60),
-            min_requests: 1_000_000,
-            base: Duration::from_secs(1),
-            max: Duration::from_secs(1),
-            max_ejected: 1.0,
-        },
-        slow_start: SlowStart { window: Duration::ZERO, min: 1.0, aggression: 2.5 },
+        outlier: Outlier::default()
+            .consecutive(0)
+            .failure_rate(2.0)
+            .window(Duration::from_secs(60))
+            .min_requests(1_000_000)
+            .base(Duration::from_secs(1))
+            .max(Duration::from_secs(1))
+            .max_ejected(1.0),
+        slow_start: SlowStart::default().window(Duration::ZERO).min(1.0).aggression(2.5),
         drain: Drain { spread: Duration::ZERO },
-        failover: Failover { rate: 0, return_timeout: Duration::from_secs(5) },
+        failover: Failover::default().rate(0).return_timeout(Duration::from_secs(5)),
         rebalance: Rebalance { budget: 60 },
-        queue: QueueSettings { size: 0, timeout: Duration::from_millis(1) },
-        retry: RetrySettings { ratio: 0.0, min_per_second: 0 },
+        queue: QueueSettings::default().size(0).timeout(Duration::from_millis(1)),
+        retry: RetrySettings::default().ratio(0.0).min_per_second(0),
         timeouts: TimeoutsConfig {
             header: Duration::from_secs(1),
             connect: Duration::from_millis(500),
@@ -239,16 +238,16 @@ fn tables_may_be_empty_or_begun() {
     assert_eq!((defaults.admin, AdminConfig::default().listen), (None, "127.0.0.1:9090".parse().unwrap()));
 
     let begun = parse(&format!("[outlier]\nconsecutive = 7\n[queue]\nsize = 9\n{UPSTREAM}")).unwrap();
-    assert_eq!(begun.outlier, Outlier { consecutive: 7, ..Outlier::default() });
-    assert_eq!(begun.queue, QueueSettings { size: 9, ..QueueSettings::default() });
+    assert_eq!(begun.outlier, Outlier::default().consecutive(7));
+    assert_eq!(begun.queue, QueueSettings::default().size(9));
 }
 
 #[test]
 fn upstreams_are_probed_and_judged_by_default() {
     let config = parse(UPSTREAM).unwrap();
     assert_eq!(config.health_settings(), HealthSettings::default());
-    let incarnation_header = Some(HeaderName::from_static("homing-incarnation"));
-    assert_eq!(config.health.probes(), Some(ProbeSettings { incarnation_header, ..ProbeSettings::default() }));
+    let header = HeaderName::from_static("homing-incarnation");
+    assert_eq!(config.health.probes(), Some(ProbeSettings::default().incarnation_header(header)));
 }
 
 #[test]

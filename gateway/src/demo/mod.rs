@@ -30,7 +30,7 @@ pub fn run() -> Result<(), Error> {
         .affinity(Affinity::builder(KeyRing::generate("demo")?).build()?)
         .health(quick_health())
         .build()?;
-    let timeouts = Timeouts { response: Duration::from_secs(5), ..Timeouts::default() };
+    let timeouts = Timeouts::default().response(Duration::from_secs(5));
     let proxy = Proxy::builder(balancer).timeouts(timeouts).build();
     let roster = Arc::new(Roster::new(Arc::clone(proxy.balancer())));
     let _ticker = RosterTicker::start(Arc::clone(&roster))?;
@@ -63,13 +63,11 @@ pub fn run() -> Result<(), Error> {
 /// Shorter times than a deployment wants, so that the effect of a button shows within seconds.
 fn quick_health() -> HealthSettings {
     let secs = Duration::from_secs;
-    HealthSettings {
-        silence: Silence { after: secs(2), ..Silence::default() },
-        outlier: Outlier { base: secs(2), ..Outlier::default() },
-        slow_start: SlowStart { window: secs(5), ..SlowStart::default() },
-        drain_spread: secs(3),
-        ..HealthSettings::default()
-    }
+    HealthSettings::default()
+        .silence(Silence::default().after(secs(2)))
+        .outlier(Outlier::default().base(secs(2)))
+        .slow_start(SlowStart::default().window(secs(5)))
+        .drain_spread(secs(3))
 }
 
 /// `first`, or the next port on which no other program listens, not even another gateway, which would share it by

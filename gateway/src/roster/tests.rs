@@ -27,8 +27,8 @@ fn upstream(name: &str, address: &str) -> UpstreamConfig {
 }
 
 fn balancer(base: &[UpstreamConfig]) -> Arc<Balancer> {
-    let slow_start = SlowStart { window: Duration::ZERO, ..SlowStart::default() };
-    let settings = HealthSettings { slow_start, drain_spread: SPREAD, ..HealthSettings::default() };
+    let slow_start = SlowStart::default().window(Duration::ZERO);
+    let settings = HealthSettings::default().slow_start(slow_start).drain_spread(SPREAD);
     Arc::new(Balancer::builder().upstreams(base.iter().cloned()).health(settings).build().unwrap())
 }
 

@@ -39,13 +39,14 @@ pub(crate) fn proxy(config: &GatewayConfig, balancer: impl Into<Arc<Balancer>>) 
     let mut proxy = Proxy::builder(balancer)
         .key(config.policy.key.clone())
         .trusted_proxies(config.trusted_proxies.clone())
-        .timeouts(Timeouts {
-            header: config.timeouts.header,
-            connect: config.timeouts.connect,
-            response: config.timeouts.response,
-            idle: config.timeouts.idle,
-        })
-        .limits(Limits { header_bytes: config.limits.header_bytes, uri_bytes: config.limits.uri_bytes })
+        .timeouts(
+            Timeouts::default()
+                .header(config.timeouts.header)
+                .connect(config.timeouts.connect)
+                .response(config.timeouts.response)
+                .idle(config.timeouts.idle),
+        )
+        .limits(Limits::default().header_bytes(config.limits.header_bytes).uri_bytes(config.limits.uri_bytes))
         .queue(config.queue)
         .retry(config.retry);
     let affinity = &config.affinity;

@@ -57,7 +57,7 @@ impl Drain {
 
 /// A proxy in this process, for as long as the runtime runs.
 async fn embed(fleet: &Fleet) -> (SocketAddr, Arc<Balancer>) {
-    let mut health = HealthSettings { drain_spread: SPREAD, ..HealthSettings::default() };
+    let mut health = HealthSettings::default().drain_spread(SPREAD);
     health.slow_start.window = Duration::from_millis(100);
     health.outlier.base = Duration::from_millis(100);
     let affinity = Affinity::builder(KeyRing::generate("drains").expect("keys")).build().expect("affinity");

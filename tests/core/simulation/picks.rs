@@ -17,6 +17,7 @@ pub fn knows(decision: Decision) -> bool {
         Decision::Pinned => true,
         Decision::New => false,
         Decision::PinLost(loss) => loss.is_displaced(),
+        other => panic!("an unknown decision: {other}"),
     }
 }
 

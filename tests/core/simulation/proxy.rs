@@ -114,7 +114,7 @@ impl Proxy {
             .upstreams(slots.iter().map(Slot::config))
             .policy(scenario.policy)
             .affinity(affinity)
-            .rebalance(Rebalance { budget_per_minute: scenario.rebalance })
+            .rebalance(Rebalance::default().budget_per_minute(scenario.rebalance))
             .health(scenario.health)
             .entropy(SeededEntropy::new(dice.draw()))
             .build()
@@ -251,6 +251,7 @@ impl Proxy {
                 }
                 EventKind::Restarted { .. } => tally.count("noticed", "restarted"),
                 EventKind::Drained => tally.count("noticed", "drained"),
+                other => panic!("an unknown event: {other:?}"),
             }
         }
         Ok(())

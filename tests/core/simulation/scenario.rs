@@ -54,16 +54,15 @@ pub fn draw(dice: &Dice) -> Scenario {
     let (fall, rise) = (dice.between(1, 3) as u32, dice.between(1, 3) as u32);
     let window = Duration::from_secs(dice.one_of(&[0, 10, 10, 60]));
     let base = Duration::from_secs(dice.one_of(&[2, 10, 10, 30]));
-    let failover =
-        Failover { rate: dice.one_of(&[0, 5, 500]), return_timeout: Duration::from_secs(dice.one_of(&[0, 0, 1, 3])) };
-    let health = HealthSettings {
-        failover,
-        probes: Probes { fall, rise },
-        outlier: Outlier { consecutive: dice.one_of(&[0, 3, 5]), min_requests: 10, base, ..Outlier::default() },
-        slow_start: SlowStart { window, ..SlowStart::default() },
-        drain_spread: Duration::from_secs(dice.one_of(&[0, 10, 30, 120])),
-        ..HealthSettings::default()
-    };
+    let failover = Failover::default()
+        .rate(dice.one_of(&[0, 5, 500]))
+        .return_timeout(Duration::from_secs(dice.one_of(&[0, 0, 1, 3])));
+    let health = HealthSettings::default()
+        .failover(failover)
+        .probes(Probes::default().fall(fall).rise(rise))
+        .outlier(Outlier::default().consecutive(dice.one_of(&[0, 3, 5])).min_requests(10).base(base))
+        .slow_start(SlowStart::default().window(window))
+        .drain_spread(Duration::from_secs(dice.one_of(&[0, 10, 30, 120])));
     let (proxies, upstreams, service) = (dice.between(1, 5), dice.between(3, 12), dice.one_of(&[30, 100, 500, 2000]));
     // A user sends some 20 requests in a thousand seconds, and more while awake.
     let usual_load = sessions as f64 * 0.03 * service as f64 / 1000.0 * 1.5 / (proxies * upstreams) as f64;

@@ -91,6 +91,7 @@ impl Witness {
             Cause::SlowStartOver => from == State::SlowStart && to == State::Active,
             Cause::Operator => from == State::Draining || to == State::Draining,
             Cause::Configured | Cause::Added => true,
+            other => panic!("an unknown cause: {other}"),
         }
     }
 }

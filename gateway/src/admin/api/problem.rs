@@ -95,7 +95,7 @@ impl From<PlanError> for Problem {
     fn from(error: PlanError) -> Self {
         let (status, code) = match error {
             PlanError::Unknown { .. } => (StatusCode::NOT_FOUND, "no_upstream"),
-            PlanError::Cluster(_) => (StatusCode::UNPROCESSABLE_ENTITY, "value"),
+            _ => (StatusCode::UNPROCESSABLE_ENTITY, "value"),
         };
         Self::new(status, code, error.to_string())
     }

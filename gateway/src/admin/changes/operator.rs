@@ -102,7 +102,7 @@ struct CapacityJson {
 
 impl From<Capacity> for CapacityJson {
     fn from(capacity: Capacity) -> Self {
-        let Capacity { upstreams, accepting, weight, max_in_flight } = capacity;
+        let Capacity { upstreams, accepting, weight, max_in_flight, .. } = capacity;
         Self { upstreams, accepting, weight, max_in_flight }
     }
 }

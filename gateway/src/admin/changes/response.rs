@@ -48,12 +48,12 @@ impl ChangeResponse {
 impl EffectJson {
     pub(super) fn all(effects: &[Effect]) -> Vec<Self> {
         let one = |effect: &Effect| {
-            let (upstream, kind) = match effect {
-                Effect::Added(name) => (name, "added"),
-                Effect::Removed { name, .. } => (name, "removed"),
-                Effect::Changed(name) => (name, "changed"),
+            let kind = match effect {
+                Effect::Added(_) => "added",
+                Effect::Removed { .. } => "removed",
+                _ => "changed",
             };
-            Self { upstream: upstream.clone(), effect: kind, text: effect.to_string() }
+            Self { upstream: effect.upstream().to_owned(), effect: kind, text: effect.to_string() }
         };
         effects.iter().map(one).collect()
     }

@@ -108,13 +108,14 @@ impl Feed {
     }
 
     fn keep_health(&self, inner: &mut Inner, event: &Event) {
-        let Event { at, upstream, kind } = event;
+        let Event { at, upstream, kind, .. } = event;
         let (kind, from, to) = match kind {
             EventKind::Changed { from, to, .. } => ("state", Some(from.as_str()), Some(to.as_str())),
             EventKind::Restarted { .. } => ("restarted", None, None),
             EventKind::Drained => ("drained", None, None),
             EventKind::PanicBegan => ("panic_began", None, None),
             EventKind::PanicEnded => ("panic_ended", None, None),
+            _ => ("other", None, None),
         };
         let (upstream, text) = (upstream.as_deref(), event.to_string());
         let line = EventJson { at: rfc3339(*at), kind, upstream, from, to, generation: None, by: None, text: &text };

@@ -72,7 +72,8 @@ pub struct Ours(Balancer);
 impl Ours {
     /// The address of the upstream that this request goes to.
     pub fn ask(&self, client: Option<IpAddr>, key: Option<&[u8]>) -> String {
-        let request = Request { client, key, ..Request::new(Timestamp::from_secs(1_700_000_000)) };
+        let mut request = Request::new(Timestamp::from_secs(1_700_000_000));
+        (request.client, request.key) = (client, key);
         self.0.pick(&request).unwrap().upstream().address().to_owned()
     }
 }
