@@ -38,7 +38,7 @@ pub enum StickyError {
         source: http::Error,
     },
     /// The client service failed. Boxed, as tower's services do it, so that any client's error is accepted, those of
-    /// tower's own layers too; [`downcast_ref`](Error::downcast_ref) has its type.
+    /// tower's own layers too; `downcast_ref` has its type.
     #[error("the client service failed")]
     Client(#[source] BoxError),
 }

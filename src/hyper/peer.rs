@@ -18,13 +18,19 @@ use std::net::IpAddr;
 ///
 /// With axum this is one layer, behind `into_make_service_with_connect_info::<SocketAddr>()`:
 ///
-/// ```ignore
-/// router.layer(axum::middleware::map_request(
-///     async |ConnectInfo(peer): ConnectInfo<SocketAddr>, mut request: axum::extract::Request| {
-///         request.extensions_mut().insert(Peer::new(peer.ip()));
-///         request
-///     },
-/// ))
+/// ```
+/// use axum::Router;
+/// use axum::extract::{ConnectInfo, Request};
+/// use axum::middleware::map_request;
+/// use homing::hyper::Peer;
+/// use std::net::SocketAddr;
+///
+/// # fn example(router: Router) -> Router {
+/// router.layer(map_request(async |ConnectInfo(peer): ConnectInfo<SocketAddr>, mut request: Request| {
+///     request.extensions_mut().insert(Peer::new(peer.ip()));
+///     request
+/// }))
+/// # }
 /// ```
 ///
 /// Without it a request has no client address: policies that hash the address place it as if it had none, and the

@@ -23,13 +23,25 @@ pub struct Picked {
 /// [`Sticky`](super::Sticky) puts it into the extensions of such a response. The code that runs the tunnel takes it
 /// from there, beside hyper's `OnUpgrade`, and keeps it until the tunnel ends:
 ///
-/// ```ignore
-/// let lease = response.extensions_mut().remove::<UpgradeLease>();
-/// let upgrade = hyper::upgrade::on(&mut response);
-/// tokio::spawn(async move {
-///     let _lease = lease;
-///     copy_both_ways(client.await?, upgrade.await?).await
-/// });
+/// ```
+/// use homing::hyper::{LeaseBody, UpgradeLease};
+/// use http::Response;
+/// use hyper::body::Incoming;
+/// use hyper::upgrade::{self, OnUpgrade};
+/// use hyper_util::rt::TokioIo;
+/// use tokio::io::copy_bidirectional;
+///
+/// /// `client` is `hyper::upgrade::on` of the request, before it was passed to the service.
+/// fn tunnel(client: OnUpgrade, response: &mut Response<LeaseBody<Incoming>>) {
+///     let lease = response.extensions_mut().remove::<UpgradeLease>();
+///     let upstream = upgrade::on(response);
+///     tokio::spawn(async move {
+///         if let (Ok(client), Ok(upstream)) = (client.await, upstream.await) {
+///             let _ = copy_bidirectional(&mut TokioIo::new(client), &mut TokioIo::new(upstream)).await;
+///         }
+///         drop(lease);
+///     });
+/// }
 /// ```
 ///
 /// If nothing takes it, it ends with the response, as soon as its head is sent. Clones share one lease, which ends with

@@ -20,4 +20,5 @@ mod queue;
 mod retries;
 mod service;
 mod settings;
+mod sticky;
 mod tunnels;
