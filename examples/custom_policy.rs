@@ -1,6 +1,7 @@
 //! A placement policy of one's own: `cargo run --example custom_policy`.
 //!
-//! Sessions are placed in the proxy's own zone while an upstream there accepts them, and elsewhere otherwise.
+//! Sessions are placed in the proxy's own zone while an upstream there accepts them, and elsewhere otherwise. Its test
+//! runs the suite that all policies pass: `cargo test --example custom_policy --features testing`.
 
 use homing::cluster::{Cluster, Session};
 use homing::{Affinity, Availability, Balancer, KeyRing, Policy, Request, Timestamp, UpstreamConfig};
@@ -43,4 +44,25 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         balancer.pick(&Request::new(now))?.upstream().name()
     );
     Ok(())
+}
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use super::OwnZone;
+    use homing::Availability;
+    use homing::policy::{Policy, conformance};
+
+    #[test]
+    fn it_keeps_the_rules_of_all_policies() {
+        conformance::check(&|_| Box::new(OwnZone("app-1")));
+    }
+
+    #[test]
+    fn a_session_leaves_the_zone_only_while_none_there_accepts() {
+        let cluster = conformance::cluster(&[1; 3]);
+        let place = || OwnZone("app-1").place(&cluster, &conformance::session(7));
+        assert_eq!(place(), Some(1));
+        cluster.members()[1].upstream().set_availability(Availability::DRAINING);
+        assert_eq!(place(), Some(0));
+    }
 }

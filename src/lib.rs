@@ -18,6 +18,7 @@
 //! | `hyper` | affinity around any client service of tower, hyper-util or axum |
 //! | `proxy` | the data plane: a reverse proxy for HTTP/1.1 and HTTP/2 |
 //! | `serde` | `Serialize` and `Deserialize` of types that are stored in files and messages |
+//! | `testing` | the conformance suite of placement policies, for tests |
 //!
 //! # What always holds
 //!

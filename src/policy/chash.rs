@@ -188,7 +188,14 @@ mod tests {
     use proptest::prelude::*;
 
     // Sixteen points are too few for shares to be near: see below.
-    conforms!(Chash: places_only_on_accepting, finds_the_only_one, passes_over_full_and_tried, stands_extremes);
+    conforms!(
+        Chash: places_only_on_accepting,
+        finds_the_only_one,
+        passes_over_full_and_tried,
+        stands_an_empty_cluster,
+        stands_extremes,
+        looks_without_changing
+    );
 
     #[test]
     fn shares_follow_weights_of_many_points() {
@@ -208,10 +215,10 @@ mod tests {
     #[test]
     fn places_as_the_recorded_haproxy_did() {
         for algorithm in ["haproxy-consistent-hdr", "haproxy-consistent-sdbm-avalanche"] {
-            assert_places_as_recorded(&haproxy(algorithm), |cluster| Box::new(Chash::new(cluster)), 3, 180);
+            assert_places_as_recorded(&haproxy(algorithm), &|cluster| Box::new(Chash::new(cluster)), 3, 180);
         }
         let build = |cluster: &Cluster| -> Box<dyn Policy> { Box::new(Chash::new(cluster).by_source()) };
-        assert_places_as_recorded(&haproxy("haproxy-source"), build, 3, 180);
+        assert_places_as_recorded(&haproxy("haproxy-source"), &build, 3, 180);
     }
 
     #[test]

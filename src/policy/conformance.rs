@@ -1,4 +1,78 @@
-//! The conformance suite: rules of every policy, whatever its algorithm. `conforms!(Type);` runs it on a policy.
+//! The conformance suite: rules of every policy, whatever its algorithm. The policies of this crate pass the same suite.
+//!
+//! A rule is a function that panics, with the reason, where a policy breaks it. It is given how the policy is built for a
+//! cluster; [`check`] runs all that hold of every policy. A test of a policy of one's own:
+//!
+//! ```
+//! use homing::cluster::{Cluster, Session};
+//! use homing::policy::{Policy, conformance};
+//!
+//! /// The upstream with the longest name that accepts.
+//! #[derive(Debug)]
+//! struct LongestName;
+//!
+//! impl Policy for LongestName {
+//!     fn place(&self, cluster: &Cluster, session: &Session<'_>) -> Option<usize> {
+//!         let accepting = (0..cluster.len()).filter(|index| cluster.accepts(*index, session));
+//!         accepting.max_by_key(|index| cluster.members()[*index].upstream().name().len())
+//!     }
+//! }
+//!
+//! // #[test]
+//! fn it_keeps_the_rules_of_all_policies() {
+//!     conformance::check(&|_| Box::new(LongestName));
+//! }
+//! # it_keeps_the_rules_of_all_policies();
+//! ```
+//!
+//! One that forgets to ask whether an upstream accepts is caught:
+//!
+//! ```should_panic
+//! # use homing::cluster::{Cluster, Session};
+//! # use homing::policy::{Policy, conformance};
+//! #[derive(Debug)]
+//! struct First;
+//!
+//! impl Policy for First {
+//!     fn place(&self, cluster: &Cluster, _: &Session<'_>) -> Option<usize> {
+//!         (!cluster.is_empty()).then_some(0)
+//!     }
+//! }
+//!
+//! conformance::check(&|_| Box::new(First));
+//! ```
+//!
+//! # Equal tokens in a test
+//!
+//! A token is a function of the keys, the session id, the upstream and the time, so a test that is given fixed ones can
+//! compare whole runs: keys from [`KeyRing::builder`](crate::KeyRing::builder) instead of `generate`, session ids from
+//! [`SeededEntropy`](crate::rng::SeededEntropy), and the time from a [`FakeClock`](crate::time::FakeClock), or as a
+//! number.
+//!
+//! ```
+//! use homing::rng::SeededEntropy;
+//! use homing::time::{Clock, FakeClock};
+//! use homing::{Affinity, Balancer, KeyRing, Request, Timestamp, UpstreamConfig};
+//! use std::time::Duration;
+//!
+//! let tokens = || {
+//!     let keys = KeyRing::builder("test", [1; 32]).sign_with(0, [2; 32]).build()?;
+//!     let balancer = Balancer::builder()
+//!         .upstream(UpstreamConfig::new("app-1", "10.0.0.1:8080"))
+//!         .affinity(Affinity::builder(keys).build()?)
+//!         .entropy(SeededEntropy::new(7))
+//!         .build()?;
+//!     let clock = FakeClock::new(Timestamp::from_secs(1_700_000_000));
+//!     let mut tokens = Vec::new();
+//!     for _ in 0..3 {
+//!         tokens.extend(balancer.pick(&Request::new(clock.now()))?.token);
+//!         clock.advance(Duration::from_secs(60));
+//!     }
+//!     Ok::<_, Box<dyn std::error::Error>>(tokens)
+//! };
+//! assert_eq!(tokens()?, tokens()?);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use super::Policy;
 use crate::cluster::{Availability, Cluster, Session, UpstreamConfig, UpstreamId};
@@ -6,22 +80,36 @@ use crate::hash::mix64;
 use crate::time::Timestamp;
 use std::net::{IpAddr, Ipv4Addr};
 
-/// A cluster of these weights.
-pub(crate) fn cluster(weights: &[u16]) -> Cluster {
+/// A cluster of upstreams of these weights, without limits: `app-0` at `127.0.0.1:9000`, `app-1` at the next port, and
+/// so on. For tests of a policy's own rules.
+///
+/// # Panics
+/// If a weight is 0, or there are more than [`MAX_UPSTREAMS`](crate::cluster::MAX_UPSTREAMS).
+#[must_use]
+pub fn cluster(weights: &[u16]) -> Cluster {
     build_cluster(&addresses(weights.len()), weights, |_| 0, None)
 }
 
-/// A cluster of these weights and, by index, limits.
-pub(crate) fn limited_cluster(weights: &[u16], limit: impl Fn(usize) -> u32) -> Cluster {
+/// A [`cluster`] of these weights and, by index, limits of requests in flight.
+///
+/// # Panics
+/// As [`cluster`].
+#[must_use]
+pub fn limited_cluster(weights: &[u16], limit: impl Fn(usize) -> u32) -> Cluster {
     build_cluster(&addresses(weights.len()), weights, limit, None)
 }
 
-/// A cluster of these weights that counts live sessions, in windows of 128 seconds.
-pub(crate) fn counting_cluster(weights: &[u16]) -> Cluster {
+/// A [`cluster`] of these weights that counts live sessions, in windows of 128 seconds.
+///
+/// # Panics
+/// As [`cluster`].
+#[must_use]
+pub fn counting_cluster(weights: &[u16]) -> Cluster {
     build_cluster(&addresses(weights.len()), weights, |_| 0, Some(7))
 }
 
 /// A cluster of these addresses, each with its weight.
+#[cfg(test)]
 pub(crate) fn addressed_cluster(addresses: &[impl AsRef<str>], weights: &[u16]) -> Cluster {
     build_cluster(addresses, weights, |_| 0, None)
 }
@@ -46,17 +134,35 @@ fn build_cluster(
     Cluster::build(&configs, id, window, None).unwrap()
 }
 
-/// A session with this session id, and an address made from it.
-pub(crate) fn session(session_id: u64) -> Session<'static> {
-    let address = (mix64(session_id) as u32).to_be_bytes();
+/// A session whose id and client address are hashes of this number.
+#[must_use]
+pub fn session(number: u64) -> Session<'static> {
+    let address = (mix64(number) as u32).to_be_bytes();
     let now = Timestamp::from_secs(1_700_000_000);
-    Session::new(mix64(session_id), now).client(IpAddr::V4(Ipv4Addr::from(address)))
+    Session::new(mix64(number), now).client(IpAddr::V4(Ipv4Addr::from(address)))
 }
 
-pub(crate) type Build = fn(&Cluster) -> Box<dyn Policy>;
+/// Builds the policy under test for a cluster.
+pub type Build<'b> = &'b dyn Fn(&Cluster) -> Box<dyn Policy>;
+
+/// Runs every rule that holds of all policies; which is each of this module but [`shares_follow_weights`].
+///
+/// # Panics
+/// If the policy breaks a rule. Takes a few seconds in an unoptimized build.
+pub fn check(build: Build<'_>) {
+    places_only_on_accepting(build);
+    finds_the_only_one(build);
+    passes_over_full_and_tried(build);
+    stands_an_empty_cluster(build);
+    stands_extremes(build);
+    looks_without_changing(build);
+}
 
 /// Every placement is the index of an accepting upstream, with any mixture of availability and weights.
-pub(crate) fn places_only_on_accepting(build: Build) {
+///
+/// # Panics
+/// If it breaks the rule.
+pub fn places_only_on_accepting(build: Build<'_>) {
     for seed in 0..200 {
         let size = 1 + (mix64(seed) % 40) as usize;
         let weights: Vec<u16> = (0..size).map(|i| 1 + (mix64(seed ^ (i as u64) << 32) % 30) as u16).collect();
@@ -81,7 +187,10 @@ pub(crate) fn places_only_on_accepting(build: Build) {
 }
 
 /// The only upstream that accepts is found, at any index.
-pub(crate) fn finds_the_only_one(build: Build) {
+///
+/// # Panics
+/// If it breaks the rule.
+pub fn finds_the_only_one(build: Build<'_>) {
     for size in [1, 2, 3, 10, 300] {
         for place in [0, size / 2, size - 1] {
             let cluster = cluster(&vec![7; size]);
@@ -95,7 +204,10 @@ pub(crate) fn finds_the_only_one(build: Build) {
 
 /// In an empty cluster nothing is placed, whether the policy is built for it or rebuilt when the last upstream goes; and
 /// when the first comes, it is found.
-pub(crate) fn stands_an_empty_cluster(build: Build) {
+///
+/// # Panics
+/// If it breaks the rule.
+pub fn stands_an_empty_cluster(build: Build<'_>) {
     let (empty, one) = (cluster(&[]), cluster(&[3]));
     let rebuilt = |policy: Box<dyn Policy>, next: &Cluster| policy.rebuilt(next).unwrap_or_else(|| build(next));
     for policy in [build(&empty), rebuilt(build(&empty), &empty), rebuilt(build(&one), &empty)] {
@@ -112,7 +224,10 @@ pub(crate) fn stands_an_empty_cluster(build: Build) {
 }
 
 /// Upstreams at their limit, or already tried, are skipped; if none is left, there is no placement.
-pub(crate) fn passes_over_full_and_tried(build: Build) {
+///
+/// # Panics
+/// If it breaks the rule.
+pub fn passes_over_full_and_tried(build: Build<'_>) {
     let cluster = limited_cluster(&[1; 3], |_| 2);
     let policy = build(&cluster);
     let full = [cluster.members()[0].lease().unwrap(), cluster.members()[0].lease().unwrap()];
@@ -128,7 +243,10 @@ pub(crate) fn passes_over_full_and_tried(build: Build) {
 }
 
 /// Extreme weights and the largest cluster build and place.
-pub(crate) fn stands_extremes(build: Build) {
+///
+/// # Panics
+/// If it breaks the rule.
+pub fn stands_extremes(build: Build<'_>) {
     for weights in [vec![65535, 1, 65535], vec![1; crate::cluster::MAX_UPSTREAMS], vec![65535; 3], vec![65521, 65519]] {
         let cluster = cluster(&weights);
         let policy = build(&cluster);
@@ -138,8 +256,12 @@ pub(crate) fn stands_extremes(build: Build) {
     }
 }
 
-/// Over many clients the shares follow the weights; roughly for policies that hash.
-pub(crate) fn shares_follow_weights(build: Build) {
+/// Over many clients the shares follow the weights, to a quarter. Not for a policy that has a reason of its own to
+/// prefer upstreams.
+///
+/// # Panics
+/// If it breaks the rule.
+pub fn shares_follow_weights(build: Build<'_>) {
     let weights = [1, 2, 5];
     let cluster = cluster(&weights);
     let policy = build(&cluster);
@@ -154,7 +276,10 @@ pub(crate) fn shares_follow_weights(build: Build) {
 }
 
 /// `peek` returns where the next session is placed, and has no side effects.
-pub(crate) fn looks_without_changing(build: Build) {
+///
+/// # Panics
+/// If it breaks the rule.
+pub fn looks_without_changing(build: Build<'_>) {
     let cluster = cluster(&[3, 1, 2, 1]);
     cluster.members()[1].upstream().set_availability(Availability::DOWN);
     let policy = build(&cluster);
@@ -165,42 +290,8 @@ pub(crate) fn looks_without_changing(build: Build) {
     }
 }
 
-/// The suite's own control: a policy that breaks a rule must be caught.
-#[derive(Debug)]
-struct First;
-
-impl Policy for First {
-    fn place(&self, _: &Cluster, _: &Session<'_>) -> Option<usize> {
-        Some(0)
-    }
-}
-
-#[test]
-fn a_policy_that_ignores_verdicts_is_caught() {
-    let caught = |check: fn(Build)| std::panic::catch_unwind(|| check(|_| Box::new(First))).is_err();
-    assert!(caught(places_only_on_accepting));
-    assert!(caught(finds_the_only_one));
-    assert!(caught(passes_over_full_and_tried));
-    assert!(caught(stands_an_empty_cluster));
-    assert!(caught(shares_follow_weights));
-}
-
-/// Another control: a policy whose `peek` takes a turn.
-#[derive(Debug, Default)]
-struct Turning(std::sync::atomic::AtomicUsize);
-
-impl Policy for Turning {
-    fn place(&self, cluster: &Cluster, _: &Session<'_>) -> Option<usize> {
-        Some(self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % cluster.len())
-    }
-}
-
-#[test]
-fn a_policy_that_changes_when_looked_at_is_caught() {
-    let check = || looks_without_changing(|_| Box::<Turning>::default());
-    assert!(std::panic::catch_unwind(check).is_err());
-}
-
+/// Runs the suite on a policy of this crate, each rule as a test.
+#[cfg(test)]
 macro_rules! conforms {
     ($policy:ty) => {
         $crate::policy::conformance::conforms!(
@@ -219,9 +310,52 @@ macro_rules! conforms {
             use super::*;
             $(#[test]
             fn $check() {
-                $crate::policy::conformance::$check(|cluster| Box::new(<$policy>::new(cluster)));
+                $crate::policy::conformance::$check(&|cluster| Box::new(<$policy>::new(cluster)));
             })*
         }
     };
 }
+#[cfg(test)]
 pub(crate) use conforms;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The suite's own control: a policy that breaks a rule must be caught.
+    #[derive(Debug)]
+    struct First;
+
+    impl Policy for First {
+        fn place(&self, _: &Cluster, _: &Session<'_>) -> Option<usize> {
+            Some(0)
+        }
+    }
+
+    #[test]
+    fn a_policy_that_ignores_verdicts_is_caught() {
+        let caught = |rule: fn(Build<'_>)| std::panic::catch_unwind(|| rule(&|_| Box::new(First))).is_err();
+        assert!(caught(places_only_on_accepting));
+        assert!(caught(finds_the_only_one));
+        assert!(caught(passes_over_full_and_tried));
+        assert!(caught(stands_an_empty_cluster));
+        assert!(caught(shares_follow_weights));
+        assert!(caught(check));
+    }
+
+    /// Another control: a policy whose `peek` takes a turn.
+    #[derive(Debug, Default)]
+    struct Turning(std::sync::atomic::AtomicUsize);
+
+    impl Policy for Turning {
+        fn place(&self, cluster: &Cluster, _: &Session<'_>) -> Option<usize> {
+            Some(self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % cluster.len())
+        }
+    }
+
+    #[test]
+    fn a_policy_that_changes_when_looked_at_is_caught() {
+        let looks = || looks_without_changing(&|_| Box::<Turning>::default());
+        assert!(std::panic::catch_unwind(looks).is_err());
+    }
+}

@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn places_as_the_recorded_nginx_did() {
-        assert_places_as_recorded(&nginx("hash"), |cluster| Box::new(KeyHash::new(cluster)), 5, 600);
+        assert_places_as_recorded(&nginx("hash"), &|cluster| Box::new(KeyHash::new(cluster)), 5, 600);
     }
 
     /// nginx's loop, which walks over the servers.

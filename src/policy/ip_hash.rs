@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn places_as_the_recorded_nginx_did() {
-        assert_places_as_recorded(&nginx("ip_hash"), |cluster| Box::new(IpHash::new(cluster)), 5, 600);
+        assert_places_as_recorded(&nginx("ip_hash"), &|cluster| Box::new(IpHash::new(cluster)), 5, 600);
     }
 
     #[test]

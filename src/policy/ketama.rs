@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn places_as_the_recorded_nginx_did() {
-        assert_places_as_recorded(&nginx("ketama"), |cluster| Box::new(Ketama::new(cluster)), 5, 600);
+        assert_places_as_recorded(&nginx("ketama"), &|cluster| Box::new(Ketama::new(cluster)), 5, 600);
     }
 
     #[test]

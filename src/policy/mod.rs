@@ -5,7 +5,9 @@
 //! member. It takes no lease, counts nothing, and knows neither tokens nor health checks.
 //!
 //! To add a policy: a file here with its parameters, a line in [`registry`], and `conforms!` in its tests, which runs
-//! the conformance suite on it.
+//! the conformance suite on it. A policy outside of this crate is given to
+//! [`BalancerBuilder::policy_with`](crate::balancer::BalancerBuilder::policy_with), and its tests run the same suite,
+//! which the feature `testing` makes public.
 //!
 //! Files, in reading order:
 //!
@@ -14,7 +16,7 @@
 //! - By load: `p2c.rs`, `least_conn.rs` with `least_conn/ordered.rs`, `peak_ewma.rs`, `least_sessions.rs`.
 //! - By key: `key.rs` (the key of a session), `rounds.rs` (nginx's retries), `ip_hash.rs`, `hash.rs` with `crc32.rs`,
 //!   `ring.rs` with `ketama.rs` and `chash.rs`, `maglev.rs`, and `rendezvous/`.
-//! - Tests: `conformance.rs` (what holds of every policy), `vectors.rs` (placements recorded from nginx, HAProxy and
+//! - Tests: `conformance.rs` (what holds of every policy; feature `testing`), `vectors.rs` (placements recorded from nginx, HAProxy and
 //!   Envoy).
 //!
 //! # Fidelity
@@ -50,8 +52,9 @@ mod ring;
 mod round_robin;
 mod rounds;
 
-#[cfg(test)]
-pub(crate) mod conformance;
+#[cfg(any(test, feature = "testing"))]
+#[allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a broken rule is a panic")]
+pub mod conformance;
 #[cfg(test)]
 mod vectors;
 

@@ -25,7 +25,7 @@ fn numbers(list: &Value) -> Vec<u16> {
 }
 
 /// Asserts every pick, and the numbers of vectors and picks.
-pub(super) fn assert_places_as_recorded(vectors: &[Value], build: Build, count: usize, picks: usize) {
+pub(super) fn assert_places_as_recorded(vectors: &[Value], build: Build<'_>, count: usize, picks: usize) {
     let mut seen = 0;
     for vector in vectors {
         let servers: Vec<&str> = vector["servers"].as_array().unwrap().iter().map(|s| s.as_str().unwrap()).collect();
