@@ -996,7 +996,8 @@ int32_t homing_keyring_free(homing_handle ring);
 
 /**
  * Creates a configuration with all defaults and no upstreams. It is validated where it is used, by
- * homing_balancer_new(). Free it with homing_config_free().
+ * homing_balancer_new(). A balancer may begin without upstreams: picks are HOMING_ERR_UNAVAILABLE until a plan adds
+ * one. Free the configuration with homing_config_free().
  *
  * config must point to a writable homing_handle.
  */

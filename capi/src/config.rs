@@ -52,7 +52,8 @@ pub(crate) fn with(
 }
 
 /// Creates a configuration with all defaults and no upstreams. It is validated where it is used, by
-/// homing_balancer_new(). Free it with homing_config_free().
+/// homing_balancer_new(). A balancer may begin without upstreams: picks are HOMING_ERR_UNAVAILABLE until a plan adds
+/// one. Free the configuration with homing_config_free().
 ///
 /// # Safety
 /// config must point to a writable homing_handle.

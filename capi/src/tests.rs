@@ -110,6 +110,40 @@ fn a_session_comes_back_by_its_cookie() {
 }
 
 #[test]
+fn a_balancer_may_begin_and_become_empty() {
+    let (mut config, mut balancer) = (0, 0);
+    // SAFETY: there are places for the handles.
+    let built = unsafe { (homing_config_new(&raw mut config), homing_balancer_new(config, 0, &raw mut balancer)) };
+    assert_eq!(built, (HOMING_OK, HOMING_OK), "{}", last_error());
+    assert_eq!(pick(balancer, &request("")).err(), Some(HOMING_ERR_UNAVAILABLE));
+    let change = |add: &dyn Fn(homing_handle) -> i32| {
+        let mut plan = 0;
+        // SAFETY: there is a place for the handle.
+        assert_eq!(unsafe { homing_plan_new(balancer, &raw mut plan) }, HOMING_OK);
+        assert_eq!(add(plan), HOMING_OK, "{}", last_error());
+        let mut generation = 0;
+        // SAFETY: there is a place for the number.
+        let applied = unsafe { homing_plan_apply(plan, &raw mut generation) };
+        assert_eq!(applied, HOMING_OK, "{}", last_error());
+        assert_eq!(homing_plan_free(plan), HOMING_OK);
+    };
+    change(&|plan| {
+        let mut upstream: homing_upstream_options = zeroed();
+        upstream.size = size_of::<homing_upstream_options>();
+        (upstream.name, upstream.name_len) = (b"app-1".as_ptr(), 5);
+        (upstream.address, upstream.address_len) = (b"127.0.0.1:1".as_ptr(), 11);
+        // SAFETY: all that it points to can be read.
+        unsafe { homing_plan_put(plan, &raw const upstream) }
+    });
+    let picked = pick(balancer, &request("")).unwrap();
+    assert_eq!(picked.name, "app-1");
+    change(&|plan| homing_plan_clear(plan));
+    assert_eq!(pick(balancer, &request("")).err(), Some(HOMING_ERR_UNAVAILABLE));
+    assert_eq!(homing_finish(balancer, picked.result.lease, HOMING_OUTCOME_ANSWERED, 0, 0), HOMING_OK);
+    assert_eq!(homing_balancer_free(balancer), HOMING_OK);
+}
+
+#[test]
 fn only_eligible_upstreams_are_picked() {
     let balancer = balancer();
     let (mut count, mut generation) = (0, 0);

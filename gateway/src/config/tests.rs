@@ -801,3 +801,12 @@ endpoints = ["http://a:2379"]
         refusal,
     );
 }
+
+#[test]
+fn only_what_can_name_upstreams_later_may_begin_without() {
+    let refused = parse("[policy]\nname = \"p2c\"\n").unwrap_err().to_string();
+    assert!(refused.contains("upstream: there is none; add an [[upstream]]"), "{refused}");
+    for settings in ["[admin]\n", "[discovery]\nfile = \"upstreams.toml\"\n"] {
+        assert_eq!(parse(settings).unwrap().upstreams, []);
+    }
+}

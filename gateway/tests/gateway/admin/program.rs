@@ -59,6 +59,19 @@ fn the_gateway_is_watched_and_changed_and_every_change_is_in_its_log() {
 }
 
 #[test]
+fn a_gateway_without_upstreams_waits_for_the_first_and_keeps_the_last() {
+    let (upstream, admin) = (Upstream::named("app-1"), free());
+    let gateway = Gateway::start(&format!("[admin]\nlisten = \"{admin}\"\n"), &[]);
+    assert_eq!(get(gateway.address(), "/").status(), 503);
+    let body = format!("{{\"address\":\"{}\"}}", upstream.address);
+    let put = request("PUT", "/api/v1/upstreams/app-1", &format!("Host: {admin}\r\n{JSON}"), &body);
+    json(&exchange(admin, put), 201);
+    assert_eq!(get(gateway.address(), "/").text(), "app-1");
+    assert_eq!(code(&ask(admin, "DELETE", "/api/v1/upstreams/app-1", ""), 409), "last_upstream");
+    assert_eq!(get(gateway.address(), "/").text(), "app-1");
+}
+
+#[test]
 fn rotation_reads_the_key_file_again() {
     let upstreams = Upstream::several(1);
     let directory = tempfile::tempdir().unwrap();
