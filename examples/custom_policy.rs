@@ -1,7 +1,7 @@
 //! A placement policy of one's own: `cargo run --example custom_policy`.
 //!
-//! Sessions are placed in the proxy's own zone while an upstream there accepts them, and elsewhere otherwise. Its test
-//! runs the suite that all policies pass: `cargo test --example custom_policy --features testing`.
+//! Sessions are placed in the proxy's own zone while an upstream there accepts them, and elsewhere otherwise. Its tests
+//! run the suite that all policies pass: `cargo test --example custom_policy --features testing`.
 
 use homing::cluster::{Cluster, Session};
 use homing::{Affinity, Availability, Balancer, KeyRing, Policy, Request, Timestamp, UpstreamConfig};

@@ -9,6 +9,10 @@ mod custom_policy;
 mod decisions;
 mod dependencies;
 mod drain;
+#[cfg(feature = "testing")]
+#[expect(dead_code, reason = "of the example, its tests alone run here")]
+#[path = "../../examples/custom_policy.rs"]
+mod example_policy;
 mod explain;
 mod failover;
 mod forecast;
